@@ -1,0 +1,96 @@
+package policy
+
+import (
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+// Decision is the answer to one request. The zero value denies, for a fault of ours.
+type Decision struct {
+	Effect Effect
+	Reason Reason
+
+	Gate      *Gate  // nil where none was found
+	Token     *Token // nil where none was found
+	Principal Principal
+	Scheme    Scheme
+	Previous  bool // a value was used that a rotation had replaced
+	Client    netip.Addr
+	ClientBy  AddressSource
+	Located   bool // the address was looked for
+
+	Expires     time.Time // of the value used; zero: never
+	ExpiresSoon bool
+	BasicEnds   time.Time // the coming sunset at the gate, where Basic was used; zero: none
+
+	Rule     *Rule  // that decided, or that came nearest to allow
+	Failed   Part   // of Rule, where it did not match
+	PartName string // the parameter or node of Failed
+	Problem  string // why the body could not be read, where that decided
+
+	Observed []Observation // what observing policies would have said
+	Shadow   Reason        // of the refusal that an observing gate let through
+	Shadowed bool
+}
+
+// Principal is who an allowed request acts for, or who a refused one claims to be.
+type Principal struct {
+	User     string
+	Asserted bool     // the user named themselves; nothing proves it
+	Groups   []*Group // by name
+	Actor    string   // who speaks for User; empty: User in person
+}
+
+// Observation is the verdict of a policy that only observes.
+type Observation struct {
+	Policy string
+	Reason Reason
+}
+
+// Status returns the HTTP status of a refusal, and 0 for an allow. It is never 2xx,
+// 3xx or 429.
+func (d *Decision) Status() int {
+	if d.Effect == Allow {
+		return 0
+	}
+	if status := d.Reason.Status(); status >= 400 {
+		return status
+	}
+	return Internal.Status()
+}
+
+// Refuse turns the decision into a refusal for another reason.
+func (d *Decision) Refuse(r Reason) {
+	d.Effect, d.Reason = Deny, r
+	d.Shadowed, d.Shadow = false, Internal
+}
+
+// Identity returns what the upstream is told of the caller.
+func (d *Decision) Identity() Identity {
+	switch {
+	case d.Effect != Allow || d.Reason != OK || d.Shadowed:
+		return NoIdentity
+	case d.Principal.Asserted:
+		return AssertedIdentity
+	case len(d.Principal.Groups) > 0:
+		return UserGroups
+	}
+	return UserIdentity
+}
+
+// CredentialGiven reports whether the caller presented a credential, good or bad.
+func (r *Request) CredentialGiven() bool { return r.Credential.State != CredentialAbsent }
+
+// Where names the rule that decided, for a message to the caller: never patterns,
+// ranges or values. It is empty where no rule decided.
+func (d *Decision) Where() string {
+	if d.Rule == nil {
+		return ""
+	}
+	where := "rule " + strconv.Quote(d.Rule.Name)
+	if d.Rule.Policy != "" {
+		where += " of policy " + d.Rule.Policy
+	}
+	return where
+}

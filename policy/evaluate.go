@@ -1,0 +1,187 @@
+package policy
+
+import "time"
+
+// evaluation is one decision in the making. It lives on the stack: Evaluate hands it
+// to nothing that keeps it.
+type evaluation struct {
+	snapshot *Snapshot
+	request  *Request
+	trace    *Trace
+	decision Decision
+	span     lifetime // of the value presented
+	own      []*Group // of the token's user
+	target   []*Group // of the user that the token speaks for
+	query    query
+	body     body
+}
+
+// Evaluate decides about one request by one snapshot. It is a pure function: its clock
+// is the request's. A trace, where one is given, is filled with every step; the
+// decision is the same with and without.
+func Evaluate(s *Snapshot, r *Request, t *Trace) Decision {
+	e := evaluation{snapshot: s, request: r, trace: t}
+	e.decision.Scheme = r.Credential.Scheme
+	if reason := e.admit(); reason != OK {
+		e.decision.Refuse(reason)
+		return e.decision
+	}
+	reason := e.authorize()
+	switch {
+	case reason.Allows():
+		e.decision.Effect, e.decision.Reason = Allow, reason
+	case e.decision.Gate.Observe && observable(reason):
+		e.shadow(reason)
+	default:
+		e.decision.Refuse(reason)
+	}
+	return e.decision
+}
+
+// admit asks what does not depend on who calls. OK lets the request go on.
+func (e *evaluation) admit() Reason {
+	switch {
+	case !e.step(StepReady, e.snapshot.Ready()):
+		return NotReady
+	case !e.step(StepTarget, e.request.TargetProblem() == ""):
+		return BadTarget
+	case !e.step(StepMethodOverride, !e.overridden()):
+		return MethodOverride
+	case !e.step(StepGate, e.findGate()):
+		return NoGate
+	case !e.step(StepTLS, !e.gate().RequireTLS || e.secure()):
+		return TLSRequired
+	case !e.step(StepGateClients, e.gate().Clients.Admits(e.findClient())):
+		return ClientDenied
+	}
+	return OK
+}
+
+// authorize finds out who calls and what they may do.
+func (e *evaluation) authorize() Reason {
+	c := &e.request.Credential
+	if c.Scheme == Basic {
+		e.decision.Principal = Principal{User: c.User, Asserted: c.User != ""}
+	}
+	if c.State == CredentialAbsent {
+		return e.anonymous()
+	}
+	if !e.step(StepCredential, c.State == CredentialPresent) {
+		return BadCredential
+	}
+	if e.step(StepToken, e.findToken()) {
+		return e.token()
+	}
+	return e.forwarded()
+}
+
+// anonymous decides about a caller without a credential. Whatever allow is missing,
+// what they lack is a credential; only a deny rule refuses them for good.
+func (e *evaluation) anonymous() Reason {
+	grant := e.gate().Anonymous
+	if !e.step(StepCredential, grant != nil) {
+		return NoCredential
+	}
+	if reason := e.denied(grant.Policies); reason != OK {
+		return reason
+	}
+	if reason := e.allowed(grant); reason != OK {
+		return NoCredential
+	}
+	if !e.step(StepActAs, !e.claimsActAs()) {
+		return ActAsDenied
+	}
+	return Anonymous
+}
+
+// forwarded decides about a credential that is no token of ours.
+func (e *evaluation) forwarded() Reason {
+	c := &e.request.Credential
+	ours := e.valueAsUser() || e.snapshot.Gone(c.Digest)
+	if !e.step(StepForward, !ours && e.gate().forwards(c, e.request.Time)) {
+		return TokenUnknown
+	}
+	if !e.step(StepActAs, !e.claimsActAs()) {
+		return ActAsDenied
+	}
+	if reason := e.denied(nil); reason != OK {
+		return reason
+	}
+	if reason := e.allowed(&Grant{Unrestricted: true}); reason != OK {
+		return reason
+	}
+	return Forwarded
+}
+
+// token decides about the holder of a token. The order is the reference's.
+func (e *evaluation) token() Reason {
+	t, now, scheme := e.decision.Token, e.request.Time, e.request.Credential.Scheme
+	switch {
+	case !e.step(StepCanary, !t.Canary):
+		return TokenCanary
+	case !e.step(StepGateSchemes, e.gate().takes(scheme, now)):
+		return SchemeDenied
+	case !e.step(StepRevoked, !t.Revoked):
+		return TokenRevoked
+	case !e.step(StepSuspended, !t.Suspended):
+		return TokenSuspended
+	case !e.step(StepNotYetValid, !e.span.notYetValid(now)):
+		return TokenNotYetValid
+	case !e.step(StepExpired, !e.span.expired(now)):
+		return TokenExpired
+	case !e.step(StepTokenSchemes, t.Takes(scheme)):
+		return SchemeDenied
+	case !e.step(StepUser, scheme != Basic || t.belongsTo(e.request.Credential.User)):
+		return UserMismatch
+	}
+	e.identify(now)
+	switch {
+	case !e.step(StepGateGroups, e.gate().admits(e.own)):
+		return TokenDeactivated
+	case !e.step(StepTokenGates, t.forGate(e.gate())):
+		return GateDenied
+	case !e.step(StepTokenClients, t.Clients.Admits(e.decision.Client)):
+		return ClientDenied
+	case !e.step(StepActAs, e.actAs()):
+		return ActAsDenied
+	}
+	if reason := e.denied(t.Grant.Policies); reason != OK {
+		return reason
+	}
+	return e.allowed(&t.Grant)
+}
+
+// observable reports whether an observing gate lets a refusal pass. A honeytoken is
+// refused everywhere: nobody has a reason to use it.
+func observable(r Reason) bool {
+	return (r.Status() == statusUnauthorized || r.Status() == statusForbidden) && r != TokenCanary
+}
+
+// shadow turns a refusal into the allow of an observing gate, which tells the
+// upstream nothing of the user.
+func (e *evaluation) shadow(refusal Reason) {
+	d := &e.decision
+	d.Effect, d.Shadowed, d.Shadow = Allow, true, refusal
+	d.ExpiresSoon = false
+	d.Reason = Forwarded
+	if !e.request.CredentialGiven() {
+		d.Reason = Anonymous
+	}
+}
+
+// identify fills in the groups of a good token's user, and how long its value lasts.
+func (e *evaluation) identify(now time.Time) {
+	d := &e.decision
+	d.Principal.Groups = e.own
+	d.Expires, d.ExpiresSoon = e.span.end, e.span.soon(now)
+}
+
+// step notes a check in the trace, where there is one, and returns its result.
+func (e *evaluation) step(s Step, passed bool) bool {
+	if e.trace != nil {
+		e.trace.step(s, passed)
+	}
+	return passed
+}
+
+func (e *evaluation) gate() *Gate { return e.decision.Gate }

@@ -1,0 +1,142 @@
+package policy
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/patgate/patgate/token"
+)
+
+// TargetProblem tells why a request's method, target or host can't be judged: an
+// upstream could take them for others than we do. It is empty for good ones.
+func (r *Request) TargetProblem() string {
+	switch {
+	case r.Method == "":
+		return "the method is missing"
+	case r.Method == "CONNECT":
+		return "CONNECT names no path"
+	}
+	if problem := r.Target.Problem(); problem != "" {
+		return problem
+	}
+	if _, ok := normalizeHost(r.Host); !ok {
+		return "the host is not one host name with at most a port"
+	}
+	return ""
+}
+
+// overridden reports whether a header asks an upstream to act on another method or URL.
+func (e *evaluation) overridden() bool {
+	for _, name := range overrideURL {
+		if _, n := e.request.Header.Get(name); n > 0 {
+			return true
+		}
+	}
+	for _, name := range overrideMethod {
+		if value, n := e.request.Header.Get(name); n > 1 || n == 1 && value != e.request.Method {
+			return true
+		}
+	}
+	return false
+}
+
+// findGate finds the gate by the route's word, else by host and path.
+func (e *evaluation) findGate() bool {
+	r := e.request
+	if r.RouteNamed {
+		e.decision.Gate = e.snapshot.revision.gates.byName[r.Route]
+	} else if host, ok := normalizeHost(r.Host); ok {
+		e.decision.Gate = e.snapshot.revision.gates.find(host, r.Target.Path)
+	}
+	g := e.decision.Gate
+	if g != nil && r.Credential.Scheme == Basic && r.Time.Before(g.BasicEnds) {
+		e.decision.BasicEnds = g.BasicEnds
+	}
+	return g != nil
+}
+
+// findClient finds the client's address by the gate's rule.
+func (e *evaluation) findClient() netip.Addr {
+	rule := &e.gate().ClientIP
+	e.decision.Client, e.decision.ClientBy, e.decision.Located = rule.address(e.request), rule.Source, true
+	return e.decision.Client
+}
+
+// secure takes Envoy's word alone: a TLS session, or the one x-forwarded-proto that
+// Envoy sets. The `scheme` of a request is the client's choice.
+func (e *evaluation) secure() bool {
+	if e.request.TLS {
+		return true
+	}
+	value, n := e.request.Header.Get("x-forwarded-proto")
+	return n == 1 && value == "https"
+}
+
+// findToken looks the presented value up: the one look-up of a request. The groups of
+// a token of any user are those of the name presented.
+func (e *evaluation) findToken() bool {
+	c := &e.request.Credential
+	t := e.snapshot.Token(&c.Digest)
+	if t == nil {
+		return false
+	}
+	e.own = t.Groups
+	if t.AnyUser && c.Scheme == Basic {
+		e.own = e.snapshot.GroupsOf(c.User)
+	}
+	e.span = t.lifetime(c.Digest, e.own)
+	e.decision.Token, e.decision.Previous = t, e.span.previous
+	if !t.AnyUser && (c.Scheme != Basic || t.belongsTo(c.User)) {
+		e.decision.Principal = Principal{User: t.User}
+	}
+	return true
+}
+
+// valueAsUser reports whether the user of an unknown Basic credential is the value of a
+// token that we know, as some clients send it. It is a secret then, and no name.
+func (e *evaluation) valueAsUser() bool {
+	c := &e.request.Credential
+	if c.Scheme != Basic {
+		return false
+	}
+	digest := token.Sum(token.NewSecret(c.User))
+	if e.snapshot.Token(&digest) == nil {
+		return false
+	}
+	e.decision.Principal = Principal{}
+	return true
+}
+
+// claimsActAs reports whether the caller asks to act for somebody. Only a gate that
+// names the header listens to it.
+func (e *evaluation) claimsActAs() bool {
+	if e.gate().ActAsHeader == "" {
+		return false
+	}
+	_, n := e.request.Header.Get(e.gate().ActAsHeader)
+	return n > 0
+}
+
+// actAs lets the token speak for another user, if it may: the target must be matched
+// by the token's patterns and be in the gate's groups.
+func (e *evaluation) actAs() bool {
+	if !e.claimsActAs() {
+		return true
+	}
+	target, n := e.request.Header.Get(e.gate().ActAsHeader)
+	if n != 1 || !presentableUser(target) || strings.IndexByte(target, ',') >= 0 {
+		return false
+	}
+	for _, pattern := range e.decision.Token.ActAs {
+		if pattern.Match(target) {
+			e.target = e.snapshot.GroupsOf(target)
+			if !e.gate().admits(e.target) {
+				return false
+			}
+			p := &e.decision.Principal
+			p.Actor, p.User, p.Groups = p.User, target, e.target
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,159 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// Fingerprint tells whether a manifest's text or place changed between two loads.
+// The zero value equals no manifest's.
+type Fingerprint [32]byte
+
+// Gate is what is protected and which credentials it takes. Rows are immutable once
+// they are in an Index.
+type Gate struct {
+	Name        string
+	Source      Source
+	Fingerprint Fingerprint
+
+	Hosts    []string // exact, `*.` wildcards, or AnyHost; lower case
+	Prefixes []string // guarded path prefixes by whole segments, without a trailing slash
+
+	Schemes        Schemes
+	BasicEnds      time.Time // zero: never
+	ForwardUnknown Schemes
+	Groups         []*Group // whose members may use tokens; empty: any user
+	Anonymous      *Grant   // nil: a credential is required
+	RequireTLS     bool
+	Clients        Ranges
+	ClientIP       ClientIP
+	Policies       []*Policy // bounds on every caller
+	ActAsHeader    string    // empty: no header means anything
+	Upstream       *Upstream
+	Observe        bool // refusals from the credential on become allows that say nothing of the user
+}
+
+// AnyHost among a gate's hosts guards every host.
+const AnyHost = "*"
+
+// Grant is what a caller may do. The zero value grants nothing.
+type Grant struct {
+	Unrestricted bool
+	Policies     []*Policy // one allow rule of all of them must match
+}
+
+// takes reports whether tokens may be presented in this way now.
+func (g *Gate) takes(s Scheme, now time.Time) bool {
+	return g.Schemes.Has(s) && !g.ended(s, now)
+}
+
+// Challenges returns the schemes that the gate takes now, for www-authenticate.
+func (g *Gate) Challenges(now time.Time) Schemes {
+	var s Schemes
+	for _, scheme := range []Scheme{Basic, Bearer} {
+		if g.takes(scheme, now) {
+			s = s.With(scheme)
+		}
+	}
+	return s
+}
+
+func (g *Gate) ended(s Scheme, now time.Time) bool {
+	return s == Basic && !g.BasicEnds.IsZero() && !now.Before(g.BasicEnds)
+}
+
+// forwards reports whether a credential that is no token of ours goes to the upstream
+// untouched. What looks like one of ours never does, wherever it stands.
+func (g *Gate) forwards(c *Credential, now time.Time) bool {
+	return g.ForwardUnknown.Has(c.Scheme) && !g.ended(c.Scheme, now) &&
+		!looksMinted(c.Secret.Reveal()) && !looksMinted(c.User)
+}
+
+// admits reports whether one of the groups is named by the gate.
+func (g *Gate) admits(groups []*Group) bool {
+	if len(g.Groups) == 0 {
+		return true
+	}
+	for _, group := range groups {
+		if slices.Contains(g.Groups, group) {
+			return true
+		}
+	}
+	return false
+}
+
+// CanonicalPrefix returns a path prefix as gates keep it: `/rest/` and `/rest` guard
+// the same, `/` guards everything.
+func CanonicalPrefix(prefix string) string { return strings.TrimSuffix(prefix, "/") }
+
+// guard is one prefix of one gate.
+type guard struct {
+	prefix string
+	gate   *Gate
+}
+
+// gateTable finds the gate of a request. It is derived from the gates of a revision.
+type gateTable struct {
+	byName   map[string]*Gate
+	exact    map[string][]guard // by host
+	wildcard map[string][]guard // by the host's tail, with its leading dot
+	every    []guard
+}
+
+func newGateTable(gates []*Gate) gateTable {
+	t := gateTable{byName: map[string]*Gate{}, exact: map[string][]guard{}, wildcard: map[string][]guard{}}
+	for _, g := range gates {
+		t.byName[g.Name] = g
+		for _, host := range g.Hosts {
+			for _, p := range g.Prefixes {
+				switch tail, wild := strings.CutPrefix(host, "*"); {
+				case host == AnyHost:
+					t.every = longestFirst(t.every, guard{p, g})
+				case wild:
+					t.wildcard[tail] = longestFirst(t.wildcard[tail], guard{p, g})
+				default:
+					t.exact[host] = longestFirst(t.exact[host], guard{p, g})
+				}
+			}
+		}
+	}
+	return t
+}
+
+// longestFirst inserts a guard before the first with a shorter prefix.
+func longestFirst(guards []guard, g guard) []guard {
+	at := slices.IndexFunc(guards, func(have guard) bool { return len(have.prefix) < len(g.prefix) })
+	if at < 0 {
+		at = len(guards)
+	}
+	return slices.Insert(guards, at, g)
+}
+
+// find returns the gate that guards a host and a decoded path. The strongest host
+// decides alone: where none of its prefixes guards the path, no weaker host is asked.
+func (t *gateTable) find(host, path string) *Gate {
+	for _, g := range t.guards(host) {
+		if rest, ok := strings.CutPrefix(path, g.prefix); ok && (rest == "" || rest[0] == '/') {
+			return g.gate
+		}
+	}
+	return nil
+}
+
+// guards returns those of the strongest host: exact, then the longest wildcard, then
+// those for every host.
+func (t *gateTable) guards(host string) []guard {
+	if guards, ok := t.exact[host]; ok {
+		return guards
+	}
+	for i := 1; i < len(host) && len(t.wildcard) > 0; i++ {
+		if host[i] != '.' {
+			continue
+		}
+		if guards, ok := t.wildcard[host[i:]]; ok {
+			return guards
+		}
+	}
+	return t.every
+}

@@ -1,0 +1,193 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/patgate/patgate/token"
+)
+
+// Index holds the gates, groups, policies and tokens of the running revision as rows
+// of one MemDB. Writers take turns; readers take snapshots and never wait. Make one
+// with NewIndex.
+type Index struct {
+	writer  sync.Mutex
+	db      *memdb.MemDB
+	current atomic.Pointer[Snapshot]
+}
+
+// Rows are what a load compiled: the whole of a revision.
+type Rows struct {
+	Gates    []*Gate
+	Groups   []*Group
+	Policies []*Policy
+	Tokens   []*Token
+	SHA256   [32]byte // of the files that they come from
+}
+
+// Change counts what a load did to the rows of each kind together.
+type Change struct {
+	Revision                uint64
+	Added, Changed, Removed int
+}
+
+// NewIndex returns an index without manifests, which is not ready.
+func NewIndex() *Index {
+	db, err := memdb.NewMemDB(schema)
+	if err != nil {
+		panic(fmt.Sprintf("the schema of the index: %v", err)) // a constant; a test makes one
+	}
+	x := &Index{db: db}
+	x.current.Store(&Snapshot{txn: db.Txn(false), revision: &Revision{}})
+	return x
+}
+
+// Snapshot returns the running revision. It stays as it is, whatever is written later.
+func (x *Index) Snapshot() *Snapshot { return x.current.Load() }
+
+// Replace makes rows the running revision, in one transaction. Rows that are the same
+// pointers as in the revision before are left in place.
+func (x *Index) Replace(rows Rows, now time.Time) (Change, error) {
+	x.writer.Lock()
+	defer x.writer.Unlock()
+	txn := x.db.Txn(true)
+	defer txn.Abort() // after Commit it does nothing
+	c := Change{Revision: x.Snapshot().Revision().Number + 1}
+	err := firstError(
+		replaceTable(txn, tableGates, rows.Gates, gateName, &c),
+		replaceTable(txn, tableGroups, rows.Groups, groupName, &c),
+		replaceTable(txn, tablePolicies, rows.Policies, policyName, &c),
+		replaceTable(txn, tableTokens, rows.Tokens, tokenName, &c),
+	)
+	if err != nil {
+		return Change{}, err
+	}
+	return c, x.commit(txn, &Revision{
+		Number: c.Revision, SHA256: rows.SHA256, Loaded: now,
+		gates: newGateTable(rows.Gates), members: membership(rows.Groups), gone: x.Snapshot().remember(rows),
+	})
+}
+
+// Narrow takes `revoked` and `suspended` out of a load that was rejected: the rows
+// with one of the digests are refused from now on, in one transaction on the last good
+// revision. It returns their names; none means that nothing changed.
+func (x *Index) Narrow(revoked, suspended []token.Digest) (names []string, revision uint64, err error) {
+	x.writer.Lock()
+	defer x.writer.Unlock()
+	old := x.Snapshot().Revision()
+	txn := x.db.Txn(true)
+	defer txn.Abort()
+	mark := func(digests []token.Digest, done func(*Token) bool, set func(*Token)) error {
+		for i := range digests {
+			raw, err := txn.First(tableTokens, indexDigest, &digests[i])
+			if err != nil {
+				return err
+			}
+			if raw == nil || done(raw.(*Token)) {
+				continue
+			}
+			row := *raw.(*Token)
+			set(&row)
+			row.Fingerprint = Fingerprint{} // so that the next good load replaces it
+			if err := txn.Insert(tableTokens, &row); err != nil {
+				return err
+			}
+			names = append(names, row.Name)
+		}
+		return nil
+	}
+	err = firstError(
+		mark(revoked, func(t *Token) bool { return t.Revoked }, func(t *Token) { t.Revoked = true }),
+		mark(suspended, func(t *Token) bool { return t.Suspended || t.Revoked }, func(t *Token) { t.Suspended = true }),
+	)
+	if err != nil || len(names) == 0 {
+		return nil, old.Number, err
+	}
+	next := *old
+	next.Number++
+	slices.Sort(names)
+	return slices.Compact(names), next.Number, x.commit(txn, &next)
+}
+
+// commit writes the revision's row and lets readers see the transaction.
+func (x *Index) commit(txn *memdb.Txn, r *Revision) error {
+	if err := txn.Insert(tableRevision, r); err != nil {
+		return err
+	}
+	txn.Commit()
+	x.current.Store(newSnapshot(x.db.Txn(false)))
+	return nil
+}
+
+// replaceTable makes rows the whole of a table. What goes or changes is deleted before
+// anything is inserted: a digest may move from one token to another.
+func replaceTable[T any](txn *memdb.Txn, table string, rows []*T, name func(*T) string, c *Change) error {
+	next := make(map[string]*T, len(rows))
+	for _, row := range rows {
+		next[name(row)] = row
+	}
+	all, err := txn.Get(table, indexID)
+	if err != nil {
+		return err
+	}
+	var gone []*T
+	changed := 0
+	for raw := all.Next(); raw != nil; raw = all.Next() {
+		switch old := raw.(*T); next[name(old)] {
+		case old:
+			delete(next, name(old)) // nothing to do
+		case nil:
+			c.Removed++
+			gone = append(gone, old)
+		default:
+			changed++
+			gone = append(gone, old)
+		}
+	}
+	c.Added += len(next) - changed
+	c.Changed += changed
+	for _, old := range gone {
+		if err := txn.Delete(table, old); err != nil {
+			return err
+		}
+	}
+	for _, row := range rows {
+		if next[name(row)] != row {
+			continue
+		}
+		if err := txn.Insert(table, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// membership lists each user's groups, by name.
+func membership(groups []*Group) map[string][]*Group {
+	members := map[string][]*Group{}
+	for _, g := range groups {
+		for _, user := range g.Members {
+			if !slices.Contains(members[user], g) {
+				members[user] = append(members[user], g)
+			}
+		}
+	}
+	for _, of := range members {
+		SortGroups(of)
+	}
+	return members
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,167 @@
+package policy
+
+// The rules of a request stand on levels: the gate, each group of the user (and of
+// the user that they speak for), and the grant. Every level that has allow rules must
+// have one that matches; the grant must have one in any case, unless it is
+// unrestricted. A deny rule that matches refuses, wherever it stands.
+
+// denied asks every deny rule, level by level, rules as written. OK means that none
+// matched and none might have. Whom the token speaks for comes last: every check is
+// made for its own user first.
+func (e *evaluation) denied(grant []*Policy) Reason {
+	if reason := e.deniedAt(LevelGate, e.gate().Policies); reason != OK {
+		return reason
+	}
+	if reason := e.deniedByGroups(e.own); reason != OK {
+		return reason
+	}
+	if reason := e.deniedAt(LevelGrant, grant); reason != OK {
+		return reason
+	}
+	return e.deniedByGroups(e.target)
+}
+
+func (e *evaluation) deniedByGroups(groups []*Group) Reason {
+	for _, g := range groups {
+		if reason := e.deniedAt(LevelGroup, g.Policies); reason != OK {
+			return reason
+		}
+	}
+	return OK
+}
+
+func (e *evaluation) deniedAt(level Level, policies []*Policy) Reason {
+	for _, p := range policies {
+		if p.Observe {
+			e.observe(p)
+			continue
+		}
+		if reason := e.deniedBy(level, p); reason != OK {
+			return reason
+		}
+	}
+	return OK
+}
+
+// deniedBy asks one policy's deny rules. One that can't be decided refuses too.
+func (e *evaluation) deniedBy(level Level, p *Policy) Reason {
+	for _, r := range p.Deny {
+		o := e.ask(r, false)
+		e.told(level, r, true, o)
+		switch o.verdict {
+		case matches:
+			e.decide(r, outcome{})
+			return RuleDenied
+		case undecided:
+			e.decide(r, o)
+			return o.reason()
+		}
+	}
+	return OK
+}
+
+// allowed asks the allow rules, level by level.
+func (e *evaluation) allowed(grant *Grant) Reason {
+	if reason := e.bounded(LevelGate, e.gate().Policies); reason != OK {
+		return reason
+	}
+	if reason := e.boundedByGroups(e.own); reason != OK {
+		return reason
+	}
+	// The grant's rule is the one to name, so it is asked last.
+	if reason := e.boundedByGroups(e.target); reason != OK || grant.Unrestricted {
+		return reason
+	}
+	return e.allowedAt(LevelGrant, grant.Policies)
+}
+
+func (e *evaluation) boundedByGroups(groups []*Group) Reason {
+	for _, g := range groups {
+		if reason := e.bounded(LevelGroup, g.Policies); reason != OK {
+			return reason
+		}
+	}
+	return OK
+}
+
+// bounded asks a level that binds only where it has allow rules.
+func (e *evaluation) bounded(level Level, policies []*Policy) Reason {
+	for _, p := range policies {
+		if !p.Observe && len(p.Allow) > 0 {
+			return e.allowedAt(level, policies)
+		}
+	}
+	return OK
+}
+
+// allowedAt wants one allow rule of a level's policies to match. Where none does, the
+// decision names the rule that came nearest; where one could not be decided, that is
+// the reason.
+func (e *evaluation) allowedAt(level Level, policies []*Policy) Reason {
+	var nearest outcome
+	var rule *Rule
+	for _, p := range policies {
+		if p.Observe != (level == LevelObserved) {
+			continue
+		}
+		for _, r := range p.Allow {
+			o := e.ask(r, true)
+			e.told(level, r, false, o)
+			if o.verdict == matches {
+				e.decide(r, outcome{})
+				return OK
+			}
+			if rule == nil || o.nearer(nearest) {
+				nearest, rule = o, r
+			}
+		}
+	}
+	e.decide(rule, nearest)
+	if nearest.verdict == undecided {
+		return nearest.reason()
+	}
+	return NoRuleMatched
+}
+
+// nearer reports whether o came nearer to a match than other: undecided before
+// failed, then by how many conditions held.
+func (o outcome) nearer(other outcome) bool {
+	if o.verdict != other.verdict {
+		return o.verdict == undecided
+	}
+	return o.verdict == failed && o.part > other.part
+}
+
+// decide notes the rule that decided, and its part that did not match.
+func (e *evaluation) decide(r *Rule, o outcome) {
+	e.decision.Rule, e.decision.Failed, e.decision.PartName = r, o.part, o.name
+	if o.verdict == undecided && o.part == PartJSON {
+		if e.decision.Problem = e.body.problem; e.decision.Problem == "" {
+			e.decision.Problem = "it holds a key twice but for case, or a text of more than 64 KiB"
+		}
+	}
+}
+
+// observe notes what a policy would have said, had it been enforced alone. One that
+// several levels name says it once.
+func (e *evaluation) observe(p *Policy) {
+	for _, o := range e.decision.Observed {
+		if o.Policy == p.Name {
+			return
+		}
+	}
+	kept := e.decision
+	reason := e.deniedBy(LevelObserved, p)
+	if reason == OK && len(p.Allow) > 0 {
+		reason = e.allowedAt(LevelObserved, []*Policy{p})
+	}
+	e.decision = kept
+	e.decision.Observed = append(e.decision.Observed, Observation{Policy: p.Name, Reason: reason})
+}
+
+// told notes an answer of a rule in the trace, where there is one.
+func (e *evaluation) told(level Level, r *Rule, deny bool, o outcome) {
+	if e.trace != nil {
+		e.trace.rule(level, r, deny, o)
+	}
+}

@@ -1,0 +1,96 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/patgate/patgate/token"
+)
+
+// Loss is something that a gate guarded which goes, and that another gate would guard by
+// a weaker word: one for more hosts, or for a shorter path.
+type Loss struct {
+	Gate         *Gate
+	Host, Prefix string
+	Falls        *Gate // to this one
+}
+
+// Losses compares the gates that run with those that would: what a gate guards that is
+// gone must be guarded by nobody, or by a gate that names the same host and path. A
+// file that went by mistake must not hand what it guarded to a weaker gate.
+func (s *Snapshot) Losses(next []*Gate) []Loss {
+	table := newGateTable(next)
+	var losses []Loss
+	for _, g := range s.Gates() {
+		if table.byName[g.Name] != nil {
+			continue
+		}
+		for _, host := range g.Hosts {
+			for _, prefix := range g.Prefixes {
+				if to := table.find(sampleHost(host), prefix+"/"); to != nil && !guardsItself(to, host, prefix) {
+					losses = append(losses, Loss{g, host, prefix, to})
+				}
+			}
+		}
+	}
+	return losses
+}
+
+// sampleHost returns a host that a pattern matches: below a wildcard, and none for every
+// host.
+func sampleHost(pattern string) string {
+	if pattern == AnyHost {
+		return ""
+	}
+	if tail, wild := strings.CutPrefix(pattern, "*"); wild {
+		return "any" + tail
+	}
+	return pattern
+}
+
+func guardsItself(g *Gate, host, prefix string) bool {
+	return slices.Contains(g.Hosts, host) && slices.Contains(g.Prefixes, prefix)
+}
+
+// maxGone bounds how many digests of tokens that went are remembered.
+const maxGone = 1 << 20
+
+// remember returns the digests of tokens that went since the start, as far as a gate
+// forwards unknown credentials: what was a token of ours is never forwarded as a
+// password, also when its manifest is deleted.
+func (s *Snapshot) remember(rows Rows) map[token.Digest]struct{} {
+	forwards := slices.ContainsFunc(rows.Gates, func(g *Gate) bool { return g.ForwardUnknown != 0 })
+	if !forwards {
+		return nil
+	}
+	gone := map[token.Digest]struct{}{}
+	for d := range s.revision.gone {
+		gone[d] = struct{}{}
+	}
+	for t := range s.Tokens {
+		for _, d := range t.digests() {
+			gone[d] = struct{}{}
+		}
+	}
+	for _, t := range rows.Tokens {
+		for _, d := range t.digests() {
+			delete(gone, d)
+		}
+	}
+	for d := range gone {
+		if len(gone) <= maxGone {
+			break
+		}
+		delete(gone, d)
+	}
+	return gone
+}
+
+// digests lists those of the present and of the previous values.
+func (t *Token) digests() []token.Digest {
+	list := []token.Digest{t.Digest}
+	for i := range t.Previous {
+		list = append(list, t.Previous[i].Digest)
+	}
+	return list
+}

@@ -1,0 +1,159 @@
+package policy
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// maxPairs is how many parameters a query may have before rules refuse to read it.
+const maxPairs = 1000
+
+// Parameter is a rule's condition on a query parameter. Make one with NewParameter.
+type Parameter struct {
+	Name    string
+	Pattern *Pattern
+	folded  string // the name as look-alikes are compared with it
+}
+
+// NewParameter returns the condition that the parameter is there and its values match.
+func NewParameter(name string, p *Pattern) Parameter {
+	return Parameter{Name: name, Pattern: p, folded: foldName(name)}
+}
+
+type pair struct{ name, value string }
+
+// query is a request's query, read as form data when the first rule asks for it.
+type query struct {
+	read     bool
+	readable bool
+	pairs    []pair
+}
+
+// load reads the query once. What a lenient reader would repair or drop (a malformed
+// escape, `;` as a separator, a fragment) makes it unreadable, as the upstream may
+// read it in another way.
+func (q *query) load(raw string) {
+	if q.read {
+		return
+	}
+	q.read = true
+	if strings.ContainsAny(raw, ";#") {
+		return
+	}
+	for rest := raw; rest != ""; {
+		var field string
+		field, rest, _ = strings.Cut(rest, "&")
+		if field == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(field, "=")
+		name, ok1 := unescapeForm(name)
+		value, ok2 := unescapeForm(value)
+		if !ok1 || !ok2 || len(q.pairs) == maxPairs {
+			q.pairs = nil
+			return
+		}
+		q.pairs = append(q.pairs, pair{name, value})
+	}
+	q.readable = true
+}
+
+// check tells whether a parameter is there and matches: every occurrence where all
+// is set (allow rules), else one (deny rules). It can't tell where the query is
+// unreadable or holds a look-alike, which some upstreams take for the same parameter.
+func (q *query) check(p *Parameter, all bool) verdict {
+	if !q.readable {
+		return undecided
+	}
+	found, matched := 0, 0
+	for i := range q.pairs {
+		switch name := q.pairs[i].name; {
+		case name == p.Name:
+			found++
+			if len(q.pairs[i].value) > maxMatched {
+				return undecided
+			}
+			if p.Pattern.Match(q.pairs[i].value) {
+				matched++
+			}
+		case foldsTo(name, p.folded):
+			return undecided
+		}
+	}
+	return quantify(found, matched, all)
+}
+
+// quantify turns counts into a verdict: at least one, and all of them where asked.
+func quantify(found, matched int, all bool) verdict {
+	if matched == 0 || all && matched < found {
+		return failed
+	}
+	return matches
+}
+
+// unescapeForm decodes application/x-www-form-urlencoded text: `+` is a space. ok is
+// false for a malformed escape and for what is not UTF-8.
+func unescapeForm(s string) (text string, ok bool) {
+	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
+		return s, utf8.ValidString(s)
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); {
+		switch c := s[i]; c {
+		case '+':
+			b = append(b, ' ')
+			i++
+		case '%':
+			c, ok := unhexAt(s, i)
+			if !ok {
+				return "", false
+			}
+			b = append(b, c)
+			i += 3
+		default:
+			b = append(b, c)
+			i++
+		}
+	}
+	return string(b), utf8.Valid(b)
+}
+
+// foldName returns a name as lenient frameworks may read it: without blanks, NUL
+// and dots, cut at the first `[`, in ASCII lower case.
+func foldName(name string) string {
+	b := make([]byte, 0, len(name))
+	for i := 0; i < len(name) && name[i] != '['; i++ {
+		if c, ok := foldByte(name[i]); ok {
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
+
+// foldsTo reports foldName(name) == folded without making a string.
+func foldsTo(name, folded string) bool {
+	j := 0
+	for i := 0; i < len(name) && name[i] != '['; i++ {
+		c, ok := foldByte(name[i])
+		if !ok {
+			continue
+		}
+		if j == len(folded) || folded[j] != c {
+			return false
+		}
+		j++
+	}
+	return j == len(folded)
+}
+
+// foldByte folds one byte of a name; ok is false for those that are dropped.
+func foldByte(c byte) (folded byte, ok bool) {
+	switch c {
+	case 0, ' ', '\t', '\n', '\v', '\f', '\r', '.':
+		return 0, false
+	}
+	if 'A' <= c && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c, true
+}

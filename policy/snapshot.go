@@ -1,0 +1,123 @@
+package policy
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/patgate/patgate/token"
+)
+
+// Snapshot is a read-only view of the index at one revision. A request takes one and
+// hands it down, so that gates, policies and tokens are of one moment. Any number of
+// goroutines may share it.
+type Snapshot struct {
+	txn      *memdb.Txn // read-only: it has no state of its own to race for
+	revision *Revision
+}
+
+// Revision is the row that describes what is loaded. The zero value is nothing.
+type Revision struct {
+	Number  uint64   // 1 is the first load; each change adds one
+	SHA256  [32]byte // of the files of the last good load
+	Loaded  time.Time
+	gates   gateTable
+	members map[string][]*Group
+	gone    map[token.Digest]struct{} // of tokens that went since the start
+}
+
+func newSnapshot(txn *memdb.Txn) *Snapshot {
+	s := &Snapshot{txn: txn, revision: &Revision{}}
+	if raw, err := txn.First(tableRevision, indexID); err == nil && raw != nil {
+		s.revision = raw.(*Revision)
+	}
+	return s
+}
+
+// Ready reports whether manifests are loaded. A missing snapshot is not ready.
+func (s *Snapshot) Ready() bool { return s != nil && s.revision.Number > 0 }
+
+// Revision describes what is loaded.
+func (s *Snapshot) Revision() *Revision { return s.revision }
+
+// Token finds a token by the digest of the value presented, its present one or one
+// that a rotation replaced. It returns nil where there is none.
+func (s *Snapshot) Token(d *token.Digest) *Token {
+	raw, err := s.txn.First(tableTokens, indexDigest, d)
+	if err != nil || raw == nil {
+		return nil
+	}
+	t := raw.(*Token)
+	if t.Digest.Equal(*d) {
+		return t
+	}
+	for i := range t.Previous {
+		if t.Previous[i].Digest.Equal(*d) {
+			return t
+		}
+	}
+	return nil
+}
+
+// Gone reports whether a digest was that of a token which went since the start.
+func (s *Snapshot) Gone(d token.Digest) bool {
+	_, gone := s.revision.gone[d]
+	return gone
+}
+
+// GroupsOf returns a user's groups, by name.
+func (s *Snapshot) GroupsOf(user string) []*Group { return s.revision.members[user] }
+
+// Gate finds a gate by its name, or nil.
+func (s *Snapshot) Gate(name string) *Gate { return row[Gate](s, tableGates, name) }
+
+// GateOf finds the gate of a request, as Evaluate does, or nil.
+func (s *Snapshot) GateOf(r *Request) *Gate {
+	e := evaluation{snapshot: s, request: r}
+	e.findGate()
+	return e.decision.Gate
+}
+
+// Group finds a group by its name, or nil.
+func (s *Snapshot) Group(name string) *Group { return row[Group](s, tableGroups, name) }
+
+// Policy finds a policy by its name, or nil.
+func (s *Snapshot) Policy(name string) *Policy { return row[Policy](s, tablePolicies, name) }
+
+// TokenByName finds a token by its name, or nil.
+func (s *Snapshot) TokenByName(name string) *Token { return row[Token](s, tableTokens, name) }
+
+// Tokens calls yield with each token, by name, until it returns false.
+func (s *Snapshot) Tokens(yield func(*Token) bool) {
+	all, err := s.txn.Get(tableTokens, indexID)
+	if err != nil {
+		return
+	}
+	for raw := all.Next(); raw != nil && yield(raw.(*Token)); raw = all.Next() {
+	}
+}
+
+// Gates returns the gates by name.
+func (s *Snapshot) Gates() []*Gate {
+	gates := make([]*Gate, 0, len(s.revision.gates.byName))
+	for _, g := range s.revision.gates.byName {
+		gates = append(gates, g)
+	}
+	slices.SortFunc(gates, func(a, b *Gate) int { return cmp.Compare(a.Name, b.Name) })
+	return gates
+}
+
+// SortGroups sorts groups by name, the order in which they are asked.
+func SortGroups(groups []*Group) {
+	slices.SortFunc(groups, func(a, b *Group) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+func row[T any](s *Snapshot, table, name string) *T {
+	raw, err := s.txn.First(table, indexID, name)
+	if err != nil || raw == nil {
+		return nil
+	}
+	return raw.(*T)
+}

@@ -1,0 +1,93 @@
+package policy
+
+import "strings"
+
+// Headers that patgate itself names, whatever the gate says.
+const (
+	HeaderID           = "x-patgate-id"
+	HeaderUserAsserted = "x-patgate-user-asserted"
+	HeaderTokenExpires = "x-patgate-token-expires"
+	HeaderBasicEnds    = "x-patgate-basic-ends"
+)
+
+// overrideMethod are the headers by which some upstreams take another method than
+// the request's; overrideURL those by which they take another target.
+var (
+	overrideMethod = []string{"x-http-method-override", "x-http-method", "x-method-override"}
+	overrideURL    = []string{"x-original-url", "x-rewrite-url"}
+)
+
+// Upstream is how an allowed request tells its upstream who calls. Make one with
+// NewUpstream.
+type Upstream struct {
+	UserHeader        string
+	GroupsHeader      string
+	TokenHeader       string
+	KeepAuthorization bool
+
+	remove [identityCount][2][]string
+}
+
+// Identity is what an allowed request tells the upstream of its caller.
+type Identity uint8
+
+// The identities. What one does not set, it removes.
+const (
+	NoIdentity       Identity = iota // anonymous, forwarded, observed
+	UserIdentity                     // user, token
+	UserGroups                       // user, groups, token
+	AssertedIdentity                 // user as presented, token; never groups
+	identityCount
+)
+
+// NewUpstream prepares the lists of headers to remove: every header that the gate
+// names and this request does not get, and every spelling with `_` for `-` of all of
+// them, as CGI-like upstreams take these for the same header. actAs may be empty.
+func NewUpstream(user, groups, tokenName, actAs string, keepAuthorization bool) *Upstream {
+	u := &Upstream{UserHeader: user, GroupsHeader: groups, TokenHeader: tokenName, KeepAuthorization: keepAuthorization}
+	always := append(append([]string{}, overrideMethod...), overrideURL...)
+	if actAs != "" {
+		always = append(always, actAs)
+	}
+	for _, name := range append([]string{HeaderID, HeaderUserAsserted, user, groups, tokenName}, always...) {
+		always = append(always, underscoreSpellings(name)...)
+	}
+	unset := [identityCount][]string{
+		NoIdentity:       {user, groups, tokenName, HeaderUserAsserted},
+		UserIdentity:     {groups, HeaderUserAsserted},
+		UserGroups:       {HeaderUserAsserted},
+		AssertedIdentity: {groups},
+	}
+	for i := range unset {
+		list := append(append([]string{}, unset[i]...), always...)
+		u.remove[i][0] = list[:len(list):len(list)]
+		u.remove[i][1] = append(list[:len(list):len(list)], "authorization")
+	}
+	return u
+}
+
+// Remove returns the headers to take off an allowed request. The caller must not
+// change the list.
+func (u *Upstream) Remove(i Identity, authorization bool) []string {
+	if authorization {
+		return u.remove[i][1]
+	}
+	return u.remove[i][0]
+}
+
+// underscoreSpellings returns every spelling of a name with `_` for some of its `-`.
+func underscoreSpellings(name string) []string {
+	spellings := []string{""}
+	for i, part := range strings.Split(name, "-") {
+		var longer []string
+		for _, s := range spellings {
+			if i == 0 {
+				longer = append(longer, part)
+				continue
+			}
+			longer = append(longer, s+"-"+part, s+"_"+part)
+		}
+		spellings = longer
+	}
+	return spellings[1:] // the first is the name itself
+}
