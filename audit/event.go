@@ -1,0 +1,98 @@
+// Package audit writes one JSON object a line for each decision and each change of
+// what is loaded: no allow is answered before its line is written.
+package audit
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/patgate/patgate/token"
+)
+
+// Version is the version of the events' fields.
+const Version = 1
+
+// Kind says what an event is about.
+type Kind string
+
+// The kinds.
+const (
+	Decision       Kind = "decision"
+	PolicyLoaded   Kind = "policy.loaded"
+	PolicyRejected Kind = "policy.rejected"
+	Gap            Kind = "audit.gap"
+	TokenCreated   Kind = "token.created"
+	TokenRevoked   Kind = "token.revoked"
+	TokenUpdated   Kind = "token.updated"
+	ClockStepped   Kind = "clock.stepped"
+)
+
+// Severity says who should look at an event: info is the ordinary course, notice is
+// worth a look, alert wants a person.
+type Severity string
+
+// The severities.
+const (
+	Info   Severity = "info"
+	Notice Severity = "notice"
+	Alert  Severity = "alert"
+)
+
+// The values of Event.Decision.
+const (
+	Allow = "allow"
+	Deny  = "deny"
+)
+
+// Event is one line of the audit. Fields at their zero value are left out. Text from
+// clients may be anything: it is escaped, masked and capped when it is written.
+type Event struct {
+	Time     time.Time
+	Kind     Kind
+	Severity Severity
+	ID       string
+
+	Decision     string
+	Reason       string
+	Status       int
+	Gate         string
+	Scheme       string
+	User         string
+	UserAsserted bool
+	Actor        string
+	Token        string // its name
+	Previous     bool   // an older value was used
+	Policy       string
+	Rule         string
+	Source       string
+	Observed     []Observation
+	Shadow       string
+
+	Client       netip.Addr
+	ClientSource string
+	Peer         netip.Addr
+	Method       string
+	Host         string
+	Path         string // as received, without the query
+	Query        string // as received
+	RequestID    string
+	Traceparent  string
+
+	Revision  uint64
+	Elapsed   time.Duration // written as micros
+	BasicEnds time.Time
+
+	// Of changes, not of decisions.
+	SHA256                  string // of the manifests
+	Added, Changed, Removed int
+	Tokens                  []string // narrowed by a rejected load
+	Problems                []string // of a rejected load, the first of them
+	Count                   int      // of all its problems; of the events that a gap lost
+
+	// Secret is the value that the caller presented. It is never written: wherever
+	// the text of the event holds it, it is masked.
+	Secret token.Secret
+}
+
+// Observation is the verdict of a policy that only observes.
+type Observation struct{ Policy, Reason string }

@@ -1,0 +1,286 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// ErrUnavailable says that the event of an allow could not be written in time. The
+// allow must not be answered.
+var ErrUnavailable = errors.New("the audit event could not be written in time")
+
+// Overflow is what becomes of an allow whose event can't be written.
+type Overflow uint8
+
+// The overflow rules. Refuse is the default.
+const (
+	Refuse Overflow = iota
+	Drop
+)
+
+// Options of a Log. Zero values mean the defaults.
+type Options struct {
+	Overflow   Overflow
+	Wait       time.Duration // how long an allow waits for its event; default 200 ms
+	QueueBytes int           // how much may wait to be written; default 8 MiB
+	Instance   string        // the process, in every event
+	Now        func() time.Time
+	Logger     *slog.Logger
+}
+
+// Stats describes a log at a moment.
+type Stats struct {
+	Queued  int    // events that wait to be written
+	Written uint64 // events written so far
+	Lost    uint64 // events that were never written
+	Stalled bool   // the sink does not take what is queued
+}
+
+// Log is the audit: many callers, one writer, many events a write. Make one with New,
+// and Close it, which writes what is queued.
+type Log struct {
+	o    Options
+	sink Sink
+
+	mu      sync.Mutex
+	wake    *sync.Cond // the queue has entries, or the log is closing
+	room    chan struct{}
+	queue   []*entry // in the order of seq; the first ones may be in the writer's hands
+	bytes   int
+	seq     uint64
+	unsaid  int // events lost since the last gap event
+	stats   Stats
+	said    time.Time // when the logger was told last of a stalled sink
+	told    bool      // and not yet that it flows again
+	closing bool
+	done    chan struct{}
+	giveUp  chan struct{}
+	gaveUp  sync.Once
+}
+
+// entry is one queued event.
+type entry struct {
+	seq     uint64
+	line    []byte        // after the sequence number
+	written chan struct{} // holds one value when the event is written and somebody waits
+	waiting bool
+	taken   bool // in the writer's hands: it can't be changed any more
+	timer   *time.Timer
+}
+
+var entries = sync.Pool{New: func() any {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return &entry{written: make(chan struct{}, 1), timer: t}
+}}
+
+// New starts a log that writes to a sink.
+func New(sink Sink, o Options) *Log {
+	if o.Wait == 0 {
+		o.Wait = 200 * time.Millisecond
+	}
+	if o.QueueBytes == 0 {
+		o.QueueBytes = 8 << 20
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	l := &Log{o: o, sink: sink, room: make(chan struct{}), done: make(chan struct{}), giveUp: make(chan struct{})}
+	l.wake = sync.NewCond(&l.mu)
+	go l.write()
+	return l
+}
+
+// Record queues an event. For an allow it returns once the event is written, or
+// ErrUnavailable where that took longer than Options.Wait or ctx was done: the event
+// then says, or if it is lost counts as, the refusal that the caller must answer.
+// Other events do not wait.
+func (l *Log) Record(ctx context.Context, e *Event) error {
+	en := entries.Get().(*entry)
+	en.line = appendEvent(en.line[:0], e, l.o.Instance)
+	if e.Decision != Allow {
+		l.mu.Lock()
+		l.enqueue(en, false)
+		l.mu.Unlock()
+		return nil
+	}
+	return l.recordAllow(ctx, e, en)
+}
+
+func (l *Log) recordAllow(ctx context.Context, e *Event, en *entry) error {
+	en.timer.Reset(l.o.Wait)
+	l.mu.Lock()
+	for !l.fits(en) && !l.patienceless() {
+		room := l.room
+		l.mu.Unlock()
+		select {
+		case <-room:
+		case <-en.timer.C:
+			return l.tooLate(e, en)
+		case <-ctx.Done():
+			return l.tooLate(e, en)
+		}
+		l.mu.Lock()
+	}
+	if l.patienceless() {
+		en.timer.Stop() // before the entry is the writer's
+		l.enqueue(en, false)
+		l.mu.Unlock()
+		return nil
+	}
+	l.enqueue(en, true)
+	l.mu.Unlock()
+	select {
+	case <-en.written:
+		en.timer.Stop()
+		en.recycle()
+		return nil
+	case <-en.timer.C:
+	case <-ctx.Done():
+	}
+	return l.tooLate(e, en)
+}
+
+// patienceless reports whether an allow goes out without waiting: the sink is stalled,
+// and the rule is to drop.
+func (l *Log) patienceless() bool { return l.o.Overflow == Drop && l.stats.Stalled }
+
+func (l *Log) fits(en *entry) bool { return !l.closing && l.hasRoom(en) }
+
+func (l *Log) hasRoom(en *entry) bool { return l.bytes+len(en.line) <= l.o.QueueBytes }
+
+// enqueue gives an event its number and its place, or counts it as lost.
+func (l *Log) enqueue(en *entry, waiting bool) {
+	if !l.fits(en) {
+		l.lose(1)
+		en.recycle()
+		return
+	}
+	l.push(en, waiting)
+}
+
+func (l *Log) push(en *entry, waiting bool) {
+	l.seq++
+	en.seq, en.waiting, en.taken = l.seq, waiting, false
+	l.queue = append(l.queue, en)
+	l.bytes += len(en.line)
+	l.wake.Signal()
+}
+
+func (l *Log) lose(n int) {
+	l.unsaid += n
+	l.stats.Lost += uint64(n)
+}
+
+// tooLate turns the queued event of an allow into that of a refusal. Where the writer
+// has it in hand already, it stays an allow that nobody got, which is the safe side.
+func (l *Log) tooLate(e *Event, en *entry) error {
+	en.timer.Stop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if en.seq != 0 && !en.waiting { // written meanwhile
+		<-en.written
+		en.recycle()
+		return nil
+	}
+	if l.o.Overflow == Drop {
+		if en.seq == 0 {
+			l.lose(1)
+			en.recycle()
+		}
+		en.waiting = false
+		return nil
+	}
+	refused := *e
+	refused.Decision, refused.Reason, refused.Status = Deny, unavailable, unavailableStatus
+	refused.Severity, refused.Shadow = Notice, ""
+	switch {
+	case en.seq == 0: // never queued
+		en.line = appendEvent(en.line[:0], &refused, l.o.Instance)
+		l.enqueue(en, false)
+	case !en.taken:
+		l.bytes -= len(en.line)
+		en.line = appendEvent(en.line[:0], &refused, l.o.Instance)
+		l.bytes += len(en.line)
+		en.waiting = false
+	default:
+		en.waiting = false
+	}
+	return ErrUnavailable
+}
+
+// How an allow that could not be audited is answered; the names are those of the
+// policy's reasons.
+const (
+	unavailable       = "audit_unavailable"
+	unavailableStatus = 503
+)
+
+// recycle returns an entry that nobody else holds.
+func (en *entry) recycle() {
+	en.seq, en.waiting, en.taken = 0, false, false
+	entries.Put(en)
+}
+
+// Stats returns how the log does.
+func (l *Log) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.stats
+	s.Queued = len(l.queue)
+	return s
+}
+
+// Close takes no more events, writes what is queued, and returns an error where events
+// were lost, now or before. It gives up when ctx is done.
+func (l *Log) Close(ctx context.Context) error {
+	l.mu.Lock()
+	l.sayGap()
+	l.closing = true
+	l.wake.Signal()
+	l.mu.Unlock()
+	select {
+	case <-l.done:
+	case <-ctx.Done():
+		l.gaveUp.Do(func() { close(l.giveUp) })
+		<-l.done
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if lost := l.stats.Lost + uint64(len(l.queue)); lost > 0 {
+		return fmt.Errorf("audit events were lost: %d", lost)
+	}
+	return nil
+}
+
+// sayGap queues the event that tells how many were lost, if there is room for it.
+func (l *Log) sayGap() {
+	if l.unsaid == 0 {
+		return
+	}
+	en := entries.Get().(*entry)
+	en.line = appendEvent(en.line[:0], &Event{Time: l.o.Now(), Kind: Gap, Severity: Alert, Count: l.unsaid}, l.o.Instance)
+	if !l.hasRoom(en) {
+		en.recycle()
+		return
+	}
+	l.unsaid = 0
+	l.push(en, false)
+}
+
+// head is how each line begins, before its sequence number.
+var head = fmt.Sprintf(`{"v":%d,"seq":`, Version)
+
+func (en *entry) appendTo(b []byte) []byte {
+	b = append(b, head...)
+	b = strconv.AppendUint(b, en.seq, 10)
+	return append(b, en.line...)
+}

@@ -1,0 +1,25 @@
+package audit
+
+import (
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// enlargePipe gives a pipe the size of /proc/sys/fs/pipe-max-size, or the largest
+// power of two below it that the user's quota allows.
+func enlargePipe(f *os.File) {
+	size := 1 << 20
+	if text, err := os.ReadFile("/proc/sys/fs/pipe-max-size"); err == nil {
+		if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+			size = n
+		}
+	}
+	for ; size > 64<<10; size /= 2 {
+		if _, err := unix.FcntlInt(f.Fd(), unix.F_SETPIPE_SZ, size); err == nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,190 @@
+package audit
+
+import (
+	"errors"
+	"syscall"
+	"time"
+)
+
+// Sink is where lines go: a pipe that somebody reads, or a file.
+type Sink interface {
+	// Await waits until a write of Chunk bytes would not block, or for d. It reports
+	// which of the two.
+	Await(d time.Duration) bool
+	// Write writes as much as it can and returns how much that was. It may return
+	// less with an error, and be called again with the rest.
+	Write(b []byte) (n int, err error)
+	// Chunk is how many bytes at the most one write should have.
+	Chunk() int
+}
+
+// retry is how long the writer rests after a write that failed, and how long it waits
+// for a sink at a time.
+const retry = 50 * time.Millisecond
+
+// write is the writer: it alone touches the sink.
+func (l *Log) write() {
+	defer close(l.done)
+	var w batch
+	for l.awaitEntries() {
+		if !l.sink.Await(retry) {
+			l.stalled(nil)
+			continue
+		}
+		if len(w.rest) == 0 {
+			l.take(&w)
+		}
+		n, err := l.sink.Write(w.rest[:min(len(w.rest), max(l.sink.Chunk(), 1))])
+		l.finish(&w, n)
+		if err != nil {
+			l.stalled(err)
+			if !l.rest(err) {
+				return
+			}
+		}
+	}
+}
+
+// rest waits a moment after a write that failed. It returns false where nothing can
+// come of another try: the log is closing, and its reader is gone.
+func (l *Log) rest(err error) bool {
+	l.mu.Lock()
+	closing := l.closing
+	l.mu.Unlock()
+	if closing && errors.Is(err, syscall.EPIPE) {
+		return false
+	}
+	select {
+	case <-time.After(retry):
+	case <-l.giveUp:
+	}
+	return true
+}
+
+// batch is what the writer has in hand: the bytes of the first entries of the queue.
+type batch struct {
+	buffer []byte
+	rest   []byte // of buffer, not yet written
+	ends   []int  // of each entry, from the end of buffer
+}
+
+// awaitEntries waits until there is something to write. It returns false when the log
+// is closed and empty, or must give up.
+func (l *Log) awaitEntries() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.queue) == 0 && !l.closing {
+		l.wake.Wait()
+	}
+	select {
+	case <-l.giveUp:
+		return false
+	default:
+		return len(l.queue) > 0
+	}
+}
+
+// take fills the batch with as many entries as a chunk holds, at least one.
+func (l *Log) take(w *batch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w.buffer, w.ends = w.buffer[:0], w.ends[:0]
+	for _, en := range l.queue {
+		before := len(w.buffer)
+		w.buffer = en.appendTo(w.buffer)
+		if before > 0 && len(w.buffer) > l.sink.Chunk() {
+			w.buffer = w.buffer[:before]
+			break
+		}
+		en.taken = true
+		w.ends = append(w.ends, len(w.buffer))
+	}
+	w.rest = w.buffer
+}
+
+// finish notes that n bytes more are written: whole entries are done, one that is cut
+// goes on later, and those of which nothing is written go back, so that they can
+// still be changed.
+func (l *Log) finish(w *batch, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w.rest = w.rest[n:]
+	at := len(w.buffer) - len(w.rest)
+	done := 0
+	for done < len(w.ends) && w.ends[done] <= at {
+		done++
+	}
+	for _, en := range l.queue[:done] {
+		l.bytes -= len(en.line)
+		if en.waiting {
+			en.waiting = false
+			en.written <- struct{}{}
+		} else {
+			en.recycle()
+		}
+	}
+	start := 0
+	if done > 0 {
+		start = w.ends[done-1]
+		l.stats.Written += uint64(done)
+		l.queue = l.queue[done:]
+		if len(l.queue) == 0 {
+			l.queue = nil
+		}
+		l.flows()
+		close(l.room)
+		l.room = make(chan struct{})
+		l.sayGap()
+	}
+	w.ends = w.ends[done:]
+	keep := 0
+	if at > start {
+		keep = 1 // the entry that is cut
+	}
+	for _, en := range l.queue[keep:max(keep, len(w.ends))] {
+		en.taken = false
+	}
+	if len(w.ends) > keep {
+		w.ends = w.ends[:keep]
+		w.cutTo(keep)
+	}
+}
+
+// cutTo forgets the entries behind the first keep.
+func (w *batch) cutTo(keep int) {
+	if keep == 0 {
+		w.rest = nil
+		return
+	}
+	surplus := len(w.buffer) - w.ends[keep-1]
+	w.buffer = w.buffer[:len(w.buffer)-surplus]
+	w.rest = w.rest[:len(w.rest)-surplus]
+}
+
+// sayEvery is how often the log tells of a sink that stalls again and again.
+const sayEvery = 10 * time.Second
+
+// stalled notes that the sink takes nothing, or fails, and says so.
+func (l *Log) stalled(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.stats.Stalled && time.Since(l.said) > sayEvery {
+		l.said = time.Now()
+		l.told = true
+		becomes := "refused"
+		if l.o.Overflow == Drop {
+			becomes = "answered without their events"
+		}
+		l.o.Logger.Error("the audit can't be written, allows are "+becomes, "error", err)
+	}
+	l.stats.Stalled = true
+}
+
+// flows notes that the sink takes events again.
+func (l *Log) flows() {
+	if l.stats.Stalled && l.told {
+		l.told = false
+		l.o.Logger.Info("the audit is written again")
+	}
+	l.stats.Stalled = false
+}
