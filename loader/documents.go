@@ -1,0 +1,276 @@
+package loader
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
+)
+
+// documents are the manifests of a load by kind, in the order of their files, and
+// what was wrong with them.
+type documents struct {
+	gates, tokens, groups, policies []*manifest.Document
+	names                           map[string]*manifest.Document // by kind and name, broken ones too
+	kinds                           map[string]bool               // that there are, broken ones too
+	hints                           map[string]string
+	problems                        []manifest.Problem
+}
+
+// decodeTree decodes every file of a reading and checks each reference between them.
+func decodeTree(roots []string, t *tree) *documents {
+	d := &documents{names: map[string]*manifest.Document{}, kinds: map[string]bool{}, hints: map[string]string{}, problems: slices.Clone(t.problems)}
+	var dec manifest.Decoder
+	for _, f := range t.files {
+		docs, problems := dec.Decode(f.name, f.data)
+		d.problems = append(d.problems, problems...)
+		for _, doc := range docs {
+			d.add(doc)
+		}
+	}
+	if len(t.problems) == 0 && !d.kinds[manifest.KindGate] && !d.kinds[""] { // "": who knows what it was to be
+		d.problems = append(d.problems, manifest.Problem{
+			File: strings.Join(roots, ", "), Message: "no Gate in the manifests, expected at least one: without it every request is refused",
+		})
+	}
+	d.check()
+	manifest.SortProblems(d.problems)
+	return d
+}
+
+func (d *documents) problem(doc *manifest.Document, at manifest.Pos, field, format string, args ...any) {
+	d.problems = append(d.problems, doc.Problem(at, field, format, args...))
+}
+
+// add files a document under its kind. A name is used once per kind.
+func (d *documents) add(doc *manifest.Document) {
+	d.kinds[doc.Kind] = true
+	if name := doc.Metadata.Name; name.Text != "" {
+		key := doc.Kind + "/" + name.Text
+		if other, taken := d.names[key]; taken {
+			d.problem(doc, name.At, "metadata.name", "%s %s stands twice, first at %s, expected a name of its own",
+				doc.Kind, name.Text, other.Place(other.Metadata.Name.At))
+		} else {
+			d.names[key] = doc
+		}
+	}
+	// Broken documents are checked too, as far as they were decoded: every problem
+	// is reported at once.
+	switch {
+	case doc.Gate != nil:
+		d.gates = append(d.gates, doc)
+	case doc.APIToken != nil:
+		d.tokens = append(d.tokens, doc)
+	case doc.UserGroup != nil:
+		d.groups = append(d.groups, doc)
+	case doc.TokenPolicy != nil:
+		d.policies = append(d.policies, doc)
+	}
+}
+
+// narrowing returns the digests that documents revoke and suspend: they take force even
+// where the load is rejected, and where the document itself is what is wrong.
+func (d *documents) narrowing() (revoked, suspended []token.Digest) {
+	for _, doc := range d.tokens {
+		spec := doc.APIToken
+		var digests []token.Digest
+		for _, digest := range append([]manifest.Digest{spec.Digest}, previousDigests(spec)...) {
+			if digest.Sum != (token.Digest{}) {
+				digests = append(digests, digest.Sum)
+			}
+		}
+		if spec.Ends.Revoked {
+			revoked = append(revoked, digests...)
+		}
+		if spec.Ends.Suspended {
+			suspended = append(suspended, digests...)
+		}
+	}
+	return revoked, suspended
+}
+
+func previousDigests(spec *manifest.APIToken) []manifest.Digest {
+	var list []manifest.Digest
+	for _, p := range spec.Previous {
+		list = append(list, p.Digest)
+	}
+	return list
+}
+
+// check asks what manifests must hold together.
+func (d *documents) check() {
+	for _, doc := range d.gates {
+		d.refs(doc, "spec.groups", doc.Gate.Groups, manifest.KindUserGroup)
+		d.refs(doc, "spec.policies", doc.Gate.Policies, manifest.KindTokenPolicy)
+	}
+	for _, doc := range d.groups {
+		d.refs(doc, "spec.policies", doc.UserGroup.Policies, manifest.KindTokenPolicy)
+	}
+	for _, doc := range d.tokens {
+		d.refs(doc, "spec.gates", doc.APIToken.Gates, manifest.KindGate)
+		d.refs(doc, "spec.policies", doc.APIToken.Policies, manifest.KindTokenPolicy)
+		d.grants(doc)
+		d.schemes(doc)
+	}
+	d.digests()
+	d.ties()
+	d.clientRanges()
+}
+
+// refs wants each name to be that of a manifest.
+func (d *documents) refs(doc *manifest.Document, field string, refs []manifest.Ref, kind string) {
+	for i, ref := range refs {
+		if ref.Text == "" || d.names[kind+"/"+ref.Text] != nil {
+			continue
+		}
+		d.problem(doc, ref.At, fmt.Sprintf("%s[%d]", field, i), "no %s is called %s, %s", kind, ref.Text, d.hint(kind, ref.Text))
+	}
+}
+
+// hint says which name was likely meant by one that there is not. It is worked out once
+// a name: one missing policy may be named by every token.
+func (d *documents) hint(kind, wrong string) string {
+	if text, ok := d.hints[kind+"/"+wrong]; ok {
+		return text
+	}
+	var known []string
+	for key := range d.names {
+		if name, ok := strings.CutPrefix(key, kind+"/"); ok {
+			known = append(known, name)
+		}
+	}
+	slices.Sort(known)
+	text := "expected a manifest of that name"
+	if len(known) > 0 && len(d.hints) < maxHints {
+		text = manifest.Suggest(wrong, known)
+	}
+	d.hints[kind+"/"+wrong] = text
+	return text
+}
+
+// maxHints bounds how many names are compared with all others.
+const maxHints = 100
+
+// grants wants a token's policies to grant something, or nothing beside `unrestricted`.
+func (d *documents) grants(doc *manifest.Document) {
+	spec := doc.APIToken
+	if spec.Canary || len(spec.Policies) == 0 {
+		return
+	}
+	allow := len(spec.Allow)+len(spec.LimitTo) > 0
+	for i, ref := range spec.Policies {
+		named := d.names[manifest.KindTokenPolicy+"/"+ref.Text]
+		if named == nil || named.Broken() || named.TokenPolicy == nil {
+			return // reported elsewhere, and unknown what it grants
+		}
+		if len(named.TokenPolicy.Allow) == 0 {
+			continue
+		}
+		allow = true
+		if spec.Unrestricted {
+			d.problem(doc, ref.At, fmt.Sprintf("spec.policies[%d]", i),
+				"%s has allow rules (%s) beside `unrestricted: true`, expected policies that only deny", ref.Text, named.Place(named.Pos))
+		}
+	}
+	if !allow && !spec.Unrestricted && !doc.Broken() {
+		d.problem(doc, spec.Policies[0].At, "spec.policies",
+			"the policies only deny, so that the token may do nothing, expected allow rules or `unrestricted: true`")
+	}
+}
+
+// schemes wants a token to have a gate that takes it in one of its ways.
+func (d *documents) schemes(doc *manifest.Document) {
+	spec := doc.APIToken
+	if spec.Canary || doc.Bad("spec.schemes", "spec.anyUser", "spec.gates") {
+		return
+	}
+	own := manifest.Schemes(spec.Schemes)
+	if spec.AnyUser {
+		own = policy.Schemes(0).With(policy.Basic)
+	}
+	var gates []string
+	for _, g := range d.gatesOf(spec) {
+		if g.Bad("spec.schemes") || own == 0 || own&gateSchemes(g.Gate) != 0 {
+			return
+		}
+		gates = append(gates, g.Metadata.Name.Text)
+	}
+	if len(gates) > 0 {
+		at := spec.At
+		if len(spec.Schemes) > 0 {
+			at = spec.Schemes[0].At
+		}
+		d.problem(doc, at, "spec.schemes", "none of its gates (%s) takes the token as %s, expected a scheme in common",
+			strings.Join(gates, ", "), own)
+	}
+}
+
+// gatesOf returns the gates that a token is for.
+func (d *documents) gatesOf(spec *manifest.APIToken) []*manifest.Document {
+	if len(spec.Gates) == 0 {
+		return d.gates
+	}
+	var gates []*manifest.Document
+	for _, ref := range spec.Gates {
+		if g := d.names[manifest.KindGate+"/"+ref.Text]; g != nil && g.Gate != nil {
+			gates = append(gates, g)
+		}
+	}
+	return gates
+}
+
+// digests wants each value to belong to one token.
+func (d *documents) digests() {
+	type use struct {
+		doc   *manifest.Document
+		at    manifest.Pos
+		field string
+	}
+	seen := make(map[token.Digest]use, len(d.tokens))
+	claim := func(doc *manifest.Document, field string, digest manifest.Digest) {
+		if digest.Sum == (token.Digest{}) {
+			return
+		}
+		if other, taken := seen[digest.Sum]; taken {
+			d.problem(doc, digest.At, field, "the digest is that of %s at %s already, expected a value of its own",
+				other.doc.Metadata.Name.Text, other.doc.Place(other.at))
+			return
+		}
+		seen[digest.Sum] = use{doc, digest.At, field}
+	}
+	for _, doc := range d.tokens {
+		claim(doc, "spec.digest", doc.APIToken.Digest)
+		for i, p := range doc.APIToken.Previous {
+			claim(doc, fmt.Sprintf("spec.previous[%d].digest", i), p.Digest)
+		}
+	}
+}
+
+// ties wants one gate at most for each host and path prefix.
+func (d *documents) ties() {
+	seen := map[string]*manifest.Document{}
+	for _, doc := range d.gates {
+		if doc.Bad("spec.hosts", "spec.paths") {
+			continue
+		}
+		for _, host := range gateHosts(doc.Gate) {
+			for i, prefix := range gatePrefixes(doc.Gate) {
+				key := host + " " + prefix
+				other := seen[key]
+				seen[key] = doc
+				if other == nil || doc.Metadata.Name.Text != "" && other.Metadata.Name.Text == doc.Metadata.Name.Text {
+					continue // the second of a name is reported as that
+				}
+				at, field := doc.Gate.At, "spec"
+				if i < len(doc.Gate.Paths) {
+					at, field = doc.Gate.Paths[i].At, fmt.Sprintf("spec.paths[%d]", i)
+				}
+				d.problem(doc, at, field, "the gate ties with the one at %s: both guard host %s and path %s/, expected one gate for each",
+					other.Place(other.Pos), host, prefix)
+			}
+		}
+	}
+}

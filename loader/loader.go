@@ -1,0 +1,260 @@
+// Package loader keeps a policy.Index in step with directories of manifests: it reads
+// them whole, decodes them strictly, and makes them the running revision in one
+// transaction, or changes nothing but what they revoke.
+package loader
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
+)
+
+// Options of a Loader. Zero values mean the defaults.
+type Options struct {
+	MaxBytes int64         // how much a load reads at most; default MaxBytes
+	Poll     time.Duration // how often directories are read without an event; default 10 s
+	Settle   time.Duration // for how long files that may be half written must rest; default 200 ms
+	Patience time.Duration // after how long of no rest a load is rejected; default 2 s
+	Now      func() time.Time
+	Logger   *slog.Logger
+}
+
+// Report is what became of a load.
+type Report struct {
+	Change   policy.Change
+	SHA256   [32]byte           // of the files
+	Files    int                // that were read
+	Problems []manifest.Problem // why the load was rejected; none: it runs
+	Narrowed []string           // tokens that a rejected load refused from now on
+	Err      error              // a fault of ours
+	Took     time.Duration
+}
+
+// Rejected reports whether the last good revision stays.
+func (r *Report) Rejected() bool { return len(r.Problems) > 0 || r.Err != nil }
+
+// Loader loads directories into an index. Make one with New.
+type Loader struct {
+	roots  []string
+	index  *policy.Index
+	report func(Report)
+	o      Options
+	tree   func() *tree        // reads the directories
+	seen   *tree               // the last reading that was judged
+	dirs   map[string]interest // what the last reading depends on
+}
+
+// New returns a loader of the directories. It calls report for each load, from one
+// goroutine at a time.
+func New(index *policy.Index, roots []string, report func(Report), o Options) *Loader {
+	roots = distinct(roots)
+	if o.MaxBytes == 0 {
+		o.MaxBytes = MaxBytes
+	}
+	if o.Poll == 0 {
+		o.Poll = 10 * time.Second
+	}
+	if o.Settle == 0 {
+		o.Settle = 200 * time.Millisecond
+	}
+	if o.Patience == 0 {
+		o.Patience = 2 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Loader{roots: roots, index: index, report: report, o: o, tree: func() *tree { return readTree(roots, o.MaxBytes) }}
+}
+
+// distinct leaves out directories that stand there before, by whatever name.
+func distinct(roots []string) []string {
+	var list []string
+	for _, root := range roots {
+		if !slices.ContainsFunc(list, func(other string) bool { return realPath(other) == realPath(root) }) {
+			list = append(list, root)
+		}
+	}
+	return list
+}
+
+// Check reads directories once and returns the rows that they make, or every problem.
+func Check(roots []string) (policy.Rows, []manifest.Problem) {
+	roots = distinct(roots)
+	t := readTree(roots, MaxBytes)
+	docs := decodeTree(roots, t)
+	if len(docs.problems) > 0 {
+		return policy.Rows{}, docs.problems
+	}
+	rows := compile(docs, policy.NewIndex().Snapshot())
+	rows.SHA256 = t.digest
+	return rows, nil
+}
+
+// CheckTests does what Check does, and reads the PolicyTests of the directories too.
+func CheckTests(roots []string) (policy.Rows, []*manifest.Document, []manifest.Problem) {
+	roots = distinct(roots)
+	t := readTreeWith(roots, MaxBytes, true)
+	docs := decodeTree(roots, t)
+	problems := docs.problems
+	var tests []*manifest.Document
+	var dec manifest.Decoder
+	for _, f := range t.tests {
+		decoded, bad := dec.DecodeTests(f.name, f.data)
+		tests, problems = append(tests, decoded...), append(problems, bad...)
+	}
+	if len(problems) > 0 {
+		manifest.SortProblems(problems)
+		return policy.Rows{}, nil, problems
+	}
+	return compile(docs, policy.NewIndex().Snapshot()), tests, nil
+}
+
+// Load reads the directories and judges what it finds, unless that is what it found
+// the last time. It returns ctx's error where it was interrupted.
+func (l *Loader) Load(ctx context.Context) error {
+	start := time.Now()
+	t := l.read()
+	if l.seen != nil && t.digest == l.seen.digest {
+		return nil
+	}
+	t, err := l.settled(ctx, t)
+	if err != nil {
+		return err
+	}
+	if l.seen != nil && t.digest == l.seen.digest {
+		return nil
+	}
+	l.seen = t
+	r := l.judge(t)
+	r.Took = time.Since(start)
+	l.report(r)
+	return nil
+}
+
+func (l *Loader) read() *tree {
+	t := l.tree()
+	l.dirs = t.watch
+	return t
+}
+
+// settled waits until two readings agree, so that a file that is being written does
+// not count by its half. What a ConfigMap mount holds changes as one and need not rest.
+func (l *Loader) settled(ctx context.Context, t *tree) (*tree, error) {
+	deadline := time.Now().Add(l.o.Patience)
+	stable := [32]byte{}
+	if l.seen != nil {
+		stable = l.seen.plain
+	}
+	for t.plain != stable {
+		if time.Now().After(deadline) {
+			t.problems = append(t.problems, manifest.Problem{
+				File: l.roots[0], Message: "the files keep changing, expected them to rest for " + l.o.Settle.String(),
+			})
+			t.sum()
+			return t, nil
+		}
+		stable = t.plain
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(l.o.Settle):
+		}
+		t = l.read()
+	}
+	return t, nil
+}
+
+// judge decodes and compiles a reading, and makes it the running revision. It does all
+// that can fail before it touches what runs.
+func (l *Loader) judge(t *tree) Report {
+	docs := decodeTree(l.roots, t)
+	r := Report{SHA256: t.digest, Files: len(t.files), Problems: docs.problems}
+	if len(docs.problems) > 0 {
+		r.Change.Revision = l.index.Snapshot().Revision().Number
+		revoked, suspended := docs.narrowing()
+		l.narrow(&r, revoked, suspended)
+		return r
+	}
+	rows := compile(docs, l.index.Snapshot())
+	if r.Problems = l.losses(rows.Gates); len(r.Problems) > 0 {
+		revoked, suspended := docs.narrowing()
+		l.narrow(&r, revoked, suspended)
+		return r
+	}
+	rows.SHA256 = t.digest
+	r.Change, r.Err = l.index.Replace(rows, l.o.Now())
+	return r
+}
+
+// losses are problems of a reload in which a gate is gone and a weaker one would guard
+// what it guarded.
+func (l *Loader) losses(gates []*policy.Gate) []manifest.Problem {
+	var problems []manifest.Problem
+	for _, loss := range l.index.Snapshot().Losses(gates) {
+		problems = append(problems, manifest.Problem{
+			File: loss.Gate.Source.File, Pos: manifest.Pos{Line: loss.Gate.Source.Line, Column: 1},
+			Message: fmt.Sprintf("the Gate %s is gone, and %s would guard host %s and path %s/ in its place, expected it to stay: "+
+				"to remove it, let %s name that host and path itself, or restart", loss.Gate.Name, loss.Falls.Name, loss.Host, loss.Prefix, loss.Falls.Name),
+		})
+	}
+	return problems
+}
+
+// narrow lets the revocations of a rejected load take force on the last good revision.
+func (l *Loader) narrow(r *Report, revoked, suspended []token.Digest) {
+	if !l.index.Snapshot().Ready() {
+		return
+	}
+	r.Narrowed, r.Change.Revision, r.Err = l.index.Narrow(revoked, suspended)
+}
+
+// breath is the pause between two readings: many events at once are one change.
+const breath = 20 * time.Millisecond
+
+// Run loads whenever the directories change: by their events, by nudges (SIGHUP), and
+// every Options.Poll whatever they say. It returns when ctx is done.
+func (l *Loader) Run(ctx context.Context, nudge <-chan struct{}) {
+	w := newWatch(l.o.Logger)
+	defer w.close()
+	poll := time.NewTicker(l.o.Poll)
+	defer poll.Stop()
+	for {
+		// What changes while new directories begin to be watched has no event: load again.
+		for w.follow(l.dirs) {
+			if l.Load(ctx) != nil {
+				return
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(breath):
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.changed:
+		case <-nudge:
+			before := l.seen
+			if l.Load(ctx) != nil {
+				return
+			}
+			if l.seen == before {
+				l.o.Logger.Info("the manifests have not changed")
+			}
+		case <-poll.C:
+		}
+		if l.Load(ctx) != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,197 @@
+package manifest
+
+import (
+	"fmt"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/patgate/patgate/policy"
+)
+
+// checkSpec asks what one document must hold beyond the forms of its fields. It asks
+// whether keys are there, not what was decoded of them, so that a value with a problem
+// of its own causes no second one.
+func (s *scope) checkSpec(doc *Document, spec *yaml.Node) {
+	switch {
+	case doc.Gate != nil:
+		s.checkGate(doc.Gate, spec)
+	case doc.APIToken != nil:
+		s.checkToken(doc.APIToken, spec)
+	case doc.TokenPolicy != nil:
+		if !has(spec, "allow") && !has(spec, "deny") {
+			s.problem(spec, "spec", "no rules, expected allow or deny")
+		}
+		s.checkRules(doc.TokenPolicy.Allow, doc.TokenPolicy.Deny, spec, "spec")
+	}
+}
+
+func (s *scope) checkGate(g *Gate, spec *yaml.Node) {
+	if g.Anonymous != nil {
+		n := find(spec, "anonymous")
+		switch {
+		case g.Anonymous.Unrestricted && has(n, "allow"):
+			s.problem(find(n, "unrestricted"), "spec.anonymous.unrestricted", "beside allow rules, expected one of the two")
+		case !g.Anonymous.Unrestricted && n.Kind == yaml.MappingNode && len(n.Content) > 0 && !has(n, "allow"):
+			s.problem(n, "spec.anonymous", "nothing is allowed, expected allow rules, `unrestricted: true` or no key at all")
+		}
+		s.checkRules(g.Anonymous.Allow, g.Anonymous.Deny, n, "spec.anonymous")
+	}
+	if n := find(spec, "clientIP"); g.ClientIP != nil && n.Kind == yaml.MappingNode && len(n.Content) > 0 {
+		c := g.ClientIP
+		switch source := policy.AddressSource(c.Source); {
+		case !has(n, "source"):
+			s.problem(n, "spec.clientIP.source", "missing, expected peer, xff or header")
+		case source == policy.FromHeader && !has(n, "header"):
+			s.problem(n, "spec.clientIP.header", "missing, expected the name of the header that holds the address")
+		case source != policy.FromHeader && c.Header != "":
+			s.problem(find(n, "header"), "spec.clientIP.header", "beside `source: %s`, expected it with `source: header` alone", source)
+		case source != policy.FromXFF && has(n, "trustedHops"):
+			s.problem(find(n, "trustedHops"), "spec.clientIP.trustedHops", "beside `source: %s`, expected it with `source: xff` alone", source)
+		}
+	}
+	s.checkHeaders(g, spec)
+}
+
+// checkHeaders wants each header of a gate to have one meaning.
+func (s *scope) checkHeaders(g *Gate, spec *yaml.Node) {
+	upstream := g.UpstreamOrDefault()
+	up, act := find(spec, "upstream"), find(spec, "actAs")
+	used := map[HeaderName]string{}
+	for _, h := range []struct {
+		name  HeaderName
+		field string
+		node  *yaml.Node
+	}{
+		{upstream.UserHeader, "spec.upstream.userHeader", find(up, "userHeader")},
+		{upstream.GroupsHeader, "spec.upstream.groupsHeader", find(up, "groupsHeader")},
+		{upstream.TokenHeader, "spec.upstream.tokenHeader", find(up, "tokenHeader")},
+		{g.ActAsHeader(), "spec.actAs.header", find(act, "header")},
+	} {
+		if other, twice := used[h.name]; twice && h.name != "" {
+			s.problem(h.node, h.field, "%s is %s already, expected a header of its own", h.name, other)
+		}
+		used[h.name] = h.field
+	}
+}
+
+// UpstreamOrDefault returns the gate's upstream headers, those it leaves out at their
+// defaults.
+func (g *Gate) UpstreamOrDefault() Upstream {
+	var u Upstream
+	if g.Upstream != nil {
+		u = *g.Upstream
+	}
+	for name, otherwise := range map[*HeaderName]HeaderName{
+		&u.UserHeader: "x-forwarded-user", &u.GroupsHeader: "x-forwarded-groups", &u.TokenHeader: "x-patgate-token",
+	} {
+		if *name == "" {
+			*name = otherwise
+		}
+	}
+	return u
+}
+
+// ActAsHeader returns the name of the act-as header; empty: no header means anything.
+func (g *Gate) ActAsHeader() HeaderName {
+	if g.ActAs == nil {
+		return ""
+	}
+	return g.ActAs.Header
+}
+
+func (s *scope) checkToken(t *APIToken, spec *yaml.Node) {
+	t.Ends = Ends{Revoked: meant(spec, "revoked"), Suspended: meant(spec, "suspended")}
+	if meant(spec, "canary") {
+		s.pairs(spec, "spec", func(key string, keyNode, _ *yaml.Node) {
+			if key != "canary" && key != "digest" && key != "issued" {
+				s.problem(keyNode, "spec."+key, "beside `canary: true`, expected nothing but digest and issued: a canary is always refused")
+			}
+		})
+		return
+	}
+	switch {
+	case !has(spec, "user") && !t.AnyUser:
+		s.problem(spec, "spec.user", "missing, expected user, or `anyUser: true` for a token of any user")
+	case has(spec, "user") && t.AnyUser:
+		s.problem(find(spec, "anyUser"), "spec.anyUser", "beside user, expected one of the two")
+	}
+	if t.AnyUser {
+		s.checkAnyUser(t, spec)
+	}
+	if t.Unrestricted && (has(spec, "allow") || has(spec, "limitTo")) {
+		s.problem(find(spec, "unrestricted"), "spec.unrestricted", "beside rules that allow, expected one of the two")
+	}
+	if !t.Unrestricted && !has(spec, "allow") && !has(spec, "limitTo") && !filled(spec, "policies") {
+		s.problem(spec, "spec.allow", "missing, expected allow, limitTo, policies or `unrestricted: true`: the token may do nothing")
+	}
+	s.checkTimes(t, spec)
+	s.checkRules(t.Allow, nil, spec, "spec")
+}
+
+// meant reports whether a key is there with something that is not false.
+func meant(mapping *yaml.Node, key string) bool {
+	n := find(mapping, key)
+	return n != mapping && n.ShortTag() != "!!null" && (n.ShortTag() != "!!bool" || strings.EqualFold(n.Value, "true"))
+}
+
+func (s *scope) checkAnyUser(t *APIToken, spec *yaml.Node) {
+	if len(t.Schemes) > 0 && !Schemes(t.Schemes).Has(policy.Basic) {
+		s.problem(find(spec, "schemes"), "spec.schemes", "without basic, expected it: a token of any user works with Basic alone")
+	}
+	if len(t.ActAs) > 0 {
+		s.problem(find(spec, "actAs"), "spec.actAs", "on a token of any user, expected it on a token of one user alone")
+	}
+	if len(t.Logins) > 0 {
+		s.problem(find(spec, "logins"), "spec.logins", "on a token of any user, expected it on a token of one user alone")
+	}
+}
+
+func (s *scope) checkTimes(t *APIToken, spec *yaml.Node) {
+	if !t.Expires.IsZero() && !t.Issued.IsZero() && !t.Expires.After(t.Issued.Time) {
+		s.problem(find(spec, "expires"), "spec.expires", "not after issued, expected a later time")
+	}
+	for i, p := range t.Previous {
+		if !p.Until.IsZero() && !p.Issued.IsZero() && !p.Until.After(p.Issued.Time) {
+			n := find(find(spec, "previous").Content[i], "until")
+			s.problem(n, fmt.Sprintf("spec.previous[%d].until", i), "not after issued, expected a later time")
+		}
+	}
+}
+
+// Schemes returns a list of schemes as a set.
+func Schemes(list []Scheme) policy.Schemes {
+	var set policy.Schemes
+	for _, scheme := range list {
+		set = set.With(scheme.Is)
+	}
+	return set
+}
+
+// checkRules asks what rules must hold: a condition each, and few enough in a list.
+func (s *scope) checkRules(allow, deny []Rule, n *yaml.Node, field string) {
+	for _, list := range []struct {
+		key   string
+		rules []Rule
+	}{{"allow", allow}, {"deny", deny}} {
+		if len(list.rules) > policy.MaxRules {
+			s.problem(find(n, list.key), child(field, list.key), "%d rules, expected at most %d in a list", len(list.rules), policy.MaxRules)
+		}
+	}
+	for i, r := range deny {
+		if len(r.JSON) > 0 && len(r.Methods) == 0 {
+			s.problemAt(r.At, fmt.Sprintf("%s.deny[%d]", field, i),
+				"json without methods, expected the methods that have a body: the rule would deny every request without one")
+		}
+	}
+}
+
+// check is called for every rule when its fields are decoded.
+func (r *Rule) check(s *scope, n *yaml.Node, field string) {
+	for i := 0; i < len(n.Content); i += 2 {
+		if n.Content[i].Value != "name" {
+			return // a condition, or an unknown field that was reported
+		}
+	}
+	s.problem(n, field, "a rule without a condition, expected at least one of methods, path, query, json, clients")
+}

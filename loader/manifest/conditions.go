@@ -1,0 +1,86 @@
+package manifest
+
+import (
+	"gopkg.in/yaml.v3"
+
+	"github.com/patgate/patgate/policy"
+)
+
+// Pattern is a regular expression that matches in full, and its place.
+type Pattern struct {
+	*policy.Pattern
+	At Pos
+}
+
+func (Pattern) expects() string { return "a regular expression (RE2)" }
+
+func (v *Pattern) decode(s *scope, n *yaml.Node, field string) {
+	text, ok := s.text(n, field)
+	if !ok {
+		return
+	}
+	p, err := s.decoder.pattern(text)
+	if err != nil {
+		s.problem(n, field, "%v", err)
+		return
+	}
+	*v = Pattern{p, s.pos(n)}
+}
+
+// Parameters are conditions on query parameters.
+type Parameters []policy.Parameter
+
+func (Parameters) expects() string { return "parameter names and their regular expressions" }
+
+func (v *Parameters) decode(s *scope, n *yaml.Node, field string) {
+	s.patterns(n, field, func(name string, _ *yaml.Node, p *policy.Pattern) {
+		*v = append(*v, policy.NewParameter(name, p))
+	})
+}
+
+// Nodes are conditions on the nodes of a JSON body.
+type Nodes []policy.Node
+
+func (Nodes) expects() string { return "node paths and their regular expressions" }
+
+func (v *Nodes) decode(s *scope, n *yaml.Node, field string) {
+	s.patterns(n, field, func(name string, key *yaml.Node, p *policy.Pattern) {
+		node, err := policy.NewNode(name, p)
+		if err != nil {
+			s.problem(key, child(field, name), "%v", err)
+			return
+		}
+		*v = append(*v, node)
+	})
+}
+
+// patterns decodes a mapping of names to regular expressions, in its order.
+func (s *scope) patterns(n *yaml.Node, field string, add func(name string, key *yaml.Node, p *policy.Pattern)) {
+	if n.Kind != yaml.MappingNode || len(n.Content) == 0 {
+		s.problem(n, field, "%s, expected at least one name and its regular expression", emptyOr(n))
+		return
+	}
+	s.pairs(n, field, func(name string, key, value *yaml.Node) {
+		if name == "" {
+			s.problem(key, field, "an empty name, expected some text")
+			return
+		}
+		var p Pattern
+		before := len(s.problems)
+		if value.Kind == yaml.ScalarNode && value.ShortTag() == "!!null" {
+			s.problem(value, child(field, name), "nothing after the key (null), expected %s", p.expects())
+		} else if value.Kind != yaml.AliasNode {
+			p.decode(s, value, child(field, name))
+		}
+		if len(s.problems) == before && p.Pattern != nil {
+			add(name, key, p.Pattern)
+		}
+	})
+}
+
+func emptyOr(n *yaml.Node) string {
+	if n.Kind == yaml.MappingNode || n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
+		return "empty"
+	}
+	return got(n)
+}

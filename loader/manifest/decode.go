@@ -1,0 +1,334 @@
+package manifest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
+)
+
+// Decoder decodes the files of one load. It compiles a pattern that stands in many
+// manifests once. The zero value is ready.
+type Decoder struct {
+	patterns map[string]compiledPattern
+}
+
+type compiledPattern struct {
+	pattern *policy.Pattern
+	err     error
+}
+
+// pattern compiles a regular expression, or returns what became of it before.
+func (dec *Decoder) pattern(text string) (*policy.Pattern, error) {
+	if c, ok := dec.patterns[text]; ok {
+		return c.pattern, c.err
+	}
+	if dec.patterns == nil {
+		dec.patterns = map[string]compiledPattern{}
+	}
+	p, err := policy.CompilePattern(text)
+	dec.patterns[text] = compiledPattern{p, err}
+	return p, err
+}
+
+// Decode reads the documents of a file. Each is decoded by itself: problems of one
+// leave the others as they are.
+func (dec *Decoder) Decode(file string, data []byte) (docs []*Document, problems []Problem) {
+	return dec.decode(file, data, false)
+}
+
+// DecodeTests reads the documents of a file with PolicyTests.
+func (dec *Decoder) DecodeTests(file string, data []byte) (docs []*Document, problems []Problem) {
+	return dec.decode(file, data, true)
+}
+
+func (dec *Decoder) decode(file string, data []byte, tests bool) (docs []*Document, problems []Problem) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	for _, c := range splitDocuments(data) {
+		if c.isBlank() {
+			continue
+		}
+		s := &scope{decoder: dec, file: file, chunk: c, tests: tests}
+		doc := s.guarded()
+		doc.Problems = s.problems
+		docs = append(docs, doc)
+		problems = append(problems, s.problems...)
+	}
+	return docs, problems
+}
+
+// invalidUTF8 returns the place of the first byte that is not UTF-8, or nowhere.
+func invalidUTF8(data []byte, line int) Pos {
+	if utf8.Valid(data) {
+		return Pos{}
+	}
+	for text := range bytes.Lines(data) {
+		if !utf8.Valid(text) {
+			column := 1
+			for len(text) > 0 {
+				r, n := utf8.DecodeRune(text)
+				if r == utf8.RuneError && n == 1 {
+					break
+				}
+				column, text = column+1, text[n:]
+			}
+			return Pos{line, column}
+		}
+		line++
+	}
+	return Pos{line, 1}
+}
+
+// scope is the decoding of one document.
+type scope struct {
+	decoder  *Decoder
+	file     string
+	chunk    chunk
+	tests    bool // the file is one of PolicyTests
+	problems []Problem
+}
+
+// pos returns a node's place in its file.
+func (s *scope) pos(n *yaml.Node) Pos {
+	return Pos{Line: n.Line + s.chunk.line - 1, Column: n.Column}
+}
+
+func (s *scope) problem(n *yaml.Node, field, format string, args ...any) {
+	s.problemAt(s.pos(n), field, format, args...)
+}
+
+func (s *scope) problemAt(at Pos, field, format string, args ...any) {
+	// A message repeats what was written, and that may be a token's value by mistake.
+	s.problems = append(s.problems, Problem{File: s.file, Pos: at, Field: token.Mask(field), Message: token.Mask(fmt.Sprintf(format, args...))})
+}
+
+// guarded decodes the chunk. A panic, of the YAML library or of ours, is a problem of
+// this document and not the end of the process.
+func (s *scope) guarded() (doc *Document) {
+	defer func() {
+		if p := recover(); p != nil {
+			doc = &Document{File: s.file, Pos: Pos{s.chunk.line, 1}}
+			s.problemAt(doc.Pos, "", "can't be decoded, a fault of patgate: %v", p)
+		}
+	}()
+	return s.document()
+}
+
+// document decodes the chunk.
+func (s *scope) document() *Document {
+	doc := &Document{File: s.file, Pos: Pos{s.chunk.line, 1}}
+	doc.Fingerprint = sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%s", s.file, s.chunk.line, s.chunk.text))
+	if at := invalidUTF8(s.chunk.text, s.chunk.line); at.Line > 0 {
+		s.problemAt(at, "", "not UTF-8, expected YAML in UTF-8")
+		s.guessName(doc)
+		return doc
+	}
+	root := s.parse()
+	if root == nil {
+		s.guessName(doc)
+		return doc
+	}
+	if root.Kind != yaml.MappingNode {
+		s.problem(root, "", "%s, expected a manifest with apiVersion, kind, metadata and spec", got(root))
+		return doc
+	}
+	doc.Pos = s.pos(root)
+	s.plainYAML(root)
+	s.header(root, doc)
+	return doc
+}
+
+// parse returns the document's root node, or nil after a problem.
+func (s *scope) parse() *yaml.Node {
+	var doc, more yaml.Node
+	d := yaml.NewDecoder(bytes.NewReader(s.chunk.text))
+	err := d.Decode(&doc)
+	if err == nil {
+		if err = d.Decode(&more); err == nil {
+			s.problem(&more, "", "a second document, expected `---` before it")
+			return nil
+		}
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+	}
+	if err != nil {
+		at, message := s.syntaxError(err)
+		s.problemAt(at, "", "not YAML: %s", message)
+		return nil
+	}
+	if len(doc.Content) != 1 {
+		s.problemAt(Pos{s.chunk.line, 1}, "", "an empty document, expected a manifest")
+		return nil
+	}
+	return doc.Content[0]
+}
+
+var (
+	kindLine = regexp.MustCompile(`(?m)^kind: *(\w+)`)
+	nameLine = regexp.MustCompile(`(?m)^ *(?:metadata: *\{ *)?name: *([a-z0-9.-]+)`)
+)
+
+// guessName finds out what a document that is no YAML wanted to be, so that those who
+// name it are not blamed too.
+func (s *scope) guessName(doc *Document) {
+	kind, name := kindLine.FindSubmatch(s.chunk.text), nameLine.FindSubmatch(s.chunk.text)
+	if kind != nil {
+		doc.Kind = string(kind[1])
+	}
+	if name != nil {
+		doc.Metadata.Name = Name{string(name[1]), doc.Pos}
+	}
+}
+
+// plainYAML refuses what makes YAML mean more than it shows: anchors, aliases, tags.
+func (s *scope) plainYAML(n *yaml.Node) {
+	switch {
+	case n.Kind == yaml.AliasNode:
+		s.problem(n, "", "the alias *%s, expected the value itself written out", n.Value)
+		return
+	case n.Anchor != "":
+		s.problem(n, "", "the anchor &%s, expected the value without it", n.Anchor)
+	case n.Style&yaml.TaggedStyle != 0:
+		s.problem(n, "", "the tag %s, expected the value without it", n.Tag)
+	}
+	for _, child := range n.Content {
+		s.plainYAML(child)
+	}
+}
+
+// header decodes what all kinds have, and then the spec by its kind.
+func (s *scope) header(root *yaml.Node, doc *Document) {
+	var apiVersion, kind string
+	var spec *yaml.Node
+	known := []string{"apiVersion", "kind", "metadata", "spec", "status"}
+	given := s.fields(root, "", known, func(key string, value *yaml.Node) {
+		switch key {
+		case "apiVersion":
+			s.value(value, reflect.ValueOf(&apiVersion).Elem(), key, options{})
+			if apiVersion != "" && apiVersion != APIVersion {
+				s.problem(value, key, "unknown version %s, expected %s", apiVersion, APIVersion)
+			}
+		case "kind":
+			s.value(value, reflect.ValueOf(&kind).Elem(), key, options{})
+		case "metadata":
+			s.metadata(value, doc)
+		case "spec":
+			spec = value
+		}
+	})
+	doc.Kind = kind
+	for _, key := range known[:4] {
+		if !given[key] {
+			s.problem(root, key, "missing, expected a manifest with apiVersion, kind, metadata and spec")
+		}
+	}
+	if kind == "" || !strings.HasPrefix(apiVersion, apiGroup) {
+		return // somebody else's
+	}
+	target := s.specOf(doc, find(root, "kind"))
+	if target.IsValid() && spec != nil {
+		s.value(spec, target, "spec", options{})
+		if spec.Kind == yaml.MappingNode && len(spec.Content) > 0 {
+			s.checkSpec(doc, spec)
+		}
+	}
+}
+
+// specOf makes the spec of a kind and returns where to decode it.
+func (s *scope) specOf(doc *Document, kind *yaml.Node) reflect.Value {
+	if s.tests {
+		if doc.Kind != KindPolicyTest {
+			s.problem(kind, "kind", "a %s in a file of tests, expected %s: others belong into files that do not end in .test.yaml", doc.Kind, KindPolicyTest)
+			return reflect.Value{}
+		}
+		doc.PolicyTest = new(PolicyTest)
+		return reflect.ValueOf(doc.PolicyTest).Elem()
+	}
+	switch doc.Kind {
+	case KindGate:
+		doc.Gate = new(Gate)
+		return reflect.ValueOf(doc.Gate).Elem()
+	case KindAPIToken:
+		doc.APIToken = new(APIToken)
+		return reflect.ValueOf(doc.APIToken).Elem()
+	case KindUserGroup:
+		doc.UserGroup = new(UserGroup)
+		return reflect.ValueOf(doc.UserGroup).Elem()
+	case KindTokenPolicy:
+		doc.TokenPolicy = new(TokenPolicy)
+		return reflect.ValueOf(doc.TokenPolicy).Elem()
+	case KindPolicyTest:
+		s.problem(kind, "kind", "a PolicyTest among manifests, expected it in a file that ends in .test.yaml")
+	default:
+		kinds := []string{KindGate, KindAPIToken, KindUserGroup, KindTokenPolicy}
+		s.problem(kind, "kind", "unknown kind %s, %s", doc.Kind, Suggest(doc.Kind, kinds))
+	}
+	return reflect.Value{}
+}
+
+// metadata decodes what we keep of it.
+func (s *scope) metadata(n *yaml.Node, doc *Document) {
+	v := reflect.ValueOf(&doc.Metadata).Elem()
+	if n.Kind != yaml.MappingNode {
+		s.value(n, v, "metadata", options{})
+		return
+	}
+	kept := *n
+	kept.Content = nil
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if !isServerSet(n.Content[i].Value) {
+			kept.Content = append(kept.Content, n.Content[i], n.Content[i+1])
+		}
+	}
+	s.value(&kept, v, "metadata", options{empty: true})
+}
+
+func isServerSet(field string) bool {
+	for _, f := range serverSet {
+		if f == field {
+			return true
+		}
+	}
+	return false
+}
+
+// find returns the value of a mapping's key, or the mapping itself.
+func find(mapping *yaml.Node, key string) *yaml.Node {
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		if mapping.Content[i].Value == key {
+			return mapping.Content[i+1]
+		}
+	}
+	return mapping
+}
+
+// has reports whether a mapping has a key.
+func has(mapping *yaml.Node, key string) bool { return find(mapping, key) != mapping }
+
+// filled reports whether a mapping has a key with something in its list, map or text.
+func filled(mapping *yaml.Node, key string) bool {
+	n := find(mapping, key)
+	return n != mapping && (len(n.Content) > 0 || n.Value != "")
+}
+
+// child returns the path of a field within another.
+func child(field, key string) string {
+	if field == "" {
+		return key
+	}
+	if strings.ContainsAny(key, ". []:") {
+		return fmt.Sprintf("%s[%q]", field, key)
+	}
+	return field + "." + key
+}

@@ -1,0 +1,276 @@
+// Package manifest reads and writes patgate's manifests: YAML documents of the kinds
+// Gate, APIToken, UserGroup and TokenPolicy. Decoding is strict, and every problem is
+// reported with its place. It is the only importer of YAML.
+package manifest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/patgate/patgate/policy"
+)
+
+// APIVersion is the one version of all kinds.
+const APIVersion = apiGroup + "v1alpha1"
+
+const apiGroup = "patgate.dev/"
+
+// The kinds.
+const (
+	KindGate        = "Gate"
+	KindAPIToken    = "APIToken"
+	KindUserGroup   = "UserGroup"
+	KindTokenPolicy = "TokenPolicy"
+	KindPolicyTest  = "PolicyTest" // in files that end in .test.yaml
+)
+
+// Pos is a place in a file. Lines and columns count from 1; the zero value is nowhere.
+type Pos struct{ Line, Column int }
+
+// Problem is one thing that is wrong with a file.
+type Problem struct {
+	File    string
+	Pos     Pos
+	Field   string // the path of the field, as in spec.allow[0].path; may be empty
+	Message string // what is wrong, and what was expected
+}
+
+// String returns `FILE:LINE:COLUMN: field: what is wrong, what was expected`, without
+// the parts that the problem does not have.
+func (p Problem) String() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Pos.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", p.Pos.Line, p.Pos.Column)
+	}
+	b.WriteString(": ")
+	if p.Field != "" {
+		b.WriteString(p.Field + ": ")
+	}
+	b.WriteString(p.Message)
+	return b.String()
+}
+
+// SortProblems puts problems in the order of their places.
+func SortProblems(problems []Problem) {
+	slices.SortStableFunc(problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Pos.Line, b.Pos.Line),
+			cmp.Compare(a.Pos.Column, b.Pos.Column))
+	})
+}
+
+// Document is one manifest. Exactly one of the specs is set, unless the document is
+// broken: then Kind and Metadata.Name are what could be read of them.
+type Document struct {
+	File        string
+	Pos         Pos // of its first line
+	Fingerprint policy.Fingerprint
+	Problems    []Problem // of its own
+
+	Kind     string
+	Metadata Metadata
+
+	Gate        *Gate
+	APIToken    *APIToken
+	UserGroup   *UserGroup
+	TokenPolicy *TokenPolicy
+	PolicyTest  *PolicyTest // of DecodeTests alone
+}
+
+// Broken reports whether the document has problems of its own.
+func (d *Document) Broken() bool { return len(d.Problems) > 0 }
+
+// Bad reports whether one of these fields, or something in it, has a problem, so that
+// what was decoded of it means nothing.
+func (d *Document) Bad(fields ...string) bool {
+	for _, p := range d.Problems {
+		for _, f := range fields {
+			if p.Field == "" || p.Field == "spec" || p.Field == f || strings.HasPrefix(p.Field, f+".") || strings.HasPrefix(p.Field, f+"[") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// At returns the place of a manifest, or of a rule in it, as decisions name it.
+func (d *Document) At(p Pos) policy.Source { return policy.Source{File: d.File, Line: p.Line} }
+
+// Place returns `FILE:LINE:COLUMN` of something in the document.
+func (d *Document) Place(p Pos) string {
+	return fmt.Sprintf("%s:%d:%d", d.File, p.Line, p.Column)
+}
+
+// Problem makes a problem at a place in the document.
+func (d *Document) Problem(p Pos, field, format string, args ...any) Problem {
+	return Problem{File: d.File, Pos: p, Field: field, Message: fmt.Sprintf(format, args...)}
+}
+
+// Metadata is a manifest's metadata, as Kubernetes has it.
+type Metadata struct {
+	Name        Name              `yaml:"name,required"`
+	Namespace   string            `yaml:"namespace"`
+	Labels      map[string]string `yaml:"labels,empty"`
+	Annotations map[string]string `yaml:"annotations,empty"`
+}
+
+// serverSet are the fields of metadata that a cluster writes. They are ignored.
+var serverSet = []string{"uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
+	"deletionGracePeriodSeconds", "managedFields", "selfLink", "ownerReferences", "finalizers", "generateName"}
+
+// Gate is what is protected, and which credentials it takes.
+type Gate struct {
+	Hosts          []Host      `yaml:"hosts"`
+	Paths          []Prefix    `yaml:"paths"`
+	Schemes        []Scheme    `yaml:"schemes"`
+	BasicEnds      Time        `yaml:"basicEnds"`
+	Groups         []Ref       `yaml:"groups"`
+	Anonymous      *Anonymous  `yaml:"anonymous"`
+	ForwardUnknown []Scheme    `yaml:"forwardUnknown"`
+	RequireTLS     bool        `yaml:"requireTLS"`
+	Clients        *Clients    `yaml:"clients"`
+	ClientIP       *ClientIP   `yaml:"clientIP"`
+	Policies       []Ref       `yaml:"policies,empty"`
+	ActAs          *ActAs      `yaml:"actAs"`
+	Upstream       *Upstream   `yaml:"upstream"`
+	Enforcement    Enforcement `yaml:"enforcement"`
+	At             Pos         `yaml:"-"`
+}
+
+// Anonymous is what callers without a credential may do.
+type Anonymous struct {
+	Unrestricted bool   `yaml:"unrestricted"`
+	Allow        []Rule `yaml:"allow"`
+	Deny         []Rule `yaml:"deny,empty"`
+}
+
+// Clients are ranges of client addresses.
+type Clients struct {
+	Allow []CIDR `yaml:"allow"`
+	Deny  []CIDR `yaml:"deny,empty"`
+	At    Pos    `yaml:"-"`
+}
+
+// ClientIP says where a gate takes the client's address from.
+type ClientIP struct {
+	Source      AddressSource `yaml:"source"`
+	TrustedHops Hops          `yaml:"trustedHops"`
+	Header      HeaderName    `yaml:"header"`
+}
+
+// ActAs names the header by which a token speaks for another user.
+type ActAs struct {
+	Header HeaderName `yaml:"header,required"`
+}
+
+// Upstream names the headers that tell the upstream who calls.
+type Upstream struct {
+	UserHeader    HeaderName    `yaml:"userHeader"`
+	GroupsHeader  HeaderName    `yaml:"groupsHeader"`
+	TokenHeader   HeaderName    `yaml:"tokenHeader"`
+	Authorization Authorization `yaml:"authorization"`
+}
+
+// APIToken is one credential: the digest of its value, and what it may do.
+type APIToken struct {
+	DisplayName  string     `yaml:"displayName"`
+	User         User       `yaml:"user"`
+	AnyUser      bool       `yaml:"anyUser"`
+	Logins       []User     `yaml:"logins"`
+	Digest       Digest     `yaml:"digest,required"`
+	Issued       Time       `yaml:"issued,required"`
+	Expires      Time       `yaml:"expires"`
+	Schemes      []Scheme   `yaml:"schemes"`
+	Gates        []Ref      `yaml:"gates"`
+	Clients      *Clients   `yaml:"clients"`
+	Policies     []Ref      `yaml:"policies,empty"`
+	Allow        []Rule     `yaml:"allow"`
+	LimitTo      Lines      `yaml:"limitTo"`
+	ActAs        []Pattern  `yaml:"actAs"`
+	Unrestricted bool       `yaml:"unrestricted"`
+	Revoked      Time       `yaml:"revoked"`
+	Suspended    bool       `yaml:"suspended"`
+	Canary       bool       `yaml:"canary"`
+	Previous     []Previous `yaml:"previous,empty"`
+	At           Pos        `yaml:"-"`
+	Ends         Ends       `yaml:"-"`
+}
+
+// Ends is what a manifest says of its token's end, also where the rest can't be read:
+// whoever writes `revoked: yesterday` means to revoke.
+type Ends struct{ Revoked, Suspended bool }
+
+// Previous is a value that a rotation replaced.
+type Previous struct {
+	Digest Digest `yaml:"digest,required"`
+	Issued Time   `yaml:"issued,required"`
+	Until  Time   `yaml:"until,required"`
+}
+
+// UserGroup is a group's members, and their right to have tokens.
+type UserGroup struct {
+	Members  []User       `yaml:"members,required,empty"`
+	Policies []Ref        `yaml:"policies,empty"`
+	Admin    bool         `yaml:"admin"`
+	Tokens   *GroupTokens `yaml:"tokens"`
+}
+
+// GroupTokens is what a group says of its members' tokens.
+type GroupTokens struct {
+	Create      bool     `yaml:"create"`
+	MaxLifetime Lifetime `yaml:"maxLifetime"`
+}
+
+// TokenPolicy is a list of rules that tokens, groups and gates name.
+type TokenPolicy struct {
+	Enforcement Enforcement `yaml:"enforcement"`
+	Allow       []Rule      `yaml:"allow"`
+	Deny        []Rule      `yaml:"deny,empty"`
+}
+
+// Rule is one entry of a list. Every condition given must hold.
+type Rule struct {
+	Name    string     `yaml:"name"`
+	Methods []Method   `yaml:"methods"`
+	Path    Pattern    `yaml:"path"`
+	Query   Parameters `yaml:"query"`
+	JSON    Nodes      `yaml:"json"`
+	Clients []CIDR     `yaml:"clients"`
+	At      Pos        `yaml:"-"`
+}
+
+// PolicyTest is what manifests must decide. Cases take from given what they leave out.
+type PolicyTest struct {
+	Given *Given `yaml:"given"`
+	Cases []Case `yaml:"cases,required"`
+}
+
+// Given are the defaults of a PolicyTest's cases.
+type Given struct {
+	Now    Time    `yaml:"now"`
+	Token  Ref     `yaml:"token"`
+	User   string  `yaml:"user"`
+	Scheme Scheme  `yaml:"scheme"`
+	Client Address `yaml:"client"`
+	TLS    *bool   `yaml:"tls"`
+	Host   string  `yaml:"host"`
+}
+
+// Case is one request of a PolicyTest, and what must become of it.
+type Case struct {
+	Name    string            `yaml:"name"`
+	Request RequestLine       `yaml:"request,required"`
+	Want    Want              `yaml:"want,required"`
+	Now     Time              `yaml:"now"`
+	Token   Ref               `yaml:"token"`
+	User    string            `yaml:"user"`
+	Scheme  Scheme            `yaml:"scheme"`
+	Client  Address           `yaml:"client"`
+	TLS     *bool             `yaml:"tls"`
+	Host    string            `yaml:"host"`
+	Headers map[string]string `yaml:"headers"`
+	Body    string            `yaml:"body"`
+	At      Pos               `yaml:"-"`
+}

@@ -1,0 +1,236 @@
+package manifest
+
+import (
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
+)
+
+// Time is an instant in RFC 3339. The zero value is no time.
+type Time struct{ time.Time }
+
+// rfc3339 is the form that time.Parse is lenient about: one digit for an hour, a comma
+// before the fraction.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
+
+func (Time) expects() string { return "a time such as 2026-07-30T00:00:00Z" }
+
+func (v *Time) decode(s *scope, n *yaml.Node, field string) {
+	if n.Kind != yaml.ScalarNode {
+		s.problem(n, field, "%s, expected %s", got(n), v.expects())
+		return
+	}
+	t, err := time.Parse(time.RFC3339, n.Value)
+	if err != nil || t.IsZero() || !rfc3339.MatchString(n.Value) {
+		s.problem(n, field, "%q is no time, expected one such as 2026-07-30T00:00:00Z (RFC 3339)", n.Value)
+		return
+	}
+	v.Time = t.UTC()
+}
+
+// Lifetime is a length of life: days and weeks as well as Go durations, or forever.
+// The zero value is none.
+type Lifetime time.Duration
+
+func (Lifetime) expects() string { return "a duration such as 90d, 12w or 36h, or forever" }
+
+func (v *Lifetime) decode(s *scope, n *yaml.Node, field string) {
+	if n.Kind != yaml.ScalarNode {
+		s.problem(n, field, "%s, expected %s", got(n), v.expects())
+		return
+	}
+	d, ok := ParseLifetime(n.Value)
+	if !ok {
+		s.problem(n, field, "%q is no lifetime, expected %s", n.Value, v.expects())
+		return
+	}
+	*v = Lifetime(d)
+}
+
+// ParseLifetime reads a positive duration with the units of Go and d (24 hours) and w
+// (7 days), or `forever`, which is policy.Forever.
+func ParseLifetime(text string) (time.Duration, bool) {
+	if text == "forever" {
+		return policy.Forever, true
+	}
+	var total time.Duration
+	for _, unit := range []struct {
+		name  byte
+		hours int64
+	}{{'w', 7 * 24}, {'d', 24}} {
+		digits, rest, found := strings.Cut(text, string(unit.name))
+		n, err := strconv.ParseInt(digits, 10, 64)
+		if !found || err != nil {
+			continue
+		}
+		if digits[0] == '+' || n < 0 || n > int64(policy.Forever/time.Hour)/unit.hours {
+			return 0, false
+		}
+		total += time.Duration(n * unit.hours * int64(time.Hour))
+		text = rest
+		if text == "" {
+			return total, total > 0
+		}
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 || total < 0 || total > policy.Forever-d-1 || strings.HasPrefix(text, "+") {
+		return 0, false
+	}
+	return total + d, total+d > 0
+}
+
+// Digest is the digest of a token's value, and its place.
+type Digest struct {
+	Sum token.Digest
+	At  Pos
+}
+
+func (Digest) expects() string { return "sha256: and 64 hexadecimal digits" }
+
+func (v *Digest) decode(s *scope, n *yaml.Node, field string) {
+	text, ok := s.text(n, field)
+	if !ok {
+		return
+	}
+	sum, err := token.ParseDigest(text)
+	if err != nil {
+		// The text itself may be a token's value that went in here by mistake.
+		s.problem(n, field, "not a digest, %v: `patgate token create` makes one, never put a token's value here", err)
+		return
+	}
+	*v = Digest{sum, s.pos(n)}
+}
+
+// CIDR is a range of addresses; a bare address is one host.
+type CIDR struct{ netip.Prefix }
+
+func (CIDR) expects() string { return "a range of addresses such as 10.0.0.0/8 or 2001:db8::/32" }
+
+func (v *CIDR) decode(s *scope, n *yaml.Node, field string) {
+	text, ok := s.text(n, field)
+	if !ok {
+		return
+	}
+	p, problem := parseCIDR(text)
+	if problem != "" {
+		s.problem(n, field, "%q %s", text, problem)
+		return
+	}
+	v.Prefix = p
+}
+
+// parseCIDR reads a range in the form in which addresses are compared: an IPv4 range
+// written as IPv6 (::ffff:10.0.0.0/104) is the IPv4 range.
+func parseCIDR(text string) (p netip.Prefix, problem string) {
+	const want = "expected one such as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7"
+	if !strings.Contains(text, "/") {
+		a, err := netip.ParseAddr(text)
+		if err != nil || a.Zone() != "" {
+			return p, "is no address, " + want
+		}
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), ""
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return p, "is no range of addresses, " + want
+	}
+	if p != p.Masked() {
+		return p, "has host bits set, expected " + p.Masked().String()
+	}
+	if a := p.Addr(); a.Is4In6() {
+		if p.Bits() < 96 {
+			return p, "holds more than IPv4 addresses in IPv6, expected the IPv4 range"
+		}
+		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+	}
+	return p, ""
+}
+
+// word reads one of a few words.
+func (s *scope) word(n *yaml.Node, field string, words ...string) (string, bool) {
+	text, ok := s.text(n, field)
+	if ok && !slices.Contains(words, text) {
+		s.problem(n, field, "%q, %s", text, Suggest(text, words))
+		return "", false
+	}
+	return text, ok
+}
+
+// Scheme is how a token is presented, and its place.
+type Scheme struct {
+	Is policy.Scheme
+	At Pos
+}
+
+func (Scheme) expects() string { return "basic or bearer" }
+
+func (v *Scheme) decode(s *scope, n *yaml.Node, field string) {
+	if word, ok := s.word(n, field, "basic", "bearer"); ok {
+		*v = Scheme{policy.Basic, s.pos(n)}
+		if word == "bearer" {
+			v.Is = policy.Bearer
+		}
+	}
+}
+
+// Enforcement says whether a manifest decides or only observes.
+type Enforcement struct{ Observe bool }
+
+func (Enforcement) expects() string { return "enforce or observe" }
+
+func (v *Enforcement) decode(s *scope, n *yaml.Node, field string) {
+	if word, ok := s.word(n, field, "enforce", "observe"); ok {
+		v.Observe = word == "observe"
+	}
+}
+
+// Authorization says whether the upstream gets the header that held a token.
+type Authorization struct{ Keep bool }
+
+func (Authorization) expects() string { return "remove or keep" }
+
+func (v *Authorization) decode(s *scope, n *yaml.Node, field string) {
+	if word, ok := s.word(n, field, "remove", "keep"); ok {
+		v.Keep = word == "keep"
+	}
+}
+
+// AddressSource says where the client's address is taken from.
+type AddressSource policy.AddressSource
+
+func (AddressSource) expects() string { return "peer, xff or header" }
+
+func (v *AddressSource) decode(s *scope, n *yaml.Node, field string) {
+	word, ok := s.word(n, field, "peer", "xff", "header")
+	for _, source := range []policy.AddressSource{policy.FromPeer, policy.FromXFF, policy.FromHeader} {
+		if ok && source.String() == word {
+			*v = AddressSource(source)
+		}
+	}
+}
+
+// Hops is how many trusted proxies stand in front of Envoy.
+type Hops int
+
+// maxHops is more proxies than anybody has.
+const maxHops = 32
+
+func (Hops) expects() string { return "a number of proxies" }
+
+func (v *Hops) decode(s *scope, n *yaml.Node, field string) {
+	hops, err := strconv.Atoi(n.Value)
+	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" || err != nil || hops < 0 || hops > maxHops {
+		s.problem(n, field, "expected the number of proxies in front of Envoy, from 0 to %d", maxHops)
+		return
+	}
+	*v = Hops(hops)
+}

@@ -1,0 +1,264 @@
+package manifest
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// options are what a field's tag says beside its name.
+type options struct {
+	required bool
+	empty    bool // an empty list or map may stand here
+}
+
+// otherwise says what else may stand there.
+func (o options) otherwise() string {
+	text := ""
+	if o.empty {
+		text = " ([] for none)"
+	}
+	if !o.required {
+		text += " or no key at all"
+	}
+	return text
+}
+
+// decodable is a value with a form of its own.
+type decodable interface {
+	// decode reads a node that is not null, or reports a problem.
+	decode(s *scope, n *yaml.Node, field string)
+}
+
+var posType = reflect.TypeFor[Pos]()
+
+// value decodes a node into v, by v's type.
+func (s *scope) value(n *yaml.Node, v reflect.Value, field string, o options) {
+	if n.Kind == yaml.AliasNode {
+		return // reported by plainYAML
+	}
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
+		s.problem(n, field, "nothing after the key (null), expected %s%s", expected(v.Type()), o.otherwise())
+		return
+	}
+	if d, ok := v.Addr().Interface().(decodable); ok {
+		d.decode(s, n, field)
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		p := reflect.New(v.Type().Elem())
+		s.value(n, p.Elem(), field, o)
+		v.Set(p)
+	case reflect.Struct:
+		s.object(n, v, field, o)
+	case reflect.Slice:
+		s.list(n, v, field, o)
+	case reflect.Map:
+		s.texts(n, v, field, o)
+	case reflect.String:
+		if text, ok := s.text(n, field); ok {
+			v.SetString(text)
+		}
+	case reflect.Bool:
+		if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!bool" {
+			s.problem(n, field, "%s, expected true or false", got(n))
+			return
+		}
+		v.SetBool(strings.EqualFold(n.Value, "true"))
+	default:
+		panic(fmt.Sprintf("manifest: no way to decode a %v", v.Type()))
+	}
+}
+
+// text reads text that is not empty. A number or boolean without quotes is none: what
+// it was written as is lost in other YAML readers.
+func (s *scope) text(n *yaml.Node, field string) (text string, ok bool) {
+	switch {
+	case n.Kind != yaml.ScalarNode:
+		s.problem(n, field, "%s, expected text", got(n))
+	case n.ShortTag() != "!!str":
+		s.problem(n, field, "%s, expected text: put %s in quotes", got(n), n.Value)
+	case n.Value == "":
+		s.problem(n, field, "empty text, expected some or no key at all")
+	default:
+		return n.Value, true
+	}
+	return "", false
+}
+
+// object decodes a mapping into a struct, whose fields name their keys.
+func (s *scope) object(n *yaml.Node, v reflect.Value, field string, o options) {
+	if n.Kind != yaml.MappingNode {
+		s.problem(n, field, "%s, expected %s", got(n), expected(v.Type()))
+		return
+	}
+	if len(n.Content) == 0 && !o.empty {
+		s.problem(n, field, "empty, expected %s", expected(v.Type()))
+		return
+	}
+	at := map[string]int{}
+	for i := range v.NumField() {
+		if v.Type().Field(i).Type == posType {
+			v.Field(i).Set(reflect.ValueOf(s.pos(n)))
+			continue
+		}
+		if key, _ := fieldTag(v.Type().Field(i)); key != "-" {
+			at[key] = i
+		}
+	}
+	given := s.fields(n, field, keysOf(v.Type()), func(key string, value *yaml.Node) {
+		_, o := fieldTag(v.Type().Field(at[key]))
+		s.value(value, v.Field(at[key]), child(field, key), o)
+	})
+	for _, key := range keysOf(v.Type()) {
+		f := v.Type().Field(at[key])
+		if _, o := fieldTag(f); o.required && !given[key] {
+			s.problem(n, child(field, key), "missing, expected %s", expected(f.Type))
+		}
+	}
+	if c, ok := v.Addr().Interface().(interface {
+		check(*scope, *yaml.Node, string)
+	}); ok {
+		c.check(s, n, field)
+	}
+}
+
+// fields calls do for each known key of a mapping, and reports the others and those
+// that stand twice. It returns which keys there are.
+func (s *scope) fields(n *yaml.Node, field string, known []string, do func(key string, value *yaml.Node)) map[string]bool {
+	given := map[string]bool{}
+	s.pairs(n, field, func(key string, keyNode, value *yaml.Node) {
+		if !slices.Contains(known, key) {
+			s.problem(keyNode, child(field, key), "unknown field, %s", Suggest(key, known))
+			return
+		}
+		given[key] = true
+		do(key, value)
+	})
+	return given
+}
+
+// pairs calls do for each key of a mapping that stands there once.
+func (s *scope) pairs(n *yaml.Node, field string, do func(key string, keyNode, value *yaml.Node)) {
+	first := map[string]*yaml.Node{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if key.Kind != yaml.ScalarNode || key.ShortTag() != "!!str" && key.ShortTag() != "!!merge" {
+			if key.Kind != yaml.AliasNode {
+				s.problem(key, field, "a key that is %s, expected text: put it in quotes", got(key))
+			}
+			continue
+		}
+		if before, twice := first[key.Value]; twice {
+			at := s.pos(before)
+			s.problem(key, child(field, key.Value), "the key stands twice, first at %s:%d:%d, expected it once", s.file, at.Line, at.Column)
+			continue
+		}
+		first[key.Value] = key
+		do(key.Value, key, value)
+	}
+}
+
+// list decodes a sequence.
+func (s *scope) list(n *yaml.Node, v reflect.Value, field string, o options) {
+	if n.Kind != yaml.SequenceNode {
+		s.problem(n, field, "%s, expected a list", got(n))
+		return
+	}
+	if len(n.Content) == 0 && !o.empty {
+		s.problem(n, field, "an empty list, expected at least one entry%s", o.otherwise())
+		return
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
+	for i, entry := range n.Content {
+		s.value(entry, v.Index(i), fmt.Sprintf("%s[%d]", field, i), options{})
+	}
+}
+
+// texts decodes a mapping of names to text. Its values may be empty, as those of
+// labels and annotations are.
+func (s *scope) texts(n *yaml.Node, v reflect.Value, field string, o options) {
+	if n.Kind != yaml.MappingNode {
+		s.problem(n, field, "%s, expected names and their values", got(n))
+		return
+	}
+	if len(n.Content) == 0 && !o.empty {
+		s.problem(n, field, "empty, expected at least one name or no key at all")
+		return
+	}
+	v.Set(reflect.MakeMap(v.Type()))
+	s.pairs(n, field, func(key string, _, value *yaml.Node) {
+		text := ""
+		if value.Kind != yaml.ScalarNode || value.ShortTag() != "!!str" || value.Value != "" {
+			s.value(value, reflect.ValueOf(&text).Elem(), child(field, key), options{})
+		}
+		v.SetMapIndex(reflect.ValueOf(key), reflect.ValueOf(text))
+	})
+}
+
+// keysOf returns the keys of a struct's fields, in their order.
+func keysOf(t reflect.Type) []string {
+	var keys []string
+	for i := range t.NumField() {
+		if key, _ := fieldTag(t.Field(i)); key != "-" {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+func fieldTag(f reflect.StructField) (key string, o options) {
+	key, rest, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+	o.required = strings.Contains(rest, "required")
+	o.empty = strings.Contains(rest, "empty")
+	return key, o
+}
+
+// got says what a node is.
+func got(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a map"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.AliasNode:
+		return "an alias"
+	}
+	switch n.ShortTag() {
+	case "!!str":
+		return "text"
+	case "!!bool":
+		return "a boolean"
+	case "!!int", "!!float":
+		return "a number"
+	case "!!timestamp":
+		return "a time"
+	case "!!null":
+		return "null"
+	}
+	return "a " + n.ShortTag()
+}
+
+// expected says what a type wants.
+func expected(t reflect.Type) string {
+	if e, ok := reflect.New(t).Interface().(interface{ expects() string }); ok {
+		return e.expects()
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return expected(t.Elem())
+	case reflect.Struct:
+		return "a map with " + strings.Join(keysOf(t), ", ")
+	case reflect.Slice:
+		return "a list"
+	case reflect.Map:
+		return "a map of text"
+	case reflect.Bool:
+		return "true or false"
+	}
+	return "text"
+}

@@ -1,0 +1,90 @@
+package loader
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/patgate/patgate/policy"
+)
+
+const settleGate = "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: jira}\nspec: {hosts: [jira.example.com]}\n"
+
+// reading is a tree with one file, which was written at a moment.
+func reading(text string, stamp int64, atomic bool) *tree {
+	t := &tree{files: []file{{name: "m/gate.yaml", data: []byte(text), stamp: stamp, atomic: atomic}}}
+	t.sum()
+	return t
+}
+
+// settling returns a loader that reads these trees, one after the other, the last for ever.
+func settling(o Options, report func(Report), readings ...*tree) (l *Loader, taken *int) {
+	l = New(policy.NewIndex(), []string{"m"}, report, o)
+	taken = new(int)
+	l.tree = func() *tree {
+		t := *readings[min(*taken, len(readings)-1)]
+		*taken++
+		return &t
+	}
+	return l, taken
+}
+
+// TestHalfWrittenFilesDoNotCount wants two readings that agree, in the bytes and in when
+// they were written.
+func TestHalfWrittenFilesDoNotCount(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		readings []*tree
+		taken    int
+	}{
+		{"at rest", []*tree{reading(settleGate, 1, false)}, 2},
+		{"cut, then whole", []*tree{reading(settleGate[:90], 1, false), reading(settleGate, 2, false)}, 3},
+		{"the same bytes, written again", []*tree{reading("", 1, false), reading("", 2, false), reading(settleGate, 3, false)}, 4},
+	} {
+		var got []Report
+		l, taken := settling(Options{Settle: time.Millisecond}, func(r Report) { got = append(got, r) }, c.readings...)
+		if err := l.Load(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 1 || got[0].Rejected() || *taken != c.taken {
+			t.Errorf("%s: %+v after %d readings, want %d", c.name, got, *taken, c.taken)
+		}
+	}
+}
+
+func TestAConfigMapNeedNotRest(t *testing.T) {
+	var got []Report
+	l, taken := settling(Options{Settle: time.Millisecond}, func(r Report) { got = append(got, r) },
+		reading(settleGate, 1, true), reading(settleGate, 1, true), reading(settleGate+"# changed\n", 2, true))
+	for range 2 {
+		if err := l.Load(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(got) != 2 || got[1].Rejected() || *taken != 3 {
+		t.Errorf("%d reports after %d readings", len(got), *taken)
+	}
+}
+
+func TestFilesThatNeverRestAreRejected(t *testing.T) {
+	var readings []*tree
+	for i := range 1000 {
+		readings = append(readings, reading(settleGate, int64(i), false))
+	}
+	var got []Report
+	l, _ := settling(Options{Settle: time.Millisecond, Patience: 20 * time.Millisecond}, func(r Report) { got = append(got, r) }, readings...)
+	if err := l.Load(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 1 || !got[0].Rejected() || !strings.Contains(got[0].Problems[0].Message, "keep changing") {
+		t.Errorf("%+v", got)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	l, _ = settling(Options{}, func(Report) {}, readings...)
+	if err := l.Load(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+}
