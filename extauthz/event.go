@@ -1,0 +1,49 @@
+package extauthz
+
+import (
+	"github.com/patgate/patgate/audit"
+	"github.com/patgate/patgate/policy"
+)
+
+// event tells the audit of the decision.
+func (c *call) event() *audit.Event {
+	d, r := &c.answer.decision, &c.request
+	e := &audit.Event{
+		Time: c.answer.now, Kind: audit.Decision, Severity: severity(d), ID: c.answer.id,
+		Decision: d.Effect.String(), Reason: d.Reason.String(), Status: d.Status(),
+		Gate: gateName(d), Scheme: d.Scheme.String(),
+		User: d.Principal.User, UserAsserted: d.Principal.Asserted, Actor: d.Principal.Actor,
+		Token: tokenName(d), Previous: d.Previous,
+		Peer: r.Peer.Unmap(), Method: r.Method, Host: r.Host, Path: r.Target.Raw, Query: r.Target.Query,
+		Revision: c.answer.revision, BasicEnds: d.BasicEnds, Secret: r.Credential.Secret,
+	}
+	if d.Located {
+		e.Client, e.ClientSource = d.Client, d.ClientBy.String()
+	}
+	if d.Rule != nil {
+		e.Policy, e.Rule, e.Source = d.Rule.Policy, d.Rule.Name, d.Rule.Source.String()
+	}
+	if d.Shadowed {
+		e.Shadow = d.Shadow.String()
+	}
+	for _, o := range d.Observed {
+		e.Observed = append(e.Observed, audit.Observation{Policy: o.Policy, Reason: o.Reason.String()})
+	}
+	if r.Header != nil {
+		e.RequestID, _ = r.Header.Get("x-request-id")
+		e.Traceparent, _ = r.Header.Get("traceparent")
+	}
+	e.Elapsed = c.elapsed()
+	return e
+}
+
+// severity wants a person for the use of a honeytoken, and a look at every refusal.
+func severity(d *policy.Decision) audit.Severity {
+	switch {
+	case d.Reason == policy.TokenCanary, d.Shadowed && d.Shadow == policy.TokenCanary:
+		return audit.Alert
+	case d.Effect != policy.Allow, d.Shadowed:
+		return audit.Notice
+	}
+	return audit.Info
+}

@@ -1,0 +1,136 @@
+package extauthz
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
+)
+
+// problem is the body of a refusal (RFC 9457).
+type problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	Reason string `json:"reason"`
+	ID     string `json:"id"`
+}
+
+// maxDetail keeps the body below 4 KiB, however its detail is escaped.
+const maxDetail = 600
+
+// problemBody writes the body of a refusal. What is wrong with a credential stays in
+// the audit: to the caller every bad one is the same.
+func (a *answer) problemBody(code int) string {
+	p := problem{Type: "about:blank", Title: http.StatusText(code), Status: code, Reason: a.decision.Reason.String(), ID: a.id}
+	if code == http.StatusUnauthorized && a.given {
+		p.Reason = "invalid_token"
+	}
+	p.Detail = cut(token.Mask(a.detail(p.Reason)), maxDetail)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(p); err != nil { // of strings and a number: it can't fail
+		return ""
+	}
+	return b.String()
+}
+
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit] + "…"
+}
+
+// detail says what the caller can do about it.
+func (a *answer) detail(reason string) string {
+	d := &a.decision
+	if reason == "invalid_token" {
+		return "The credential is not accepted. Ask the owner of " + gateName(d) + ", and give them this id."
+	}
+	switch d.Reason {
+	case policy.BadTarget:
+		return "The request can't be judged safely: " + a.problem + "."
+	case policy.MethodOverride:
+		return "A header asks for another method or URL than the request's. Send the request itself."
+	case policy.NoGate:
+		return "No gate guards this host and path."
+	case policy.TLSRequired:
+		return "This API is served over HTTPS alone."
+	case policy.ClientDenied:
+		return "This address may not call here" + a.ruleDetail() + "."
+	case policy.NoCredential:
+		return "An API token is required" + a.howTo() + "."
+	case policy.GateDenied:
+		return "The token is not for gate " + gateName(d) + "."
+	case policy.ActAsDenied:
+		return "The caller may not act for that user."
+	case policy.RuleDenied:
+		return upperFirst(d.Where()) + " denies this request."
+	case policy.NoRuleMatched:
+		return a.noRule()
+	case policy.BodyUnavailable:
+		return upperFirst(d.Where()) + " asks about the JSON body, and " + d.Problem + a.part() + "."
+	case policy.QueryUnreadable:
+		return upperFirst(d.Where()) + " asks about the query, which has more than one reading" + a.part() + "."
+	case policy.NotReady:
+		return "No manifests are loaded yet. Try again soon."
+	case policy.AuditUnavailable:
+		return "The decision could not be audited in time. Try again soon."
+	case policy.Overloaded:
+		return "Too many checks at once. Try again soon."
+	}
+	return "A fault of the gate. Ask its owner, and give them this id."
+}
+
+func (a *answer) noRule() string {
+	if a.decision.Rule == nil {
+		return "No rule allows this request."
+	}
+	return "No rule allows this request. " + upperFirst(a.decision.Where()) + " came nearest; what did not match" + a.part() + "."
+}
+
+// part names the part of the rule that failed, never patterns, ranges or values.
+func (a *answer) part() string {
+	d := &a.decision
+	switch d.Failed {
+	case policy.NoPart:
+		return ""
+	case policy.PartQuery, policy.PartJSON:
+		return fmt.Sprintf(": %s %s", d.Failed, strconv.Quote(d.PartName))
+	}
+	return ": " + d.Failed.String()
+}
+
+func (a *answer) ruleDetail() string {
+	if where := a.decision.Where(); where != "" {
+		return " (" + where + ")"
+	}
+	return ""
+}
+
+// howTo tells how the gate takes tokens.
+func (a *answer) howTo() string {
+	if takes := a.decision.Gate.Challenges(a.now).String(); takes != "" {
+		return ", in the Authorization header as " + takes
+	}
+	return ""
+}
+
+func upperFirst(s string) string {
+	if s == "" {
+		return "A rule"
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}

@@ -1,0 +1,393 @@
+package extauthz
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/patgate/patgate/audit"
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
+)
+
+var secret = token.NewSecret("qt3sumg4gd8r47n98tcnmuarnfufviog")
+
+// parts are a server's surroundings, each of which can be made to fail.
+type parts struct {
+	mu       sync.Mutex
+	index    *policy.Index
+	events   []*audit.Event
+	decided  []policy.Reason
+	faults   int
+	recorded error  // what Record returns for an allow
+	panicIn  string // snapshot, record or observe
+	block    chan struct{}
+}
+
+func (p *parts) Snapshot() *policy.Snapshot {
+	if p.panicIn == "snapshot" {
+		panic("planted")
+	}
+	return p.index.Snapshot()
+}
+
+func (p *parts) Record(_ context.Context, e *audit.Event) error {
+	if p.block != nil {
+		<-p.block
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.events = append(p.events, e)
+	if p.panicIn == "record" && len(p.events) == 1 {
+		panic(errors.New("planted"))
+	}
+	if e.Decision == audit.Allow {
+		return p.recorded
+	}
+	return nil
+}
+
+func (p *parts) Decided(d *policy.Decision, _ time.Duration) {
+	if p.panicIn == "observe" {
+		panic("planted")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.decided = append(p.decided, d.Reason)
+}
+
+func (p *parts) Faulted() { p.mu.Lock(); p.faults++; p.mu.Unlock() }
+
+// newServer has one gate for everything and alice's unrestricted token.
+func newServer(t testing.TB) (*Server, *parts) {
+	t.Helper()
+	p := &parts{index: policy.NewIndex()}
+	schemes := policy.Schemes(0).With(policy.Basic).With(policy.Bearer)
+	_, err := p.index.Replace(policy.Rows{
+		Gates: []*policy.Gate{{
+			Name: "jira", Hosts: []string{policy.AnyHost}, Prefixes: []string{""}, Schemes: schemes,
+			Upstream: policy.NewUpstream("x-forwarded-user", "x-forwarded-groups", "x-patgate-token", "", false),
+		}},
+		Tokens: []*policy.Token{{Name: "ci", User: "alice", Digest: token.Sum(secret), Grant: policy.Grant{Unrestricted: true}}},
+	}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Server{
+		Index: p, Audit: p, Clock: NewClock(time.Now, func(time.Duration) {}), Observer: p, Logger: slog.New(slog.DiscardHandler),
+	}, p
+}
+
+// request is a CheckRequest with these headers, as Envoy sends it raw.
+func request(pairs ...string) *authv3.CheckRequest {
+	http := &authv3.AttributeContext_HttpRequest{Method: "GET", Path: "/rest/", Host: "jira.example.com", HeaderMap: &corev3.HeaderMap{}}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		http.HeaderMap.Headers = append(http.HeaderMap.Headers, &corev3.HeaderValue{Key: pairs[i], RawValue: []byte(pairs[i+1])})
+	}
+	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: http}}}
+}
+
+func withToken() *authv3.CheckRequest { return request("authorization", "Bearer "+secret.Reveal()) }
+
+// check calls the server as gRPC does: through the guard.
+func check(s *Server, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
+	info := &grpc.UnaryServerInfo{FullMethod: authv3.Authorization_Check_FullMethodName}
+	out, err := s.guard(context.Background(), in, info, func(ctx context.Context, in any) (any, error) {
+		return s.Check(ctx, in.(*authv3.CheckRequest))
+	})
+	response, _ := out.(*authv3.CheckResponse)
+	return response, err
+}
+
+func reasonOf(r *authv3.CheckResponse) string {
+	return r.GetDynamicMetadata().GetFields()["reason"].GetStringValue()
+}
+
+func TestAllowAndRefuse(t *testing.T) {
+	s, p := newServer(t)
+	out, err := check(s, withToken())
+	if err != nil || out.GetOkResponse() == nil || reasonOf(out) != "ok" {
+		t.Errorf("%v, %v", out, err)
+	}
+	out, err = check(s, request())
+	if err != nil || out.GetDeniedResponse().GetStatus().GetCode() != typev3.StatusCode_Unauthorized || reasonOf(out) != "no_credential" {
+		t.Errorf("%v, %v", out, err)
+	}
+	if len(p.events) != 2 || p.events[0].Decision != audit.Allow || p.events[1].Decision != audit.Deny || p.faults != 0 {
+		t.Errorf("%d events, %d faults", len(p.events), p.faults)
+	}
+	if p.events[0].ID == p.events[1].ID || len(p.events[0].ID) != 26 {
+		t.Errorf("ids %s and %s", p.events[0].ID, p.events[1].ID)
+	}
+}
+
+func TestTheZeroAnswerRefuses(t *testing.T) {
+	var a answer
+	out := a.response()
+	if !proper(out) || out.GetOkResponse() != nil || out.GetDeniedResponse().GetStatus().GetCode() != 500 {
+		t.Errorf("%v", out)
+	}
+	a.decision.Effect = policy.Allow // without a gate there is nothing to allow
+	if out := a.response(); out.GetOkResponse() != nil {
+		t.Errorf("%v", out)
+	}
+}
+
+func TestEmptyRequestsAreRefused(t *testing.T) {
+	s, p := newServer(t)
+	for _, in := range []*authv3.CheckRequest{nil, {}, {Attributes: &authv3.AttributeContext{}},
+		{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{}}}} {
+		out, err := check(s, in)
+		if err != nil || out.GetDeniedResponse().GetStatus().GetCode() != 400 || reasonOf(out) != "bad_target" {
+			t.Errorf("%v: %v, %v", in, out, err)
+		}
+	}
+	if len(p.events) != 4 {
+		t.Errorf("%d events", len(p.events))
+	}
+}
+
+func TestWithoutManifestsNobodyPasses(t *testing.T) {
+	s, p := newServer(t)
+	p.index = policy.NewIndex()
+	if out, err := check(s, withToken()); err != nil || out.GetDeniedResponse().GetStatus().GetCode() != 503 || reasonOf(out) != "not_ready" {
+		t.Errorf("%v, %v", out, err)
+	}
+}
+
+func TestAnAllowThatIsNotAuditedIsRefused(t *testing.T) {
+	s, p := newServer(t)
+	p.recorded = audit.ErrUnavailable
+	out, err := check(s, withToken())
+	if err != nil || out.GetDeniedResponse().GetStatus().GetCode() != 503 || reasonOf(out) != "audit_unavailable" {
+		t.Errorf("%v, %v", out, err)
+	}
+	if len(p.events) != 1 || p.decided[0] != policy.AuditUnavailable {
+		t.Errorf("%d events, counted %v", len(p.events), p.decided)
+	}
+}
+
+func TestPanicsAreRefusals(t *testing.T) {
+	for _, where := range []string{"snapshot", "record", "observe"} {
+		s, p := newServer(t)
+		p.panicIn = where
+		out, err := check(s, withToken())
+		if err != nil || out.GetDeniedResponse().GetStatus().GetCode() != 500 {
+			t.Errorf("%s: %v, %v", where, out, err)
+		}
+		if p.faults == 0 || len(p.events) != 1 {
+			t.Errorf("%s: %d faults, %d events", where, p.faults, len(p.events))
+		}
+		if where == "snapshot" && p.events[0].Reason != "internal" {
+			t.Errorf("%s: the event says %s", where, p.events[0].Reason)
+		}
+	}
+	s, p := newServer(t)
+	s.Clock = NewClock(func() time.Time { panic("planted") }, nil)
+	out, err := check(s, withToken())
+	if err != nil || out.GetDeniedResponse().GetStatus().GetCode() != 500 || len(p.events) != 1 || p.events[0].Time.IsZero() {
+		t.Errorf("the clock: %v, %v", out, err)
+	}
+}
+
+func TestTooManyAtOnceAreRefused(t *testing.T) {
+	s, p := newServer(t)
+	s.MaxInFlight = 2
+	p.block = make(chan struct{})
+	var wg sync.WaitGroup
+	reasons := make(chan string, 3)
+	for range 2 {
+		wg.Go(func() {
+			out, _ := check(s, withToken())
+			reasons <- reasonOf(out)
+		})
+	}
+	for s.inFlight.Load() < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	wg.Go(func() {
+		out, _ := check(s, withToken())
+		reasons <- reasonOf(out)
+	})
+	for s.inFlight.Load() < 3 {
+		time.Sleep(time.Millisecond)
+	}
+	close(p.block)
+	wg.Wait()
+	close(reasons)
+	count := map[string]int{}
+	for r := range reasons {
+		count[r]++
+	}
+	if count["ok"] != 2 || count["overloaded"] != 1 || s.inFlight.Load() != 0 {
+		t.Errorf("%v, %d in flight", count, s.inFlight.Load())
+	}
+}
+
+// TestGuard hands the guard every answer that Envoy would take for something else.
+func TestGuard(t *testing.T) {
+	s, p := newServer(t)
+	ok := &rpcstatus.Status{Code: 0}
+	refused := &rpcstatus.Status{Code: 7}
+	deniedWith := func(code int32) *authv3.CheckResponse_DeniedResponse {
+		return &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{Status: &typev3.HttpStatus{Code: typev3.StatusCode(code)}}}
+	}
+	okResponse := &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{}}
+	for name, out := range map[string]*authv3.CheckResponse{
+		"nil":                      nil,
+		"empty":                    {},
+		"no status":                {HttpResponse: okResponse},
+		"OK without OkResponse":    {Status: ok},
+		"OK with DeniedResponse":   {Status: ok, HttpResponse: deniedWith(403)},
+		"refused with OkResponse":  {Status: refused, HttpResponse: okResponse},
+		"refused without response": {Status: refused},
+		"refused without a status": {Status: refused, HttpResponse: &authv3.CheckResponse_DeniedResponse{}},
+		"refused with 200":         {Status: refused, HttpResponse: deniedWith(200)},
+		"refused with 302":         {Status: refused, HttpResponse: deniedWith(302)},
+		"refused with 429":         {Status: refused, HttpResponse: deniedWith(429)},
+		"an error response":        {Status: refused, HttpResponse: &authv3.CheckResponse_ErrorResponse{}},
+	} {
+		got, err := guarded(s, func() (any, error) { return out, nil })
+		if err != nil || !proper(got) || got.GetDeniedResponse().GetStatus().GetCode() != 500 {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+	for name, handler := range map[string]func() (any, error){
+		"an error": func() (any, error) { return nil, errors.New("x") },
+		"both": func() (any, error) {
+			return &authv3.CheckResponse{Status: ok, HttpResponse: okResponse}, errors.New("x")
+		},
+		"an untyped":        func() (any, error) { return nil, nil },
+		"another type":      func() (any, error) { return &authv3.CheckRequest{}, nil },
+		"a panic":           func() (any, error) { panic("planted") },
+		"a nil in disguise": func() (any, error) { return (*authv3.CheckResponse)(nil), nil },
+	} {
+		got, err := guarded(s, handler)
+		if err != nil || !proper(got) || got.GetDeniedResponse().GetStatus().GetCode() != 500 {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+	if p.faults != 18 {
+		t.Errorf("%d faults were counted", p.faults)
+	}
+	good := &authv3.CheckResponse{Status: ok, HttpResponse: okResponse}
+	if got, err := guarded(s, func() (any, error) { return good, nil }); err != nil || got != good {
+		t.Errorf("a proper answer: %v, %v", got, err)
+	}
+}
+
+func guarded(s *Server, handler func() (any, error)) (*authv3.CheckResponse, error) {
+	info := &grpc.UnaryServerInfo{FullMethod: authv3.Authorization_Check_FullMethodName}
+	out, err := s.guard(context.Background(), nil, info, func(context.Context, any) (any, error) { return handler() })
+	response, _ := out.(*authv3.CheckResponse)
+	return response, err
+}
+
+// TestOneFileMakesAnswers keeps the construction of answers in one place.
+func TestOneFileMakesAnswers(t *testing.T) {
+	files, err := filepath.Glob("../*/*.go")
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") || name == "../extauthz/response.go" {
+			continue
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, made := range []string{"CheckResponse{", "CheckResponse_OkResponse{", "new(authv3.CheckResponse"} {
+			if strings.Contains(string(text), made) {
+				t.Errorf("%s makes an answer: %s", name, made)
+			}
+		}
+	}
+}
+
+func TestMetadataHoldsNoValue(t *testing.T) {
+	s, _ := newServer(t)
+	value := token.Mint().Reveal()
+	out, _ := check(s, request("authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(value+":x-oauth-basic"))))
+	if text := out.String(); strings.Contains(text, value[5:]) || !strings.Contains(text, "patg_REDACTED") {
+		t.Errorf("%s", text)
+	}
+}
+
+func TestProblemsAreBounded(t *testing.T) {
+	long := strings.Repeat("\x01\"é", 5000)
+	a := answer{id: "ABCDEFGHIJKLMNOPQRSTUVWXYZ", decision: policy.Decision{Reason: policy.NoRuleMatched, Gate: &policy.Gate{Name: "g"},
+		Rule: &policy.Rule{Name: long}, Failed: policy.PartQuery, PartName: long}}
+	body := a.response().GetDeniedResponse().GetBody()
+	var p problem
+	if err := json.Unmarshal([]byte(body), &p); err != nil || len(body) > 4096 {
+		t.Errorf("%d bytes, %v", len(body), err)
+	}
+}
+
+func TestClock(t *testing.T) {
+	at := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	system := at
+	var steps []time.Duration
+	c := NewClock(func() time.Time { return system }, func(back time.Duration) { steps = append(steps, back) })
+	for _, step := range []struct {
+		system, want time.Duration // after at
+	}{
+		{0, 0}, {time.Second, time.Second}, {0, time.Second}, {-59 * time.Minute, time.Second},
+		{2 * time.Second, 2 * time.Second}, {2*time.Second - time.Hour, 2 * time.Second},
+		{time.Second - time.Hour, time.Second - time.Hour}, {2*time.Second - time.Hour, 2*time.Second - time.Hour},
+		{48 * time.Hour, 48 * time.Hour}, {0, 0},
+	} {
+		system = at.Add(step.system)
+		if got := c.Now().Sub(at); got != step.want {
+			t.Errorf("system at %v: %v, want %v", step.system, got, step.want)
+		}
+	}
+	if len(steps) != 2 || steps[1] != 48*time.Hour {
+		t.Errorf("steps told: %v", steps)
+	}
+}
+
+// FuzzCheckRequest wants an explicit answer to whatever comes, and an event of it.
+func FuzzCheckRequest(f *testing.F) {
+	for _, in := range []*authv3.CheckRequest{withToken(), request(), {}, request("authorization", "Basic x", "x-forwarded-for", ",")} {
+		b, err := proto.Marshal(in)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	s, p := newServer(f)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		in := &authv3.CheckRequest{}
+		if proto.Unmarshal(b, in) != nil {
+			return
+		}
+		p.events, p.faults = nil, 0
+		out, err := check(s, in)
+		if err != nil || !proper(out) || p.faults != 0 || len(p.events) != 1 {
+			t.Fatalf("%v, %v, %d faults, %d events", out, err, p.faults, len(p.events))
+		}
+		if _, err := proto.Marshal(out); err != nil {
+			t.Fatalf("the answer can't be sent: %v", err)
+		}
+		if out.GetOkResponse() != nil && !strings.Contains(string(b), secret.Reveal()) {
+			t.Fatalf("allowed without the value: %v", in)
+		}
+	})
+}
