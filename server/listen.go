@@ -1,0 +1,128 @@
+package server
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// unixPrefix begins the address of a unix socket.
+const unixPrefix = "unix://"
+
+// socketMode lets the owner and the group of the process connect.
+const socketMode = 0o660
+
+// checkOptions refuses options that can't be followed, or would open a door.
+func checkOptions(o *Options) error {
+	switch {
+	case len(o.Manifests) == 0 || slices.Contains(o.Manifests, ""):
+		return &UsageError{"no manifests, expected --manifests DIR"}
+	case (o.TLSCert == "") != (o.TLSKey == ""):
+		return &UsageError{"--tls-cert and --tls-key go together"}
+	case o.AuditWait < 0, o.DrainDelay < 0, o.DrainGrace < 0, o.MaxBody < 0, o.MaxInFlight < 0, o.MaxManifests < 0:
+		return &UsageError{"a negative time, number or size, expected one of zero or more"}
+	case o.TLSClientCA != "" && o.TLSCert == "":
+		return &UsageError{"--tls-client-ca needs --tls-cert and --tls-key"}
+	}
+	path, unix := strings.CutPrefix(o.Listen, unixPrefix)
+	switch {
+	case unix && !filepath.IsAbs(path), !unix && strings.HasPrefix(o.Listen, "unix:"):
+		return &UsageError{fmt.Sprintf("--listen %s: expected unix:// and an absolute path, such as unix:///run/patgate/patgate.sock", o.Listen)}
+	case unix:
+		return nil
+	}
+	host, _, err := net.SplitHostPort(o.Listen)
+	if err != nil {
+		return &UsageError{fmt.Sprintf("--listen %s: expected HOST:PORT or unix:///path", o.Listen)}
+	}
+	if !isLoopback(host) && o.TLSClientCA == "" && !o.InsecureListen {
+		return &UsageError{fmt.Sprintf("--listen %s: beyond loopback anybody could ask for decisions: "+
+			"expected --tls-cert, --tls-key and --tls-client-ca, or --insecure-listen where the network itself admits Envoy alone", o.Listen)}
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// listen binds an address: host:port, or unix:///path.
+func listen(address string) (net.Listener, error) {
+	path, unix := strings.CutPrefix(address, unixPrefix)
+	if !unix {
+		return net.Listen("tcp", address)
+	}
+	if err := removeStale(path); err != nil {
+		return nil, err
+	}
+	// The socket gets its mode before it gets its name: at no moment may others connect.
+	hidden := filepath.Join(filepath.Dir(path), "."+rand.Text()[:5])
+	l, err := net.Listen("unix", hidden)
+	if err != nil {
+		return nil, err
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	named := &socket{Listener: l, path: path}
+	if err := errors.Join(os.Chmod(hidden, socketMode), os.Rename(hidden, path)); err != nil {
+		_ = os.Remove(hidden)
+		return nil, errors.Join(err, l.Close())
+	}
+	return named, nil
+}
+
+// removeStale removes a socket that nobody listens on any more.
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode()&fs.ModeSocket == 0:
+		return fmt.Errorf("%s is there and no socket, expected a free path", path)
+	}
+	if c, err := net.Dial("unix", path); err == nil {
+		_ = c.Close()
+		return fmt.Errorf("%s is in use by another process", path)
+	}
+	return os.Remove(path)
+}
+
+// socket is a unix listener under its final name.
+type socket struct {
+	net.Listener
+	path string
+}
+
+// Addr returns the address under which clients find the socket.
+func (s *socket) Addr() net.Addr { return &net.UnixAddr{Net: "unix", Name: s.path} }
+
+// Close stops listening and removes the socket.
+func (s *socket) Close() error {
+	err := s.Listener.Close()
+	if removeErr := os.Remove(s.path); removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
+		err = errors.Join(err, removeErr)
+	}
+	return err
+}
+
+// instance names the process in the audit: the host, or pod, and a word that a restart
+// changes.
+func instance() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return host + "/" + strings.ToLower(rand.Text()[:6])
+}

@@ -1,0 +1,156 @@
+package server
+
+import (
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/policy"
+)
+
+// metrics are what the status port tells Prometheus. No user, token or path is ever a
+// label: their number is not ours to bound, and their names are nobody else's business.
+type metrics struct {
+	registry   *prometheus.Registry
+	decisions  *prometheus.CounterVec
+	shadows    *prometheus.CounterVec
+	duration   prometheus.Histogram
+	faults     prometheus.Counter
+	clockSteps prometheus.Counter
+	loads      *prometheus.CounterVec
+	loadOK     prometheus.Gauge
+	loadTime   prometheus.Gauge
+}
+
+func newMetrics(s *Server) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "patgate_decisions_total", Help: "Checks answered, by gate, decision and reason.",
+		}, []string{"gate", "decision", "reason"}),
+		shadows: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "patgate_shadow_refusals_total", Help: "Refusals that an observing gate let through, by gate and reason.",
+		}, []string{"gate", "reason"}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "patgate_check_duration_seconds", Help: "Time from the CheckRequest to the answer, its audit event written.",
+			Buckets: []float64{50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1},
+		}),
+		faults: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "patgate_check_faults_total", Help: "Panics and improper answers that became refusals.",
+		}),
+		clockSteps: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "patgate_clock_steps_total", Help: "Steps of the clock back by more than an hour, which were followed.",
+		}),
+		loads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "patgate_policy_reloads_total", Help: "Loads of changed manifests, by result.",
+		}, []string{"result"}),
+		loadOK: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "patgate_policy_reload_success", Help: "1 if the last load runs, 0 if it was rejected and the last good revision stays.",
+		}),
+		loadTime: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "patgate_policy_reload_success_timestamp_seconds", Help: "When manifests were loaded the last time with success.",
+		}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "patgate_build_info", Help: "1, with the version as a label.",
+		ConstLabels: prometheus.Labels{"version": s.o.Version, "goversion": runtime.Version()},
+	})
+	build.Set(1)
+	m.registry.MustRegister(m.decisions, m.shadows, m.duration, m.faults, m.clockSteps, m.loads, m.loadOK, m.loadTime, build,
+		&stateCollector{server: s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Decided implements extauthz.Observer.
+func (m *metrics) Decided(d *policy.Decision, took time.Duration) {
+	gate := ""
+	if d.Gate != nil {
+		gate = d.Gate.Name
+	}
+	m.decisions.WithLabelValues(gate, d.Effect.String(), d.Reason.String()).Inc()
+	if d.Shadowed {
+		m.shadows.WithLabelValues(gate, d.Shadow.String()).Inc()
+	}
+	m.duration.Observe(took.Seconds())
+}
+
+// Faulted implements extauthz.Observer.
+func (m *metrics) Faulted() { m.faults.Inc() }
+
+func (m *metrics) loaded(r *loader.Report) {
+	if r.Rejected() {
+		m.loads.WithLabelValues("rejected").Inc()
+		m.loadOK.Set(0)
+		return
+	}
+	m.loads.WithLabelValues("loaded").Inc()
+	m.loadOK.Set(1)
+	m.loadTime.SetToCurrentTime()
+}
+
+// stateCollector computes at a scrape what follows from the running revision, the
+// clock and the audit.
+type stateCollector struct {
+	server *Server
+
+	mu       sync.Mutex
+	counted  time.Time
+	revision uint64
+	tokens   [policy.StateCount]int
+}
+
+// countEvery is how long a count of the tokens by state holds: with a million of them
+// it takes a while.
+const countEvery = 10 * time.Second
+
+var (
+	tokensDesc   = prometheus.NewDesc("patgate_tokens", "Tokens by state.", []string{"state"}, nil)
+	revisionDesc = prometheus.NewDesc("patgate_policy_revision", "The running revision; it counts changes since the start.", nil, nil)
+	queuedDesc   = prometheus.NewDesc("patgate_audit_queue_length", "Audit events that wait to be written.", nil, nil)
+	writtenDesc  = prometheus.NewDesc("patgate_audit_events_total", "Audit events written.", nil, nil)
+	lostDesc     = prometheus.NewDesc("patgate_audit_lost_total", "Audit events that were never written.", nil, nil)
+	stalledDesc  = prometheus.NewDesc("patgate_audit_stalled", "1 while the audit's reader takes nothing.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{tokensDesc, revisionDesc, queuedDesc, writtenDesc, lostDesc, stalledDesc} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
+	snapshot := c.server.index.Snapshot()
+	for state, n := range c.count(snapshot) {
+		ch <- prometheus.MustNewConstMetric(tokensDesc, prometheus.GaugeValue, float64(n), policy.State(state).String())
+	}
+	ch <- prometheus.MustNewConstMetric(revisionDesc, prometheus.GaugeValue, float64(snapshot.Revision().Number))
+	a := c.server.audit.Stats()
+	ch <- prometheus.MustNewConstMetric(queuedDesc, prometheus.GaugeValue, float64(a.Queued))
+	ch <- prometheus.MustNewConstMetric(writtenDesc, prometheus.CounterValue, float64(a.Written))
+	ch <- prometheus.MustNewConstMetric(lostDesc, prometheus.CounterValue, float64(a.Lost))
+	stalled := 0.0
+	if a.Stalled {
+		stalled = 1
+	}
+	ch <- prometheus.MustNewConstMetric(stalledDesc, prometheus.GaugeValue, stalled)
+}
+
+func (c *stateCollector) count(s *policy.Snapshot) [policy.StateCount]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.server.clock.Now()
+	if c.revision == s.Revision().Number && now.Sub(c.counted) < countEvery && !c.counted.IsZero() {
+		return c.tokens
+	}
+	c.revision, c.counted, c.tokens = s.Revision().Number, now, [policy.StateCount]int{}
+	for t := range s.Tokens {
+		c.tokens[s.State(t, now)]++
+	}
+	return c.tokens
+}

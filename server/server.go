@@ -1,0 +1,302 @@
+// Package server is a whole running patgate: the check listener, the manifests and
+// their reload, the audit, and the status port. What `patgate serve`, the demo and the
+// tests start.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/patgate/patgate/audit"
+	"github.com/patgate/patgate/extauthz"
+	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/policy"
+)
+
+// Options of a Server. Zero values mean the defaults, where one is named.
+type Options struct {
+	Manifests    []string // directories; at least one
+	MaxManifests int64    // bytes read at most; default loader.MaxBytes
+
+	Listen         string // for checks: host:port or unix:///path; default 127.0.0.1:9191
+	InsecureListen bool   // allows an address beyond loopback without mTLS
+	StatusListen   string // default 127.0.0.1:9192
+	TLSCert        string // files, reloaded when they change
+	TLSKey         string
+	TLSClientCA    string // clients must present a certificate that it signed
+
+	Audit         *os.File // default os.Stdout
+	AuditOverflow audit.Overflow
+	AuditWait     time.Duration // default 200 ms
+
+	MaxBody     int           // bytes of a request's body, as Envoy sends it; default 1 MiB
+	MaxInFlight int           // checks at a time; default 256 a CPU
+	DrainDelay  time.Duration // between NOT_SERVING and the end of listening
+	DrainGrace  time.Duration // for checks under way, and for the audit; default 20 s
+
+	Version string // for the build metric
+	Logger  *slog.Logger
+	Now     func() time.Time
+	Loader  loader.Options // for tests: its pace
+}
+
+// ErrNow as the cause of Run's context ends a server without the drain delay.
+var ErrNow = errors.New("stop now")
+
+// UsageError says that the options can't be followed.
+type UsageError struct{ Message string }
+
+// Error returns the message.
+func (e *UsageError) Error() string { return e.Message }
+
+// ManifestsError says why a server did not start.
+type ManifestsError struct{ Problems []manifest.Problem }
+
+// Error returns every problem, one a line.
+func (e *ManifestsError) Error() string {
+	var b strings.Builder
+	for i, p := range e.Problems {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(p.String())
+	}
+	return b.String()
+}
+
+// Server is a running patgate. Make one with New.
+type Server struct {
+	o         Options
+	listener  net.Listener
+	status    net.Listener
+	index     *policy.Index
+	audit     *audit.Log
+	transport *extauthz.Transport
+	loader    *loader.Loader
+	metrics   *metrics
+	clock     *extauthz.Clock
+	nudge     chan struct{}
+	ready     atomic.Bool
+
+	mu   sync.Mutex
+	last loader.Report // the last load, good or not
+	when time.Time
+}
+
+// New checks the options and binds the listeners. It returns a *UsageError for options
+// that can't be followed.
+func New(o Options) (*Server, error) {
+	withDefaults(&o)
+	if err := checkOptions(&o); err != nil {
+		return nil, err
+	}
+	s := &Server{o: o, index: policy.NewIndex(), nudge: make(chan struct{}, 1)}
+	config, err := tlsConfig(&o)
+	if err != nil {
+		return nil, err
+	}
+	sink, err := audit.NewFile(o.Audit)
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	if s.listener, err = listen(o.Listen); err != nil {
+		return nil, fmt.Errorf("--listen %s: %w", o.Listen, err)
+	}
+	if s.status, err = listen(o.StatusListen); err != nil {
+		_ = s.listener.Close()
+		return nil, fmt.Errorf("--status-listen %s: %w", o.StatusListen, err)
+	}
+	s.audit = audit.New(sink, audit.Options{
+		Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: instance(), Now: o.Now, Logger: o.Logger,
+	})
+	s.clock = extauthz.NewClock(o.Now, s.clockStepped)
+	s.metrics = newMetrics(s)
+	s.transport = extauthz.NewTransport(&extauthz.Server{
+		Index: s.index, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight),
+	}, o.MaxBody, config)
+	o.Loader.MaxBytes, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.Logger, o.Now
+	s.loader = loader.New(s.index, o.Manifests, s.loaded, o.Loader)
+	return s, nil
+}
+
+func withDefaults(o *Options) {
+	if o.Listen == "" {
+		o.Listen = "127.0.0.1:9191"
+	}
+	if o.StatusListen == "" {
+		o.StatusListen = "127.0.0.1:9192"
+	}
+	if o.Audit == nil {
+		o.Audit = os.Stdout
+	}
+	if o.MaxBody == 0 {
+		o.MaxBody = 1 << 20
+	}
+	if o.MaxInFlight == 0 {
+		o.MaxInFlight = 256 * runtime.GOMAXPROCS(0)
+	}
+	if o.DrainGrace == 0 {
+		o.DrainGrace = 20 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+// Addr returns where checks are answered.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// StatusAddr returns where the status port is.
+func (s *Server) StatusAddr() net.Addr { return s.status.Addr() }
+
+// Reload looks at the manifests at once.
+func (s *Server) Reload() {
+	select {
+	case s.nudge <- struct{}{}:
+	default: // one is on its way
+	}
+}
+
+// Run loads the manifests and answers checks until ctx is done, then drains. It
+// returns a *ManifestsError where the manifests can't be loaded at the start, and an
+// error where audit events were lost.
+func (s *Server) Run(ctx context.Context) error {
+	statusServer := &http.Server{Handler: s.statusHandler(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug)}
+	failed := make(chan error, 2)
+	go func() { failed <- s.transport.Serve(s.listener) }()
+	go func() { failed <- statusServer.Serve(s.status) }()
+	defer func() { _ = statusServer.Close() }()
+
+	if err := s.start(ctx); err != nil {
+		return errors.Join(err, s.stop(0))
+	}
+	background, halt := context.WithCancel(context.Background())
+	var loops sync.WaitGroup
+	loops.Go(func() { s.loader.Run(background, s.nudge) })
+	defer loops.Wait()
+	defer halt()
+
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	delay := s.o.DrainDelay
+	if err != nil || errors.Is(context.Cause(ctx), ErrNow) {
+		delay = 0
+	}
+	return errors.Join(err, s.stop(delay))
+}
+
+// start makes the first load and says that the server is ready.
+func (s *Server) start(ctx context.Context) error {
+	if err := s.loader.Load(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	r := s.last
+	s.mu.Unlock()
+	if r.Err != nil {
+		return r.Err
+	}
+	if r.Rejected() {
+		return &ManifestsError{r.Problems}
+	}
+	s.ready.Store(true)
+	s.transport.SetServing(true)
+	s.o.Logger.Info("serving", "checks", s.Addr().String(), "status", s.StatusAddr().String(), "manifests", s.o.Manifests)
+	return nil
+}
+
+// stop says that the server goes, waits until callers have seen it, and lets what is
+// under way end.
+func (s *Server) stop(delay time.Duration) error {
+	s.ready.Store(false)
+	s.transport.SetServing(false)
+	if delay > 0 {
+		s.o.Logger.Info("draining", "delay", delay.String())
+		time.Sleep(delay)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.o.DrainGrace)
+	defer cancel()
+	s.transport.Stop(ctx)
+	flush, cancelFlush := context.WithTimeout(context.Background(), min(s.o.DrainGrace, flushGrace))
+	defer cancelFlush()
+	return s.audit.Close(flush)
+}
+
+// flushGrace is how long the last audit events may take to be written.
+const flushGrace = 5 * time.Second
+
+// maxReported is how many of a rejected load's problems its event holds.
+const maxReported = 20
+
+// loaded is called for each load: it tells the log, the metrics and the audit.
+func (s *Server) loaded(r loader.Report) {
+	s.mu.Lock()
+	s.last, s.when = r, s.o.Now()
+	s.mu.Unlock()
+	s.metrics.loaded(&r)
+	e := &audit.Event{
+		Time: s.o.Now(), Kind: audit.PolicyLoaded, Severity: audit.Info, Revision: r.Change.Revision,
+		SHA256: fmt.Sprintf("%x", r.SHA256), Added: r.Change.Added, Changed: r.Change.Changed, Removed: r.Change.Removed,
+	}
+	if r.Rejected() {
+		s.rejected(&r, e)
+	} else {
+		s.o.Logger.Info("manifests loaded", "revision", r.Change.Revision, "files", r.Files,
+			"added", r.Change.Added, "changed", r.Change.Changed, "removed", r.Change.Removed, "took", r.Took.Round(time.Millisecond).String())
+	}
+	_ = s.audit.Record(context.Background(), e) // only an allow can fail
+}
+
+// rejected makes the event of a load that was rejected, and tells the log. Run returns
+// the problems of the first load, which need no second telling.
+func (s *Server) rejected(r *loader.Report, e *audit.Event) {
+	e.Kind, e.Severity, e.Tokens, e.Count = audit.PolicyRejected, audit.Notice, r.Narrowed, len(r.Problems)
+	for _, p := range r.Problems[:min(len(r.Problems), maxReported)] {
+		e.Problems = append(e.Problems, p.String())
+	}
+	if r.Err != nil {
+		e.Problems, e.Severity = append(e.Problems, r.Err.Error()), audit.Alert
+	}
+	if !s.ready.Load() {
+		return
+	}
+	for _, p := range r.Problems {
+		s.o.Logger.Error("manifests rejected", "problem", p.String())
+	}
+	if r.Err != nil {
+		s.o.Logger.Error("manifests could not be made to run", "error", r.Err)
+	}
+	attributes := []any{"revision", r.Change.Revision}
+	if len(r.Narrowed) > 0 {
+		attributes = append(attributes, "refused from now on", r.Narrowed)
+	}
+	s.o.Logger.Error("the last good revision stays", attributes...)
+}
+
+// clockStepped is called when the system's clock went back further than requests may
+// be spared of.
+func (s *Server) clockStepped(back time.Duration) {
+	s.metrics.clockSteps.Inc()
+	s.o.Logger.Error("the clock went back by more than an hour, and is followed", "by", back)
+	_ = s.audit.Record(context.Background(), &audit.Event{
+		Time: s.o.Now(), Kind: audit.ClockStepped, Severity: audit.Alert, Revision: s.index.Snapshot().Revision().Number,
+		Problems: []string{fmt.Sprintf("the clock went back by %v", back)},
+	})
+}
