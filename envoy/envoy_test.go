@@ -1,0 +1,49 @@
+package envoy_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/patgate/patgate/envoy"
+)
+
+func TestRenderFillsInAddressesAlone(t *testing.T) {
+	same, err := envoy.Render(envoy.Addresses{})
+	if err != nil || same != envoy.Standalone {
+		t.Errorf("without addresses the text changes: %v", err)
+	}
+	got, err := envoy.Render(envoy.Addresses{Admin: "127.0.0.2:1", Clients: "[::1]:2", Upstream: "10.0.0.1:3", Patgate: "10.0.0.2:4"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var changed []string
+	want := strings.Split(envoy.Standalone, "\n")
+	for i, line := range strings.Split(got, "\n") {
+		if line != want[i] {
+			changed = append(changed, strings.TrimSpace(line))
+		}
+	}
+	golden := []string{
+		`address: {socket_address: {address: "127.0.0.2", port_value: 1}}  # ADMIN`,
+		`address: {socket_address: {address: "::1", port_value: 2}}  # CLIENTS`,
+		`- endpoint: {address: {socket_address: {address: "10.0.0.1", port_value: 3}}}  # UPSTREAM`,
+		`- endpoint: {address: {socket_address: {address: "10.0.0.2", port_value: 4}}}  # PATGATE`,
+	}
+	if strings.Join(changed, "\n") != strings.Join(golden, "\n") {
+		t.Errorf("changed:\n%s", strings.Join(changed, "\n"))
+	}
+	if _, err := envoy.Render(envoy.Addresses{Admin: "nothing"}); err == nil {
+		t.Error("an address without a port is filled in")
+	}
+}
+
+// TestSwitchesThatOpenTheDoor keeps out of the configuration what would let a request
+// pass unasked.
+func TestSwitchesThatOpenTheDoor(t *testing.T) {
+	for _, s := range []string{"failure_mode_allow: true", "shadow_mode", "filter_enabled", "disabled: true", "clear_route_cache: true",
+		"allow_partial_message: true", "upgrade_configs", "connect_matcher", "use_remote_address: false"} {
+		if strings.Contains(envoy.Standalone, s) {
+			t.Errorf("the configuration holds %q", s)
+		}
+	}
+}
