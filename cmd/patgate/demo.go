@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/patgate/patgate/cmd/patgate/demo"
+)
+
+func newDemo(s streams) *cobra.Command {
+	var hold bool
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run the whole thing on loopback, and take a tour",
+		Long: "Demo starts a sample API, patgate and a real Envoy on loopback, and shows a tour of\n" +
+			"requests: each as the curl line that a user would type, with Envoy's answer and\n" +
+			"patgate's audit event. It exits with 1 where one differs from what it tells. On a\n" +
+			"terminal it keeps serving until Ctrl-C. ENVOY_PATH names the Envoy to use.",
+		Args: args(cobra.NoArgs, "takes no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			self, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			if f, ok := s.out.(*os.File); ok && !cmd.Flags().Changed("hold") {
+				in, inOK := s.in.(*os.File)
+				hold = term.IsTerminal(int(f.Fd())) && inOK && term.IsTerminal(int(in.Fd()))
+			}
+			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			err = demo.Run(ctx, demo.Options{Out: s.out, Executable: self, Hold: hold})
+			if errors.Is(err, context.Canceled) {
+				return nil // Ctrl-C is how a demo ends
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&hold, "hold", false, "keep serving after the tour, until Ctrl-C (default: on a terminal)")
+	return cmd
+}

@@ -1,0 +1,288 @@
+// Package demo runs the whole of patgate on loopback: a sample API, `patgate serve`, a
+// real Envoy in front, and a tour of requests that shows what each part does.
+package demo
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/patgate/patgate/envoy"
+)
+
+// Options of a demo.
+type Options struct {
+	Out        io.Writer // the tour
+	Executable string    // patgate itself
+	Hold       bool      // keep serving after the tour, until ctx is done
+}
+
+// ErrDiffers says that a step of the tour went otherwise than it tells.
+var ErrDiffers = errors.New("the tour differs from what it tells")
+
+// Demo is a running demo.
+type demo struct {
+	o        Options
+	dir      string // of everything that the demo writes
+	url      string // of the API, through Envoy
+	secrets  map[string]string
+	gate     *exec.Cmd
+	ended    context.Context // done when patgate has ended; its cause is why
+	log      *os.File        // patgate's stderr
+	events   events
+	upstream *http.Server
+	envoy    *envoy.Process
+}
+
+// Run runs a demo and takes everything down again. It returns ErrDiffers where a step
+// of the tour went otherwise than it tells.
+func Run(ctx context.Context, o Options) (err error) {
+	d := &demo{o: o}
+	defer func() { err = errors.Join(err, d.stop()) }()
+	if err := d.start(ctx); err != nil {
+		return err
+	}
+	differ := d.tour(ctx)
+	if o.Hold && ctx.Err() == nil {
+		d.hold(ctx)
+	}
+	return differ
+}
+
+// start brings up the API, patgate and Envoy, in this order.
+func (d *demo) start(ctx context.Context) error {
+	if _, err := envoy.Binary(); err != nil {
+		return err
+	}
+	var err error
+	if d.dir, err = os.MkdirTemp("", "patgate-demo-"); err != nil {
+		return err
+	}
+	if err := d.writeManifests(); err != nil {
+		return err
+	}
+	upstream, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	d.upstream = &http.Server{Handler: http.HandlerFunc(sampleAPI), ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = d.upstream.Serve(upstream) }()
+	addrs, err := freeAddrs(4)
+	if err != nil {
+		return err
+	}
+	if err := d.startGate(addrs[0], addrs[1]); err != nil {
+		return err
+	}
+	config, err := envoy.Render(envoy.Addresses{Clients: addrs[2], Admin: addrs[3], Upstream: upstream.Addr().String(), Patgate: addrs[0]})
+	if err != nil {
+		return err
+	}
+	d.url = "http://" + addrs[2]
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	if err := d.awaitGate(ctx, "http://"+addrs[1]+"/readyz"); err != nil {
+		return fmt.Errorf("patgate is not ready: %w\n%s", err, d.gateLog())
+	}
+	d.envoy, err = envoy.Start(ctx, config, addrs[3])
+	return err
+}
+
+// startGate runs `patgate serve` as a user would, and reads its stdout.
+func (d *demo) startGate(checks, status string) error {
+	var err error
+	if d.log, err = os.Create(filepath.Join(d.dir, "patgate.log")); err != nil {
+		return err
+	}
+	d.gate = exec.Command(d.o.Executable, "serve", "--manifests", filepath.Join(d.dir, "manifests"),
+		"--listen", checks, "--status-listen", status, "--drain-delay", "0s")
+	d.gate.Stderr = d.log
+	d.gate.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the demo, which stops it
+	stdout, err := d.gate.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := d.gate.Start(); err != nil {
+		return err
+	}
+	d.events.start(stdout)
+	ended, end := context.WithCancelCause(context.Background())
+	d.ended = ended
+	go func() {
+		d.events.done.Wait()
+		end(d.gate.Wait())
+	}()
+	return nil
+}
+
+func (d *demo) gateLog() string {
+	text, err := os.ReadFile(filepath.Join(d.dir, "patgate.log"))
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// hold keeps serving, for those who want to try more.
+func (d *demo) hold(ctx context.Context) {
+	d.printf("\nEverything is still running. In another terminal:\n\n"+
+		"  source %s        # the tokens, as variables\n"+
+		"  curl -i -u bob:$CI %s/rest/api/2/issue/JRA-1\n\n"+
+		"The manifests are in %s: edit them and ask again\n"+
+		"(alice's token was revoked above). patgate's log is %s.\n"+
+		"Its decisions follow here. Ctrl-C ends it.\n\n",
+		filepath.Join(d.dir, "tokens.env"), d.url, filepath.Join(d.dir, "manifests"), d.log.Name())
+	d.events.follow(func(e event) { d.printf("%s\n", strings.TrimSpace(e.Method+" "+e.Path+"  "+e.tell())) })
+	<-ctx.Done()
+}
+
+// stop takes everything down and removes what the demo wrote.
+func (d *demo) stop() error {
+	var errs []error
+	if d.envoy != nil {
+		errs = append(errs, d.envoy.Stop())
+	}
+	if d.ended != nil {
+		_ = d.gate.Process.Signal(syscall.SIGTERM)
+		<-d.ended.Done()
+		if cause := context.Cause(d.ended); !errors.Is(cause, context.Canceled) {
+			errs = append(errs, fmt.Errorf("patgate: %w", cause))
+		}
+	}
+	if d.upstream != nil {
+		errs = append(errs, d.upstream.Close())
+	}
+	if d.log != nil {
+		errs = append(errs, d.log.Close())
+	}
+	if d.dir != "" {
+		errs = append(errs, os.RemoveAll(d.dir))
+	}
+	return errors.Join(errs...)
+}
+
+func (d *demo) printf(format string, args ...any) { _, _ = fmt.Fprintf(d.o.Out, format, args...) }
+
+// event is what the tour shows of an audit event.
+type event struct {
+	Kind, ID, Decision, Reason, Scheme, User, Actor, Token, Policy, Rule, Source, Client, Method, Path string
+	Problems                                                                                           []string
+	UserAsserted                                                                                       bool
+	Micros                                                                                             int
+}
+
+// events collects patgate's stdout.
+type events struct {
+	mu   sync.Mutex
+	byID map[string]event
+	more chan struct{} // closed and replaced at each event
+	each func(event)   // called for each, where somebody follows
+	done sync.WaitGroup
+}
+
+// follow calls each for every event from now on.
+func (e *events) follow(each func(event)) {
+	e.mu.Lock()
+	e.each = each
+	e.mu.Unlock()
+}
+
+func (e *events) start(stdout io.Reader) {
+	e.byID, e.more = map[string]event{}, make(chan struct{})
+	e.done.Go(func() {
+		s := bufio.NewScanner(stdout)
+		s.Buffer(nil, 1<<20)
+		for s.Scan() {
+			var ev event
+			if json.Unmarshal(s.Bytes(), &ev) != nil {
+				continue
+			}
+			e.mu.Lock()
+			e.byID[ev.ID] = ev
+			close(e.more)
+			e.more = make(chan struct{})
+			each := e.each
+			e.mu.Unlock()
+			if each != nil {
+				each(ev)
+			}
+		}
+	})
+}
+
+// await waits for the event of a decision.
+func (e *events) await(ctx context.Context, id string) (event, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		e.mu.Lock()
+		ev, ok := e.byID[id]
+		more := e.more
+		e.mu.Unlock()
+		if ok {
+			return ev, nil
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return event{}, fmt.Errorf("no event with the id %q on patgate's stdout", id)
+		}
+	}
+}
+
+// awaitGate asks patgate's status page until it is ready, or patgate has ended.
+func (d *demo) awaitGate(ctx context.Context, url string) error {
+	for {
+		if answer, err := http.Get(url); err == nil {
+			_ = answer.Body.Close()
+			if answer.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-d.ended.Done():
+			return errors.New("it ended")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// freeAddrs returns loopback addresses that nobody listens on.
+func freeAddrs(n int) ([]string, error) {
+	var addrs []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = l.Close() }() // all stay bound until each is different
+		addrs = append(addrs, l.Addr().String())
+	}
+	return addrs, nil
+}
+
+// sampleAPI is the API behind the gate. It tells who it was told is calling.
+func sampleAPI(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]string{
+		"api": "sample", "method": r.Method, "path": r.URL.Path,
+		"user": r.Header.Get("X-Forwarded-User"), "token": r.Header.Get("X-Patgate-Token"),
+	})
+}
+
+// envName is the variable of a token's value in what the tour prints.
+func envName(token string) string { return strings.ToUpper(strings.ReplaceAll(token, "-", "_")) }

@@ -1,0 +1,112 @@
+package demo
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/patgate/patgate/token"
+)
+
+// gateAndGroups is what a team keeps in Git, beside the tokens.
+const gateAndGroups = `apiVersion: patgate.dev/v1alpha1
+kind: Gate
+metadata:
+  name: jira
+spec:
+  schemes: [basic, bearer]
+  groups: [token-users]        # who leaves it loses their tokens
+  clientIP: {source: peer}
+  policies: [no-user-admin]    # a bound on everybody
+  anonymous:
+    allow:
+    - {methods: [GET], path: /rest/api/2/serverInfo}
+---
+apiVersion: patgate.dev/v1alpha1
+kind: UserGroup
+metadata:
+  name: token-users
+spec:
+  members: [alice, bob, carl]
+  tokens: {maxLifetime: 90d}
+---
+apiVersion: patgate.dev/v1alpha1
+kind: TokenPolicy
+metadata:
+  name: no-user-admin
+spec:
+  deny:
+  - name: user administration
+    path: /rest/api/2/user(/.*)?
+`
+
+// demoTokens are the tokens of the tour: their names and specs.
+func demoTokens(now time.Time) map[string]string {
+	at := func(days int) string { return now.AddDate(0, 0, days).UTC().Format(time.RFC3339) }
+	return map[string]string{
+		"alice":    "user: alice\nissued: " + at(-1) + "\nunrestricted: true\n",
+		"ci":       "user: bob\nissued: " + at(-1) + "\nlimitTo: |\n  .*/rest/api/2/issue/JRA.*\n  [post].*/rest/api/2/issue/KANBAN-100/comment.*\n",
+		"worklogs": "user: bob\nissued: " + at(-1) + "\nlimitTo: |\n  .*/rest/extender/1.0/worklog/.*[QueryParam::dateFrom==2018-.*][QueryParam::dateTo==2018-.*]\n",
+		"filters":  "user: bob\nissued: " + at(-1) + "\nlimitTo: |\n  [post].*/rest/api/2/filter[JsonData::editable==false][JsonData::favourite==false]\n",
+		"shared":   "anyUser: true\nissued: " + at(-1) + "\nunrestricted: true\n",
+		"stelin":   "user: stelin\nissued: " + at(-1) + "\nunrestricted: true\n",
+		"old":      "user: carl\nissued: " + at(-91) + "\nunrestricted: true\n",
+		"office":   "user: alice\nissued: " + at(-1) + "\nclients: {allow: [10.20.0.0/16]}\nunrestricted: true\n",
+	}
+}
+
+// writeManifests mints the tokens and writes the manifests, and the values into a file
+// that only its owner reads.
+func (d *demo) writeManifests() error {
+	d.secrets = map[string]string{}
+	dir := filepath.Join(d.dir, "manifests")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "jira.yaml"), []byte(gateAndGroups), 0o644); err != nil {
+		return err
+	}
+	var names []string
+	for name, spec := range demoTokens(time.Now()) {
+		secret := token.Mint()
+		d.secrets[name] = secret.Reveal()
+		names = append(names, name)
+		text := fmt.Sprintf("apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata:\n  name: %s\nspec:\n  digest: %s\n%s",
+			name, token.Sum(secret), indent(spec))
+		if err := os.WriteFile(d.manifest(name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	sort.Strings(names)
+	var env strings.Builder
+	for _, name := range names {
+		fmt.Fprintf(&env, "%s=%s\n", envName(name), d.secrets[name])
+	}
+	return os.WriteFile(filepath.Join(d.dir, "tokens.env"), []byte(env.String()), 0o600)
+}
+
+// manifest is the file of a token.
+func (d *demo) manifest(token string) string {
+	return filepath.Join(d.dir, "manifests", token+".yaml")
+}
+
+func indent(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString("  " + line)
+	}
+	return b.String()
+}
+
+// revoke sets `revoked` in a token's file, as a commit would.
+func (d *demo) revoke(token string) error {
+	text, err := os.ReadFile(d.manifest(token))
+	if err != nil {
+		return err
+	}
+	text = append(text, "  revoked: "+time.Now().UTC().Format(time.RFC3339)+"\n"...)
+	return os.WriteFile(d.manifest(token), text, 0o644)
+}

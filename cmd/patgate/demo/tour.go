@@ -1,0 +1,197 @@
+package demo
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// step is one request of the tour, and what it tells of its outcome.
+type step struct {
+	says   string
+	page   string // the product page that the idea comes from
+	method string // GET by default
+	path   string
+	user   string // Basic, where token or password are set
+	token  string // whose value is sent
+	raw    string // a credential that is no token's value, as it is typed
+	bearer bool
+	base64 bool // the Bearer value encoded, as it must not be
+	body   string
+	status int
+	reason string
+	revoke string // before the request, set `revoked` in this token's file
+}
+
+// steps are the tour.
+var steps = []step{
+	{says: "a token stands where the password stood", page: "Kantega", path: "/rest/api/2/issue/JRA-1", user: "alice", token: "alice", status: 200, reason: "ok"},
+	{says: "or goes as Bearer", page: "Red Hat", path: "/rest/api/2/issue/JRA-1", token: "alice", bearer: true, status: 200, reason: "ok"},
+	{says: "but only as it is: encoded it fails", page: "Red Hat", path: "/rest/api/2/issue/JRA-1", token: "alice", bearer: true, base64: true, status: 401, reason: "token_unknown"},
+	{says: "passwords are off", page: "Atlassian", path: "/rest/api/2/issue/JRA-1", user: "alice", raw: "my-password", status: 401, reason: "token_unknown"},
+	{says: "a token is its user's alone", page: "Extender", path: "/rest/api/2/issue/JRA-1", user: "bob", token: "alice", status: 401, reason: "user_mismatch"},
+	{says: "unless it is anybody's, with Basic", page: "Extender", path: "/rest/api/2/issue/JRA-1", user: "bob", token: "shared", status: 200, reason: "ok"},
+	{says: "limited to POST a comment: it may", page: "Extender", method: "POST", path: "/rest/api/2/issue/KANBAN-100/comment", user: "bob", token: "ci", body: `{"body":"Comment text"}`, status: 200, reason: "ok"},
+	{says: "and may not delete the issue", page: "Extender", method: "DELETE", path: "/rest/api/2/issue/KANBAN-100", user: "bob", token: "ci", status: 403, reason: "no_rule_matched"},
+	{says: "limited by the query: worklogs of 2018", page: "Extender", path: "/rest/extender/1.0/worklog/all?dateFrom=2018-01-01&dateTo=2018-12-01", user: "bob", token: "worklogs", status: 200, reason: "ok"},
+	{says: "a second value does not slip in", page: "Extender", path: "/rest/extender/1.0/worklog/all?dateFrom=2018-01-01&dateFrom=1999-01-01&dateTo=2018-12-01", user: "bob", token: "worklogs", status: 403, reason: "no_rule_matched"},
+	{says: "limited by the body: no favourites", page: "Extender", method: "POST", path: "/rest/api/2/filter", user: "bob", token: "filters", body: `{"name":"All Open Bugs","favourite":true,"editable":false}`, status: 403, reason: "no_rule_matched"},
+	{says: "a policy of the gate binds everybody", path: "/rest/api/2/user?username=bob", user: "alice", token: "alice", status: 403, reason: "rule_denied"},
+	{says: "stelin left the group", page: "Kantega", path: "/rest/api/2/issue/JRA-1", user: "stelin", token: "stelin", status: 401, reason: "token_deactivated"},
+	{says: "90 days at most, and this is day 91", page: "Kantega", path: "/rest/api/2/issue/JRA-1", user: "carl", token: "old", status: 401, reason: "token_expired"},
+	{says: "only from the office's addresses", page: "Kantega", path: "/rest/api/2/issue/JRA-1", user: "alice", token: "office", status: 403, reason: "client_denied"},
+	{says: "anonymous callers may do this alone", page: "Atlassian", path: "/rest/api/2/serverInfo", status: 200, reason: "anonymous"},
+	{says: "revoked a moment ago, refused now", page: "Ativo", path: "/rest/api/2/issue/JRA-1", token: "alice", bearer: true, status: 401, reason: "token_revoked", revoke: "alice"},
+}
+
+// tour asks step by step, and shows for each what a user would type, what Envoy
+// answered, and what patgate wrote of it.
+func (d *demo) tour(ctx context.Context) error {
+	d.printf("A sample API behind Envoy, and patgate as its gate: %s\n"+
+		"Left is Envoy's answer, right patgate's audit event on stdout. In brackets stands the\n"+
+		"product whose page describes the same.\n\n", d.url)
+	wrong := 0
+	for i, s := range steps {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		title := s.says
+		if s.page != "" {
+			title += " (" + s.page + ")"
+		}
+		d.printf("%2d. %s\n    $ %s\n", i+1, title, s.curl(d.url))
+		note, err := d.take(ctx, &s)
+		if err != nil {
+			wrong++
+			d.printf("    DIFFERS: %v\n", err)
+		}
+		d.printf("%s\n", note)
+	}
+	if wrong > 0 {
+		return fmt.Errorf("%d of %d steps: %w", wrong, len(steps), ErrDiffers)
+	}
+	d.printf("%d steps, all as described.\n", len(steps))
+	return nil
+}
+
+// take asks one step and compares the outcome with what it tells.
+func (d *demo) take(ctx context.Context, s *step) (note string, err error) {
+	var begun time.Time
+	if s.revoke != "" {
+		if err := d.revoke(s.revoke); err != nil {
+			return "", err
+		}
+		begun = time.Now()
+	}
+	for {
+		answer, err := d.ask(ctx, s)
+		if err != nil {
+			return "", err
+		}
+		e, err := d.events.await(ctx, answer.Header.Get("x-patgate-id"))
+		if err != nil {
+			return "", err
+		}
+		if s.revoke != "" && answer.StatusCode == http.StatusOK && time.Since(begun) < 5*time.Second {
+			continue // the file was written a moment ago: ask again
+		}
+		note := fmt.Sprintf("    %-24s | %s\n", fmt.Sprintf("%d %s", answer.StatusCode, http.StatusText(answer.StatusCode)), e.tell())
+		if s.revoke != "" {
+			note += fmt.Sprintf("    %-24s | refused %v after its file was written\n", "", time.Since(begun).Round(time.Millisecond))
+		}
+		if answer.StatusCode != s.status || e.Reason != s.reason {
+			return note, fmt.Errorf("expected %d and the reason %s", s.status, s.reason)
+		}
+		return note, nil
+	}
+}
+
+// tell shows the part of an event that says why.
+func (e *event) tell() string {
+	if e.Kind != "decision" {
+		return strings.Join(append([]string{e.Kind}, e.Problems...), "\n  ")
+	}
+	text := e.Decision + " " + e.Reason
+	for _, part := range []struct{ name, value string }{
+		{"user", e.User}, {"token", e.Token}, {"policy", e.Policy}, {"rule", e.Rule}, {"client", e.Client},
+	} {
+		if part.value != "" && (part.name != "client" || e.Reason == "client_denied") {
+			text += " " + part.name + "=" + part.value
+		}
+	}
+	if e.UserAsserted {
+		text += " (asserted)"
+	}
+	return fmt.Sprintf("%s %dµs", text, e.Micros)
+}
+
+// ask sends the request of a step through Envoy.
+func (d *demo) ask(ctx context.Context, s *step) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, s.methodOrGet(), d.url+s.path, strings.NewReader(s.body))
+	if err != nil {
+		return nil, err
+	}
+	value := s.raw
+	if s.token != "" {
+		value = d.secrets[s.token]
+	}
+	if s.base64 {
+		value = base64.StdEncoding.EncodeToString([]byte(value))
+	}
+	switch {
+	case s.bearer:
+		r.Header.Set("Authorization", "Bearer "+value)
+	case value != "":
+		r.SetBasicAuth(s.user, value)
+	}
+	if s.body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	client := http.Client{Timeout: 10 * time.Second}
+	answer, err := client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	_, err = io.Copy(io.Discard, answer.Body)
+	return answer, err
+}
+
+func (s *step) methodOrGet() string {
+	if s.method == "" {
+		return http.MethodGet
+	}
+	return s.method
+}
+
+// curl is what a user would type, with the token in a variable.
+func (s *step) curl(url string) string {
+	parts := []string{"curl"}
+	if s.method != "" {
+		parts = append(parts, "-X "+s.method)
+	}
+	value := s.raw
+	if s.token != "" {
+		value = "$" + envName(s.token)
+	}
+	switch {
+	case s.base64:
+		parts = append(parts, `-H "Authorization: Bearer $(printf %s `+value+` | base64)"`)
+	case s.bearer:
+		parts = append(parts, `-H "Authorization: Bearer `+value+`"`)
+	case value != "":
+		parts = append(parts, "-u "+s.user+":"+value)
+	}
+	if s.body != "" {
+		parts = append(parts, "-H 'Content-Type: application/json' -d '"+s.body+"'")
+	}
+	target := url + s.path
+	if strings.ContainsAny(target, "?&") {
+		target = "'" + target + "'"
+	}
+	return strings.Join(append(parts, target), " ")
+}

@@ -1,0 +1,120 @@
+// Command patgate is the gate for API tokens in front of any HTTP API: an external
+// authorization server for Envoy, and the tools for its manifests.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/server"
+)
+
+// The exit codes.
+const (
+	exitGood  = 0
+	exitNo    = 1 // the answer is no, or it could not be done
+	exitUsage = 2 // wrong usage or bad manifests
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// streams are what a command reads and writes: results go to out and nothing else
+// does, errors and progress go to err.
+type streams struct {
+	in  io.Reader
+	out io.Writer
+	err io.Writer
+}
+
+// usageError is wrong usage, or bad manifests.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+// run runs one command and returns its exit code.
+func run(args []string, in io.Reader, out, errOut io.Writer) int {
+	root := newRoot(streams{in, out, errOut})
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.Execute()
+	if err == nil {
+		return exitGood
+	}
+	code := exitCode(err)
+	for _, line := range strings.Split(strings.TrimRight(err.Error(), "\n"), "\n") {
+		if line != "" {
+			_, _ = fmt.Fprintln(errOut, line)
+		}
+	}
+	return code
+}
+
+func exitCode(err error) int {
+	var usage usageError
+	var options *server.UsageError
+	var manifests *server.ManifestsError
+	var refused *loader.RefusedError
+	if errors.As(err, &usage) || errors.As(err, &options) || errors.As(err, &manifests) || errors.As(err, &refused) {
+		return exitUsage
+	}
+	if strings.HasPrefix(err.Error(), "unknown command ") { // cobra's own, which has no type
+		return exitUsage
+	}
+	return exitNo
+}
+
+func newRoot(s streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "patgate",
+		Short: "The gate for API tokens in front of any HTTP API",
+		Long: "patgate is an external authorization server for Envoy: it checks the Basic or Bearer\n" +
+			"token of each request and the YAML policies that a team keeps in Git, and writes one\n" +
+			"audit event a decision to stdout.",
+		Example:       "  patgate demo                                    # the whole thing on loopback\n  patgate token create ci-bot --user alice --into manifests --limit-to '.*/rest/api/2/issue/JRA.*'\n  patgate check manifests\n  patgate serve --manifests manifests",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return cmd.Help()
+		},
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w\nSee '%s --help'.", err, cmd.CommandPath())}
+	})
+	root.AddCommand(newServe(s), newCheck(s), newToken(s), newDemo(s), newVersion(s))
+	root.InitDefaultHelpCmd()
+	return root
+}
+
+// args wraps a validator of positional arguments, so that its error is one of usage.
+func args(want cobra.PositionalArgs, hint string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, given []string) error {
+		if err := want(cmd, given); err != nil {
+			return usageError{fmt.Errorf("%s: %s\nSee '%s --help'.", cmd.CommandPath(), hint, cmd.CommandPath())}
+		}
+		return nil
+	}
+}
+
+// groupOnly is what a command does that only holds others: it shows its help, and knows
+// a mistyped one.
+func groupOnly(cmd *cobra.Command, given []string) error {
+	if len(given) == 0 {
+		return cmd.Help()
+	}
+	message := fmt.Sprintf("unknown command %q for %q", given[0], cmd.CommandPath())
+	if near := cmd.SuggestionsFor(given[0]); len(near) > 0 {
+		message += ", did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usageError{fmt.Errorf("%s\nSee '%s --help'.", message, cmd.CommandPath())}
+}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"patgate": main})
+}
+
+// TestSessions runs the sessions of testdata: what a user types, and what they see.
+func TestSessions(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata",
+		UpdateScripts: *update,
+		Setup: func(e *testscript.Env) error {
+			for _, name := range []string{"CHECKS", "STATUS"} {
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					return err
+				}
+				e.Setenv(name, l.Addr().String())
+				if err := l.Close(); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"waitfor": waitFor,
+			"value":   wantValue,
+		},
+	})
+}
+
+// waitFor waits until a page of the status port holds a text:
+//
+//	waitfor http://$STATUS/readyz ok
+func waitFor(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 || neg {
+		ts.Fatalf("usage: waitfor URL TEXT")
+	}
+	got := ""
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		answer, err := http.Get(args[0])
+		if err != nil {
+			got = err.Error()
+			continue
+		}
+		var b bytes.Buffer
+		_, _ = b.ReadFrom(answer.Body)
+		answer.Body.Close()
+		if got = b.String(); strings.Contains(got, args[1]) {
+			return
+		}
+	}
+	ts.Fatalf("%s does not hold %q: %s", args[0], args[1], got)
+}
+
+// wantValue wants stdout to be one minted value, alone, and a file to hold nothing of it:
+//
+//	value manifests/ci-bot.yaml
+func wantValue(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 || neg {
+		ts.Fatalf("usage: value FILE")
+	}
+	out := ts.ReadFile("stdout")
+	value := strings.TrimSuffix(out, "\n")
+	if len(value) != 41 || !strings.HasPrefix(value, "patg_") || strings.ContainsAny(value, " \n") {
+		ts.Fatalf("stdout is no value alone: %q", out)
+	}
+	if strings.Contains(ts.ReadFile(args[0]), value[5:]) {
+		ts.Fatalf("%s holds the value", args[0])
+	}
+	if strings.Contains(ts.ReadFile("stderr"), value[5:]) {
+		ts.Fatalf("stderr holds the value")
+	}
+}
+
+// TestHelp holds the help of every command against its golden file, and to the width
+// and height of a screen.
+func TestHelp(t *testing.T) {
+	for _, command := range []string{"", "serve", "check", "token", "token create", "demo", "version"} {
+		var out, errs bytes.Buffer
+		if code := run(append(strings.Fields(command), "--help"), nil, &out, &errs); code != exitGood || errs.Len() > 0 {
+			t.Errorf("%s --help: exit code %d, %s", command, code, errs.String())
+		}
+		for line := range strings.Lines(out.String()) {
+			if len([]rune(strings.TrimSuffix(line, "\n"))) > 130 {
+				t.Errorf("%s: a line of %d characters: %s", command, len(line), line)
+			}
+		}
+		if n := strings.Count(out.String(), "\n"); n > 45 {
+			t.Errorf("%s: %d lines", command, n)
+		}
+		name := filepath.Join("testdata", "help", strings.TrimSpace("patgate "+command)+".txt")
+		name = strings.ReplaceAll(name, " ", "-")
+		if *update {
+			if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(name, out.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		want, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.String() != string(want) {
+			t.Errorf("the help of %q differs from %s; -update writes it anew:\n%s", command, name, out.String())
+		}
+	}
+}
+
+// arrows says who may import whom within the project, and why. A package imports
+// nothing of the project that is not listed.
+var arrows = []struct {
+	from string
+	to   []string
+	why  string
+}{
+	{"token", nil, "the leaf: values and their digests know nothing of policies"},
+	{"policy", []string{"token"}, "the domain: no clock, no network, no YAML"},
+	{"audit", []string{"policy", "token"}, "events name what the policy decided, and mask what a token looks like"},
+	{"envoy", []string{"policy"}, "configurations are text; gates fill them in"},
+	{"loader/manifest", []string{"policy", "token"}, "the only reader of YAML"},
+	{"loader", []string{"loader/manifest", "policy", "token"}, "a directory to rows, by digests where it narrows"},
+	{"loader/policytest", []string{"loader/manifest", "policy", "token"}, "questions to the same evaluation"},
+	{"extauthz", []string{"policy", "token", "audit"}, "Envoy's face: the only one that speaks gRPC"},
+	{"server", []string{"extauthz", "loader", "loader/manifest", "audit", "policy"}, "puts the parts together"},
+	{"cmd/patgate/demo", []string{"envoy", "token"}, "runs the binary as a user would"},
+	{"cmd/patgate", []string{"server", "loader", "loader/manifest", "audit", "policy", "token", "envoy", "cmd/patgate/demo"}, "flags, wiring and output"},
+	{"test/configmap", nil, "for tests alone"},
+}
+
+// outside says which packages may import a library, so that it can be replaced there.
+var outside = map[string][]string{
+	"gopkg.in/yaml.v3":                    {"loader/manifest"},
+	"github.com/hashicorp/go-memdb":       {"policy"},
+	"github.com/fsnotify/fsnotify":        {"loader"},
+	"google.golang.org/grpc":              {"extauthz"},
+	"github.com/envoyproxy/":              {"extauthz"},
+	"github.com/prometheus/client_golang": {"server"},
+	"net/http":                            {"server", "extauthz", "envoy", "cmd/patgate/demo"}, // extauthz: names of statuses
+	"github.com/spf13/":                   {"cmd/patgate"},
+}
+
+// TestArrows holds the imports of every package against what is written above.
+func TestArrows(t *testing.T) {
+	const module = "github.com/patgate/patgate/"
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, module+"...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string][]string{}
+	for _, a := range arrows {
+		known[a.from] = a.to
+	}
+	for line := range strings.Lines(strings.TrimSpace(string(out))) {
+		fields := strings.Fields(line)
+		from := strings.TrimPrefix(fields[0], module)
+		allowed, listed := known[from]
+		if !listed && from != "test" {
+			t.Errorf("the package %s is not listed among the arrows", from)
+		}
+		for _, to := range fields[1:] {
+			if own, ok := strings.CutPrefix(to, module); ok && !contains(allowed, own) {
+				t.Errorf("%s imports %s, which is no arrow of the house", from, own)
+			}
+			for library, users := range outside {
+				if strings.HasPrefix(to, library) && !contains(users, from) {
+					t.Errorf("%s imports %s, which is left to %v", from, to, users)
+				}
+			}
+		}
+	}
+}
+
+func contains(list []string, s string) bool {
+	for _, v := range list {
+		if v == s {
+			return true
+		}
+	}
+	return false
+}
+
+func TestFlagsComeFromTheEnvironment(t *testing.T) {
+	env := map[string]string{"PATGATE_AUDIT_WAIT": "350ms", "PATGATE_MANIFESTS": "a:b", "PATGATE_INSECURE_LISTEN": "true", "PATGATE_LISTEN": "1.2.3.4:5"}
+	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+	cmd := newServe(streams{})
+	if err := cmd.ParseFlags([]string{"--listen", "127.0.0.1:7"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := fromEnvironment(cmd.Flags(), lookup); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"audit-wait": "350ms", "manifests": "[a,b]", "insecure-listen": "true", "listen": "127.0.0.1:7"} {
+		if got := cmd.Flags().Lookup(name).Value.String(); got != want {
+			t.Errorf("--%s is %s, want %s", name, got, want)
+		}
+	}
+	env["PATGATE_DRAIN_DELAY"] = "soon"
+	if err := fromEnvironment(newServe(streams{}).Flags(), lookup); err == nil || !strings.Contains(fmt.Sprint(err), "PATGATE_DRAIN_DELAY") {
+		t.Errorf("a bad value: %v", err)
+	}
+}

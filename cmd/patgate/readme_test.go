@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// block is a fenced piece of a document.
+var block = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$")
+
+// TestReadme does what the README says: it writes the manifest, runs each command of
+// ours in its order, and wants each target of make to be there.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "patgate")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	ran := 0
+	for _, b := range block.FindAllStringSubmatch(string(readme), -1) {
+		switch b[1] {
+		case "yaml":
+			if err := os.MkdirAll(filepath.Join(dir, "manifests"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "manifests", "gate.yaml"), []byte(b[2]), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		case "sh":
+			for line := range strings.Lines(b[2]) {
+				line, _, _ = strings.Cut(strings.TrimSpace(line), "  #")
+				switch word, rest, _ := strings.Cut(line, " "); word {
+				case "make":
+					for _, target := range strings.Fields(rest) {
+						if !strings.Contains(string(makefile), "\n"+target+":") {
+							t.Errorf("there is no `make %s`", target)
+						}
+					}
+				case "patgate":
+					runAsTyped(t, dir, line)
+					ran++
+				case "export", "mkdir":
+				case "envoy", "curl": // the system's tests run these, with the same file
+				default:
+					t.Errorf("nobody tests the command: %s", line)
+				}
+			}
+		}
+	}
+	if ran != 3 {
+		t.Errorf("%d commands of ours were run", ran)
+	}
+}
+
+// TestDocuments wants the manifests that documents show to be good, those of one document
+// together, and their links to lead somewhere.
+func TestDocuments(t *testing.T) {
+	documents, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(documents) == 0 {
+		t.Fatalf("%v, %v", documents, err)
+	}
+	for _, name := range append(documents, "../../README.md", "../../envoy/README.md", "../../RATIONALE.md") {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var manifests strings.Builder
+		for _, b := range block.FindAllStringSubmatch(string(text), -1) {
+			if b[1] == "yaml" && strings.HasPrefix(b[2], "apiVersion: patgate.dev/") {
+				manifests.WriteString("---\n" + b[2])
+			}
+		}
+		if manifests.Len() > 0 {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "m.yaml"), []byte(manifests.String()), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			var out, errs bytes.Buffer
+			if code := run([]string{"check", dir}, nil, &out, &errs); code != exitGood {
+				t.Errorf("%s: %s", name, errs.String())
+			}
+		}
+		for _, link := range regexp.MustCompile(`\]\(([^)#]+)(#[^)]*)?\)`).FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(link[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(name), link[1])); err != nil {
+				t.Errorf("%s: a dead link: %v", name, err)
+			}
+		}
+	}
+}
+
+// runAsTyped runs a command line in a shell; a server is ended when it serves.
+func runAsTyped(t *testing.T, dir, line string) {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", "exec "+line)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "PATGATE_LISTEN=127.0.0.1:0", "PATGATE_STATUS_LISTEN=127.0.0.1:0")
+	var out, errs bytes.Buffer
+	cmd.Stdout = &out
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	guard := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+	defer guard.Stop()
+	for s := bufio.NewScanner(io.TeeReader(stderr, &errs)); s.Scan(); {
+		if strings.Contains(s.Text(), `"msg":"serving"`) {
+			_ = cmd.Process.Signal(syscall.SIGINT)
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%s: %v\n%s%s", line, err, out.String(), errs.String())
+	}
+}

@@ -1,0 +1,206 @@
+package policytest
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/patgate/patgate/policy"
+)
+
+// Explanation tells a decision step by step and rule by rule. It never holds a value.
+type Explanation struct {
+	Decision string        `json:"decision"`
+	Reason   string        `json:"reason"`
+	Status   int           `json:"status,omitempty"`
+	Shadow   string        `json:"shadow,omitempty"`
+	Request  string        `json:"request"`
+	Host     string        `json:"host,omitempty"`
+	Time     time.Time     `json:"time"`
+	Gate     string        `json:"gate,omitempty"`
+	Scheme   string        `json:"scheme,omitempty"`
+	User     string        `json:"user,omitempty"`
+	Actor    string        `json:"actor,omitempty"`
+	Groups   []string      `json:"groups,omitempty"`
+	Token    string        `json:"token,omitempty"`
+	Client   string        `json:"client,omitempty"`
+	Expires  *time.Time    `json:"expires,omitempty"`
+	Steps    []StepResult  `json:"steps"`
+	Rules    []RuleResult  `json:"rules,omitempty"`
+	Observed []Observation `json:"observed,omitempty"`
+}
+
+// StepResult is one check on the way.
+type StepResult struct {
+	Step   string `json:"step"`
+	Passed bool   `json:"passed"`
+	Note   string `json:"note,omitempty"`
+}
+
+// RuleResult is one rule that was asked.
+type RuleResult struct {
+	Level  string `json:"level"`
+	Kind   string `json:"kind"` // allow or deny
+	Policy string `json:"policy,omitempty"`
+	Rule   string `json:"rule"`
+	Source string `json:"source"`
+	Result string `json:"result"` // matched, failed or unclear
+	Part   string `json:"part,omitempty"`
+}
+
+// Observation is what an observing policy would have said.
+type Observation struct {
+	Policy string `json:"policy"`
+	Reason string `json:"reason"`
+}
+
+// Explain puts a decision and its trace into words.
+func Explain(r *policy.Request, d *policy.Decision, trace *policy.Trace) Explanation {
+	e := Explanation{
+		Decision: d.Effect.String(), Reason: d.Reason.String(), Status: d.Status(), Request: r.Method + " " + r.Target.Raw,
+		Host: r.Host, Time: r.Time.UTC(), Scheme: d.Scheme.String(), User: d.Principal.User, Actor: d.Principal.Actor,
+	}
+	if r.Target.HasQuery {
+		e.Request += "?" + r.Target.Query
+	}
+	if d.Shadowed {
+		e.Shadow = d.Shadow.String()
+	}
+	if d.Gate != nil {
+		e.Gate = d.Gate.Name
+		if d.Client.IsValid() {
+			e.Client = d.Client.String()
+		}
+	}
+	if d.Token != nil {
+		e.Token = d.Token.Name
+	}
+	for _, g := range d.Principal.Groups {
+		e.Groups = append(e.Groups, g.Name)
+	}
+	if !d.Expires.IsZero() {
+		end := d.Expires.UTC()
+		e.Expires = &end
+	}
+	for _, s := range trace.Steps {
+		e.Steps = append(e.Steps, StepResult{s.Step.String(), s.Passed, note(s.Step, s.Passed, r, d)})
+	}
+	for _, told := range trace.Rules {
+		e.Rules = append(e.Rules, ruleResult(told))
+	}
+	for _, o := range d.Observed {
+		e.Observed = append(e.Observed, Observation{o.Policy, o.Reason.String()})
+	}
+	return e
+}
+
+func ruleResult(told policy.TraceRule) RuleResult {
+	r := RuleResult{
+		Level: told.Level.String(), Kind: "allow", Policy: told.Rule.Policy, Rule: told.Rule.Name,
+		Source: told.Rule.Source.String(), Result: "failed",
+	}
+	if told.Deny {
+		r.Kind = "deny"
+	}
+	switch {
+	case told.Matched:
+		r.Result = "matched"
+	case told.Unclear:
+		r.Result = "unclear"
+	}
+	if told.Failed != policy.NoPart {
+		r.Part = told.Failed.String()
+		if told.Name != "" {
+			r.Part += " " + told.Name
+		}
+	}
+	return r
+}
+
+// note says what a step looked at.
+func note(s policy.Step, passed bool, r *policy.Request, d *policy.Decision) string {
+	switch s {
+	case policy.StepTarget:
+		return r.TargetProblem()
+	case policy.StepGate:
+		if d.Gate != nil {
+			return fmt.Sprintf("%s (%s)", d.Gate.Name, d.Gate.Source)
+		}
+		return "no gate guards this host and path"
+	case policy.StepGateClients:
+		if d.Client.IsValid() {
+			return fmt.Sprintf("%s, by %s", d.Client, d.ClientBy)
+		}
+		return fmt.Sprintf("address unknown, by %s", d.ClientBy)
+	case policy.StepCredential:
+		if !r.CredentialGiven() {
+			return "none given"
+		}
+		if !passed {
+			return "malformed"
+		}
+		return d.Scheme.String()
+	case policy.StepToken:
+		if d.Token != nil {
+			return fmt.Sprintf("%s (%s)", d.Token.Name, d.Token.Source)
+		}
+		return "no token has this value"
+	case policy.StepExpired:
+		if !d.Expires.IsZero() {
+			return "ends " + d.Expires.UTC().Format(time.RFC3339)
+		}
+	case policy.StepUser, policy.StepGateGroups:
+		return d.Principal.User
+	}
+	return ""
+}
+
+// Text tells an explanation to people, line by line.
+func (e *Explanation) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s", e.Decision, e.Reason)
+	if e.Status > 0 {
+		fmt.Fprintf(&b, " (%d)", e.Status)
+	}
+	if e.Shadow != "" {
+		fmt.Fprintf(&b, ", where an enforcing gate would refuse: %s", e.Shadow)
+	}
+	fmt.Fprintf(&b, "\n%s", e.Request)
+	if e.Host != "" {
+		fmt.Fprintf(&b, " at %s", e.Host)
+	}
+	fmt.Fprintf(&b, ", %s\n", e.Time.Format(time.RFC3339))
+	for _, s := range e.Steps {
+		fmt.Fprintf(&b, "  %s  %-34s %s\n", mark(s.Passed), s.Step, s.Note)
+	}
+	for _, r := range e.Rules {
+		fmt.Fprintf(&b, "  %s  %-34s %s\n", mark((r.Result == "matched") == (r.Kind == "allow") && r.Result != "unclear"), r.Level+" "+r.Kind, r.text())
+	}
+	for _, o := range e.Observed {
+		fmt.Fprintf(&b, "      %-34s %s would say %s\n", "observing policy", o.Policy, o.Reason)
+	}
+	return b.String()
+}
+
+func (r *RuleResult) text() string {
+	text := r.Rule
+	if r.Policy != "" {
+		text += " of policy " + r.Policy
+	}
+	text += " (" + r.Source + "): "
+	switch {
+	case r.Result == "matched":
+		return text + "matches"
+	case r.Result == "unclear":
+		return text + "can't be decided: " + r.Part
+	}
+	return text + "does not match: " + r.Part
+}
+
+// mark shows whether a check or a rule lets the request go on.
+func mark(passed bool) string {
+	if passed {
+		return "ok"
+	}
+	return "NO"
+}

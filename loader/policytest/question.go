@@ -1,0 +1,162 @@
+// Package policytest asks manifests about requests that people write down: PolicyTests,
+// and the questions of `patgate explain`. The answers come from the same evaluation as
+// the server's; there is no way to ask about a token without a credential of it.
+package policytest
+
+import (
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
+)
+
+// Question is a request as people write it.
+type Question struct {
+	Now    time.Time
+	Method string
+	Target string // path and query
+	Host   string
+	TLS    bool
+	Client netip.Addr // the address already chosen; the zero value is unknown
+
+	Token  string        // the name of a token, of which the run made up the value
+	Value  token.Secret  // or a value itself
+	User   string        // as presented; empty: the token's
+	Scheme policy.Scheme // zero: the first that gate and token take
+
+	Header map[string]string
+	Body   []byte // nil: absent
+}
+
+// Armed is a revision for questions: tokens that they name have values that the run
+// made up, as manifests hold digests alone.
+type Armed struct {
+	Snapshot *policy.Snapshot
+	values   map[string]token.Secret
+}
+
+// Arm makes a revision of rows in which these tokens have made-up values. It returns
+// an error for a name that no token has.
+func Arm(rows policy.Rows, now time.Time, names ...string) (*Armed, error) {
+	a := &Armed{values: map[string]token.Secret{}}
+	rows.Tokens = slices.Clone(rows.Tokens)
+	byName := map[string]int{}
+	for i, t := range rows.Tokens {
+		byName[t.Name] = i
+	}
+	for _, name := range names {
+		i, ok := byName[name]
+		if !ok {
+			return nil, fmt.Errorf("no token is called %s", name)
+		}
+		if _, done := a.values[name]; done {
+			continue
+		}
+		secret := token.Mint()
+		row := *rows.Tokens[i]
+		row.Digest = token.Sum(secret)
+		rows.Tokens[i], a.values[name] = &row, secret
+	}
+	index := policy.NewIndex()
+	if _, err := index.Replace(rows, now); err != nil {
+		return nil, err
+	}
+	a.Snapshot = index.Snapshot()
+	return a, nil
+}
+
+// Ask evaluates a question, and fills the trace where there is one.
+func (a *Armed) Ask(q *Question, trace *policy.Trace) (policy.Decision, *policy.Request) {
+	r := a.request(q)
+	return policy.Evaluate(a.Snapshot, r, trace), r
+}
+
+// request turns a question into what Envoy would have sent of it.
+func (a *Armed) request(q *Question) *policy.Request {
+	h := header{}
+	for name, value := range q.Header {
+		h[strings.ToLower(name)] = []string{value}
+	}
+	r := &policy.Request{
+		Time: q.Now, Method: q.Method, Target: policy.NewTarget(q.Target), Host: q.Host, TLS: q.TLS, Header: h,
+	}
+	if q.Body != nil {
+		r.Body = policy.Body{State: policy.BodyWhole, Bytes: q.Body}
+		if _, given := h["content-type"]; !given {
+			h["content-type"] = []string{"application/json"}
+		}
+	}
+	gate := a.Snapshot.GateOf(r)
+	placeClient(r, h, gate, q.Client)
+	if value := a.authorization(q, gate); value != "" {
+		h["authorization"] = []string{value}
+	}
+	r.Credential = policy.ParseAuthorization(h.Get("authorization"))
+	return r
+}
+
+// placeClient puts the chosen address where the gate looks for it.
+func placeClient(r *policy.Request, h header, gate *policy.Gate, client netip.Addr) {
+	r.Peer = client
+	if gate == nil || !client.IsValid() {
+		return
+	}
+	switch ip := gate.ClientIP; ip.Source {
+	case policy.FromXFF:
+		h["x-forwarded-for"] = []string{client.String() + strings.Repeat(",192.0.2.1", ip.TrustedHops)}
+	case policy.FromHeader:
+		h[ip.Header] = []string{client.String()}
+	}
+}
+
+// authorization writes the header that presents the question's credential, or nothing.
+func (a *Armed) authorization(q *Question, gate *policy.Gate) string {
+	value, user, scheme := q.Value, q.User, q.Scheme
+	row := a.Snapshot.TokenByName(q.Token)
+	if row != nil {
+		value = a.values[q.Token]
+	} else if digest := token.Sum(value); !value.Empty() {
+		row = a.Snapshot.Token(&digest)
+	}
+	if value.Empty() {
+		return ""
+	}
+	if user == "" && row != nil {
+		user = row.User
+	}
+	if scheme == policy.NoScheme {
+		scheme = firstScheme(gate, row, q.Now)
+	}
+	if scheme == policy.Bearer {
+		return "Bearer " + value.Reveal()
+	}
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+value.Reveal()))
+}
+
+// firstScheme returns the first scheme that gate and token take, Basic before Bearer.
+func firstScheme(gate *policy.Gate, t *policy.Token, now time.Time) policy.Scheme {
+	for _, s := range []policy.Scheme{policy.Basic, policy.Bearer} {
+		if (gate == nil || gate.Challenges(now).Has(s)) && (t == nil || t.Takes(s)) {
+			return s
+		}
+	}
+	return policy.Basic
+}
+
+// header holds one value a name, in lower case.
+type header map[string][]string
+
+// Get implements policy.Header.
+func (h header) Get(name string) (value string, count int) {
+	values := h[name]
+	return strings.Join(values, ","), len(values)
+}
+
+// names lists the keys of a set in their order.
+func names(set map[string]bool) []string { return slices.Sorted(maps.Keys(set)) }

@@ -1,0 +1,188 @@
+package policytest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/policy"
+)
+
+// Result is what became of one case.
+type Result struct {
+	Test     string // the PolicyTest's name
+	Name     string // the case's, or its place: cases[2]
+	Request  string
+	Source   policy.Source
+	Want     string
+	Got      string
+	Passed   bool
+	Took     time.Duration
+	Why      string // the explanation of a case that failed
+	Evidence Explanation
+}
+
+// Report is what became of a run.
+type Report struct {
+	Results []Result
+	Failed  int
+	Rules   []*policy.Rule // all that there are
+	Missed  []*policy.Rule // those that no case matched
+}
+
+// Run asks every case of the tests. It returns problems for cases that can't be asked:
+// they name what is not there.
+func Run(rows policy.Rows, tests []*manifest.Document, now time.Time) (*Report, []manifest.Problem) {
+	var problems []manifest.Problem
+	known, named := map[string]bool{}, map[string]bool{}
+	for _, t := range rows.Tokens {
+		known[t.Name] = true
+	}
+	for _, doc := range tests {
+		for i := range doc.PolicyTest.Cases {
+			c := withDefaults(doc.PolicyTest, i)
+			if c.Token.Text == "" {
+				continue
+			}
+			if !known[c.Token.Text] {
+				problems = append(problems, doc.Problem(c.Token.At, fmt.Sprintf("spec.cases[%d].token", i), "no token is called %s, %s",
+					c.Token.Text, manifest.Suggest(c.Token.Text, names(known))))
+				continue
+			}
+			named[c.Token.Text] = true
+		}
+	}
+	armed, err := Arm(rows, now, names(named)...)
+	if err != nil {
+		problems = append(problems, manifest.Problem{File: "PolicyTests", Message: err.Error()})
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	report := &Report{Rules: allRules(rows)}
+	matched := map[*policy.Rule]bool{}
+	for _, doc := range tests {
+		for i := range doc.PolicyTest.Cases {
+			r := armed.ask(doc, i, rows, now, matched)
+			if !r.Passed {
+				report.Failed++
+			}
+			report.Results = append(report.Results, r)
+		}
+	}
+	for _, r := range report.Rules {
+		if !matched[r] {
+			report.Missed = append(report.Missed, r)
+		}
+	}
+	return report, nil
+}
+
+// withDefaults returns a case with what it takes from `given`.
+func withDefaults(t *manifest.PolicyTest, i int) manifest.Case {
+	c, g := t.Cases[i], t.Given
+	if g == nil {
+		return c
+	}
+	if c.Now.IsZero() {
+		c.Now = g.Now
+	}
+	if c.Token.Text == "" {
+		c.Token = g.Token
+	}
+	if c.User == "" {
+		c.User = g.User
+	}
+	if c.Scheme.Is == policy.NoScheme {
+		c.Scheme = g.Scheme
+	}
+	if !c.Client.IsValid() {
+		c.Client = g.Client
+	}
+	if c.TLS == nil {
+		c.TLS = g.TLS
+	}
+	if c.Host == "" {
+		c.Host = g.Host
+	}
+	return c
+}
+
+// ask asks one case.
+func (a *Armed) ask(doc *manifest.Document, i int, rows policy.Rows, now time.Time, matched map[*policy.Rule]bool) Result {
+	c := withDefaults(doc.PolicyTest, i)
+	q := Question{
+		Now: c.Now.Time, Method: c.Request.Method, Target: c.Request.Target, Host: c.Host, TLS: c.TLS == nil || *c.TLS,
+		Client: c.Client.Addr, Token: c.Token.Text, User: c.User, Scheme: c.Scheme.Is, Header: c.Headers,
+	}
+	if q.Now.IsZero() {
+		q.Now = now
+	}
+	if q.Host == "" {
+		q.Host = FirstHost(rows)
+	}
+	if c.Body != "" {
+		q.Body = []byte(c.Body)
+	}
+	var trace policy.Trace
+	start := time.Now()
+	d, r := a.Ask(&q, &trace)
+	result := Result{
+		Test: doc.Metadata.Name.Text, Name: c.Name, Request: c.Request.Method + " " + c.Request.Target, Source: doc.At(c.At),
+		Want: c.Want.String(), Got: d.Effect.String() + " " + d.Reason.String(), Passed: c.Want.Holds(&d), Took: time.Since(start),
+	}
+	if result.Name == "" {
+		result.Name = fmt.Sprintf("cases[%d]", i)
+	}
+	for _, told := range trace.Rules {
+		if told.Matched {
+			matched[told.Rule] = true
+		}
+	}
+	if !result.Passed {
+		result.Evidence = Explain(r, &d, &trace)
+		result.Why = result.Evidence.Text()
+	}
+	return result
+}
+
+// FirstHost returns the host that a question asks where it names none: the first
+// gate's first, of a wildcard one below it, and none where it guards every host.
+func FirstHost(rows policy.Rows) string {
+	if len(rows.Gates) == 0 {
+		return ""
+	}
+	switch host := rows.Gates[0].Hosts[0]; {
+	case host == policy.AnyHost:
+		return ""
+	case host[0] == '*':
+		return "any" + host[1:]
+	default:
+		return host
+	}
+}
+
+// allRules lists the rules of a revision: those of policies, then those of gates'
+// anonymous callers and of tokens.
+func allRules(rows policy.Rows) []*policy.Rule {
+	var rules []*policy.Rule
+	add := func(p *policy.Policy) { rules = append(append(rules, p.Allow...), p.Deny...) }
+	for _, p := range rows.Policies {
+		add(p)
+	}
+	for _, g := range rows.Gates {
+		if g.Anonymous != nil {
+			for _, p := range g.Anonymous.Policies {
+				add(p)
+			}
+		}
+	}
+	for _, t := range rows.Tokens {
+		for _, p := range t.Grant.Policies {
+			if p.Name == "" {
+				add(p)
+			}
+		}
+	}
+	return rules
+}
