@@ -1,0 +1,251 @@
+package test
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+)
+
+// profiles are edits of the configuration that people copy.
+func profiles(t *testing.T) map[string]func(string) string {
+	return map[string]func(string) string{
+		"hardened": replacing(t, "xff_num_trusted_hops: 0 ", "xff_num_trusted_hops: 1 ", "max_request_bytes: 65536", "max_request_bytes: 8192"),
+		"lax": replacing(t,
+			"xff_num_trusted_hops: 0 ", "xff_num_trusted_hops: 1 ",
+			"          normalize_path: true\n          merge_slashes: true\n          path_with_escaped_slashes_action: REJECT_REQUEST\n", "",
+			"            headers_with_underscores_action: REJECT_REQUEST\n", "",
+			"max_request_bytes: 65536", "max_request_bytes: 1024",
+			"allow_partial_message: false", "allow_partial_message: true",
+			"          route_config:\n", "          upgrade_configs: [{upgrade_type: websocket}]\n          route_config:\n"),
+	}
+}
+
+// TestCorpus sends every case through a real Envoy in both profiles, with encode_raw_headers
+// on and off, and wants the verdict, exactly one event a check, and no secret anywhere.
+func TestCorpus(t *testing.T) {
+	cases := readCorpus(t)
+	table := newLayerTable()
+	for profile, change := range profiles(t) {
+		for _, raw := range []bool{true, false} {
+			name := profile
+			if !raw {
+				name += ", encode_raw_headers off"
+			}
+			t.Run(name, func(t *testing.T) {
+				edit := change
+				if !raw {
+					off := replacing(t, "encode_raw_headers: true", "encode_raw_headers: false")
+					edit = func(config string) string { return off(change(config)) }
+				}
+				runCorpus(t, cases, profile, edit, table, raw)
+			})
+		}
+	}
+	corpusLayers(t, cases, table)
+	table.compare(t, cases)
+}
+
+func runCorpus(t *testing.T, cases []corpusCase, profile string, change func(string) string, table *layerTable, raw bool) {
+	secrets := corpusSecrets()
+	s := startSystem(t, corpusManifests(t, secrets), change)
+	f := &templates{t, secrets}
+	uniform := map[string]map[string][]string{}
+	run := 0
+	for i := range cases {
+		c := &cases[i]
+		e := c.expected(t, profile, raw)
+		r := c.send(t, f, s.clients, max(1, len(e.Statuses)))
+		run++
+		for _, miss := range e.misses(t, f, &r) {
+			t.Errorf("%s: %s\n%.300q", c.Name, miss, r.raw)
+		}
+		if e.Uniform != "" {
+			if uniform[e.Uniform] == nil {
+				uniform[e.Uniform] = map[string][]string{}
+			}
+			text := withoutIDs(r.raw)
+			uniform[e.Uniform][text] = append(uniform[e.Uniform][text], c.Name)
+		}
+		if raw {
+			reason := "–"
+			if id := r.header("x-patgate-id"); id != "" {
+				reason = s.byID(id).Reason
+			}
+			table.set(c.Name, profile, fmt.Sprintf("%d %s", r.status(), reason))
+		}
+		if r.reached() == 0 {
+			for name, value := range secrets {
+				if strings.Contains(r.raw, value) {
+					t.Errorf("%s: the answer holds the value of %s", c.Name, name)
+				}
+			}
+		}
+	}
+	if run != corpusCases {
+		t.Errorf("%d cases were sent, want %d", run, corpusCases)
+	}
+	for group, shapes := range uniform {
+		if len(shapes) != 1 {
+			t.Errorf("the answers of the uniform group %s have %d shapes: %v", group, len(shapes), shapes)
+		}
+	}
+	s.oneEventACheck(t)
+	s.holdsNo(secrets)
+}
+
+// send sends a case and reads its answers.
+func (c *corpusCase) send(t *testing.T, f *templates, addr string, want int) reply {
+	switch {
+	case c.Raw != "":
+		return sendRaw(addr, f.fill(c.Raw), want)
+	case c.Proto == "h2":
+		return send2(addr, c.message(t, f))
+	case c.Proto == "h1":
+		return send1(addr, c.message(t, f))
+	}
+	t.Fatalf("%s: the protocol %s is unknown", c.Name, c.Proto)
+	return reply{}
+}
+
+// misses lists in what a reply is not what was expected.
+func (e *expectation) misses(t *testing.T, f *templates, r *reply) (list []string) {
+	miss := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	reached := r.reached()
+	if e.Verdict == "allow" && reached == 0 || e.Verdict == "deny" && reached > 0 {
+		miss("want %s, the upstream got %d requests", e.Verdict, reached)
+	}
+	if !e.accepts(r.status()) {
+		miss("status %d", r.status())
+	}
+	for _, head := range r.heads(t) {
+		for _, name := range e.UpstreamAbsent {
+			if len(fieldsOf(head, name)) > 0 {
+				miss("the upstream saw %s", name)
+			}
+		}
+		for name, want := range e.UpstreamPresent {
+			if got := fieldsOf(head, f.fill(name)); !slices.Equal(got, []string{want}) {
+				miss("the upstream saw %s %q, want %q", f.fill(name), got, want)
+			}
+		}
+	}
+	for _, name := range e.HeadersPresent {
+		if len(fieldsOf(r.raw, name)) == 0 {
+			miss("no header %s", name)
+		}
+	}
+	if e.BodyEmpty && !strings.HasSuffix(r.raw, "\r\n\r\n") {
+		miss("there is a body")
+	}
+	if e.UpstreamRequests > 0 && reached != e.UpstreamRequests {
+		miss("the upstream got %d requests, want %d", reached, e.UpstreamRequests)
+	}
+	if len(e.Statuses) > 0 && !slices.Equal(e.Statuses, r.statuses) {
+		miss("statuses %v, want %v", r.statuses, e.Statuses)
+	}
+	if len(e.GRPCStatus) > 0 && !slices.Contains(e.GRPCStatus, r.grpc) {
+		miss("grpc-status %d, want one of %v", r.grpc, e.GRPCStatus)
+	}
+	return list
+}
+
+var (
+	ownHeaders = regexp.MustCompile(`(?mi)^(date|x-request-id|x-envoy-[a-z-]+|x-patgate-id):.*\r\n`)
+	bodyID     = regexp.MustCompile(`"id":"[A-Z2-7]{26}"`)
+)
+
+// withoutIDs takes off an answer what may differ between two that are the same.
+func withoutIDs(raw string) string {
+	return bodyID.ReplaceAllString(ownHeaders.ReplaceAllString(raw, ""), "")
+}
+
+var authzStat = regexp.MustCompile(`(?m)^http\.api\.ext_authz\.(ok|denied|error|failure_mode_allowed|timeout|disabled): (\d+)$`)
+
+// oneEventACheck holds the audit against Envoy's own count of the checks it made.
+func (s *system) oneEventACheck(t *testing.T) {
+	t.Helper()
+	text, err := s.envoy.Admin("/stats?filter=ext_authz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stats := map[string]int{}
+	for _, m := range authzStat.FindAllStringSubmatch(text, -1) {
+		n := 0
+		_, _ = fmt.Sscan(m[2], &n)
+		stats[m[1]] = n
+	}
+	if len(stats) == 0 {
+		t.Fatalf("Envoy counts no checks:\n%s", text)
+	}
+	s.wantDecisions(stats["ok"] + stats["denied"])
+	allowed, denied := 0, 0
+	for _, e := range s.decisions() {
+		if e.Decision == "allow" {
+			allowed++
+		} else {
+			denied++
+		}
+	}
+	if stats["error"]+stats["failure_mode_allowed"] != 0 || stats["ok"] != allowed || stats["denied"] != denied {
+		t.Errorf("Envoy counts %v, the audit has %d allows and %d refusals", stats, allowed, denied)
+	}
+}
+
+// layerTable says at which layer each case runs, and what became of it there.
+type layerTable struct{ cells map[string]map[string]string }
+
+func newLayerTable() *layerTable { return &layerTable{map[string]map[string]string{}} }
+
+func (l *layerTable) set(name, layer, text string) {
+	if l.cells[name] == nil {
+		l.cells[name] = map[string]string{}
+	}
+	l.cells[name][layer] = text
+}
+
+// compare holds the table against the golden one.
+func (l *layerTable) compare(t *testing.T, cases []corpusCase) {
+	t.Helper()
+	var names []string
+	for i := range cases {
+		names = append(names, cases[i].Name)
+	}
+	sort.Strings(names)
+	columns := []string{"engine", "grpc", "hardened", "lax"}
+	var b strings.Builder
+	b.WriteString("# What becomes of each case of the corpus: at the engine (policy.Evaluate), over gRPC\n" +
+		"# (a CheckRequest as Envoy without normalization would send it), and through Envoy in both\n" +
+		"# profiles (status, reason in the audit). A dash: the case does not get so far, or says\n" +
+		"# nothing there, as it is Envoy that refuses it.\n#\n")
+	fmt.Fprintf(&b, "%-50s | %-18s | %-22s | %-22s | %s\n", "case", columns[0], columns[1], columns[2], columns[3])
+	for _, name := range names {
+		cell := func(column string) string {
+			if text := l.cells[name][column]; text != "" {
+				return text
+			}
+			return "–"
+		}
+		fmt.Fprintf(&b, "%-50s | %-18s | %-22s | %-22s | %s\n", strings.Replace(name, "-open-", "-", 1), cell("engine"), cell("grpc"), cell("hardened"), cell("lax"))
+	}
+	golden(t, "testdata/corpus.golden", b.String())
+}
+
+// lineDiff lists the lines that are in one text alone.
+func lineDiff(want, got string) string {
+	var b strings.Builder
+	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for _, line := range w {
+		if !slices.Contains(g, line) {
+			b.WriteString("- " + line + "\n")
+		}
+	}
+	for _, line := range g {
+		if !slices.Contains(w, line) {
+			b.WriteString("+ " + line + "\n")
+		}
+	}
+	return b.String()
+}

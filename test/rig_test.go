@@ -1,0 +1,397 @@
+// Package test runs the whole system: the patgate binary, a real Envoy, real clients
+// and an upstream that counts. It needs Envoy: `make envoy` puts it into the cache.
+package test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/patgate/patgate/envoy"
+	"github.com/patgate/patgate/token"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// binary is patgate, built with the race detector where the tests are: a race ends it
+// with a report.
+var binary string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "patgate-test-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		binary = filepath.Join(dir, "patgate")
+		build := exec.Command("go", "build", raceFlag, "-o", binary, "../cmd/patgate")
+		build.Stdout, build.Stderr = os.Stderr, os.Stderr
+		if err := build.Run(); err != nil {
+			fmt.Fprintln(os.Stderr, "building patgate:", err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// event is one line of the audit, as a reader sees it.
+type event struct {
+	V            int
+	Seq          uint64
+	Instance     string
+	Time         time.Time
+	Kind         string
+	Severity     string
+	ID           string
+	Decision     string
+	Reason       string
+	Status       int
+	Gate         string
+	Scheme       string
+	User         string
+	UserAsserted bool
+	Actor        string
+	Token        string
+	Previous     bool
+	Policy       string
+	Rule         string
+	Source       string
+	Observed     map[string]string
+	Shadow       string
+	Client       string
+	ClientSource string
+	Peer         string
+	Method       string
+	Host         string
+	Path         string
+	Query        string
+	RequestID    string `json:"requestId"`
+	Traceparent  string
+	Revision     uint64
+	Micros       *int64
+	BasicEnds    string
+	Truncated    bool
+	Tokens       []string
+	Problems     []string
+	Count        int
+}
+
+// patgate is a running `patgate serve`, and what it wrote.
+type patgate struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	addr   string
+	status string
+	exited chan struct{}
+	reader sync.WaitGroup
+
+	mu     sync.Mutex
+	lines  []string
+	events []event
+	more   chan struct{} // closed and replaced at each event
+	stderr bytes.Buffer
+}
+
+// freeAddr returns a loopback address that nobody listens on.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// startPatgate runs `patgate serve` on a directory and waits until it is ready. It must
+// end well when the test does.
+func startPatgate(t *testing.T, manifests string, flags ...string) *patgate {
+	t.Helper()
+	p := &patgate{t: t, addr: freeAddr(t), status: freeAddr(t), exited: make(chan struct{}), more: make(chan struct{})}
+	p.start(manifests, flags...)
+	t.Cleanup(func() {
+		p.stop(syscall.SIGTERM)
+		if t.Failed() {
+			t.Logf("patgate's log:\n%s", p.log())
+		}
+	})
+	return p
+}
+
+func (p *patgate) start(manifests string, flags ...string) {
+	p.t.Helper()
+	args := append([]string{"serve", "--manifests", manifests, "--listen", p.addr, "--status-listen", p.status, "--drain-delay", "0s"}, flags...)
+	p.cmd = exec.Command(binary, args...)
+	p.cmd.Stderr = writer(func(b []byte) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.stderr.Write(b)
+	})
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.reader.Go(func() {
+		s := bufio.NewScanner(out)
+		s.Buffer(nil, 1<<20)
+		for s.Scan() {
+			p.line(s.Text())
+		}
+	})
+	go func() {
+		p.reader.Wait()
+		_ = p.cmd.Wait()
+		close(p.exited)
+	}()
+	p.awaitReady()
+}
+
+type writer func([]byte)
+
+func (w writer) Write(b []byte) (int, error) { w(b); return len(b), nil }
+
+// line takes one line of stdout, which must be an event.
+func (p *patgate) line(text string) {
+	var e event
+	if err := json.Unmarshal([]byte(text), &e); err != nil {
+		p.t.Errorf("stdout has a line that is no event: %v: %q", err, text)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.events); n > 0 && p.events[n-1].Instance == e.Instance && e.Seq != p.events[n-1].Seq+1 {
+		p.t.Errorf("seq %d after %d", e.Seq, p.events[n-1].Seq)
+	}
+	p.lines, p.events = append(p.lines, text), append(p.events, e)
+	close(p.more)
+	p.more = make(chan struct{})
+}
+
+func (p *patgate) awaitReady() {
+	p.t.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		if answer, err := http.Get("http://" + p.status + "/readyz"); err == nil {
+			answer.Body.Close()
+			if answer.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		select {
+		case <-p.exited:
+			p.t.Fatalf("patgate ended: %v\n%s", p.cmd.ProcessState, p.log())
+		case <-deadline:
+			p.t.Fatalf("patgate is not ready\n%s", p.log())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// stop ends patgate, which must exit with 0 and without a race.
+func (p *patgate) stop(sig os.Signal) {
+	p.t.Helper()
+	select {
+	case <-p.exited:
+		return
+	default:
+	}
+	_ = p.cmd.Process.Signal(sig)
+	select {
+	case <-p.exited:
+	case <-time.After(30 * time.Second):
+		_ = p.cmd.Process.Kill()
+		p.t.Error("patgate did not end")
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		p.t.Errorf("patgate exited with %d\n%s", code, p.log())
+	}
+	if strings.Contains(p.log(), "DATA RACE") {
+		p.t.Errorf("a race:\n%s", p.log())
+	}
+}
+
+func (p *patgate) log() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stderr.String()
+}
+
+// find waits for the first event that fits.
+func (p *patgate) find(what string, fits func(*event) bool) event {
+	p.t.Helper()
+	deadline := time.After(15 * time.Second)
+	seen := 0
+	for {
+		p.mu.Lock()
+		for ; seen < len(p.events); seen++ {
+			if e := p.events[seen]; fits(&e) {
+				p.mu.Unlock()
+				return e
+			}
+		}
+		more := p.more
+		p.mu.Unlock()
+		select {
+		case <-more:
+		case <-deadline:
+			p.t.Fatalf("no event: %s", what)
+		}
+	}
+}
+
+// byID waits for the event of a decision.
+func (p *patgate) byID(id string) event {
+	p.t.Helper()
+	if len(id) != 26 {
+		p.t.Fatalf("%q is no id of a decision", id)
+	}
+	return p.find("of decision "+id, func(e *event) bool { return e.ID == id })
+}
+
+// decisions returns the events of decisions so far.
+func (p *patgate) decisions() []event {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.decisionsLocked()
+}
+
+func (p *patgate) decisionsLocked() []event {
+	var list []event
+	for _, e := range p.events {
+		if e.Kind == "decision" {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// wantDecisions waits for this many events of decisions, and wants no more. The events
+// of refusals may come after their answers.
+func (p *patgate) wantDecisions(n int) {
+	p.t.Helper()
+	p.find(fmt.Sprintf("number %d", n), func(*event) bool { return n == 0 || len(p.decisionsLocked()) >= n })
+	if got := len(p.decisions()); got != n {
+		p.t.Errorf("%d events for %d checks", got, n)
+	}
+}
+
+// holdsNo wants none of the secrets in anything that patgate wrote.
+func (p *patgate) holdsNo(secrets map[string]string) {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name, value := range secrets {
+		for _, line := range p.lines {
+			if strings.Contains(line, value) {
+				p.t.Errorf("the value of %s is in the audit: %s", name, line)
+			}
+		}
+		if strings.Contains(p.stderr.String(), value) {
+			p.t.Errorf("the value of %s is in the log", name)
+		}
+	}
+}
+
+// startEnvoy runs a real Envoy until the test ends.
+func startEnvoy(t *testing.T, config, admin string) *envoy.Process {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	e, err := envoy.Start(ctx, config, admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+// system is patgate behind an Envoy, with an upstream.
+type system struct {
+	*patgate
+	envoy    *envoy.Process
+	upstream *upstream
+	clients  string // where Envoy listens
+}
+
+// startSystem starts all three. change edits Envoy's configuration, which is the one
+// that people copy.
+func startSystem(t *testing.T, manifests string, change func(string) string, flags ...string) *system {
+	t.Helper()
+	s := &system{patgate: startPatgate(t, manifests, flags...), upstream: startUpstream(t), clients: freeAddr(t)}
+	admin := freeAddr(t)
+	config, err := envoy.Render(envoy.Addresses{Admin: admin, Clients: s.clients, Upstream: s.upstream.addr, Patgate: s.addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if change != nil {
+		config = change(config)
+	}
+	s.envoy = startEnvoy(t, config, admin)
+	return s
+}
+
+// replacing returns an edit of a configuration: every old must be there, once.
+func replacing(t *testing.T, pairs ...string) func(string) string {
+	return func(config string) string {
+		t.Helper()
+		for i := 0; i+1 < len(pairs); i += 2 {
+			if n := strings.Count(config, pairs[i]); n != 1 {
+				t.Fatalf("%q stands %d times in the configuration", pairs[i], n)
+			}
+			config = strings.Replace(config, pairs[i], pairs[i+1], 1)
+		}
+		return config
+	}
+}
+
+// write puts a file into a directory by a rename, as careful tools do.
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path+".tmp", []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".tmp", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// kind writes a manifest.
+func kind(name, kind, spec string) string {
+	return "apiVersion: patgate.dev/v1alpha1\nkind: " + kind + "\nmetadata:\n  name: " + name + "\nspec:\n" + indent(spec) + "---\n"
+}
+
+func indent(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(strings.Trim(text, "\n") + "\n") {
+		b.WriteString("  " + line)
+	}
+	return b.String()
+}
+
+// digestOf returns the digest of a value as manifests have it.
+func digestOf(value string) string { return token.Sum(token.NewSecret(value)).String() }
