@@ -1,0 +1,65 @@
+# Two commands are all a newcomer needs: make demo, make test. Each sets itself up on a
+# machine with Go, Python 3 and make; what they fetch goes to the user's cache.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+CACHE     := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/patgate
+TOOLS     := $(CACHE)/bin
+GO        := go
+LINT      := $(TOOLS)/golangci-lint-v2.15.0
+VULN      := $(TOOLS)/govulncheck-v1.8.0
+FUZZTIME  := 20s
+# The race detector needs a C compiler.
+RACE      := $(shell command -v "$$($(GO) env CC)" >/dev/null 2>&1 && [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo -race)
+
+.PHONY: help
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: build envoy ## run the whole thing on loopback, and take a tour
+	@bin/patgate demo
+
+.PHONY: test
+test: envoy ## all tests: units, sessions of the command line, and the system with a real Envoy
+	$(GO) test $(RACE) -timeout 20m ./...
+
+.PHONY: build
+build: ## bin/patgate
+	$(GO) build -trimpath -o bin/patgate ./cmd/patgate
+
+.PHONY: envoy
+envoy: ## put the tested Envoy into the cache, and print its path
+	@python3 envoy/install.py
+
+.PHONY: check
+check: $(LINT) $(VULN) ## format, vet, lint, and known vulnerabilities
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(LINT) run
+	@VULN=$(VULN) sh .ci/vuln
+
+.PHONY: fuzz
+fuzz: ## run each fuzz test for FUZZTIME (20s)
+	@set -e; for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || :); do \
+	    echo "fuzz $$p $$f"; $(GO) test $$p -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -timeout 10m; \
+	  done; \
+	done
+
+.PHONY: bench
+bench: ## benchmarks of the parts
+	$(GO) test -run '^$$' -bench . -benchmem ./policy ./audit
+
+.PHONY: golden
+golden: envoy ## write the golden files anew; read the diff before you commit it
+	$(GO) test ./loader ./cmd/patgate ./test -update
+
+# The tools are pinned by the names of their files.
+$(LINT):
+	GOBIN=$(TOOLS)/build $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	mv $(TOOLS)/build/golangci-lint $@
+
+$(VULN):
+	GOBIN=$(TOOLS)/build $(GO) install golang.org/x/vuln/cmd/govulncheck@v1.8.0
+	mv $(TOOLS)/build/govulncheck $@
