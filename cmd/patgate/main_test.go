@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -94,37 +95,52 @@ func wantValue(ts *testscript.TestScript, neg bool, args []string) {
 // TestHelp holds the help of every command against its golden file, and to the width
 // and height of a screen.
 func TestHelp(t *testing.T) {
-	for _, command := range []string{"", "serve", "check", "token", "token create", "demo", "version"} {
-		var out, errs bytes.Buffer
-		if code := run(append(strings.Fields(command), "--help"), nil, &out, &errs); code != exitGood || errs.Len() > 0 {
-			t.Errorf("%s --help: exit code %d, %s", command, code, errs.String())
+	for _, command := range commands(newRoot(streams{})) {
+		testHelp(t, command)
+	}
+}
+
+// commands lists a command and all below it that are ours, as a user types them.
+func commands(cmd *cobra.Command) []string {
+	list := []string{cmd.CommandPath()}
+	for _, c := range cmd.Commands() {
+		if c.Name() != "help" && c.Name() != "completion" {
+			list = append(list, commands(c)...)
 		}
-		for line := range strings.Lines(out.String()) {
-			if len([]rune(strings.TrimSuffix(line, "\n"))) > 130 {
-				t.Errorf("%s: a line of %d characters: %s", command, len(line), line)
-			}
+	}
+	return list
+}
+
+func testHelp(t *testing.T, command string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if code := run(append(strings.Fields(command)[1:], "--help"), nil, &out, &errs); code != exitGood || errs.Len() > 0 {
+		t.Errorf("%s --help: exit code %d, %s", command, code, errs.String())
+	}
+	for line := range strings.Lines(out.String()) {
+		if len([]rune(strings.TrimSuffix(line, "\n"))) > 130 {
+			t.Errorf("%s: a line of %d characters: %s", command, len(line), line)
 		}
-		if n := strings.Count(out.String(), "\n"); n > 45 {
-			t.Errorf("%s: %d lines", command, n)
-		}
-		name := filepath.Join("testdata", "help", strings.TrimSpace("patgate "+command)+".txt")
-		name = strings.ReplaceAll(name, " ", "-")
-		if *update {
-			if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(name, out.Bytes(), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		want, err := os.ReadFile(name)
-		if err != nil {
+	}
+	if n := strings.Count(out.String(), "\n"); n > 45 {
+		t.Errorf("%s: %d lines", command, n)
+	}
+	name := filepath.Join("testdata", "help", strings.ReplaceAll(command, " ", "-")+".txt")
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if out.String() != string(want) {
-			t.Errorf("the help of %q differs from %s; -update writes it anew:\n%s", command, name, out.String())
+		if err := os.WriteFile(name, out.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
 		}
+		return
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != string(want) {
+		t.Errorf("the help of %q differs from %s; -update writes it anew:\n%s", command, name, out.String())
 	}
 }
 
@@ -141,11 +157,15 @@ var arrows = []struct {
 	{"envoy", []string{"policy"}, "configurations are text; gates fill them in"},
 	{"loader/manifest", []string{"policy", "token"}, "the only reader of YAML"},
 	{"loader", []string{"loader/manifest", "policy", "token"}, "a directory to rows, by digests where it narrows"},
-	{"loader/policytest", []string{"loader/manifest", "policy", "token"}, "questions to the same evaluation"},
+	{"loader/policytest", []string{"loader", "loader/manifest", "policy", "token"}, "questions to the same evaluation"},
+	{"loader/lint", []string{"loader", "loader/manifest", "loader/policytest", "policy", "token"}, "warnings about manifests that are valid"},
+	{"loader/migrate", []string{"loader/manifest", "policy", "token"}, "manifests from elsewhere"},
+	{"token/snippet", nil, "text for clients, with a placeholder for the value"},
 	{"extauthz", []string{"policy", "token", "audit"}, "Envoy's face: the only one that speaks gRPC"},
 	{"server", []string{"extauthz", "loader", "loader/manifest", "audit", "policy"}, "puts the parts together"},
 	{"cmd/patgate/demo", []string{"envoy", "token"}, "runs the binary as a user would"},
-	{"cmd/patgate", []string{"server", "loader", "loader/manifest", "audit", "policy", "token", "envoy", "cmd/patgate/demo"}, "flags, wiring and output"},
+	{"cmd/patgate", []string{"server", "loader", "loader/manifest", "loader/policytest", "loader/lint", "loader/migrate",
+		"extauthz", "audit", "policy", "token", "token/snippet", "envoy", "cmd/patgate/demo"}, "flags, wiring and output"},
 	{"test/configmap", nil, "for tests alone"},
 }
 
