@@ -136,11 +136,11 @@ func (dec *Decoder) linePath(r *Rule, path string) *LineError {
 		return &LineError{0, "no pattern for the path, expected one such as .*/rest/api/2/issue/JRA.*"}
 	}
 	p, err := dec.pattern(path)
-	if err != nil && !strings.Contains(path, "_URL}") {
-		return &LineError{0, err.Error()}
-	}
-	if e := beyondPath(path); e != nil {
+	switch e := beyondPath(path); {
+	case e != nil && (err == nil || placeholder.MatchString(path)): // `{JIRA_URL}` is no regular expression either
 		return e
+	case err != nil:
+		return &LineError{0, err.Error()}
 	}
 	r.Path = Pattern{Pattern: p}
 	return nil

@@ -144,7 +144,7 @@ func TestLinesThatAreRefused(t *testing.T) {
 // FuzzLine wants a line that is accepted to have a path, and to mean the same when it
 // is read again.
 func FuzzLine(f *testing.F) {
-	for _, seed := range []string{`[post].*/a[JsonData::a==b]`, `/a[QueryParam::x==[a-z]+][QueryParam::y==z]`, `[get]`, `/[a`, `{JIRA_URL}/x`} {
+	for _, seed := range []string{`[post].*/a[JsonData::a==b]`, `/a[QueryParam::x==[a-z]+][QueryParam::y==z]`, `[get]`, `/[a`, `{JIRA_URL}/x`, `(_URL}`} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
