@@ -133,6 +133,7 @@ func TestMasks(t *testing.T) {
 // was presented.
 func FuzzAuditEncode(f *testing.F) {
 	f.Add("alice", "/a\xff", "token=x", "canary-canary", "r\n1")
+	f.Add("", "0", "0", "0000%0000000", "0")
 	f.Fuzz(func(t *testing.T, user, path, query, secret, id string) {
 		got, _ := written(t, &Event{Time: at, Kind: Decision, User: user, Host: user, Path: path + secret, Query: query + "&x=" + secret,
 			RequestID: id, Secret: token.NewSecret(secret)})

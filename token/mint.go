@@ -105,8 +105,9 @@ func MaskValue(text string, s Secret) string {
 	if s.value == "" {
 		return text
 	}
+	text = strings.ReplaceAll(text, s.value, redacted) // also where it holds an escape itself
 	if strings.IndexByte(text, '%') < 0 {
-		return strings.ReplaceAll(text, s.value, redacted)
+		return text
 	}
 	var b strings.Builder
 	for i := 0; i < len(text); {
