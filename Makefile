@@ -48,8 +48,13 @@ fuzz: ## run each fuzz test for FUZZTIME (20s)
 	done
 
 .PHONY: bench
-bench: ## benchmarks of the parts
-	$(GO) test -run '^$$' -bench . -benchmem ./policy ./audit
+bench: build ## measure checks against a no-op server of plain grpc-go, in one run
+	$(GO) build -o bin/bench ./test/bench
+	bin/bench -patgate bin/patgate -o bin/bench.json
+
+.PHONY: bench-parts
+bench-parts: ## benchmarks of the parts
+	$(GO) test -run '^$$' -bench . -benchmem ./policy ./audit ./extauthz
 
 .PHONY: golden
 golden: envoy ## write the golden files anew; read the diff before you commit it

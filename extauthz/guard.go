@@ -26,7 +26,7 @@ func (s *Server) guard(ctx context.Context, in any, info *grpc.UnaryServerInfo, 
 		}
 	}()
 	out, err = handler(ctx, in)
-	if response, ok := out.(*authv3.CheckResponse); err == nil && ok && proper(response) {
+	if r, ok := out.(*reply); err == nil && ok && proper(r) {
 		return out, nil
 	}
 	s.Logger.Error("an improper answer was replaced by a refusal", "error", err)
@@ -34,11 +34,11 @@ func (s *Server) guard(ctx context.Context, in any, info *grpc.UnaryServerInfo, 
 }
 
 // refusal is the answer to a fault of ours.
-func (s *Server) refusal() *authv3.CheckResponse {
+func (s *Server) refusal() *reply {
 	s.Observer.Faulted()
 	a := answer{id: rand.Text()}
 	a.decision.Refuse(policy.Internal)
-	return a.response()
+	return a.reply()
 }
 
 // panicText names a panic without its value, unless that is the runtime's own.

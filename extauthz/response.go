@@ -4,12 +4,7 @@ import (
 	"strings"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
-	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
@@ -25,26 +20,26 @@ type answer struct {
 	decision policy.Decision
 }
 
-// response makes the CheckResponse of a decision. No other code makes one: Envoy takes
-// an empty one for an allow.
-func (a *answer) response() *authv3.CheckResponse {
-	r := &authv3.CheckResponse{DynamicMetadata: a.metadata()}
+// reply is an encoded CheckResponse, made by answer.reply alone.
+type reply struct{ wire []byte }
+
+// reply makes the CheckResponse of a decision. No other code makes one: Envoy takes an
+// empty one for an allow. It is written as bytes rather than as messages, which cost as
+// much as all of the decision.
+func (a *answer) reply() *reply {
+	m := make(message, 0, 2048)
 	if a.decision.Effect == policy.Allow && a.decision.Gate != nil {
-		r.Status = &status.Status{Code: int32(codes.OK)}
-		r.HttpResponse = &authv3.CheckResponse_OkResponse{OkResponse: a.allowed()}
-		return r
+		m = m.message(responseStatus, nil) // code 0: OK
+		m = m.message(responseOK, a.allowed())
+	} else {
+		code := a.decision.Status()
+		if code < 400 {
+			code = policy.Internal.Status()
+		}
+		m = m.message(responseStatus, message(nil).number(statusCode, uint64(grpcCode(code))))
+		m = m.message(responseDenied, a.refused(code))
 	}
-	code := a.decision.Status()
-	if code < 400 {
-		code = policy.Internal.Status()
-	}
-	r.Status = &status.Status{Code: int32(grpcCode(code))}
-	r.HttpResponse = &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
-		Status:  &typev3.HttpStatus{Code: typev3.StatusCode(code)},
-		Headers: a.refusalHeaders(code),
-		Body:    a.problemBody(code),
-	}}
-	return r
+	return &reply{m.message(responseMetadata, a.metadata())}
 }
 
 // grpcCode is the code of a refusal, none of which is OK.
@@ -62,35 +57,39 @@ func grpcCode(status int) codes.Code {
 	return codes.Internal
 }
 
-// allowed tells the upstream who calls, and removes whatever the client said of it.
-func (a *answer) allowed() *authv3.OkHttpResponse {
+// allowed is the OkHttpResponse: it tells the upstream who calls, and removes whatever
+// the client said of it.
+func (a *answer) allowed() message {
 	d := &a.decision
 	up, identity := d.Gate.Upstream, d.Identity()
-	consumed := identity != policy.NoIdentity && !up.KeepAuthorization
-	ok := &authv3.OkHttpResponse{
-		Headers:              []*corev3.HeaderValueOption{set(policy.HeaderID, a.id)},
-		HeadersToRemove:      up.Remove(identity, consumed),
-		ResponseHeadersToAdd: []*corev3.HeaderValueOption{set(policy.HeaderID, a.id)},
-	}
+	m := make(message, 0, 1536).header(okHeaders, policy.HeaderID, a.id)
 	if identity != policy.NoIdentity {
-		ok.Headers = append(ok.Headers, set(up.UserHeader, d.Principal.User), set(up.TokenHeader, d.Token.Name))
+		m = m.header(okHeaders, up.UserHeader, d.Principal.User).header(okHeaders, up.TokenHeader, d.Token.Name)
 	}
 	switch identity {
 	case policy.UserGroups:
-		ok.Headers = append(ok.Headers, set(up.GroupsHeader, groupNames(d.Principal.Groups)))
+		m = m.header(okHeaders, up.GroupsHeader, groupNames(d.Principal.Groups))
 	case policy.AssertedIdentity:
-		ok.Headers = append(ok.Headers, set(policy.HeaderUserAsserted, "true"))
+		m = m.header(okHeaders, policy.HeaderUserAsserted, "true")
 	}
+	consumed := identity != policy.NoIdentity && !up.KeepAuthorization
+	for _, name := range up.Remove(identity, consumed) {
+		m = m.name(okRemove, name)
+	}
+	m = m.header(okResponseHeaders, policy.HeaderID, a.id)
 	if d.ExpiresSoon {
-		ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, set(policy.HeaderTokenExpires, d.Expires.UTC().Format(time.RFC3339)))
+		m = m.header(okResponseHeaders, policy.HeaderTokenExpires, d.Expires.UTC().Format(time.RFC3339))
 	}
 	if !d.BasicEnds.IsZero() {
-		ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, set(policy.HeaderBasicEnds, d.BasicEnds.UTC().Format(time.RFC3339)))
+		m = m.header(okResponseHeaders, policy.HeaderBasicEnds, d.BasicEnds.UTC().Format(time.RFC3339))
 	}
-	return ok
+	return m
 }
 
 func groupNames(groups []*policy.Group) string {
+	if len(groups) == 1 {
+		return groups[0].Name
+	}
 	names := make([]string, len(groups))
 	for i, g := range groups {
 		names[i] = g.Name
@@ -98,34 +97,28 @@ func groupNames(groups []*policy.Group) string {
 	return strings.Join(names, ",")
 }
 
-// refusalHeaders go to the client. Those of a 401 depend on the gate and the time
+// refused is the DeniedHttpResponse. The headers of a 401 depend on the gate and the time
 // alone, whatever is wrong with the credential.
-func (a *answer) refusalHeaders(code int) []*corev3.HeaderValueOption {
-	h := []*corev3.HeaderValueOption{
-		set("content-type", "application/problem+json"),
-		set("cache-control", "no-store"),
-		set(policy.HeaderID, a.id),
-	}
-	d := &a.decision
-	if d.Gate == nil {
-		return h
-	}
-	if code == 401 {
-		for i, challenge := range a.challenges() {
-			h = append(h, set("www-authenticate", challenge))
-			if i > 0 {
-				h[len(h)-1].AppendAction = corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD
+func (a *answer) refused(code int) message {
+	m := message(nil).message(deniedStatus, message(nil).number(httpCode, uint64(code)))
+	m = m.header(deniedHeaders, "content-type", "application/problem+json")
+	m = m.header(deniedHeaders, "cache-control", "no-store")
+	m = m.header(deniedHeaders, policy.HeaderID, a.id)
+	if d := &a.decision; d.Gate != nil {
+		if code == 401 {
+			for i, challenge := range a.challenges() {
+				m = m.headerAction(deniedHeaders, "www-authenticate", challenge, i > 0)
 			}
 		}
+		ends := d.BasicEnds
+		if code == 401 && a.given && a.now.Before(d.Gate.BasicEnds) {
+			ends = d.Gate.BasicEnds // for Bearer too: every such 401 is the same
+		}
+		if !ends.IsZero() {
+			m = m.header(deniedHeaders, policy.HeaderBasicEnds, ends.UTC().Format(time.RFC3339))
+		}
 	}
-	ends := d.BasicEnds
-	if code == 401 && a.given && a.now.Before(d.Gate.BasicEnds) {
-		ends = d.Gate.BasicEnds // for Bearer too: every such 401 is the same
-	}
-	if !ends.IsZero() {
-		h = append(h, set(policy.HeaderBasicEnds, ends.UTC().Format(time.RFC3339)))
-	}
-	return h
+	return m.text(deniedBody, a.problemBody(code))
 }
 
 // challenges returns a www-authenticate value for each scheme that the gate takes now.
@@ -146,36 +139,24 @@ func (a *answer) challenges() []string {
 	return list
 }
 
-// set overwrites a header, never appends.
-func set(name, value string) *corev3.HeaderValueOption {
-	return &corev3.HeaderValueOption{
-		Header:       &corev3.HeaderValue{Key: name, Value: value},
-		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
-	}
-}
-
 // metadata is the dynamic metadata of both outcomes, for Envoy's access log and for
-// later filters.
-func (a *answer) metadata() *structpb.Struct {
+// later filters: a Struct.
+func (a *answer) metadata() message {
 	d := &a.decision
-	fields := map[string]*structpb.Value{
-		"id":       structpb.NewStringValue(a.id),
-		"decision": structpb.NewStringValue(d.Effect.String()),
-		"reason":   structpb.NewStringValue(d.Reason.String()),
-		"revision": structpb.NewNumberValue(float64(a.revision)),
-	}
 	user := d.Principal.User
 	if d.Effect == policy.Allow && d.Identity() == policy.NoIdentity {
 		user = "" // nothing proves it, and a later filter might take it for proven
 	}
-	for name, value := range map[string]string{
-		"gate": gateName(d), "token": tokenName(d), "user": shown(user), "actor": shown(d.Principal.Actor),
+	m := make(message, 0, 320)
+	for _, field := range [...]struct{ name, value string }{
+		{"id", a.id}, {"decision", d.Effect.String()}, {"reason", d.Reason.String()}, {"gate", gateName(d)},
+		{"user", shown(user)}, {"token", tokenName(d)}, {"actor", shown(d.Principal.Actor)},
 	} {
-		if value != "" {
-			fields[name] = structpb.NewStringValue(value)
+		if field.value != "" {
+			m = m.structText(field.name, field.value)
 		}
 	}
-	return &structpb.Struct{Fields: fields}
+	return m.structNumber("revision", float64(a.revision))
 }
 
 func gateName(d *policy.Decision) string {
@@ -192,22 +173,8 @@ func tokenName(d *policy.Decision) string {
 	return d.Token.Name
 }
 
-// shown is a user's name as it may leave in metadata: sendable, and without a value that
-// stands in its place by mistake.
+// shown is a user's name as it may leave in metadata: without a value that stands in its
+// place by mistake.
 func shown(user string) string {
 	return cut(token.Mask(strings.ToValidUTF8(user, "\uFFFD")), policy.MaxUser)
-}
-
-// proper reports whether Envoy will understand a response as what it says: an OK with
-// its OkResponse, or a refusal with a DeniedResponse of 4xx or 5xx but for 429, which
-// gRPC clients take for a reason to try again.
-func proper(r *authv3.CheckResponse) bool {
-	if r.GetStatus() == nil {
-		return false
-	}
-	if r.GetStatus().GetCode() == int32(codes.OK) {
-		return r.GetOkResponse() != nil
-	}
-	code := int(r.GetDeniedResponse().GetStatus().GetCode())
-	return code >= 400 && code < 600 && code != 429
 }

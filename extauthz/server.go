@@ -14,8 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/policy"
 )
@@ -41,8 +39,6 @@ type Observer interface {
 
 // Server answers checks. All fields but MaxInFlight are required.
 type Server struct {
-	authv3.UnimplementedAuthorizationServer
-
 	Index       Snapshots
 	Audit       Recorder
 	Clock       *Clock
@@ -79,8 +75,8 @@ type call struct {
 
 func (c *call) elapsed() time.Duration { return time.Since(c.start) }
 
-// Check implements envoy.service.auth.v3.Authorization. It never returns an error.
-func (s *Server) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv3.CheckResponse, _ error) {
+// check answers one check (envoy.service.auth.v3.Authorization), whatever happens.
+func (s *Server) check(ctx context.Context, in *attributes) (out *reply) {
 	c := &call{server: s, start: time.Now()}
 	c.answer.id = rand.Text()
 	defer func() {
@@ -91,14 +87,14 @@ func (s *Server) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv
 	defer s.inFlight.Add(-1)
 	crowded := s.inFlight.Add(1) > s.MaxInFlight && s.MaxInFlight > 0
 	c.decide(in, crowded)
-	return c.finish(ctx), nil
+	return c.finish(ctx)
 }
 
 // decide reads the request and evaluates it by one snapshot.
-func (c *call) decide(in *authv3.CheckRequest, crowded bool) {
+func (c *call) decide(in *attributes, crowded bool) {
 	a := &c.answer
 	a.now = c.server.Clock.Now()
-	c.request = readRequest(in, a.now)
+	c.request = in.request(a.now)
 	a.given = c.request.CredentialGiven()
 	snapshot := c.server.Index.Snapshot()
 	a.revision = snapshot.Revision().Number
@@ -115,20 +111,20 @@ func (c *call) decide(in *authv3.CheckRequest, crowded bool) {
 
 // finish has the decision audited and makes its answer. The answer of an allow is made
 // first, so that nothing that can fail comes after the event.
-func (c *call) finish(ctx context.Context) *authv3.CheckResponse {
+func (c *call) finish(ctx context.Context) *reply {
 	d := &c.answer.decision
-	out := c.answer.response()
+	out := c.answer.reply()
 	c.recorded = true
 	if err := c.server.Audit.Record(ctx, c.event()); err != nil && d.Effect == policy.Allow {
 		d.Refuse(policy.AuditUnavailable)
-		out = c.answer.response()
+		out = c.answer.reply()
 	}
 	c.server.Observer.Decided(d, c.elapsed())
 	return out
 }
 
 // fault turns a panic into a refusal with its own event.
-func (c *call) fault(ctx context.Context, p any) *authv3.CheckResponse {
+func (c *call) fault(ctx context.Context, p any) *reply {
 	c.server.Observer.Faulted()
 	// The panic's value may hold what a client sent: its type and place are enough.
 	c.server.Logger.Error("a check panicked, the request is refused", "id", c.answer.id, "panic", panicText(p), "stack", string(debug.Stack()))
@@ -143,5 +139,5 @@ func (c *call) fault(ctx context.Context, p any) *authv3.CheckResponse {
 		_ = c.server.Audit.Record(ctx, c.event()) // a refusal does not wait
 		c.server.Observer.Decided(&c.answer.decision, c.elapsed())
 	}
-	return c.answer.response()
+	return c.answer.reply()
 }

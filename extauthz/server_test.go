@@ -107,11 +107,37 @@ func withToken() *authv3.CheckRequest { return request("authorization", "Bearer 
 // check calls the server as gRPC does: through the guard.
 func check(s *Server, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
 	info := &grpc.UnaryServerInfo{FullMethod: authv3.Authorization_Check_FullMethodName}
-	out, err := s.guard(context.Background(), in, info, func(ctx context.Context, in any) (any, error) {
-		return s.Check(ctx, in.(*authv3.CheckRequest))
-	})
-	response, _ := out.(*authv3.CheckResponse)
-	return response, err
+	a := readAttributes(in)
+	out, err := s.guard(context.Background(), in, info, func(ctx context.Context, _ any) (any, error) { return s.check(ctx, &a), nil })
+	return decoded(out), err
+}
+
+// decoded is what Envoy reads in an answer; nil where it can't.
+func decoded(out any) *authv3.CheckResponse {
+	r, ok := out.(*reply)
+	if !ok || r == nil {
+		return nil
+	}
+	response := &authv3.CheckResponse{}
+	if proto.Unmarshal(r.wire, response) != nil {
+		return nil
+	}
+	return response
+}
+
+// encoded is an answer with the bytes of a response.
+func encoded(response *authv3.CheckResponse) *reply {
+	wire, err := proto.Marshal(response)
+	if err != nil {
+		panic(err)
+	}
+	return &reply{wire}
+}
+
+// refusal500 reports whether an answer is the refusal for a fault of ours.
+func refusal500(out any) bool {
+	r, _ := out.(*reply)
+	return proper(r) && decoded(out).GetOkResponse() == nil && decoded(out).GetDeniedResponse().GetStatus().GetCode() == 500
 }
 
 func reasonOf(r *authv3.CheckResponse) string {
@@ -138,13 +164,12 @@ func TestAllowAndRefuse(t *testing.T) {
 
 func TestTheZeroAnswerRefuses(t *testing.T) {
 	var a answer
-	out := a.response()
-	if !proper(out) || out.GetOkResponse() != nil || out.GetDeniedResponse().GetStatus().GetCode() != 500 {
-		t.Errorf("%v", out)
+	if out := a.reply(); !refusal500(out) {
+		t.Errorf("%v", decoded(out))
 	}
 	a.decision.Effect = policy.Allow // without a gate there is nothing to allow
-	if out := a.response(); out.GetOkResponse() != nil {
-		t.Errorf("%v", out)
+	if out := a.reply(); !refusal500(out) {
+		t.Errorf("%v", decoded(out))
 	}
 }
 
@@ -247,9 +272,9 @@ func TestGuard(t *testing.T) {
 	deniedWith := func(code int32) *authv3.CheckResponse_DeniedResponse {
 		return &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{Status: &typev3.HttpStatus{Code: typev3.StatusCode(code)}}}
 	}
-	okResponse := &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{}}
+	okResponse := &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{HeadersToRemove: []string{"authorization"}}}
+	good := encoded(&authv3.CheckResponse{Status: ok, HttpResponse: okResponse})
 	for name, out := range map[string]*authv3.CheckResponse{
-		"nil":                      nil,
 		"empty":                    {},
 		"no status":                {HttpResponse: okResponse},
 		"OK without OkResponse":    {Status: ok},
@@ -262,40 +287,39 @@ func TestGuard(t *testing.T) {
 		"refused with 429":         {Status: refused, HttpResponse: deniedWith(429)},
 		"an error response":        {Status: refused, HttpResponse: &authv3.CheckResponse_ErrorResponse{}},
 	} {
-		got, err := guarded(s, func() (any, error) { return out, nil })
-		if err != nil || !proper(got) || got.GetDeniedResponse().GetStatus().GetCode() != 500 {
-			t.Errorf("%s: %v, %v", name, got, err)
+		if got, err := guarded(s, func() (any, error) { return encoded(out), nil }); err != nil || !refusal500(got) {
+			t.Errorf("%s: %v, %v", name, decoded(got), err)
 		}
 	}
 	for name, handler := range map[string]func() (any, error){
-		"an error": func() (any, error) { return nil, errors.New("x") },
-		"both": func() (any, error) {
-			return &authv3.CheckResponse{Status: ok, HttpResponse: okResponse}, errors.New("x")
-		},
+		"an error":          func() (any, error) { return nil, errors.New("x") },
+		"both":              func() (any, error) { return good, errors.New("x") },
 		"an untyped":        func() (any, error) { return nil, nil },
-		"another type":      func() (any, error) { return &authv3.CheckRequest{}, nil },
+		"another type":      func() (any, error) { return &authv3.CheckResponse{}, nil },
 		"a panic":           func() (any, error) { panic("planted") },
-		"a nil in disguise": func() (any, error) { return (*authv3.CheckResponse)(nil), nil },
+		"a nil in disguise": func() (any, error) { return (*reply)(nil), nil },
+		"no bytes":          func() (any, error) { return &reply{}, nil },
+		"broken bytes":      func() (any, error) { return &reply{good.wire[:len(good.wire)-1]}, nil },
+		"both answers": func() (any, error) {
+			denied := encoded(&authv3.CheckResponse{HttpResponse: deniedWith(403)})
+			return &reply{append(append([]byte{}, good.wire...), denied.wire...)}, nil
+		},
 	} {
-		got, err := guarded(s, handler)
-		if err != nil || !proper(got) || got.GetDeniedResponse().GetStatus().GetCode() != 500 {
-			t.Errorf("%s: %v, %v", name, got, err)
+		if got, err := guarded(s, handler); err != nil || !refusal500(got) {
+			t.Errorf("%s: %v, %v", name, decoded(got), err)
 		}
 	}
-	if p.faults != 18 {
+	if p.faults != 20 {
 		t.Errorf("%d faults were counted", p.faults)
 	}
-	good := &authv3.CheckResponse{Status: ok, HttpResponse: okResponse}
 	if got, err := guarded(s, func() (any, error) { return good, nil }); err != nil || got != good {
 		t.Errorf("a proper answer: %v, %v", got, err)
 	}
 }
 
-func guarded(s *Server, handler func() (any, error)) (*authv3.CheckResponse, error) {
+func guarded(s *Server, handler func() (any, error)) (any, error) {
 	info := &grpc.UnaryServerInfo{FullMethod: authv3.Authorization_Check_FullMethodName}
-	out, err := s.guard(context.Background(), nil, info, func(context.Context, any) (any, error) { return handler() })
-	response, _ := out.(*authv3.CheckResponse)
-	return response, err
+	return s.guard(context.Background(), nil, info, func(context.Context, any) (any, error) { return handler() })
 }
 
 // TestOneFileMakesAnswers keeps the construction of answers in one place.
@@ -312,7 +336,7 @@ func TestOneFileMakesAnswers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, made := range []string{"CheckResponse{", "CheckResponse_OkResponse{", "new(authv3.CheckResponse"} {
+		for _, made := range []string{"CheckResponse{", "CheckResponse_OkResponse{", "new(authv3.CheckResponse", "reply{", "new(reply)"} {
 			if strings.Contains(string(text), made) {
 				t.Errorf("%s makes an answer: %s", name, made)
 			}
@@ -333,7 +357,7 @@ func TestProblemsAreBounded(t *testing.T) {
 	long := strings.Repeat("\x01\"é", 5000)
 	a := answer{id: "ABCDEFGHIJKLMNOPQRSTUVWXYZ", decision: policy.Decision{Reason: policy.NoRuleMatched, Gate: &policy.Gate{Name: "g"},
 		Rule: &policy.Rule{Name: long}, Failed: policy.PartQuery, PartName: long}}
-	body := a.response().GetDeniedResponse().GetBody()
+	body := decoded(a.reply()).GetDeniedResponse().GetBody()
 	var p problem
 	if err := json.Unmarshal([]byte(body), &p); err != nil || len(body) > 4096 {
 		t.Errorf("%d bytes, %v", len(body), err)
@@ -380,7 +404,7 @@ func FuzzCheckRequest(f *testing.F) {
 		}
 		p.events, p.faults = nil, 0
 		out, err := check(s, in)
-		if err != nil || !proper(out) || p.faults != 0 || len(p.events) != 1 {
+		if err != nil || !proper(encoded(out)) || p.faults != 0 || len(p.events) != 1 {
 			t.Fatalf("%v, %v, %d faults, %d events", out, err, p.faults, len(p.events))
 		}
 		if _, err := proto.Marshal(out); err != nil {

@@ -147,11 +147,19 @@ func judgeSegments(raw string) (problem string) {
 
 // isDots reports whether a segment is `.` or `..`, plain or encoded.
 func isDots(segment string) bool {
-	if len(segment) > len("%2e%2e") {
-		return false
+	dots := 0
+	for segment != "" && dots <= 2 {
+		switch {
+		case segment[0] == '.':
+			segment = segment[1:]
+		case strings.HasPrefix(segment, "%2e"), strings.HasPrefix(segment, "%2E"):
+			segment = segment[3:]
+		default:
+			return false
+		}
+		dots++
 	}
-	dots := strings.NewReplacer("%2e", ".", "%2E", ".").Replace(segment)
-	return dots == "." || dots == ".."
+	return dots == 1 || dots == 2
 }
 
 // rawOffset returns where in a raw path a byte of the decoded path is spelt.

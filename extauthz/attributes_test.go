@@ -51,14 +51,15 @@ func TestTargets(t *testing.T) {
 		{"not raw, where `!` may be any byte", "/a!", "", "HTTP/2", nil, "", ""},
 		{"not raw, where `!` is one", "/a!", "", "HTTP/1.1", nil, "/a!", ""},
 	} {
-		in := &authv3.AttributeContext_HttpRequest{Path: c.path, Query: c.query, Protocol: c.protocol}
+		in := &authv3.AttributeContext_HttpRequest{}
 		if c.raw != nil {
 			in.HeaderMap = &corev3.HeaderMap{}
 		}
 		for _, raw := range c.raw {
 			in.HeaderMap.Headers = append(in.HeaderMap.Headers, &corev3.HeaderValue{Key: ":path", RawValue: []byte(raw)})
 		}
-		got := readTarget(in, readHeaders(nil, in.HeaderMap))
+		a := attributes{path: c.path, query: c.query, protocol: c.protocol, headers: readHeaders(nil, in.HeaderMap), rawHeaders: len(c.raw) > 0}
+		got := a.target()
 		if got.Path != c.wantPath || got.Query != c.wantQuery || (c.wantPath == "") != (got.Problem() != "") {
 			t.Errorf("%s: %+v", c.name, got)
 		}
@@ -79,12 +80,14 @@ func TestTLSSessions(t *testing.T) {
 
 func TestPeers(t *testing.T) {
 	for addr, want := range map[string]string{"192.0.2.7": "192.0.2.7", "2001:db8::1": "2001:db8::1", "": "invalid IP", "@/sock": "invalid IP"} {
-		p := &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: addr}}}}
-		if got := readPeer(p).String(); got != want {
+		a := attributes{peer: addr}
+		if r := a.request(time.Now()); r.Peer.String() != want {
+			got := r.Peer
 			t.Errorf("%q: %s", addr, got)
 		}
 	}
-	if readPeer(nil).IsValid() || readPeer(&authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_Pipe{}}}).IsValid() {
+	pipe := &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_Pipe{Pipe: &corev3.Pipe{Path: "192.0.2.7"}}}}
+	if a := readAttributes(&authv3.CheckRequest{Attributes: &authv3.AttributeContext{Source: pipe}}); a.peer != "" {
 		t.Error("a pipe has an address")
 	}
 }
@@ -117,7 +120,8 @@ func TestBodies(t *testing.T) {
 		for _, v := range c.partial {
 			h = append(h, header{"x-envoy-auth-partial-body", v})
 		}
-		got := readBody(&authv3.AttributeContext_HttpRequest{RawBody: []byte(c.raw), Body: c.text, Size: c.size}, h)
+		a := attributes{rawBody: c.raw, body: c.text, size: c.size, headers: h}
+		got := a.bodyOf()
 		if got.State != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got.State, c.want)
 		}
@@ -127,7 +131,8 @@ func TestBodies(t *testing.T) {
 func TestAnUpgradeHasNoBody(t *testing.T) {
 	for protocol, want := range map[string]policy.BodyState{"websocket": policy.BodyAbsent, "": policy.BodyAbsent, "h2c": policy.BodyWhole, "H2C": policy.BodyWhole} {
 		h := headers{{"upgrade", protocol}, {"x-envoy-auth-partial-body", "false"}}
-		if got := readBody(&authv3.AttributeContext_HttpRequest{RawBody: []byte("12345"), Size: 5}, h); got.State != want {
+		a := attributes{rawBody: "12345", size: 5, headers: h}
+		if got := a.bodyOf(); got.State != want {
 			t.Errorf("upgrade to %q: %v, want %v", protocol, got.State, want)
 		}
 	}

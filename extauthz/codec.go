@@ -1,0 +1,79 @@
+package extauthz
+
+import (
+	"context"
+	"strings"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/mem"
+)
+
+// incoming is a CheckRequest on its way in. Bytes that are none leave it empty: such a
+// check is refused like any other whose target is missing, with its event, where an
+// error would obey failure_mode_allow.
+type incoming struct{ attributes }
+
+// codec reads checks by parseWire where it can, and sends answers that are encoded
+// already. It leaves everything else to gRPC's own codec: what parseWire does not take,
+// and the health service.
+type codec struct{ encoding.CodecV2 }
+
+func newCodec() codec { return codec{encoding.GetCodecV2(proto.Name)} }
+
+// Unmarshal implements encoding.CodecV2.
+func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	in, ok := v.(*incoming)
+	if !ok {
+		return c.CodecV2.Unmarshal(data, v)
+	}
+	var text strings.Builder // one copy: the buffers are gRPC's to use again
+	text.Grow(data.Len())
+	for _, buffer := range data {
+		text.Write(buffer.ReadOnlyData())
+	}
+	if in.attributes, ok = parseWire(text.String()); ok {
+		return nil
+	}
+	in.attributes = attributes{}
+	message := &authv3.CheckRequest{}
+	if c.CodecV2.Unmarshal(data, message) == nil {
+		in.attributes = readAttributes(message)
+	}
+	return nil
+}
+
+// Marshal implements encoding.CodecV2.
+func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	if r, ok := v.(*reply); ok {
+		return mem.BufferSlice{mem.SliceBuffer(r.wire)}, nil
+	}
+	return c.CodecV2.Marshal(v)
+}
+
+// checker is what the service asks of its server.
+type checker interface {
+	check(context.Context, *attributes) *reply
+}
+
+// service is authv3.Authorization_ServiceDesc with a handler that lets the codec read
+// checks.
+var service = grpc.ServiceDesc{
+	ServiceName: authv3.Authorization_ServiceDesc.ServiceName,
+	HandlerType: (*checker)(nil),
+	Methods:     []grpc.MethodDesc{{MethodName: "Check", Handler: handleCheck}},
+	Metadata:    authv3.Authorization_ServiceDesc.Metadata,
+}
+
+func handleCheck(server any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
+	in := new(incoming)
+	if err := decode(in); err != nil {
+		return nil, err // the call is gone, or its message is over the limit: nobody hears more than gRPC says
+	}
+	info := &grpc.UnaryServerInfo{Server: server, FullMethod: authv3.Authorization_Check_FullMethodName}
+	return interceptor(ctx, in, info, func(ctx context.Context, in any) (any, error) {
+		return server.(checker).check(ctx, &in.(*incoming).attributes), nil
+	})
+}

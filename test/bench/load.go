@@ -1,0 +1,185 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// client sends checks over one HTTP/2 connection and reads their answers. It is as cheap
+// as can be, as it runs on the cores of the server that it measures: every request's
+// headers are the same bytes, and of an answer it reads what the decision is.
+type client struct {
+	conn   net.Conn
+	in     *bufio.Reader
+	out    *bufio.Writer
+	framer *http2.Framer
+	header []byte
+	next   uint32
+	mu     sync.Mutex // of out, next and sent
+	sent   map[uint32]sent
+}
+
+// sent is a check on its way.
+type sent struct {
+	from  time.Time // when it was sent, or was to be sent
+	allow bool      // what must be answered
+}
+
+// connWindow is how many bytes of answers the server may have on their way.
+const connWindow = 1 << 30
+
+func dial(network, addr string) (*client, error) {
+	conn, err := net.Dial(network, addr)
+	if err != nil {
+		return nil, err
+	}
+	c := &client{conn: conn, in: bufio.NewReaderSize(conn, 64<<10), out: bufio.NewWriterSize(conn, 64<<10), next: 1, sent: map[uint32]sent{}}
+	c.framer = http2.NewFramer(c.out, c.in)
+	var block bytes.Buffer
+	e := hpack.NewEncoder(&block)
+	e.SetMaxDynamicTableSize(0)
+	for _, f := range [][2]string{
+		{":method", "POST"}, {":scheme", "http"}, {":path", "/envoy.service.auth.v3.Authorization/Check"}, {":authority", "authz"},
+		{"content-type", "application/grpc"}, {"te", "trailers"},
+	} {
+		if err := e.WriteField(hpack.HeaderField{Name: f[0], Value: f[1], Sensitive: true}); err != nil {
+			return nil, err
+		}
+	}
+	c.header = block.Bytes()
+	if _, err := c.out.WriteString(http2.ClientPreface); err != nil {
+		return nil, err
+	}
+	err = c.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20}, http2.Setting{ID: http2.SettingHeaderTableSize, Val: 0})
+	if err == nil {
+		err = c.framer.WriteWindowUpdate(0, connWindow)
+	}
+	if err == nil {
+		err = c.out.Flush()
+	}
+	return c, err
+}
+
+// send sends a message, with its prefix of five bytes.
+func (c *client) send(message []byte, s sent) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id := c.next
+	c.next += 2
+	c.sent[id] = s
+	if err := c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.header, EndHeaders: true}); err != nil {
+		return err
+	}
+	return c.framer.WriteData(id, true, message)
+}
+
+func (c *client) flush() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.Flush()
+}
+
+// answers reads what comes and calls done for each check that ended, with what was wrong
+// with its answer. It returns when the connection ends.
+func (c *client) answers(done func(s sent, wrong error)) error {
+	decided := map[uint32]error{}
+	received := 0
+	for {
+		frame, err := c.framer.ReadFrame()
+		if err != nil {
+			return err
+		}
+		id := frame.Header().StreamID
+		switch f := frame.(type) {
+		case *http2.SettingsFrame:
+			if !f.IsAck() {
+				c.mu.Lock()
+				err = c.framer.WriteSettingsAck()
+				c.mu.Unlock()
+			}
+		case *http2.PingFrame:
+			if !f.IsAck() {
+				c.mu.Lock()
+				err = c.framer.WritePing(true, f.Data)
+				if err == nil {
+					err = c.out.Flush()
+				}
+				c.mu.Unlock()
+			}
+		case *http2.DataFrame:
+			c.mu.Lock()
+			s := c.sent[id]
+			c.mu.Unlock()
+			decided[id] = s.judge(f.Data())
+			if received += len(f.Data()); received > connWindow/2 {
+				c.mu.Lock()
+				err = c.framer.WriteWindowUpdate(0, uint32(received))
+				c.mu.Unlock()
+				received = 0
+			}
+		case *http2.GoAwayFrame:
+			return fmt.Errorf("the server goes away: %v %s", f.ErrCode, f.DebugData())
+		case *http2.RSTStreamFrame:
+			decided[id] = fmt.Errorf("stream error %v", f.ErrCode)
+		}
+		if err != nil {
+			return err
+		}
+		_, reset := frame.(*http2.RSTStreamFrame)
+		if h, ok := frame.(*http2.HeadersFrame); ok && h.StreamEnded() || reset {
+			c.mu.Lock()
+			s := c.sent[id]
+			delete(c.sent, id)
+			c.mu.Unlock()
+			wrong, answered := decided[id]
+			delete(decided, id)
+			if !answered {
+				wrong = fmt.Errorf("no message")
+			}
+			done(s, wrong)
+		}
+	}
+}
+
+// The fields of a CheckResponse that say what the decision is.
+const (
+	fieldDenied = 2
+	fieldOK     = 3
+)
+
+// judge compares an answer with what it must be.
+func (s sent) judge(data []byte) error {
+	if len(data) < 5 || data[0] != 0 {
+		return fmt.Errorf("%d bytes that are no message", len(data))
+	}
+	for b := data[5:]; len(b) > 0; {
+		n, t, size := protowire.ConsumeTag(b)
+		if size < 0 {
+			return fmt.Errorf("a broken message")
+		}
+		if n == fieldOK || n == fieldDenied {
+			if (n == fieldOK) != s.allow {
+				return fmt.Errorf("allowed: %v, want %v", n == fieldOK, s.allow)
+			}
+			return nil
+		}
+		b = b[size:]
+		if size = protowire.ConsumeFieldValue(n, t, b); size < 0 {
+			return fmt.Errorf("a broken message")
+		}
+		b = b[size:]
+	}
+	return fmt.Errorf("an answer that says neither")
+}
+
+// idle reports whether no more answers are waiting to be read, so that what is to be
+// sent should go now.
+func (c *client) idle() bool { return c.in.Buffered() == 0 }
