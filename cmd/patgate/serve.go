@@ -145,7 +145,7 @@ func serve(o server.Options) error {
 		return err
 	}
 	warnOfNullAudit(o.Logger)
-	limitMemory(o.Logger, cgroupLimit)
+	tuneMemory(o.Logger, cgroupLimit, machineMemory)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals := make(chan os.Signal, 1)
