@@ -48,7 +48,7 @@ func newHarnessSettling(t *testing.T, dir string, settle time.Duration) *harness
 		case h.more <- struct{}{}:
 		default:
 		}
-	}, loader.Options{Settle: 5 * time.Millisecond})
+	}, loader.Options{Settle: settle})
 	return h
 }
 

@@ -1,0 +1,218 @@
+package loader_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
+)
+
+// damage makes random manifests, one a file, and requests about them.
+type damage struct {
+	*rand.Rand
+	files map[string]string
+	users []string
+}
+
+func (d *damage) pick(list ...string) string { return list[d.IntN(len(list))] }
+
+func (d *damage) file(kind, name, spec string) {
+	d.files[name+".yaml"] = "apiVersion: patgate.dev/v1alpha1\nkind: " + kind + "\nmetadata:\n  name: " + name + "\nspec:\n" + spec
+}
+
+// manifests fills the files: gates that are weaker and stronger than each other, groups
+// with bounds and caps, policies of every kind and tokens that name some of them. Every
+// group is named by a gate, but for the ones that nothing names: what goes with those is
+// the exception that promise P6 has.
+func (d *damage) manifests() {
+	d.files, d.users = map[string]string{}, []string{"alice", "bob", "carol"}
+	d.file("TokenPolicy", "reads", "  allow:\n  - methods: [GET]\n    path: /rest/.*\n")
+	d.file("TokenPolicy", "no-users", "  deny:\n  - path: /rest/user.*\n")
+	d.file("TokenPolicy", "only-issues", "  allow:\n  - path: .*/issue.*\n  deny:\n  - methods: [DELETE]\n")
+	groups := []string{"staff", "guests"}
+	for _, g := range groups {
+		spec := "  members: [" + strings.Join(d.users[:1+d.IntN(3)], ", ") + "]\n"
+		if d.IntN(2) == 0 {
+			spec += "  policies: [" + d.pick("no-users", "only-issues") + "]\n"
+		}
+		if d.IntN(2) == 0 {
+			spec += "  tokens:\n    maxLifetime: " + d.pick("30d", "400d", "forever") + "\n"
+		}
+		d.file("UserGroup", g, spec)
+	}
+	d.file("Gate", "every", "  schemes: [basic, bearer]\n  groups: [staff, guests]\n"+d.pick("", "  policies: [no-users]\n"))
+	if d.IntN(3) > 0 {
+		d.file("Gate", "wild", "  hosts: [\"*.example.com\"]\n  schemes: [bearer]\n  groups: ["+d.pick(groups...)+"]\n"+d.pick("", "  requireTLS: true\n"))
+	}
+	if d.IntN(3) > 0 {
+		d.file("Gate", "named", "  hosts: [jira.example.com]\n  paths: [/rest]\n  schemes: [bearer]\n  groups: [staff]\n  anonymous:\n    allow:\n    - path: /rest/info\n")
+	}
+	for i := range 4 {
+		value := fmt.Sprint("value-of-token-", i)
+		spec := fmt.Sprintf("  user: %s\n  digest: %s\n  issued: 2026-03-0%dT00:00:00Z\n", d.pick(d.users...), token.Sum(token.NewSecret(value)), i+1)
+		spec += d.pick("  unrestricted: true\n", "  unrestricted: true\n  policies: [no-users]\n", "  policies: [reads]\n", "  limitTo: '[get]/rest/issue.*'\n")
+		spec += d.pick("", "  expires: 2026-04-01T00:00:00Z\n", "  suspended: true\n", "  revoked: 2026-05-01T00:00:00Z\n")
+		d.file("APIToken", fmt.Sprint("t", i), spec)
+	}
+}
+
+func (d *damage) write(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// allowed asks about every token, host, method and path, and lists what is allowed.
+func allowed(s *policy.Snapshot) map[string]bool {
+	list := map[string]bool{}
+	for _, value := range []string{"", "value-of-token-0", "value-of-token-1", "value-of-token-2", "value-of-token-3"} {
+		for _, host := range []string{"jira.example.com", "wiki.example.com", "other.org"} {
+			for _, method := range []string{"GET", "DELETE"} {
+				for _, path := range []string{"/", "/rest/info", "/rest/issue/1", "/rest/user/1"} {
+					authorization, n := "Bearer "+value, 1
+					if value == "" {
+						authorization, n = "", 0
+					}
+					r := policy.Request{
+						Time: at, Method: method, Target: policy.NewTarget(path), Host: host, TLS: true, Header: noHeaders{},
+						Peer: netip.MustParseAddr("192.0.2.7"), Credential: policy.ParseAuthorization(authorization, n),
+					}
+					if d := policy.Evaluate(s, &r, nil); d.Effect == policy.Allow {
+						list[strings.Join([]string{value, host, method, path}, " ")] = true
+					}
+				}
+			}
+		}
+	}
+	return list
+}
+
+var at = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+
+type noHeaders struct{}
+
+func (noHeaders) Get(string) (string, int) { return "", 0 }
+
+// widened lists what one set holds beyond another.
+func widened(before, after map[string]bool) (list []string) {
+	for what := range after {
+		if !before[what] {
+			list = append(list, what)
+		}
+	}
+	return list
+}
+
+// TestDeletedFilesOnlyNarrow deletes random files of random manifests: the load is
+// rejected, or what is allowed afterwards was allowed before.
+func TestDeletedFilesOnlyNarrow(t *testing.T) {
+	rejected, taken := 0, 0
+	for seed := range uint64(150) {
+		d := &damage{Rand: rand.New(rand.NewPCG(seed, 1))}
+		d.manifests()
+		dir := t.TempDir()
+		d.write(t, dir, d.files)
+		h := newHarness(t, dir)
+		if r := h.load(); r.Rejected() {
+			t.Fatalf("seed %d: %v", seed, r.Problems)
+		}
+		before := allowed(h.index.Snapshot())
+		for name := range d.files {
+			if d.IntN(6) == 0 {
+				if err := os.Remove(filepath.Join(dir, name)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		r := h.load()
+		if r == nil {
+			continue
+		}
+		if r.Rejected() {
+			rejected++
+		} else {
+			taken++
+		}
+		if more := widened(before, allowed(h.index.Snapshot())); len(more) > 0 {
+			t.Errorf("seed %d: allowed now: %q; %v\n%v", seed, more, r.Problems, d.files)
+		}
+	}
+	if rejected < 20 || taken < 20 {
+		t.Errorf("%d loads were rejected and %d taken: the manifests try too little", rejected, taken)
+	}
+}
+
+// TestCutFilesMixNothing cuts each file at every byte and swaps files: the revision is
+// the old one, narrowed by what the files revoke, or exactly what a new start would load.
+func TestCutFilesMixNothing(t *testing.T) {
+	d := &damage{Rand: rand.New(rand.NewPCG(7, 7))}
+	d.manifests()
+	dir := t.TempDir()
+	d.write(t, dir, d.files)
+	h := newHarnessSettling(t, dir, time.Millisecond)
+	h.load()
+	good := allowed(h.index.Snapshot())
+	try := func(what string, files map[string]string) {
+		t.Helper()
+		d.write(t, dir, files)
+		if r := h.load(); r != nil {
+			h.wantWhole(what, r, good)
+		}
+		d.write(t, dir, d.files)
+		if r := h.load(); r != nil && r.Rejected() {
+			t.Fatalf("%s, and mended: %v", what, r.Problems)
+		}
+		if now := allowed(h.index.Snapshot()); len(widened(good, now))+len(widened(now, good)) > 0 {
+			t.Fatalf("%s, and mended: it allows %v", what, now)
+		}
+	}
+	step := 1
+	if testing.Short() {
+		step = 7
+	}
+	for name, text := range d.files {
+		for cut := 0; cut < len(text); cut += step {
+			try(fmt.Sprintf("%s cut at %d", name, cut), map[string]string{name: text[:cut]})
+		}
+		for other := range d.files {
+			if other > name {
+				try(name+" and "+other+" swapped", map[string]string{name: d.files[other], other: text})
+			}
+		}
+	}
+}
+
+// wantWhole wants a rejected load to have narrowed at most, and one that was taken to
+// decide as a new start would.
+func (h *harness) wantWhole(what string, r *loader.Report, good map[string]bool) {
+	h.t.Helper()
+	now := allowed(h.index.Snapshot())
+	if r.Rejected() {
+		if more := widened(good, now); len(more) > 0 {
+			h.t.Errorf("%s: rejected, and allows %q", what, more)
+		}
+		return
+	}
+	rows, problems := loader.Check([]string{h.dir})
+	if len(problems) > 0 {
+		h.t.Fatalf("%s: taken, but a new start says %v", what, problems)
+	}
+	fresh := policy.NewIndex()
+	if _, err := fresh.Replace(rows, at); err != nil {
+		h.t.Fatal(err)
+	}
+	if want := allowed(fresh.Snapshot()); len(widened(want, now))+len(widened(now, want)) > 0 {
+		h.t.Errorf("%s: it allows %v, a new start would %v", what, now, want)
+	}
+}
