@@ -56,6 +56,10 @@ bench: build ## measure checks against a no-op server of plain grpc-go, in one r
 bench-parts: ## benchmarks of the parts
 	$(GO) test -run '^$$' -bench . -benchmem ./policy ./audit ./extauthz
 
+.PHONY: mutants
+mutants: ## plant flaws in what decides, one at a time: a test must catch each
+	$(GO) run ./test/mutants
+
 .PHONY: golden
 golden: envoy ## write the golden files anew; read the diff before you commit it
 	$(GO) test ./loader ./cmd/patgate ./test -update

@@ -20,6 +20,7 @@ import (
 type upstream struct {
 	addr     string
 	requests atomic.Int64
+	ids      sync.Map // of the decisions that let the requests through
 }
 
 func startUpstream(t *testing.T) *upstream {
@@ -74,6 +75,9 @@ func (u *upstream) serve(c net.Conn) {
 			return
 		}
 		u.requests.Add(1)
+		for _, id := range fieldsOf(head, "x-patgate-id") {
+			u.ids.Store(id, true)
+		}
 		body, _ := json.Marshal(map[string]string{"head": head})
 		if _, err := fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nx-upstream: 1\r\ncontent-length: %d\r\n\r\n", len(body)); err != nil {
 			return

@@ -167,6 +167,7 @@ var arrows = []struct {
 	{"cmd/patgate", []string{"server", "loader", "loader/manifest", "loader/policytest", "loader/lint", "loader/migrate",
 		"extauthz", "audit", "policy", "token", "token/snippet", "envoy", "cmd/patgate/demo"}, "flags, wiring and output"},
 	{"test/configmap", nil, "for tests alone"},
+	{"test/mutants", nil, "plants flaws in a copy"},
 	{"test/bench", []string{"token"}, "measures the binary from outside"},
 }
 
