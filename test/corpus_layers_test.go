@@ -72,6 +72,9 @@ func corpusLayers(t *testing.T, cases []corpusCase, table *layerTable) {
 		e := c.expected(t, "lax", raw)
 		m := c.message(t, f)
 		d := policy.Evaluate(index.Snapshot(), m.policyRequest(), nil)
+		if traced := policy.Evaluate(index.Snapshot(), m.policyRequest(), &policy.Trace{}); traced.Effect != d.Effect || traced.Reason != d.Reason || traced.Rule != d.Rule {
+			t.Errorf("%s: %v, and %v where it is explained", c.Name, d.Reason, traced.Reason)
+		}
 		table.set(c.Name, "engine", d.Reason.String())
 		if !e.fitsDecision(d.Effect == policy.Allow, d.Status()) {
 			t.Errorf("%s at the engine: %v %v", c.Name, d.Effect, d.Reason)

@@ -28,6 +28,7 @@ type Explanation struct {
 	Steps    []StepResult  `json:"steps"`
 	Rules    []RuleResult  `json:"rules,omitempty"`
 	Observed []Observation `json:"observed,omitempty"`
+	Notes    []string      `json:"notes,omitempty"` // what to know of the question
 }
 
 // StepResult is one check on the way.
@@ -171,15 +172,33 @@ func (e *Explanation) Text() string {
 	}
 	fmt.Fprintf(&b, ", %s\n", e.Time.Format(time.RFC3339))
 	for _, s := range e.Steps {
-		fmt.Fprintf(&b, "  %s  %-34s %s\n", mark(s.Passed), s.Step, s.Note)
+		line(&b, mark(s.Passed), s.Step, s.Note)
 	}
 	for _, r := range e.Rules {
-		fmt.Fprintf(&b, "  %s  %-34s %s\n", mark((r.Result == "matched") == (r.Kind == "allow") && r.Result != "unclear"), r.Level+" "+r.Kind, r.text())
+		line(&b, r.mark(), r.Level+" "+r.Kind, r.text())
 	}
 	for _, o := range e.Observed {
-		fmt.Fprintf(&b, "      %-34s %s would say %s\n", "observing policy", o.Policy, o.Reason)
+		line(&b, "--", "observing policy", o.Policy+" would say "+o.Reason)
+	}
+	for _, n := range e.Notes {
+		fmt.Fprintf(&b, "note: %s\n", n)
 	}
 	return b.String()
+}
+
+func line(b *strings.Builder, mark, what, note string) {
+	b.WriteString(strings.TrimRight(fmt.Sprintf("  %s  %-22s %s", mark, what, note), " ") + "\n")
+}
+
+// mark shows what a rule does to the request: it lets it go on, stops it, or neither.
+func (r *RuleResult) mark() string {
+	switch {
+	case r.Kind == "allow" && r.Result != "matched":
+		return "--" // another one may match
+	case r.Kind == "deny" && r.Result != "failed":
+		return "NO"
+	}
+	return "ok"
 }
 
 func (r *RuleResult) text() string {
@@ -197,7 +216,7 @@ func (r *RuleResult) text() string {
 	return text + "does not match: " + r.Part
 }
 
-// mark shows whether a check or a rule lets the request go on.
+// mark shows whether a check lets the request go on.
 func mark(passed bool) string {
 	if passed {
 		return "ok"

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/patgate/patgate/loader/manifest"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
 )
@@ -22,6 +23,7 @@ type Question struct {
 	Method string
 	Target string // path and query
 	Host   string
+	Gate   string // that the route names; empty: by host and path
 	TLS    bool
 	Client netip.Addr // the address already chosen; the zero value is unknown
 
@@ -71,6 +73,60 @@ func Arm(rows policy.Rows, now time.Time, names ...string) (*Armed, error) {
 	return a, nil
 }
 
+// Answer asks one question of rows and explains the decision. It returns an error for
+// a question that names something that is not there.
+func Answer(rows policy.Rows, q *Question) (*Explanation, error) {
+	var named []string
+	if q.Token != "" {
+		named = append(named, q.Token)
+	}
+	if err := q.check(rows); err != nil {
+		return nil, err
+	}
+	a, err := Arm(rows, q.Now, named...)
+	if err != nil {
+		return nil, err
+	}
+	var trace policy.Trace
+	d, r := a.Ask(q, &trace)
+	e := Explain(r, &d, &trace)
+	return &e, nil
+}
+
+// AnswerRequest explains the decision about a request that is written out.
+func AnswerRequest(rows policy.Rows, r *policy.Request) (*Explanation, error) {
+	a, err := Arm(rows, r.Time)
+	if err != nil {
+		return nil, err
+	}
+	var trace policy.Trace
+	d := policy.Evaluate(a.Snapshot, r, &trace)
+	e := Explain(r, &d, &trace)
+	return &e, nil
+}
+
+// check wants what the question names to be there, and a token of any user to be
+// presented by somebody.
+func (q *Question) check(rows policy.Rows) error {
+	var known, gates []string
+	for _, t := range rows.Tokens {
+		known = append(known, t.Name)
+		if t.Name == q.Token && t.AnyUser && q.User == "" {
+			return fmt.Errorf("the token %s is of any user, expected the user who presents it", q.Token)
+		}
+	}
+	for _, g := range rows.Gates {
+		gates = append(gates, g.Name)
+	}
+	switch {
+	case q.Token != "" && !slices.Contains(known, q.Token):
+		return fmt.Errorf("no token is called %s, %s", q.Token, manifest.Suggest(q.Token, known))
+	case q.Gate != "" && !slices.Contains(gates, q.Gate):
+		return fmt.Errorf("no gate is called %s, %s", q.Gate, manifest.Suggest(q.Gate, gates))
+	}
+	return nil
+}
+
 // Ask evaluates a question, and fills the trace where there is one.
 func (a *Armed) Ask(q *Question, trace *policy.Trace) (policy.Decision, *policy.Request) {
 	r := a.request(q)
@@ -85,6 +141,7 @@ func (a *Armed) request(q *Question) *policy.Request {
 	}
 	r := &policy.Request{
 		Time: q.Now, Method: q.Method, Target: policy.NewTarget(q.Target), Host: q.Host, TLS: q.TLS, Header: h,
+		Route: q.Gate, RouteNamed: q.Gate != "",
 	}
 	if q.Body != nil {
 		r.Body = policy.Body{State: policy.BodyWhole, Bytes: q.Body}
@@ -95,7 +152,7 @@ func (a *Armed) request(q *Question) *policy.Request {
 	gate := a.Snapshot.GateOf(r)
 	placeClient(r, h, gate, q.Client)
 	if value := a.authorization(q, gate); value != "" {
-		h["authorization"] = []string{value}
+		h["authorization"] = append(h["authorization"], value) // beside one of the headers it is the second
 	}
 	r.Credential = policy.ParseAuthorization(h.Get("authorization"))
 	return r

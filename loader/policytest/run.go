@@ -2,6 +2,7 @@ package policytest
 
 import (
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/patgate/patgate/loader/manifest"
@@ -30,13 +31,13 @@ type Report struct {
 	Missed  []*policy.Rule // those that no case matched
 }
 
-// Run asks every case of the tests. It returns problems for cases that can't be asked:
-// they name what is not there.
-func Run(rows policy.Rows, tests []*manifest.Document, now time.Time) (*Report, []manifest.Problem) {
+// Run asks every case of the tests whose TEST/CASE matches a pattern. It returns problems
+// for cases that can't be asked: they name what is not there.
+func Run(rows policy.Rows, tests []*manifest.Document, now time.Time, only *regexp.Regexp) (*Report, []manifest.Problem) {
 	var problems []manifest.Problem
-	known, named := map[string]bool{}, map[string]bool{}
+	known, named, anyUser := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, t := range rows.Tokens {
-		known[t.Name] = true
+		known[t.Name], anyUser[t.Name] = true, t.AnyUser
 	}
 	for _, doc := range tests {
 		for i := range doc.PolicyTest.Cases {
@@ -48,6 +49,9 @@ func Run(rows policy.Rows, tests []*manifest.Document, now time.Time) (*Report, 
 				problems = append(problems, doc.Problem(c.Token.At, fmt.Sprintf("spec.cases[%d].token", i), "no token is called %s, %s",
 					c.Token.Text, manifest.Suggest(c.Token.Text, names(known))))
 				continue
+			}
+			if anyUser[c.Token.Text] && c.User == "" {
+				problems = append(problems, doc.Problem(c.At, fmt.Sprintf("spec.cases[%d].user", i), "missing, expected the user who presents %s: it is of any user", c.Token.Text))
 			}
 			named[c.Token.Text] = true
 		}
@@ -63,6 +67,9 @@ func Run(rows policy.Rows, tests []*manifest.Document, now time.Time) (*Report, 
 	matched := map[*policy.Rule]bool{}
 	for _, doc := range tests {
 		for i := range doc.PolicyTest.Cases {
+			if !only.MatchString(doc.Metadata.Name.Text + "/" + caseName(doc, i)) {
+				continue
+			}
 			r := armed.ask(doc, i, rows, now, matched)
 			if !r.Passed {
 				report.Failed++
@@ -108,6 +115,14 @@ func withDefaults(t *manifest.PolicyTest, i int) manifest.Case {
 	return c
 }
 
+// caseName returns a case's name, or its place.
+func caseName(doc *manifest.Document, i int) string {
+	if name := doc.PolicyTest.Cases[i].Name; name != "" {
+		return name
+	}
+	return fmt.Sprintf("cases[%d]", i)
+}
+
 // ask asks one case.
 func (a *Armed) ask(doc *manifest.Document, i int, rows policy.Rows, now time.Time, matched map[*policy.Rule]bool) Result {
 	c := withDefaults(doc.PolicyTest, i)
@@ -128,11 +143,8 @@ func (a *Armed) ask(doc *manifest.Document, i int, rows policy.Rows, now time.Ti
 	start := time.Now()
 	d, r := a.Ask(&q, &trace)
 	result := Result{
-		Test: doc.Metadata.Name.Text, Name: c.Name, Request: c.Request.Method + " " + c.Request.Target, Source: doc.At(c.At),
+		Test: doc.Metadata.Name.Text, Name: caseName(doc, i), Request: c.Request.Method + " " + c.Request.Target, Source: doc.At(c.At),
 		Want: c.Want.String(), Got: d.Effect.String() + " " + d.Reason.String(), Passed: c.Want.Holds(&d), Took: time.Since(start),
-	}
-	if result.Name == "" {
-		result.Name = fmt.Sprintf("cases[%d]", i)
 	}
 	for _, told := range trace.Rules {
 		if told.Matched {

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/patgate/patgate/loader/policytest"
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
+)
+
+// loggedDecision is an audit event, as far as a question can be made of it.
+type loggedDecision struct {
+	Time         time.Time `json:"time"`
+	Kind         string    `json:"kind"`
+	ID           string    `json:"id"`
+	Decision     string    `json:"decision"`
+	Reason       string    `json:"reason"`
+	Gate         string    `json:"gate"`
+	Scheme       string    `json:"scheme"`
+	User         string    `json:"user"`
+	UserAsserted bool      `json:"userAsserted"`
+	Actor        string    `json:"actor"`
+	Token        string    `json:"token"`
+	Client       string    `json:"client"`
+	Method       string    `json:"method"`
+	Host         string    `json:"host"`
+	Path         string    `json:"path"`
+	Query        string    `json:"query"`
+	Revision     uint64    `json:"revision"`
+	Truncated    bool      `json:"truncated"`
+}
+
+// event explains a decision of the log by the manifests at hand, and says where the two
+// differ.
+func (f *explainFlags) event(s streams, rows policy.Rows, at time.Time) error {
+	data, err := readInput(s, f.eventFile)
+	if err != nil {
+		return err
+	}
+	logged, err := findDecision(data, f.eventID)
+	if err != nil {
+		return usageError{fmt.Errorf("--event %s: %w", f.eventFile, err)}
+	}
+	q := logged.question(rows)
+	if !at.IsZero() {
+		q.Now = at
+	}
+	e, err := policytest.Answer(rows, q)
+	if err != nil {
+		return usageError{err}
+	}
+	e.Notes = append(logged.notes(), e.Notes...)
+	was := logged.Decision + " " + logged.Reason
+	if now := e.Decision + " " + e.Reason; now != was {
+		e.Notes = append(e.Notes, fmt.Sprintf("the event says %s (revision %d), these manifests say %s: they changed since, or something that no event holds decided",
+			was, logged.Revision, now))
+	}
+	return f.print(s, e)
+}
+
+// findDecision finds the decision with an id, or the last one, in lines of events.
+func findDecision(data []byte, id string) (*loggedDecision, error) {
+	var found *loggedDecision
+	n := 0
+	for line := range bytes.Lines(data) {
+		n++
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		var e loggedDecision
+		if err := json.Unmarshal(line, &e); err != nil {
+			return nil, fmt.Errorf("line %d is no event, expected one JSON object a line", n)
+		}
+		if e.Kind == "decision" && (id == "" || e.ID == id) {
+			found = &e
+		}
+	}
+	if found == nil && id != "" {
+		return nil, fmt.Errorf("no decision %s in it", id)
+	}
+	if found == nil {
+		return nil, fmt.Errorf("no decision in it, expected an event with kind decision")
+	}
+	return found, nil
+}
+
+// question asks again what was asked. Who has only the event doesn't have the value: the
+// token that it names gets a made-up one.
+func (l *loggedDecision) question(rows policy.Rows) *policytest.Question {
+	q := &policytest.Question{Now: l.Time, Method: l.Method, Host: l.Host, Target: l.Path, TLS: l.Reason != policy.TLSRequired.String(), Header: map[string]string{}}
+	if l.Query != "" {
+		q.Target += "?" + l.Query
+	}
+	q.Client, _ = netip.ParseAddr(l.Client)
+	q.Scheme, _ = parseScheme(l.Scheme)
+	for _, g := range rows.Gates {
+		if g.Name == l.Gate {
+			q.Gate = g.Name
+			if l.Actor != "" {
+				q.Header[g.ActAsHeader] = l.User
+			}
+		}
+	}
+	if l.UserAsserted {
+		q.User = l.User
+	}
+	for _, t := range rows.Tokens {
+		if t.Name == l.Token {
+			q.Token = l.Token
+			return q
+		}
+	}
+	switch {
+	case l.Reason == policy.BadCredential.String():
+		q.Header["authorization"] = "Basic -" // malformed, in some way
+	case l.Scheme != "":
+		q.Value = token.Mint() // of nobody
+		if q.User == "" {
+			q.User = "somebody"
+		}
+	}
+	return q
+}
+
+// notes say what the event leaves open.
+func (l *loggedDecision) notes() []string {
+	notes := []string{fmt.Sprintf("of the event %s: it holds no body and no headers, so that rules about a JSON body can't be decided", l.ID)}
+	if l.Truncated {
+		notes = append(notes, "the event is cut: the request was longer")
+	}
+	if strings.Contains(l.Path+l.Query, "REDACTED") {
+		notes = append(notes, "values in the event are masked: a rule about them may decide otherwise")
+	}
+	return notes
+}

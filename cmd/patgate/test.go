@@ -1,0 +1,206 @@
+package main
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/policytest"
+	"github.com/patgate/patgate/server"
+)
+
+func newTest(s streams) *cobra.Command {
+	var junit, only, output string
+	cmd := &cobra.Command{
+		Use:   "test DIR...",
+		Short: "Run the PolicyTests of manifests",
+		Long: "Test asks the manifests of directories what the PolicyTests in their *.test.yaml files want to know, by the\n" +
+			"server's own evaluation. It explains each case that fails, and tells which rules no case has matched.\n" +
+			"It exits with 1 where a case fails, and with 2 for bad manifests or tests.",
+		Example: "  patgate test manifests\n  patgate test manifests --junit report.xml --run kanban",
+		Args:    args(cobra.MinimumNArgs(1), "expected the directories of the manifests"),
+		RunE: func(_ *cobra.Command, dirs []string) error {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			pattern, err := regexp.Compile(only)
+			if err != nil {
+				return usageError{fmt.Errorf("--run: bad regular expression, expected one that some cases match")}
+			}
+			report, err := runTests(dirs, pattern)
+			if err != nil {
+				return err
+			}
+			if junit != "" {
+				if err := writeJUnit(junit, report); err != nil {
+					return err
+				}
+			}
+			if output == outputJSON {
+				err = json.NewEncoder(s.out).Encode(describeTests(report))
+			} else {
+				err = printTests(s, report)
+			}
+			if err == nil && report.Failed > 0 {
+				err = errSaid
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&junit, "junit", "", "write a JUnit XML report to this `file`, too")
+	cmd.Flags().StringVar(&only, "run", "", "run the cases whose TEST/CASE this `pattern` matches")
+	outputFlag(cmd, &output)
+	return cmd
+}
+
+func runTests(dirs []string, only *regexp.Regexp) (*policytest.Report, error) {
+	rows, tests, problems := loader.CheckTests(dirs)
+	if len(problems) == 0 && len(tests) == 0 {
+		return nil, usageError{fmt.Errorf("%s: no PolicyTest in it, expected files that end in .test.yaml", strings.Join(dirs, ", "))}
+	}
+	var report *policytest.Report
+	if len(problems) == 0 {
+		report, problems = policytest.Run(rows, tests, time.Now(), only)
+	}
+	if len(problems) > 0 {
+		return nil, &server.ManifestsError{Problems: problems}
+	}
+	if len(report.Results) == 0 {
+		return nil, usageError{fmt.Errorf("--run %s: no case is called so, expected a pattern that some TEST/CASE matches", only)}
+	}
+	return report, nil
+}
+
+// printTests prints a table of the cases, why each that failed did, and the rules that no
+// case has matched.
+func printTests(s streams, report *policytest.Report) error {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, r := range report.Results {
+		state, got := "ok", r.Got
+		if !r.Passed {
+			state, got = "FAIL", r.Got+", want "+r.Want
+		}
+		_, _ = fmt.Fprintf(w, "%s\t%s/%s\t%s\t%s\n", state, r.Test, r.Name, r.Request, got)
+	}
+	_ = w.Flush()
+	for _, r := range report.Results {
+		if !r.Passed {
+			fmt.Fprintf(&b, "\n%s/%s (%s): want %s\n%s", r.Test, r.Name, r.Source, r.Want, r.Why)
+		}
+	}
+	fmt.Fprintf(&b, "\n%s, %d failed; %d of %s matched by a case\n", count(len(report.Results), "case"), report.Failed,
+		len(report.Rules)-len(report.Missed), count(len(report.Rules), "rule"))
+	for _, r := range report.Missed {
+		fmt.Fprintf(&b, "  not matched: %s %s\n", r.Source, ruleName(r.Policy, r.Name))
+	}
+	_, err := fmt.Fprint(s.out, b.String())
+	return err
+}
+
+func ruleName(policy, name string) string {
+	if policy == "" {
+		return name
+	}
+	return policy + " " + name
+}
+
+// testsResult is what test tells a program.
+type testsResult struct {
+	OK     bool         `json:"ok"`
+	Failed int          `json:"failed"`
+	Cases  []testResult `json:"cases"`
+	Rules  int          `json:"rules"`
+	Missed []testRule   `json:"missed"` // the rules that no case matched
+}
+
+type testResult struct {
+	Test    string                  `json:"test"`
+	Case    string                  `json:"case"`
+	Source  string                  `json:"source"`
+	Request string                  `json:"request"`
+	Want    string                  `json:"want"`
+	Got     string                  `json:"got"`
+	Passed  bool                    `json:"passed"`
+	Why     *policytest.Explanation `json:"why,omitempty"`
+}
+
+type testRule struct {
+	Policy string `json:"policy,omitempty"`
+	Rule   string `json:"rule"`
+	Source string `json:"source"`
+}
+
+func describeTests(report *policytest.Report) testsResult {
+	out := testsResult{OK: report.Failed == 0, Failed: report.Failed, Cases: []testResult{}, Rules: len(report.Rules), Missed: []testRule{}}
+	for _, r := range report.Results {
+		c := testResult{r.Test, r.Name, r.Source.String(), r.Request, r.Want, r.Got, r.Passed, nil}
+		if !r.Passed {
+			c.Why = &r.Evidence
+		}
+		out.Cases = append(out.Cases, c)
+	}
+	for _, r := range report.Missed {
+		out.Missed = append(out.Missed, testRule{r.Policy, r.Name, r.Source.String()})
+	}
+	return out
+}
+
+// The elements of a JUnit report, as CI systems read it.
+type junitSuites struct {
+	XMLName  xml.Name     `xml:"testsuites"`
+	Tests    int          `xml:"tests,attr"`
+	Failures int          `xml:"failures,attr"`
+	Suites   []junitSuite `xml:"testsuite"`
+}
+
+type junitSuite struct {
+	Name     string      `xml:"name,attr"`
+	Tests    int         `xml:"tests,attr"`
+	Failures int         `xml:"failures,attr"`
+	Cases    []junitCase `xml:"testcase"`
+}
+
+type junitCase struct {
+	Class   string        `xml:"classname,attr"`
+	Name    string        `xml:"name,attr"`
+	File    string        `xml:"file,attr"`
+	Line    int           `xml:"line,attr"`
+	Time    string        `xml:"time,attr"` // seconds
+	Failure *junitFailure `xml:"failure,omitempty"`
+}
+
+type junitFailure struct {
+	Message string `xml:"message,attr"`
+	Text    string `xml:",chardata"`
+}
+
+func writeJUnit(file string, report *policytest.Report) error {
+	all := junitSuites{Tests: len(report.Results), Failures: report.Failed}
+	for _, r := range report.Results {
+		if n := len(all.Suites); n == 0 || all.Suites[n-1].Name != r.Test {
+			all.Suites = append(all.Suites, junitSuite{Name: r.Test})
+		}
+		suite := &all.Suites[len(all.Suites)-1]
+		c := junitCase{Class: r.Test, Name: r.Name, File: r.Source.File, Line: r.Source.Line, Time: fmt.Sprintf("%.6f", r.Took.Seconds())}
+		if !r.Passed {
+			suite.Failures++
+			c.Failure = &junitFailure{Message: r.Got + ", want " + r.Want, Text: r.Why}
+		}
+		suite.Tests++
+		suite.Cases = append(suite.Cases, c)
+	}
+	text, err := xml.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append([]byte(xml.Header), append(text, '\n')...), 0o644)
+}
