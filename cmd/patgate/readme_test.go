@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/patgate/patgate/loader/manifest"
 )
 
 // block is a fenced piece of a document.
@@ -83,7 +85,15 @@ func TestDocuments(t *testing.T) {
 		}
 		var manifests strings.Builder
 		for _, b := range block.FindAllStringSubmatch(string(text), -1) {
-			if b[1] == "yaml" && strings.HasPrefix(b[2], "apiVersion: patgate.dev/") {
+			if b[1] != "yaml" || !strings.HasPrefix(b[2], "apiVersion: patgate.dev/") {
+				continue
+			}
+			if strings.Contains(b[2], "\nkind: PolicyTest\n") {
+				var dec manifest.Decoder
+				if _, problems := dec.DecodeTests(name, []byte(b[2])); len(problems) > 0 {
+					t.Error(problems)
+				}
+			} else {
 				manifests.WriteString("---\n" + b[2])
 			}
 		}
