@@ -10,6 +10,13 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
+// TestTwoCredentials wants two headers to be malformed, whatever their joined text is.
+func TestTwoCredentials(t *testing.T) {
+	if c := policy.ParseAuthorization("Bearer abc", 2); c.State != policy.CredentialMalformed {
+		t.Errorf("%v", c.State)
+	}
+}
+
 func TestParseAuthorization(t *testing.T) {
 	b64 := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 	minted := token.Mint().Reveal()

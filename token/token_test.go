@@ -108,6 +108,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 		M map[string]token.Secret
 	}{s, &s, map[string]token.Secret{"k": s}}
 	var out strings.Builder
+	out.WriteString(s.String())
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%T", "%80v"} {
 		fmt.Fprintf(&out, verb, s)
 		fmt.Fprintf(&out, verb, &s)
