@@ -24,6 +24,22 @@ demo: build envoy ## run the whole thing on loopback, and take a tour
 test: envoy ## all tests: units, sessions of the command line, and the system with a real Envoy
 	$(GO) test $(RACE) -timeout 20m ./...
 
+# What the snippets run with. Node, npm, Java, Python and curl must be there: a language that can't run fails.
+CLIENTS   := $(CACHE)/clients-$(shell cat test/clients/* | cksum | cut -d' ' -f1)
+
+.PHONY: test-clients
+test-clients: envoy $(CLIENTS)/installed ## run the snippets with real clients, in every language
+	PATGATE_TEST_CLIENTS=$(CLIENTS) $(GO) test -tags clients -timeout 20m -run '^TestSnippets$$' ./test
+
+$(CLIENTS)/installed:
+	rm -rf $(CLIENTS) && mkdir -p $(CLIENTS)
+	cp test/clients/* $(CLIENTS)
+	cd $(CLIENTS) && npm ci --no-audit --no-fund
+	python3 -m venv $(CLIENTS)/python
+	$(CLIENTS)/python/bin/pip install --quiet --disable-pip-version-check -r test/clients/requirements.txt
+	curl --version && java --version && node --version
+	touch $@
+
 .PHONY: build
 build: ## bin/patgate
 	$(GO) build -trimpath -o bin/patgate ./cmd/patgate

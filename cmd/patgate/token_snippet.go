@@ -1,0 +1,49 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token/snippet"
+)
+
+func newTokenSnippet(s streams) *cobra.Command {
+	var c snippet.Call
+	var scheme, language string
+	cmd := &cobra.Command{
+		Use:   "snippet --url URL --user USER",
+		Short: "Print a client's code that calls a URL with a token",
+		Long: "Snippet prints code that reads the token's value from the environment variable " + snippet.Variable + ", or asks\n" +
+			"for it. The value never stands in the code, nor on this command line.",
+		Example: "  patgate token snippet --url https://jira.example.com/rest/api/2/myself --user alice\n" +
+			"  patgate token snippet --url https://jira.example.com/rest/api/2/myself --scheme bearer --lang python",
+		Args: args(cobra.NoArgs, "takes no arguments"),
+		RunE: func(*cobra.Command, []string) error {
+			as, err := parseScheme(scheme)
+			if err != nil {
+				return err
+			}
+			c.Bearer = as == policy.Bearer
+			code, err := c.Code(language)
+			if errors.Is(err, snippet.ErrLanguage) {
+				return usageError{fmt.Errorf("--lang %s: %s", language, manifest.Suggest(language, snippet.Languages()))}
+			}
+			if err != nil {
+				return usageError{err}
+			}
+			_, err = io.WriteString(s.out, code)
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.URL, "url", "", "the `URL` to call (required)")
+	f.StringVar(&c.User, "user", "", "the `user` that is presented with the token; not needed for bearer")
+	f.StringVar(&scheme, "scheme", "basic", "`scheme` in which the token is presented, basic or bearer")
+	f.StringVar(&language, "lang", "curl", "`language`: curl, javascript, jquery, python, java or go")
+	return cmd
+}

@@ -1,0 +1,132 @@
+// Package snippet writes a client's code for calling an API with a token. The code reads
+// the value from the environment, or asks for it: a value never stands in it.
+package snippet
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"text/template"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Variable is the environment variable from which the code reads the token's value.
+const Variable = "PATGATE_TOKEN"
+
+// Call is what the code does: a GET of a URL.
+type Call struct {
+	URL    string // absolute, http or https
+	User   string // presented with Basic; unused with Bearer
+	Bearer bool   // Bearer instead of Basic
+}
+
+// languages holds each language's template and how a text is written in it.
+var languages = []struct {
+	name, file string
+	quote      func(string) string
+}{
+	{"curl", "curl.sh", quoteShell},
+	{"javascript", "fetch.js", quoteC},
+	{"jquery", "jquery.js", quoteC},
+	{"python", "requests.py", quoteC},
+	{"java", "Call.java", quoteASCII},
+	{"go", "main.go", quoteC},
+}
+
+// Languages lists the names of the languages.
+func Languages() []string {
+	var names []string
+	for _, l := range languages {
+		names = append(names, l.name)
+	}
+	return names
+}
+
+//go:embed templates
+var templates embed.FS
+
+// ErrLanguage is the error for a language that there is no template of.
+var ErrLanguage = errors.New("unknown language")
+
+// Code returns the code in a language. It returns ErrLanguage for an unknown one, and an
+// error that says what is wrong with the call: a URL that clients would send in different
+// ways, or a user that Basic can't carry (RFC 7617).
+func (c Call) Code(language string) (string, error) {
+	if err := c.check(); err != nil {
+		return "", err
+	}
+	for _, l := range languages {
+		if l.name != language {
+			continue
+		}
+		t, err := template.New(l.file+".tmpl").Funcs(template.FuncMap{"quote": l.quote}).ParseFS(templates, "templates/"+l.file+".tmpl")
+		if err != nil {
+			return "", err
+		}
+		var b strings.Builder
+		err = t.Execute(&b, c)
+		return b.String(), err
+	}
+	return "", ErrLanguage
+}
+
+func (c Call) check() error {
+	u, err := url.Parse(c.URL)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return errors.New("the URL is none, expected an absolute one such as https://jira.example.com/rest/api/2/myself")
+	case u.User != nil:
+		return errors.New("the URL holds a user, expected none in it: a token does not belong into a URL")
+	case strings.Contains(c.URL, "#"):
+		return errors.New("the URL holds a fragment, expected none: it never reaches a server")
+	case strings.IndexFunc(c.URL, notInURL) >= 0:
+		return errors.New("the URL holds a character that has to be percent-encoded, expected it so")
+	case c.Bearer:
+		return nil
+	case c.User == "":
+		return errors.New("the user is missing, expected the token's user for Basic")
+	case strings.Contains(c.User, ":"):
+		return errors.New("the user holds a colon, expected none: with Basic it ends the user's name")
+	case !utf8.ValidString(c.User) || strings.IndexFunc(c.User, notInName) >= 0:
+		return errors.New("the user holds control characters or is not UTF-8, expected printable text")
+	}
+	return nil
+}
+
+// notInURL reports whether a character has no place in a URL (RFC 3986).
+func notInURL(r rune) bool {
+	return r > unicode.MaxASCII || !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+		strings.ContainsRune("-._~:/?[]@!$&'()*+,;=%", r))
+}
+
+func notInName(r rune) bool { return r != ' ' && !unicode.IsPrint(r) }
+
+// quoteShell writes a text for a POSIX shell.
+func quoteShell(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// quoteC writes a text in double quotes, as JavaScript, Python and Go read it. Control
+// characters don't occur.
+func quoteC(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+
+// quoteASCII is quoteC in ASCII alone: a Java compiler reads a source in the system's
+// encoding.
+func quoteASCII(s string) string {
+	var b strings.Builder
+	for _, r := range quoteC(s) {
+		switch {
+		case r < utf8.RuneSelf:
+			b.WriteRune(r)
+		case r > 0xffff:
+			r -= 0x10000
+			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
+}

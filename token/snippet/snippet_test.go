@@ -1,0 +1,101 @@
+package snippet_test
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/patgate/patgate/token/snippet"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestCode(t *testing.T) {
+	for _, language := range snippet.Languages() {
+		for scheme, bearer := range map[string]bool{"basic": false, "bearer": true} {
+			c := snippet.Call{URL: "https://jira.example.com/rest/api/2/myself?expand=groups", User: `jürgen "o'neill" \n $HOME 😀`, Bearer: bearer}
+			got, err := c.Code(language)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := filepath.Join("testdata", language+"-"+scheme+".txt")
+			if *update {
+				if err := os.MkdirAll("testdata", 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("%s differs; -update writes it anew:\n%s", name, got)
+			}
+		}
+	}
+}
+
+func TestCallsThatAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		call snippet.Call
+		want string
+	}{
+		{snippet.Call{URL: "/rest/", User: "alice"}, "expected an absolute one"},
+		{snippet.Call{URL: "ftp://h/", User: "alice"}, "expected an absolute one"},
+		{snippet.Call{URL: "https://alice:pw@h/", User: "alice"}, "holds a user"},
+		{snippet.Call{URL: "https://h/#x", User: "alice"}, "fragment"},
+		{snippet.Call{URL: "https://h/a|b", User: "alice"}, "percent-encoded"},
+		{snippet.Call{URL: "https://h/`id`", User: "alice"}, "percent-encoded"},
+		{snippet.Call{URL: "https://h/ä", User: "alice"}, "percent-encoded"},
+		{snippet.Call{URL: "https://h/"}, "the user is missing"},
+		{snippet.Call{URL: "https://h/", User: "a:b"}, "colon"},
+		{snippet.Call{URL: "https://h/", User: "a\nb"}, "control characters"},
+		{snippet.Call{URL: "https://h/", User: "a\u2028b"}, "control characters"},
+		{snippet.Call{URL: "https://h/", User: "a\xff"}, "UTF-8"},
+	} {
+		if _, err := c.call.Code("curl"); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v", c.call, err)
+		}
+	}
+	if _, err := (snippet.Call{URL: "https://h/", Bearer: true}).Code("perl"); !errors.Is(err, snippet.ErrLanguage) {
+		t.Errorf("an unknown language: %v", err)
+	}
+}
+
+// FuzzQuote wants whatever a user may be called to stand in the code as a text, and as
+// nothing else: a shell and Go's own reader are asked.
+func FuzzQuote(f *testing.F) {
+	for _, user := range []string{"alice", `a'b`, `a"b\`, "$(id)", "`id`", `\u0022`, "jürgen"} {
+		f.Add(user)
+	}
+	f.Fuzz(func(t *testing.T, user string) {
+		c := snippet.Call{URL: "https://h/", User: user}
+		shell, err := c.Code("curl")
+		if err != nil {
+			return
+		}
+		start := strings.Index(shell, "--user ") + len("--user ")
+		word := shell[start:strings.LastIndex(shell, ":\"$PATGATE_TOKEN\"")]
+		out, err := exec.Command("/bin/sh", "-c", "printf %s "+word).Output()
+		if err != nil || string(out) != user {
+			t.Fatalf("%q: a shell reads %q in %s", user, out, word)
+		}
+		code, err := c.Code("go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		start = strings.Index(code, "SetBasicAuth(") + len("SetBasicAuth(")
+		word = code[start:strings.LastIndex(code, `, os.Getenv("PATGATE_TOKEN"))`)]
+		if got, err := strconv.Unquote(word); err != nil || got != user {
+			t.Fatalf("%q: Go reads %q in %s", user, got, word)
+		}
+	})
+}
