@@ -20,7 +20,7 @@ func newToken(s streams) *cobra.Command {
 		Short: "Create tokens",
 		RunE:  groupOnly,
 	}
-	cmd.AddCommand(newTokenCreate(s), newTokenSnippet(s))
+	cmd.AddCommand(newTokenCreate(s), newTokenImport(s), newTokenSnippet(s))
 	return cmd
 }
 

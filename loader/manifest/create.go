@@ -13,6 +13,7 @@ import (
 // NewToken is what a new APIToken says. Empty fields are left out.
 type NewToken struct {
 	Name         string
+	DisplayName  string
 	User         string
 	AnyUser      bool
 	Digest       token.Digest
@@ -38,6 +39,7 @@ type tokenFile struct {
 }
 
 type tokenSpec struct {
+	DisplayName  string       `yaml:"displayName,omitempty"`
 	User         string       `yaml:"user,omitempty"`
 	AnyUser      bool         `yaml:"anyUser,omitempty"`
 	Digest       string       `yaml:"digest"`
@@ -61,7 +63,7 @@ func (t *NewToken) YAML() ([]byte, error) {
 	f := tokenFile{APIVersion: APIVersion, Kind: KindAPIToken}
 	f.Metadata.Name = t.Name
 	f.Spec = tokenSpec{
-		User: t.User, AnyUser: t.AnyUser, Digest: t.Digest.String(), Issued: t.Issued.UTC().Truncate(time.Second),
+		DisplayName: t.DisplayName, User: t.User, AnyUser: t.AnyUser, Digest: t.Digest.String(), Issued: t.Issued.UTC().Truncate(time.Second),
 		Schemes: t.Schemes, Gates: t.Gates, Policies: t.Policies, Unrestricted: t.Unrestricted,
 	}
 	if !t.Expires.IsZero() {

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/loader/migrate"
+)
+
+// importFlags are what a user says of an import.
+type importFlags struct {
+	from, into, output  string
+	manifests, gates    []string
+	dryRun, skipRefused bool
+}
+
+// importedToken is what import tells a program of a token.
+type importedToken struct {
+	Name    string   `json:"name"`
+	From    string   `json:"from"`
+	User    string   `json:"user,omitempty"`
+	File    string   `json:"file,omitempty"`
+	Notes   []string `json:"notes"`
+	Refused string   `json:"refused,omitempty"`
+}
+
+func newTokenImport(s streams) *cobra.Command {
+	var f importFlags
+	cmd := &cobra.Command{
+		Use:   "import --from SOURCE FILE --into DIR",
+		Short: "Turn the tokens of another product into manifests",
+		Long: "Import reads Extender's token list, or the Secrets with API keys of Envoy Gateway or Authorino, from a file or\n" +
+			"stdin (-). Values become digests and are never written. It says what changes for each token, and writes all\n" +
+			"of them or none: where one can't be carried over it exits with 2, unless --skip-refused leaves that one out.",
+		Example: "  patgate token import --from extender tokens.json --into manifests --dry-run\n" +
+			"  kubectl get secret -l app=api-keys -o yaml | patgate token import --from authorino - --into manifests",
+		Args: args(cobra.ExactArgs(1), "expected one FILE, or - for stdin"),
+		RunE: func(_ *cobra.Command, given []string) error { return f.run(s, given[0]) },
+	}
+	l := cmd.Flags()
+	l.StringVar(&f.from, "from", "", "`source`: extender, envoy-gateway or authorino (required)")
+	l.StringVar(&f.into, "into", "", "`directory` that gets the manifests (required)")
+	l.StringArrayVar(&f.manifests, "manifests", nil, "`directory` with the gates, groups and other tokens (default: --into); may repeat")
+	l.StringArrayVar(&f.gates, "gate", nil, "`name` of a gate that the tokens are for (default: every gate); may repeat")
+	l.BoolVar(&f.dryRun, "dry-run", false, "tell what would be written, and write nothing")
+	l.BoolVar(&f.skipRefused, "skip-refused", false, "leave out what can't be carried over")
+	outputFlag(cmd, &f.output)
+	return cmd
+}
+
+func (f *importFlags) run(s streams, file string) error {
+	if err := checkOutput(f.output); err != nil {
+		return err
+	}
+	source, ok := migrate.Sources[f.from]
+	switch {
+	case !ok:
+		return usageError{fmt.Errorf("--from %s: %s", f.from, manifest.Suggest(f.from, slices.Sorted(maps.Keys(migrate.Sources))))}
+	case f.into == "":
+		return usageError{fmt.Errorf("--into is missing, expected the directory of the manifests")}
+	}
+	data, err := readInput(s, file)
+	if err != nil {
+		return err
+	}
+	list, err := source(data, time.Now().UTC())
+	if err != nil {
+		return usageError{fmt.Errorf("%s: %w", file, err)}
+	}
+	told, err := f.write(list)
+	if printed := f.print(s, told); err == nil {
+		err = printed
+	}
+	return err
+}
+
+// write writes what can be carried over, and returns what became of each token.
+func (f *importFlags) write(list []migrate.Imported) (told []importedToken, err error) {
+	var tokens []manifest.NewToken
+	var places []int
+	var reasons []string
+	for n, i := range list {
+		i.Token.Gates = f.gates
+		t := importedToken{Name: i.Token.Name, From: i.From, User: i.Token.User, Notes: i.Notes, Refused: i.Refused}
+		if t.Notes == nil {
+			t.Notes = []string{}
+		}
+		if i.Refused == "" {
+			tokens, places = append(tokens, i.Token), append(places, n)
+		} else {
+			reasons = append(reasons, fmt.Sprintf("%s: %s", i.From, i.Refused))
+		}
+		told = append(told, t)
+	}
+	if len(reasons) > 0 && !f.skipRefused {
+		reasons = append(reasons, "Nothing was written, expected all tokens to be carried over, or --skip-refused to leave these out")
+		return told, &loader.RefusedError{Reasons: reasons}
+	}
+	paths, err := loader.Import(tokens, f.into, f.manifests, f.dryRun)
+	for n, path := range paths {
+		told[places[n]].File = path
+	}
+	return told, err
+}
+
+func (f *importFlags) print(s streams, told []importedToken) error {
+	if f.output == outputJSON {
+		return json.NewEncoder(s.out).Encode(told)
+	}
+	wrote := "wrote"
+	if f.dryRun {
+		wrote = "would write"
+	}
+	var b strings.Builder
+	for _, t := range told {
+		user := t.User
+		if user == "" {
+			user = "any user"
+		}
+		switch {
+		case t.File != "":
+			fmt.Fprintf(&b, "%s %s: %s of %s\n", wrote, t.File, t.Name, user)
+		case t.Refused != "":
+			fmt.Fprintf(&b, "refused %q: %s\n", t.From, t.Refused)
+		default:
+			fmt.Fprintf(&b, "not written: %s of %s\n", t.Name, user)
+		}
+		for _, n := range t.Notes {
+			fmt.Fprintf(&b, "  %s\n", n)
+		}
+	}
+	_, err := fmt.Fprint(s.out, b.String())
+	return err
+}

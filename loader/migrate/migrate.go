@@ -1,0 +1,117 @@
+// Package migrate turns the tokens of other products into manifests. Their values become
+// digests, and are never written. What can't be carried over without granting more is
+// refused, token by token.
+package migrate
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/token"
+)
+
+// Imported is one token of a source: what its manifest says, or why it is refused.
+type Imported struct {
+	Token   manifest.NewToken
+	From    string   // what the source calls it
+	Notes   []string // what its owner should know
+	Refused string   // why it can't be carried over; empty where it can
+}
+
+func (i *Imported) note(format string, args ...any) {
+	i.Notes = append(i.Notes, fmt.Sprintf(format, args...))
+}
+
+// refuse keeps the first reason.
+func (i *Imported) refuse(format string, args ...any) {
+	if i.Refused == "" {
+		i.Refused = fmt.Sprintf(format, args...)
+	}
+}
+
+// Source reads the tokens of another product out of a file.
+type Source func(data []byte, now time.Time) ([]Imported, error)
+
+// Sources are the products that can be read, by their names.
+var Sources = map[string]Source{
+	"extender":      Extender,
+	"envoy-gateway": EnvoyGateway,
+	"authorino":     Authorino,
+}
+
+// minValue is the shortest value, in bytes, that is taken: a digest in Git gives away a
+// value that can be guessed.
+const minValue = 20
+
+// setValue takes a value's digest, unless clients could not present it or it is too weak.
+func (i *Imported) setValue(value string) {
+	secret := token.NewSecret(value)
+	switch {
+	case value == "":
+		i.refuse("it has no value")
+	case len(value) < minValue:
+		i.refuse("its value has %d characters, expected at least %d: a digest would give it away", len(value), minValue)
+	case !utf8.ValidString(value) || strings.IndexFunc(value, unicode.IsControl) >= 0:
+		i.refuse("its value holds control characters or is not UTF-8, which no client could present")
+	case !token.WellFormed(secret):
+		i.refuse("its value begins with %s and has a wrong checksum: it is none of patgate's", token.Prefix)
+	case strings.IndexFunc(value, notToken68) >= 0:
+		i.Token.Schemes = []string{"basic"}
+		i.note("its value holds characters that Bearer does not carry: it can be presented with Basic alone")
+	}
+	i.Token.Digest = token.Sum(secret)
+}
+
+// notToken68 reports whether a character can't stand in a Bearer credential (RFC 6750).
+func notToken68(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._~+/=", r))
+}
+
+// maxName is how long a manifest's name may be here: that of a Kubernetes label.
+const maxName = 63
+
+// nameOf makes a Kubernetes name of any text.
+func nameOf(text string) string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(text) {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			b.WriteRune(r)
+		} else if s := b.String(); s != "" && !strings.HasSuffix(s, "-") {
+			b.WriteByte('-')
+		}
+	}
+	name := b.String()
+	name = strings.Trim(name[:min(len(name), maxName)], "-")
+	if name == "" {
+		return "token"
+	}
+	return name
+}
+
+// setNames names each token after what its source calls it, and no two alike.
+func setNames(list []Imported) {
+	taken := map[string]bool{}
+	for i := range list {
+		name := nameOf(list[i].From)
+		for n := 2; taken[name]; n++ {
+			suffix := fmt.Sprintf("-%d", n)
+			base := nameOf(list[i].From)
+			name = strings.Trim(base[:min(len(base), maxName-len(suffix))], "-") + suffix
+		}
+		taken[name] = true
+		list[i].Token.Name = name
+		if name != list[i].From {
+			list[i].Token.DisplayName = list[i].From
+		}
+	}
+}
+
+// unrestricted gives a token what its user may do, as its source did.
+func (i *Imported) unrestricted() {
+	i.Token.Unrestricted = true
+	i.note("it is unrestricted, as it was: limit it with policies or limitTo")
+}
