@@ -4,12 +4,12 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/loader/manifest"
@@ -94,7 +94,7 @@ func ownerText(spec *manifest.APIToken) string {
 
 // confirm asks a person, and returns an error unless they say yes.
 func confirm(s streams, question string) error {
-	if f, ok := s.in.(*os.File); !ok || !isTerminal(f) {
+	if f, ok := s.in.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
 		return usageError{fmt.Errorf("nobody to ask: stdin is no terminal, expected --yes to revoke without asking")}
 	}
 	if _, err := io.WriteString(s.err, question); err != nil {
@@ -111,14 +111,4 @@ func answered(in io.Reader) error {
 		return nil
 	}
 	return fmt.Errorf("nothing is changed: the answer was not yes")
-}
-
-// isTerminal reports whether a file is a device that a person may sit at.
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	if err != nil || info.Mode()&fs.ModeCharDevice == 0 {
-		return false
-	}
-	null, err := os.Stat(os.DevNull)
-	return err == nil && !os.SameFile(info, null)
 }
