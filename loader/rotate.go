@@ -67,7 +67,7 @@ func (m *Manifests) Rotate(r *Rotation) (secret token.Secret, c *Change, err err
 	f := m.file(doc.File)
 	after, err := manifest.Rotate(f.name, f.data, r.Name, edit)
 	if err != nil {
-		return token.Secret{}, nil, &RefusedError{[]string{err.Error()}}
+		return token.Secret{}, nil, refuse("%v: write these values on the lines of their keys and rotate again", err)
 	}
 	if problems := m.with(f.name, after); len(problems) > 0 {
 		return token.Secret{}, nil, refused(problems)
@@ -153,7 +153,7 @@ func (r *Rotation) replace(t *policy.Token, doc *manifest.Document, edit *manife
 	if len(running) >= MaxPrevious {
 		slices.Sort(running)
 		return refuse("%s: the token %s has %d replaced values that still run, until %s, expected at most %d with the present one: "+
-			"wait for one to end, take one out of `previous`, or let the present one end at once with `--overlap 0s`",
+			"wait for one to end, take one out of `previous`, or let the present one end at once with `--overlap 0`",
 			doc.Place(doc.Pos), t.Name, len(running), strings.Join(running, ", "), MaxPrevious)
 	}
 	r.Until = until

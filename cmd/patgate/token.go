@@ -96,7 +96,7 @@ func createToken(s streams, t *loader.NewToken) error {
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(s.out, secret.Reveal()); err != nil {
+	if err := printValue(s, secret); err != nil {
 		return fmt.Errorf("the value could not be printed, and its manifest is removed: %w", firstOf(os.Remove(path), err))
 	}
 	end := "never"

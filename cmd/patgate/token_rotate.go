@@ -9,7 +9,6 @@ import (
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/loader/manifest"
 	"github.com/patgate/patgate/policy"
-	"github.com/patgate/patgate/token"
 )
 
 func newTokenRotate(s streams) *cobra.Command {
@@ -66,6 +65,7 @@ func rotateToken(s streams, m *loader.Manifests, r *loader.Rotation) error {
 		return err
 	}
 	if err := change.Write(); err != nil {
+		_ = change.Undo() // where the file was written and what followed failed
 		return fmt.Errorf("the token is not rotated: %w", err)
 	}
 	if err := printValue(s, secret); err != nil {
@@ -76,11 +76,6 @@ func rotateToken(s streams, m *loader.Manifests, r *loader.Rotation) error {
 		return fmt.Errorf("the value could not be printed, and %s is what it was: %w", change.Path, err)
 	}
 	return afterRotate(s, change, r)
-}
-
-func printValue(s streams, secret token.Secret) error {
-	_, err := fmt.Fprintln(s.out, secret.Reveal())
-	return err
 }
 
 // afterRotate says what was done, and what to do next.

@@ -84,7 +84,7 @@ func printToken(out io.Writer, t *shownToken, now time.Time) error {
 	if t.Clients != nil {
 		line("Clients", "%s", t.Clients.text())
 	}
-	line("May act as", "%s", strings.Join(t.ActAs, ", "))
+	line("May act as", "%s", printable(strings.Join(t.ActAs, ", ")))
 	line("Policies", "%s", strings.Join(t.Policies, ", "))
 	if t.Unrestricted {
 		line("May do", "%s", "whatever its user may (unrestricted)")
@@ -113,7 +113,7 @@ func printRules(out io.Writer, t *shownToken) error {
 		if r.Observed {
 			name += " (observed only)"
 		}
-		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", r.Kind, name, r.Source, r.Text)
+		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", r.Kind, printable(name), r.Source, printable(r.Text))
 	}
 	return w.Flush()
 }

@@ -2,8 +2,13 @@ package main
 
 import (
 	"fmt"
+	"os/signal"
 	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +16,7 @@ import (
 	"github.com/patgate/patgate/loader/manifest"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/server"
+	"github.com/patgate/patgate/token"
 )
 
 // manifestsFlag adds --manifests, which a command wants.
@@ -85,6 +91,22 @@ func gatesOf(s *policy.Snapshot, t *policy.Token) []*policy.Gate {
 		}
 	}
 	return gates
+}
+
+// printValue prints a token's value, alone on its line. A reader that is gone is an
+// error: the signal would end the process before it takes its work back.
+func printValue(s streams, secret token.Secret) error {
+	signal.Ignore(syscall.SIGPIPE)
+	_, err := fmt.Fprintln(s.out, secret.Reveal())
+	return err
+}
+
+// printable writes text that a manifest chose so that it can't move a cursor or break a table.
+func printable(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(text)
+	}
+	return text
 }
 
 // stamp writes a time for people and programs.
