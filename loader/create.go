@@ -28,7 +28,7 @@ type NewToken struct {
 	Warnings  []string // filled in by Create: what its user should know
 }
 
-// RefusedError says why a token was not created. Each line is a reason.
+// RefusedError says why a token was not created or changed. Each line is a reason.
 type RefusedError struct{ Reasons []string }
 
 // Error returns the reasons, one a line.
@@ -118,11 +118,7 @@ func realPath(path string) string {
 }
 
 func refused(problems []manifest.Problem) error {
-	e := &RefusedError{[]string{"The manifest would be refused:"}}
-	for _, p := range problems {
-		e.Reasons = append(e.Reasons, p.String())
-	}
-	return e
+	return &RefusedError{append([]string{"The manifest would be refused:"}, reasons(problems)...)}
 }
 
 // withoutEmptiness leaves out what is wrong with a directory as a whole: it may well
@@ -156,14 +152,18 @@ func (t *NewToken) setTimes(docs *documents) error {
 		}
 	}
 	if longest > 0 && asked > longest {
-		return &RefusedError{[]string{fmt.Sprintf("a lifetime of %s is beyond the cap: group %s gives %s at most %s (%s)",
-			lifetimeText(asked), group.Metadata.Name.Text, t.User, lifetimeText(longest), group.Place(group.Pos))}}
+		return beyondCap(asked, longest, group, t.User)
 	}
 	t.Issued = t.Now.UTC().Truncate(time.Second)
 	if asked != policy.Forever {
 		t.Expires = t.Issued.Add(asked)
 	}
 	return nil
+}
+
+func beyondCap(asked, longest time.Duration, group *manifest.Document, user string) error {
+	return &RefusedError{[]string{fmt.Sprintf("a lifetime of %s is beyond the cap: group %s gives %s at most %s (%s)",
+		LifetimeText(asked), group.Metadata.Name.Text, user, LifetimeText(longest), group.Place(group.Pos))}}
 }
 
 // warnings tells of a user whom no gate admits: their token would be deactivated.
@@ -203,8 +203,8 @@ func (d *documents) longestLifetime(user string) (longest time.Duration, group *
 	return longest, group
 }
 
-// lifetimeText writes a lifetime as people do.
-func lifetimeText(d time.Duration) string {
+// LifetimeText writes a lifetime as people do.
+func LifetimeText(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
 	case d == policy.Forever:
@@ -236,6 +236,11 @@ func writeNew(path string, text []byte) error {
 			return err
 		}
 	}
+	return syncDir(path)
+}
+
+// syncDir makes what was renamed to a path last.
+func syncDir(path string) error {
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 // what was wrong with them.
 type documents struct {
 	gates, tokens, groups, policies []*manifest.Document
+	unread                          []*manifest.Document          // whose specs could not be read
 	names                           map[string]*manifest.Document // by kind and name, broken ones too
 	kinds                           map[string]bool               // that there are, broken ones too
 	hints                           map[string]string
@@ -68,6 +69,8 @@ func (d *documents) add(doc *manifest.Document) {
 		d.groups = append(d.groups, doc)
 	case doc.TokenPolicy != nil:
 		d.policies = append(d.policies, doc)
+	default:
+		d.unread = append(d.unread, doc)
 	}
 }
 

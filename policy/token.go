@@ -175,16 +175,27 @@ func (s *Snapshot) State(t *Token, now time.Time) State {
 }
 
 // End returns when the token's current value ends; zero where nothing ends it.
-func (t *Token) End() time.Time { return t.lifetime(t.Digest, t.Groups).end }
+func (t *Token) End() time.Time { return t.EndOf(t.Digest) }
+
+// EndOf returns when one of the token's values ends, the current one or a previous one;
+// zero where nothing ends it. A value that it does not have has ended.
+func (t *Token) EndOf(d token.Digest) time.Time { return t.lifetime(d, t.Groups).end }
 
 // admitted reports whether one of the token's gates admits its user.
 func (s *Snapshot) admitted(t *Token) bool {
 	for _, g := range s.revision.gates.byName {
-		if t.forGate(g) && g.admits(t.Groups) {
+		if t.For(g) && t.AdmittedAt(g) {
 			return true
 		}
 	}
 	return false
 }
+
+// For reports whether the token is for a gate.
+func (t *Token) For(g *Gate) bool { return t.forGate(g) }
+
+// AdmittedAt reports whether a gate admits the token's user, as far as that is known:
+// of a token of any user it is the one who presents it.
+func (t *Token) AdmittedAt(g *Gate) bool { return t.AnyUser || g.admits(t.Groups) }
 
 func looksMinted(value string) bool { return strings.HasPrefix(value, token.Prefix) }

@@ -17,10 +17,10 @@ import (
 func newToken(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "token",
-		Short: "Create tokens",
+		Short: "Create, list, rotate and revoke tokens",
 		RunE:  groupOnly,
 	}
-	cmd.AddCommand(newTokenCreate(s), newTokenImport(s), newTokenSnippet(s))
+	cmd.AddCommand(newTokenCreate(s), newTokenList(s), newTokenShow(s), newTokenRevoke(s), newTokenRotate(s), newTokenImport(s), newTokenSnippet(s))
 	return cmd
 }
 
@@ -96,7 +96,7 @@ func createToken(s streams, t *loader.NewToken) error {
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(s.out, secret.Reveal()); err != nil {
+	if err := printValue(s, secret); err != nil {
 		return fmt.Errorf("the value could not be printed, and its manifest is removed: %w", firstOf(os.Remove(path), err))
 	}
 	end := "never"
@@ -116,9 +116,9 @@ func createToken(s streams, t *loader.NewToken) error {
 	_, err = fmt.Fprintf(s.err, "Wrote %s: token %s of %s, expires %s.\n"+
 		"The value above is shown this once: keep it where its client finds it.\n"+
 		"Next: commit the file; a running `patgate serve` sees it within a second. Try: curl %s URL\n"+
-		"To end it at once, add `revoked: %s` to its spec (this counts even while another file is broken);\n"+
+		"To end it at once: patgate token revoke %s --manifests %s (this counts even while another file is broken);\n"+
 		"deleting the file ends it too, with the next good load.\n",
-		path, t.Name, user, end, how, t.Issued.Format(time.RFC3339))
+		path, t.Name, user, end, how, t.Name, t.Into)
 	return err
 }
 

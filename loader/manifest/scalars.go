@@ -28,12 +28,18 @@ func (v *Time) decode(s *scope, n *yaml.Node, field string) {
 		s.problem(n, field, "%s, expected %s", got(n), v.expects())
 		return
 	}
-	t, err := time.Parse(time.RFC3339, n.Value)
-	if err != nil || t.IsZero() || !rfc3339.MatchString(n.Value) {
+	t, ok := ParseTime(n.Value)
+	if !ok {
 		s.problem(n, field, "%q is no time, expected one such as 2026-07-30T00:00:00Z (RFC 3339)", n.Value)
 		return
 	}
-	v.Time = t.UTC()
+	v.Time = t
+}
+
+// ParseTime reads a time as manifests hold it, in RFC 3339 and nothing near it.
+func ParseTime(text string) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339, text)
+	return t.UTC(), err == nil && !t.IsZero() && rfc3339.MatchString(text)
 }
 
 // Lifetime is a length of life: days and weeks as well as Go durations, or forever.

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/manifest"
+)
+
+func newTokenRevoke(s streams) *cobra.Command {
+	var dirs []string
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "revoke NAME --manifests DIR",
+		Short: "End a token for ever, by one line in its manifest",
+		Long: "Revoke adds `revoked: TIME` to the spec of the token. The rest of the file stays as it is,\n" +
+			"byte for byte. It works while other manifests are broken, and a running server that sees\n" +
+			"the file refuses the token within a second, whatever is wrong elsewhere.",
+		Example: "  patgate token revoke ci-bot --manifests manifests\n" +
+			"  patgate token revoke ci-bot --manifests manifests --yes && git commit -am 'revoke ci-bot'",
+		Args:              args(cobra.ExactArgs(1), "expected one NAME"),
+		ValidArgsFunction: tokenName(&dirs),
+		RunE: func(_ *cobra.Command, given []string) error {
+			if err := checkManifests(dirs); err != nil {
+				return err
+			}
+			return revokeToken(s, dirs, given[0], yes)
+		},
+	}
+	manifestsFlag(cmd, &dirs)
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask")
+	return cmd
+}
+
+func revokeToken(s streams, dirs []string, name string, yes bool) error {
+	m := loader.Read(dirs)
+	doc, err := m.Token(name)
+	if err != nil {
+		return err
+	}
+	who := "token " + name + " " + ownerText(doc.APIToken)
+	if since := doc.APIToken.Revoked; !since.IsZero() {
+		_, err := fmt.Fprintf(s.out, "The %s is revoked since %s (%s).\n", who, stamp(since.Time), doc.Place(doc.Pos))
+		return err
+	}
+	now := time.Now()
+	change, err := m.Revoke(doc, now)
+	if err != nil {
+		return err
+	}
+	if !yes {
+		if err := confirm(s, "Revoke the "+who+", in "+change.Path+"? It can't be undone. [y/N] "); err != nil {
+			return err
+		}
+	}
+	if err := change.Write(); err != nil {
+		return fmt.Errorf("the token is not revoked: %w", err)
+	}
+	if _, err := fmt.Fprintf(s.out, "The %s is revoked since %s, in %s.\n", who, stamp(now), change.Path); err != nil {
+		return err
+	}
+	return afterRevoke(s, m.Problems())
+}
+
+// afterRevoke says what to do next.
+func afterRevoke(s streams, problems []manifest.Problem) error {
+	if len(problems) > 0 {
+		_, _ = fmt.Fprintf(s.err, "Warning: the manifests have %s, the first is %s.\n"+
+			"The revocation counts all the same; everything else stays as it was until `patgate check` is content.\n",
+			count(len(problems), "problem"), problems[0])
+	}
+	_, err := fmt.Fprintln(s.err, "Next: commit the file; a running `patgate serve` that sees it refuses the token within a second.")
+	return err
+}
+
+// ownerText says whose token a manifest is.
+func ownerText(spec *manifest.APIToken) string {
+	switch {
+	case spec.AnyUser:
+		return "of any user"
+	case spec.User == "":
+		return "of nobody"
+	}
+	return "of " + string(spec.User)
+}
+
+// confirm asks a person, and returns an error unless they say yes.
+func confirm(s streams, question string) error {
+	if f, ok := s.in.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+		return usageError{fmt.Errorf("nobody to ask: stdin is no terminal, expected --yes to revoke without asking")}
+	}
+	if _, err := io.WriteString(s.err, question); err != nil {
+		return err
+	}
+	return answered(s.in)
+}
+
+// answered returns an error unless a line says yes.
+func answered(in io.Reader) error {
+	line, _ := bufio.NewReader(in).ReadString('\n') // what can't be read is no yes
+	switch strings.ToLower(strings.TrimSpace(line)) {
+	case "y", "yes":
+		return nil
+	}
+	return fmt.Errorf("nothing is changed: the answer was not yes")
+}

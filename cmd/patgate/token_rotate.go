@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/policy"
+)
+
+func newTokenRotate(s streams) *cobra.Command {
+	var dirs []string
+	var overlap, expiresIn string
+	r := loader.Rotation{}
+	cmd := &cobra.Command{
+		Use:   "rotate NAME --manifests DIR",
+		Short: "Mint a new value under the same name, and print it once",
+		Long: "Rotate puts the digest of a new value into the token's manifest and prints the value once,\n" +
+			"alone, on stdout. It is issued now and lives as long as the old one was to live, within the\n" +
+			"cap of its user's groups. The old value stays good for --overlap, but no longer than it\n" +
+			"would have been: move the clients meanwhile. The rest of the file stays as it is.",
+		Example: "  patgate token rotate ci-bot --manifests manifests\n" +
+			"  patgate token rotate ci-bot --manifests manifests --overlap 0   # it leaked: the old one ends now",
+		Args:              args(cobra.ExactArgs(1), "expected one NAME"),
+		ValidArgsFunction: tokenName(&dirs),
+		RunE: func(_ *cobra.Command, given []string) error {
+			r.Name, r.Now = given[0], time.Now()
+			if err := firstOf(checkManifests(dirs), checkRotate(&r, overlap, expiresIn)); err != nil {
+				return err
+			}
+			return rotateToken(s, loader.Read(dirs), &r)
+		},
+	}
+	manifestsFlag(cmd, &dirs)
+	f := cmd.Flags()
+	f.StringVar(&overlap, "overlap", "24h", "for how `long` the old value stays good, such as 7d; 0: it ends at once")
+	f.StringVar(&expiresIn, "expires-in", "", "`lifetime` of the new value, such as 90d (default: that of the old one, within the user's cap)")
+	return cmd
+}
+
+func checkRotate(r *loader.Rotation, overlap, expiresIn string) error {
+	var ok bool
+	if zero, err := time.ParseDuration(overlap); err != nil || zero != 0 {
+		if r.Overlap, ok = manifest.ParseLifetime(overlap); !ok || r.Overlap == policy.Forever {
+			return usageError{fmt.Errorf("--overlap %s: expected a duration such as 24h or 7d, or 0", overlap)}
+		}
+	}
+	if expiresIn == "" {
+		return nil
+	}
+	if r.Lifetime, ok = manifest.ParseLifetime(expiresIn); !ok || r.Lifetime == policy.Forever {
+		return usageError{fmt.Errorf("--expires-in %s: expected a lifetime such as 90d, 12w or 36h", expiresIn)}
+	}
+	return nil
+}
+
+// rotateToken prints the value after its file is written; where that can't be done the
+// file becomes what it was.
+func rotateToken(s streams, m *loader.Manifests, r *loader.Rotation) error {
+	secret, change, err := m.Rotate(r)
+	if err != nil {
+		return err
+	}
+	if err := change.Write(); err != nil {
+		_ = change.Undo() // where the file was written and what followed failed
+		return fmt.Errorf("the token is not rotated: %w", err)
+	}
+	if err := printValue(s, secret); err != nil {
+		if undo := change.Undo(); undo != nil {
+			return fmt.Errorf("the value could not be printed: %w\n%s holds the digest of a value that nobody has, and could not be restored: %w\n"+
+				"Rotate it again, or take the old file from Git.", err, change.Path, undo)
+		}
+		return fmt.Errorf("the value could not be printed, and %s is what it was: %w", change.Path, err)
+	}
+	return afterRotate(s, change, r)
+}
+
+// afterRotate says what was done, and what to do next.
+func afterRotate(s streams, change *loader.Change, r *loader.Rotation) error {
+	user, end, old := r.User, "never", "has ended: clients that still use it are refused as soon as a server sees the file"
+	if user == "" {
+		user = "any user"
+	}
+	if !r.End.IsZero() {
+		end = stamp(r.End)
+	}
+	if !r.Until.IsZero() {
+		old = "stays good until " + stamp(r.Until) + ": move its clients until then"
+	}
+	if r.Shortened != "" {
+		end += " (" + r.Shortened + ")"
+	}
+	if r.State == policy.StateSuspended || r.State == policy.StateDeactivated {
+		_, _ = fmt.Fprintf(s.err, "Warning: the token is %s, and stays so with its new value.\n", r.State)
+	}
+	_, err := fmt.Fprintf(s.err, "Changed %s: token %s of %s has a new value, which expires %s.\n"+
+		"The value above is shown this once: keep it where its client finds it.\n"+
+		"The old value %s.\n"+
+		"Next: commit the file; a running `patgate serve` sees it within a second.\n",
+		change.Path, r.Name, user, end, old)
+	return err
+}

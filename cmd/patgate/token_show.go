@@ -1,0 +1,197 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/patgate/patgate/loader"
+)
+
+func newTokenShow(s streams) *cobra.Command {
+	var dirs []string
+	var at, output string
+	cmd := &cobra.Command{
+		Use:   "show NAME --manifests DIR",
+		Short: "Show all that is known of one token, and what it may do",
+		Long: "Show prints a token's state and what it follows from: its end and what sets it, its\n" +
+			"user's groups, its gates, and every rule with its place. The value itself is kept nowhere;\n" +
+			"of digests it prints the beginning.",
+		Example: "  patgate token show ci-bot --manifests manifests\n" +
+			"  patgate token show ci-bot --manifests policies --manifests tokens --at 2026-12-31T00:00:00Z -o json",
+		Args:              args(cobra.ExactArgs(1), "expected one NAME"),
+		ValidArgsFunction: tokenName(&dirs),
+		RunE: func(_ *cobra.Command, given []string) error {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			now, err := parseAt(at)
+			if err != nil {
+				return err
+			}
+			m, snapshot, err := readGood(dirs, now)
+			if err != nil {
+				return err
+			}
+			doc, err := m.Token(given[0])
+			if err != nil {
+				return err
+			}
+			shown := describeToken(snapshot, snapshot.TokenByName(given[0]), doc, now)
+			if output == outputJSON {
+				return json.NewEncoder(s.out).Encode(shown)
+			}
+			return printToken(s.out, &shown, now)
+		},
+	}
+	manifestsFlag(cmd, &dirs)
+	atFlag(cmd, &at)
+	outputFlag(cmd, &output)
+	return cmd
+}
+
+// printToken prints a token for people: a name and its value a line, lists below.
+func printToken(out io.Writer, t *shownToken, now time.Time) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	line := func(name, format string, args ...any) {
+		if text := fmt.Sprintf(format, args...); text != "" {
+			_, _ = fmt.Fprintf(w, "%s:\t%s\n", name, text)
+		}
+	}
+	line("Name", "%s", t.Name)
+	if t.DisplayName != "" {
+		line("Display name", "%q", t.DisplayName)
+	}
+	line("State", "%s", t.State+because(t.Why))
+	line("User", "%s", t.userText())
+	line("Groups", "%s", groupsText(t.Groups))
+	line("Issued", "%s (%s)", stamp(t.Issued), distance(t.Issued, now))
+	line("Expires", "%s", t.expiresText(now))
+	for _, p := range t.Previous {
+		line("Previous", "%s issued %s, %s", p.Digest, stamp(p.Issued), p.endText(now))
+	}
+	line("Digest", "%s", t.Digest)
+	line("Schemes", "%s", strings.Join(t.Schemes, " or "))
+	line("Gates", "%s", t.gatesText())
+	for _, d := range t.Deactivated {
+		line("Deactivated", "at %s: %s is in none of its groups (%s)", d.Gate, t.User, strings.Join(d.Groups, ", "))
+	}
+	if t.Clients != nil {
+		line("Clients", "%s", t.Clients.text())
+	}
+	line("May act as", "%s", printable(strings.Join(t.ActAs, ", ")))
+	line("Policies", "%s", strings.Join(t.Policies, ", "))
+	if t.Unrestricted {
+		line("May do", "%s", "whatever its user may (unrestricted)")
+	}
+	line("Manifest", "%s", t.Source)
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return printRules(out, t)
+}
+
+// printRules prints the rules of the token, and those that bound it.
+func printRules(out io.Writer, t *shownToken) error {
+	level := ""
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, r := range t.Rules {
+		if r.Level != level {
+			level = r.Level
+			_ = w.Flush() // its error comes again
+			_, _ = fmt.Fprintf(w, "\nRules of %s:\n", level)
+		}
+		name := r.Rule
+		if r.Policy != "" {
+			name = r.Policy + "/" + r.Rule
+		}
+		if r.Observed {
+			name += " (observed only)"
+		}
+		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", r.Kind, printable(name), r.Source, printable(r.Text))
+	}
+	return w.Flush()
+}
+
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ", " + why
+}
+
+func (d *shownToken) userText() string {
+	switch {
+	case d.AnyUser:
+		return "any user, with Basic alone"
+	case d.User == "":
+		return "nobody"
+	case len(d.Logins) > 0:
+		return d.User + ", with Basic also as " + strings.Join(d.Logins, ", ")
+	}
+	return d.User
+}
+
+func groupsText(groups []shownGroup) string {
+	var parts []string
+	for _, g := range groups {
+		if g.MaxLifetime != "" {
+			parts = append(parts, g.Name+" (at most "+g.MaxLifetime+")")
+		} else {
+			parts = append(parts, g.Name)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (d *shownToken) expiresText(now time.Time) string {
+	switch {
+	case d.Expires == nil && d.User == "" && !d.AnyUser:
+		return ""
+	case d.Expires == nil:
+		return "never"
+	}
+	return endText(*d.Expires, now) + ", set by " + d.ExpiresBy
+}
+
+func (d *shownToken) gatesText() string {
+	switch names := strings.Join(d.Gates, ", "); {
+	case d.EveryGate && names == "":
+		return "every gate"
+	case d.EveryGate:
+		return "every gate: " + names
+	default:
+		return names
+	}
+}
+
+func (p *shownPrevious) endText(now time.Time) string {
+	if p.Ended {
+		return "ended " + endText(p.Until, now)
+	}
+	return "ends " + endText(p.Until, now)
+}
+
+func (c *shownClients) text() string {
+	text := "every address"
+	if len(c.Allow) > 0 {
+		text = strings.Join(c.Allow, ", ")
+	}
+	if len(c.Deny) > 0 {
+		text += ", but not " + strings.Join(c.Deny, ", ")
+	}
+	return text
+}
+
+// capText writes what a group's cap is.
+func capText(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return loader.LifetimeText(d)
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"fmt"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/server"
+	"github.com/patgate/patgate/token"
+)
+
+// manifestsFlag adds --manifests, which a command wants.
+func manifestsFlag(cmd *cobra.Command, dirs *[]string) {
+	cmd.Flags().StringArrayVar(dirs, "manifests", nil, "`directory` with the manifests (required); may repeat")
+	_ = cmd.MarkFlagDirname("manifests") // for the shell's completion
+}
+
+func checkManifests(dirs []string) error {
+	if len(dirs) == 0 || slices.Contains(dirs, "") {
+		return usageError{fmt.Errorf("--manifests is missing, expected the directory of the manifests")}
+	}
+	return nil
+}
+
+// tokenName completes the NAME of a token.
+func tokenName(dirs *[]string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(given) > 0 || len(*dirs) == 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return loader.Read(*dirs).Names(), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// atFlag adds --at.
+func atFlag(cmd *cobra.Command, at *string) {
+	cmd.Flags().StringVar(at, "at", "", "`time` to look at, such as 2026-07-30T00:00:00Z (default: now)")
+}
+
+// parseAt reads the value of --at.
+func parseAt(at string) (time.Time, error) {
+	if at == "" {
+		return time.Now(), nil
+	}
+	t, ok := manifest.ParseTime(at)
+	if !ok {
+		return time.Time{}, usageError{fmt.Errorf("--at %s: expected a time such as 2026-07-30T00:00:00Z (RFC 3339)", at)}
+	}
+	return t, nil
+}
+
+// snapshotOf makes rows a running revision, so that a token's state is what the server
+// computes.
+func snapshotOf(rows policy.Rows, now time.Time) (*policy.Snapshot, error) {
+	index := policy.NewIndex()
+	if _, err := index.Replace(rows, now); err != nil {
+		return nil, err
+	}
+	return index.Snapshot(), nil
+}
+
+// readGood reads manifests that must be good.
+func readGood(dirs []string, now time.Time) (*loader.Manifests, *policy.Snapshot, error) {
+	if err := checkManifests(dirs); err != nil {
+		return nil, nil, err
+	}
+	m := loader.Read(dirs)
+	if problems := m.Problems(); len(problems) > 0 {
+		return nil, nil, &server.ManifestsError{Problems: problems}
+	}
+	snapshot, err := snapshotOf(m.Rows(), now)
+	return m, snapshot, err
+}
+
+// gatesOf returns the gates that a token is for, by name. A canary is for none.
+func gatesOf(s *policy.Snapshot, t *policy.Token) []*policy.Gate {
+	var gates []*policy.Gate
+	for _, g := range s.Gates() {
+		if t.For(g) && !t.Canary {
+			gates = append(gates, g)
+		}
+	}
+	return gates
+}
+
+// printValue prints a token's value, alone on its line. A reader that is gone is an
+// error: the signal would end the process before it takes its work back.
+func printValue(s streams, secret token.Secret) error {
+	signal.Ignore(syscall.SIGPIPE)
+	_, err := fmt.Fprintln(s.out, secret.Reveal())
+	return err
+}
+
+// printable writes text that a manifest chose so that it can't move a cursor or break a table.
+func printable(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(text)
+	}
+	return text
+}
+
+// stamp writes a time for people and programs.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// instant is a time for a program; nil where there is none.
+func instant(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// distance writes how far a time is from now, in the largest unit that is not 0.
+func distance(t, now time.Time) string {
+	d := t.Sub(now)
+	text, ago := "", d < 0
+	if ago {
+		d = -d
+	}
+	switch {
+	case d >= 48*time.Hour:
+		text = fmt.Sprintf("%dd", d/(24*time.Hour))
+	case d >= time.Hour:
+		text = fmt.Sprintf("%dh", d/time.Hour)
+	case d >= time.Minute:
+		text = fmt.Sprintf("%dm", d/time.Minute)
+	default:
+		text = fmt.Sprintf("%ds", d/time.Second)
+	}
+	if ago {
+		return text + " ago"
+	}
+	return "in " + text
+}
+
+// endText writes an end and how far it is.
+func endText(end, now time.Time) string {
+	if end.IsZero() {
+		return "never"
+	}
+	return stamp(end) + " (" + distance(end, now) + ")"
+}
