@@ -18,9 +18,10 @@ var errSaid = errors.New("")
 
 // checkOptions are the flags of check.
 type checkOptions struct {
-	output  string
-	strict  bool
-	against []string
+	output   string
+	strict   bool
+	examples bool
+	against  []string
 }
 
 func newCheck(s streams) *cobra.Command {
@@ -33,7 +34,7 @@ func newCheck(s streams) *cobra.Command {
 			"Of manifests without problems it warns where they are risky; docs/checks.md has each code.\n" +
 			"The comment `# patgate:accept CODE reason` on the line or the one above accepts a warning.\n" +
 			"It exits with 1 for warnings with --strict, and for tokens that come back with --against.",
-		Example: "  patgate check manifests\n  patgate check --strict -o json policies tokens\n" +
+		Example: "  patgate check manifests\n  patgate check --strict -o json policies tokens\n  patgate check --examples manifests\n" +
 			"  git worktree add /tmp/main main && patgate check --against /tmp/main/manifests manifests",
 		Args: args(cobra.MinimumNArgs(1), "expected the directories of the manifests"),
 		RunE: func(_ *cobra.Command, dirs []string) error {
@@ -46,6 +47,7 @@ func newCheck(s streams) *cobra.Command {
 	outputFlag(cmd, &o.output)
 	f := cmd.Flags()
 	f.BoolVar(&o.strict, "strict", false, "exit with 1 where there is a warning that no comment accepts")
+	f.BoolVar(&o.examples, "examples", false, "print for each rule a request that it allows and a near one that it refuses")
 	f.StringArrayVar(&o.against, "against", nil, "`directory` of older manifests: refuse tokens that come back to life; may repeat")
 	return cmd
 }
@@ -56,6 +58,7 @@ type checked struct {
 	warnings  []lint.Warning     // that stand
 	accepted  []lint.Warning
 	revivals  []lint.Revival
+	examples  []checkExample // nil without --examples
 }
 
 func check(s streams, o *checkOptions, dirs []string) error {
@@ -71,6 +74,13 @@ func check(s streams, o *checkOptions, dirs []string) error {
 	if len(o.against) > 0 {
 		c.older = loader.Inspect(o.against)
 		c.revivals = lint.Revivals(c.older, c.in, now)
+	}
+	if o.examples && len(c.in.Problems) == 0 {
+		examples, err := lint.Examples(c.in.Rows, now)
+		if err != nil {
+			return err
+		}
+		c.examples = describeExamples(examples)
 	}
 	verdict := c.verdict(o)
 	if o.output == outputJSON {
@@ -122,8 +132,8 @@ func (c *checked) tell(s streams, ok bool) error {
 			return err
 		}
 	}
-	if !ok {
-		return nil
+	if err := tellExamples(s.out, c.examples); err != nil || !ok {
+		return err
 	}
 	rows := &c.in.Rows
 	_, err := fmt.Fprintf(s.out, "ok: %s, %s, %s, %s\n", count(len(rows.Gates), "gate"), count(len(rows.Tokens), "token"),

@@ -19,6 +19,7 @@ type checkResult struct {
 	Warnings []checkWarning `json:"warnings"`
 	Accepted []checkWarning `json:"accepted,omitempty"` // warnings that a comment accepts
 	Against  *checkAgainst  `json:"against,omitempty"`
+	Examples []checkExample `json:"examples,omitempty"`
 }
 
 type checkProblem struct {
@@ -51,7 +52,7 @@ type checkRevival struct {
 func (c *checked) describe(ok bool) checkResult {
 	rows := &c.in.Rows
 	r := checkResult{
-		OK: ok, Gates: len(rows.Gates), Tokens: len(rows.Tokens), Groups: len(rows.Groups), Policies: len(rows.Policies),
+		OK: ok, Gates: len(rows.Gates), Tokens: len(rows.Tokens), Groups: len(rows.Groups), Policies: len(rows.Policies), Examples: c.examples,
 		Problems: describeProblems(c.in.Problems), Warnings: []checkWarning{},
 	}
 	if len(c.in.Problems) == 0 {
