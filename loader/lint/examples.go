@@ -43,7 +43,7 @@ type use struct {
 }
 
 // maxAskers is how many ways to ask are tried for a rule.
-const maxAskers = 6
+const maxAskers = 4
 
 // Examples finds a request and a near one for every rule of the rows.
 func Examples(rows policy.Rows, now time.Time) ([]Example, error) {
@@ -202,7 +202,7 @@ func (t *trial) run() Example {
 }
 
 // maxTogether is how many choices of rules from the other levels are tried.
-const maxTogether = 32
+const maxTogether = 16
 
 // together returns the rules that must hold at once for the request to be allowed: this
 // one and one of each other level. A deny rule also stands alone.

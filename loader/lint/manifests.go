@@ -172,8 +172,7 @@ func (l *linter) clients(d *manifest.Document, written *manifest.Clients, r poli
 	if text := everyAddress(r.Allow); text != "" {
 		l.warn(EveryAddress, d, spec("clients", "allow"), "the ranges hold %s", text)
 	}
-	admitted := len(r.Allow) == 0 || !onlyIPv4(r.Allow)
-	if onlyIPv4(r.Deny) && admitted {
+	if onlyIPv4(r.Deny) && (len(r.Allow) == 0 || covers(r.Allow, allIPv6)) {
 		l.warn(IPv4OnlyDeny, d, spec("clients", "deny"), "the ranges are of IPv4 alone: whoever comes by IPv6 passes")
 	}
 	if _, ok := address([]policy.Ranges{r}); !ok {

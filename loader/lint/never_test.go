@@ -52,7 +52,7 @@ func randomRule(r *rand.Rand) string {
 
 func randomManifests(r *rand.Rand) string {
 	clients := func() string {
-		text := "{}"
+		var text string
 		switch r.IntN(4) {
 		case 0:
 			text = "clients: {allow: " + rangeLists[r.IntN(len(rangeLists))] + "}"
