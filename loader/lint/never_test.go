@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp/syntax"
+	"slices"
 	"strings"
 	"testing"
 
@@ -95,10 +98,22 @@ func TestNeverIsProven(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		var aims []*policy.Rule
+		for _, p := range append(slices.Clone(in.Rows.Policies), in.Rows.Tokens[0].Grant.Policies...) {
+			aims = append(append(aims, p.Allow...), p.Deny...)
+		}
 		for range 40 {
 			q := policytest.Question{Now: now, Method: "GET", Target: pick(r, pathPieces, 4), TLS: true, Token: "t"}
-			if r.IntN(2) == 0 {
-				q.Target += "?v=" + pick(r, pathPieces, 2) + []string{"", "&V=a", "&v=1", "&%"}[r.IntN(4)]
+			aim := aims[r.IntN(len(aims))]
+			if aim.Path != nil && r.IntN(4) > 0 {
+				q.Target = sample(r, aim.Path.String())
+			}
+			value := pick(r, pathPieces, 2)
+			if len(aim.Query) > 0 && r.IntN(4) > 0 {
+				value = url.QueryEscape(sample(r, aim.Query[0].Pattern.String()))
+			}
+			if r.IntN(4) > 0 {
+				q.Target += "?v=" + value + []string{"", "", "&V=a", "&v=1", "&%"}[r.IntN(5)]
 			}
 			if a := addresses[r.IntN(len(addresses))]; a != "" {
 				q.Client = netip.MustParseAddr(a)
@@ -119,6 +134,46 @@ func TestNeverIsProven(t *testing.T) {
 	if claims < 300 || matches < 300 {
 		t.Errorf("only %d claims and %d matches", claims, matches)
 	}
+}
+
+// sample returns a text that a pattern may match, without the search that is tested.
+func sample(r *rand.Rand, pattern string) string {
+	re, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return ""
+	}
+	return sampleOf(r, re.Simplify())
+}
+
+func sampleOf(r *rand.Rand, re *syntax.Regexp) string {
+	text := ""
+	switch re.Op {
+	case syntax.OpLiteral:
+		return string(re.Rune)
+	case syntax.OpCharClass:
+		i := 2 * r.IntN(len(re.Rune)/2)
+		return string(re.Rune[i] + rune(r.IntN(int(min(re.Rune[i+1]-re.Rune[i]+1, 80)))))
+	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return pick(r, []string{"a", "b", ".", "/", "1", "é"}, 1)
+	case syntax.OpCapture, syntax.OpPlus:
+		text = sampleOf(r, re.Sub[0])
+	case syntax.OpAlternate:
+		return sampleOf(r, re.Sub[r.IntN(len(re.Sub))])
+	case syntax.OpConcat:
+		for _, sub := range re.Sub {
+			text += sampleOf(r, sub)
+		}
+		return text
+	}
+	if re.Op == syntax.OpPlus || re.Op == syntax.OpStar || re.Op == syntax.OpQuest {
+		for range r.IntN(3) {
+			if re.Op == syntax.OpQuest && text != "" {
+				break
+			}
+			text += sampleOf(r, re.Sub[0])
+		}
+	}
+	return text
 }
 
 // TestExamplesHold asks every example again, of random manifests too.
