@@ -20,6 +20,9 @@ func NewParameter(name string, p *Pattern) Parameter {
 	return Parameter{Name: name, Pattern: p, folded: foldName(name)}
 }
 
+// LooksLike reports whether lenient frameworks may take two names for the same parameter.
+func LooksLike(a, b string) bool { return foldName(a) == foldName(b) }
+
 type pair struct{ name, value string }
 
 // query is a request's query, read as form data when the first rule asks for it.

@@ -4,84 +4,141 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/patgate/patgate/loader"
-	"github.com/patgate/patgate/loader/manifest"
-	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/loader/lint"
 	"github.com/patgate/patgate/server"
 )
-
-// checkResult is what check tells a program.
-type checkResult struct {
-	OK       bool           `json:"ok"`
-	SHA256   string         `json:"sha256,omitempty"`
-	Gates    int            `json:"gates"`
-	Tokens   int            `json:"tokens"`
-	Groups   int            `json:"groups"`
-	Policies int            `json:"policies"`
-	Problems []checkProblem `json:"problems"`
-}
-
-type checkProblem struct {
-	File    string `json:"file"`
-	Line    int    `json:"line,omitempty"`
-	Column  int    `json:"column,omitempty"`
-	Field   string `json:"field,omitempty"`
-	Message string `json:"message"`
-}
 
 // errSaid is an error whose text stands in the output already.
 var errSaid = errors.New("")
 
+// checkOptions are the flags of check.
+type checkOptions struct {
+	output   string
+	strict   bool
+	examples bool
+	against  []string
+}
+
 func newCheck(s streams) *cobra.Command {
-	var output string
+	var o checkOptions
 	cmd := &cobra.Command{
-		Use:     "check DIR...",
-		Short:   "Validate manifests and print every problem",
-		Long:    "Check reads directories of manifests as serve does, and prints every problem at once as\nFILE:LINE:COLUMN: field: what is wrong, what was expected. It exits with 2 where there is one.",
-		Example: "  patgate check manifests\n  patgate check -o json policies tokens",
-		Args:    args(cobra.MinimumNArgs(1), "expected the directories of the manifests"),
+		Use:   "check DIR...",
+		Short: "Validate manifests and print every problem",
+		Long: "Check reads directories of manifests as serve does, and prints every problem at once as\n" +
+			"FILE:LINE:COLUMN: field: what is wrong, what was expected. It exits with 2 where there is one.\n\n" +
+			"Of manifests without problems it warns where they are risky; docs/checks.md has each code.\n" +
+			"The comment `# patgate:accept CODE reason` on the line or the one above accepts a warning.\n" +
+			"It exits with 1 for warnings with --strict, and for tokens that come back with --against.",
+		Example: "  patgate check manifests\n  patgate check --strict -o json policies tokens\n  patgate check --examples manifests\n" +
+			"  git worktree add /tmp/main main && patgate check --against /tmp/main/manifests manifests",
+		Args: args(cobra.MinimumNArgs(1), "expected the directories of the manifests"),
 		RunE: func(_ *cobra.Command, dirs []string) error {
-			if err := checkOutput(output); err != nil {
+			if err := checkOutput(o.output); err != nil {
 				return err
 			}
-			rows, problems := loader.Check(dirs)
-			if output == outputJSON {
-				if err := json.NewEncoder(s.out).Encode(describeCheck(rows, problems)); err != nil {
-					return err
-				}
-			} else if len(problems) == 0 {
-				_, err := fmt.Fprintf(s.out, "ok: %s, %s, %s, %s\n", count(len(rows.Gates), "gate"), count(len(rows.Tokens), "token"),
-					count(len(rows.Groups), "group"), plural(len(rows.Policies), "policy", "policies"))
-				return err
-			}
-			switch {
-			case len(problems) > 0 && output == outputJSON:
-				return usageError{errSaid}
-			case len(problems) > 0:
-				return &server.ManifestsError{Problems: problems}
-			}
-			return nil
+			return check(s, &o, dirs)
 		},
 	}
-	outputFlag(cmd, &output)
+	outputFlag(cmd, &o.output)
+	f := cmd.Flags()
+	f.BoolVar(&o.strict, "strict", false, "exit with 1 where there is a warning that no comment accepts")
+	f.BoolVar(&o.examples, "examples", false, "print for each rule a request that it allows and a near one that it refuses")
+	f.StringArrayVar(&o.against, "against", nil, "`directory` of older manifests: refuse tokens that come back to life; may repeat")
 	return cmd
 }
 
-func describeCheck(rows policy.Rows, problems []manifest.Problem) checkResult {
-	r := checkResult{
-		OK: len(problems) == 0, Gates: len(rows.Gates), Tokens: len(rows.Tokens),
-		Groups: len(rows.Groups), Policies: len(rows.Policies), Problems: []checkProblem{},
+// checked is what check found out.
+type checked struct {
+	in, older *loader.Inspection // older: nil without --against
+	warnings  []lint.Warning     // that stand
+	accepted  []lint.Warning
+	revivals  []lint.Revival
+	examples  []checkExample // nil without --examples
+}
+
+func check(s streams, o *checkOptions, dirs []string) error {
+	now := time.Now()
+	c := checked{in: loader.Inspect(dirs)}
+	for _, w := range lint.Lint(c.in, now) {
+		if w.Accepted != "" {
+			c.accepted = append(c.accepted, w)
+		} else {
+			c.warnings = append(c.warnings, w)
+		}
 	}
-	if r.OK {
-		r.SHA256 = fmt.Sprintf("%x", rows.SHA256)
+	if len(o.against) > 0 {
+		c.older = loader.Inspect(o.against)
+		c.revivals = lint.Revivals(c.older, c.in, now)
 	}
-	for _, p := range problems {
-		r.Problems = append(r.Problems, checkProblem{p.File, p.Pos.Line, p.Pos.Column, p.Field, p.Message})
+	if o.examples && len(c.in.Problems) == 0 {
+		examples, err := lint.Examples(c.in.Rows, now)
+		if err != nil {
+			return err
+		}
+		c.examples = describeExamples(examples)
 	}
-	return r
+	verdict := c.verdict(o)
+	if o.output == outputJSON {
+		if err := json.NewEncoder(s.out).Encode(c.describe(verdict == nil)); err != nil {
+			return err
+		}
+		return said(verdict)
+	}
+	return firstOf(c.tell(s, verdict == nil), verdict)
+}
+
+// verdict is the error that check ends with: bad manifests before all else.
+func (c *checked) verdict(o *checkOptions) error {
+	problems := c.in.Problems
+	if c.older != nil {
+		problems = append(problems[:len(problems):len(problems)], c.older.Problems...)
+	}
+	switch {
+	case len(problems) > 0:
+		return &server.ManifestsError{Problems: problems}
+	case len(c.revivals) > 0:
+		return fmt.Errorf("refused: %s back to life", plural(len(c.revivals), "token comes", "tokens come"))
+	case o.strict && len(c.warnings) > 0:
+		return fmt.Errorf("refused: %s (--strict)", count(len(c.warnings), "warning"))
+	}
+	return nil
+}
+
+// said keeps a verdict's exit code and leaves out its text, which stands in the output.
+func said(verdict error) error {
+	switch {
+	case verdict == nil:
+		return nil
+	case exitCode(verdict) == exitUsage:
+		return usageError{errSaid}
+	}
+	return errSaid
+}
+
+// tell prints for people: warnings and revivals on stderr, what there is on stdout.
+func (c *checked) tell(s streams, ok bool) error {
+	for _, w := range c.warnings {
+		if _, err := fmt.Fprintln(s.err, w); err != nil {
+			return err
+		}
+	}
+	for _, r := range c.revivals {
+		if _, err := fmt.Fprintln(s.err, r); err != nil {
+			return err
+		}
+	}
+	if err := tellExamples(s.out, c.examples); err != nil || !ok {
+		return err
+	}
+	rows := &c.in.Rows
+	_, err := fmt.Fprintf(s.out, "ok: %s, %s, %s, %s\n", count(len(rows.Gates), "gate"), count(len(rows.Tokens), "token"),
+		count(len(rows.Groups), "group"), plural(len(rows.Policies), "policy", "policies"))
+	return err
 }
 
 func count(n int, noun string) string { return plural(n, noun, noun+"s") }

@@ -23,7 +23,7 @@ spec:
   policies: [no-user-admin]    # a bound on everybody
   anonymous:
     allow:
-    - {methods: [GET], path: /rest/api/2/serverInfo}
+    - {methods: [GET, HEAD], path: /rest/api/2/serverInfo}
 ---
 apiVersion: patgate.dev/v1alpha1
 kind: UserGroup
@@ -45,16 +45,17 @@ spec:
 
 // demoTokens are the tokens of the tour: their names and specs.
 func demoTokens(now time.Time) map[string]string {
+	const all = "unrestricted: true  # patgate:accept unrestricted the rules are another token's part\n"
 	at := func(days int) string { return now.AddDate(0, 0, days).UTC().Format(time.RFC3339) }
 	return map[string]string{
-		"alice":    "user: alice\nissued: " + at(-1) + "\nunrestricted: true\n",
-		"ci":       "user: bob\nissued: " + at(-1) + "\nlimitTo: |\n  .*/rest/api/2/issue/JRA.*\n  [post].*/rest/api/2/issue/KANBAN-100/comment.*\n",
-		"worklogs": "user: bob\nissued: " + at(-1) + "\nlimitTo: |\n  .*/rest/extender/1.0/worklog/.*[QueryParam::dateFrom==2018-.*][QueryParam::dateTo==2018-.*]\n",
-		"filters":  "user: bob\nissued: " + at(-1) + "\nlimitTo: |\n  [post].*/rest/api/2/filter[JsonData::editable==false][JsonData::favourite==false]\n",
-		"shared":   "anyUser: true\nissued: " + at(-1) + "\nunrestricted: true\n",
-		"stelin":   "user: stelin\nissued: " + at(-1) + "\nunrestricted: true\n",
-		"old":      "user: carl\nissued: " + at(-91) + "\nunrestricted: true\n",
-		"office":   "user: alice\nissued: " + at(-1) + "\nclients: {allow: [10.20.0.0/16]}\nunrestricted: true\n",
+		"alice":    "user: alice\nissued: " + at(-1) + "\n" + all,
+		"ci":       "user: bob\nissued: " + at(-1) + "\nlimitTo: |  # patgate:accept leading-any as its vendor writes it\n  .*/rest/api/2/issue/JRA.*\n  [post].*/rest/api/2/issue/KANBAN-100/comment.*\n",
+		"worklogs": "user: bob\nissued: " + at(-1) + "\nlimitTo: |  # patgate:accept leading-any,unescaped-dot as its vendor writes it\n  .*/rest/extender/1.0/worklog/.*[QueryParam::dateFrom==2018-.*][QueryParam::dateTo==2018-.*]\n",
+		"filters":  "user: bob\nissued: " + at(-1) + "\nlimitTo: |  # patgate:accept leading-any as its vendor writes it\n  [post].*/rest/api/2/filter[JsonData::editable==false][JsonData::favourite==false]\n",
+		"shared":   "anyUser: true  # patgate:accept any-user the tour shows one\nissued: " + at(-1) + "\n" + all,
+		"stelin":   "user: stelin\nissued: " + at(-1) + "\n" + all,
+		"old":      "user: carl\nissued: " + at(-91) + "  # patgate:accept expired the cap is 90 days\n" + all,
+		"office":   "user: alice\nissued: " + at(-1) + "\nclients: {allow: [10.20.0.0/16]}\n" + all,
 	}
 }
 

@@ -1,0 +1,73 @@
+package lint
+
+import (
+	"maps"
+	"slices"
+)
+
+// Code names a kind of warning. Codes are stable: comments accept them, programs read them.
+type Code string
+
+// The codes. docs/checks.md tells why each is a risk.
+const (
+	UnescapedDot      Code = "unescaped-dot"
+	MatchesEverything Code = "matches-everything"
+	CrossesSegments   Code = "crosses-segments"
+	LeadingAny        Code = "leading-any"
+	GetWithoutHead    Code = "get-without-head"
+	NeverMatches      Code = "never-matches"
+	OutsideGate       Code = "outside-gate"
+	EveryAddress      Code = "every-address"
+	NoAddress         Code = "no-address"
+	IPv4OnlyDeny      Code = "ipv4-only-deny"
+	AnyUser           Code = "any-user"
+	Unrestricted      Code = "unrestricted"
+	EveryGate         Code = "every-gate"
+	Expired           Code = "expired"
+	ExpiresSoon       Code = "expires-soon"
+	ForwardUnknown    Code = "forward-unknown"
+	WeakEveryHost     Code = "weak-every-host"
+	Observing         Code = "observing"
+	UnusedPolicy      Code = "unused-policy"
+	UnnamedGroup      Code = "unnamed-group"
+	UnusedAccept      Code = "unused-accept"
+)
+
+// codes hold what to do about each.
+var codes = map[Code]struct{ fix string }{
+	UnescapedDot:      {`write \. for a dot`},
+	MatchesEverything: {"say which ones are meant; in a rule that means every path, leave the path out"},
+	CrossesSegments:   {"write [^/]* for text within one segment"},
+	LeadingAny:        {"begin the pattern with / and the first segment"},
+	GetWithoutHead:    {"add HEAD beside GET"},
+	NeverMatches:      {"correct the condition, or take the rule out"},
+	OutsideGate:       {"correct the path or the gate's paths, or name the gate in Envoy's route"},
+	EveryAddress:      {"name the ranges that are meant, or leave the list out"},
+	NoAddress:         {"correct the ranges, so that a client is left"},
+	IPv4OnlyDeny:      {"add the IPv6 ranges, or list in allow who may pass"},
+	AnyUser:           {"make a token for each user"},
+	Unrestricted:      {"give it policies or allow rules"},
+	EveryGate:         {"name its gates in spec.gates"},
+	Expired:           {"make a new token, and remove this manifest"},
+	ExpiresSoon:       {"make a new value in time"},
+	ForwardUnknown:    {"leave it out once every client has a token"},
+	WeakEveryHost:     {"give it hosts of its own, or make it as strict"},
+	Observing:         {"set it to enforce, or take the line out, once the audit shows no surprises"},
+	UnusedPolicy:      {"name it in a gate, group or token, or remove it"},
+	UnnamedGroup:      {"name the group in a gate's groups"},
+	UnusedAccept:      {"write `# patgate:accept CODE reason` on the line of the warning or the one above, or remove the comment"},
+}
+
+// names lists the codes that a comment may accept.
+func names() []string {
+	var list []string
+	for _, code := range slices.Sorted(maps.Keys(codes)) {
+		if code != UnusedAccept {
+			list = append(list, string(code))
+		}
+	}
+	return list
+}
+
+// Codes lists the codes.
+func Codes() []Code { return slices.Sorted(maps.Keys(codes)) }

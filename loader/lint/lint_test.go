@@ -1,0 +1,85 @@
+package lint_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/lint"
+)
+
+var update = flag.Bool("update", false, "write the wanted warnings anew")
+
+// now is when the manifests of these tests are looked at.
+var now = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+
+// TestWarnings holds the warnings about each archive of manifests against those that it
+// wants: whatever is not listed must not be warned of.
+func TestWarnings(t *testing.T) {
+	archives, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(archives) == 0 {
+		t.Fatal(err, archives)
+	}
+	seen := map[lint.Code]bool{}
+	for _, name := range archives {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) { testArchive(t, name, seen) })
+	}
+	for _, code := range lint.Codes() {
+		if !seen[code] {
+			t.Errorf("no archive has a warning %s", code)
+		}
+	}
+}
+
+func testArchive(t *testing.T, name string, seen map[lint.Code]bool) {
+	archive, err := txtar.ParseFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, files := "", archive.Files[:0:0]
+	dir := t.TempDir()
+	for _, f := range archive.Files {
+		if f.Name == "want" {
+			want = string(f.Data)
+			continue
+		}
+		files = append(files, f)
+		if err := os.WriteFile(filepath.Join(dir, f.Name), f.Data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := loader.Inspect([]string{dir})
+	for _, p := range in.Problems {
+		t.Error(p)
+	}
+	var got strings.Builder
+	for _, w := range lint.Lint(in, now) {
+		seen[w.Code] = true
+		if w.Fix == "" || w.Message == "" {
+			t.Errorf("without a reason or a fix: %s", w)
+		}
+		w.Fix = ""
+		line := strings.TrimSuffix(strings.TrimPrefix(w.String(), dir+"/"), ". Fix: ")
+		if w.Accepted != "" {
+			line = "accepted (" + w.Accepted + "): " + line
+		}
+		fmt.Fprintln(&got, line)
+	}
+	if *update {
+		archive.Files = append(files, txtar.File{Name: "want", Data: []byte(got.String())})
+		if err := os.WriteFile(name, txtar.Format(archive), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if got.String() != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got.String(), want)
+	}
+}
