@@ -224,6 +224,19 @@ func TestAGateThatIsGone(t *testing.T) {
 	if r := h.load(); r == nil || r.Rejected() {
 		t.Errorf("an edit of a gate that stays: %+v", r)
 	}
+	write(t, h.dir+"/rest.yaml", gate("new", "{schemes: [bearer]}"))
+	if r := h.load(); r == nil || r.Rejected() {
+		t.Errorf("a new gate for what an old one guarded: %+v", r)
+	}
+	write(t, h.dir+"/named.yaml", gate("named", "{hosts: [jira.example.com]}"))
+	h.load()
+	if err := os.Remove(h.dir + "/named.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	write(t, h.dir+"/rest.yaml", gate("new", "{schemes: [basic]}"))
+	if r := h.load(); r == nil || !r.Rejected() {
+		t.Errorf("gone while the weaker one changed in something else: %+v", r)
+	}
 }
 
 // TestOneMissingPolicyIsFoundFast names a policy that is not there from many tokens.

@@ -16,8 +16,9 @@ type Loss struct {
 }
 
 // Losses compares the gates that run with those that would: what a gate guards that is
-// gone must be guarded by nobody, or by a gate that names the same host and path. A
-// file that went by mistake must not hand what it guarded to a weaker gate.
+// gone must be guarded by nobody, by a gate that names the same host and path, or by one
+// that came, or changed its hosts or paths, for it. A file that went by mistake must not
+// hand what it guarded to a weaker gate.
 func (s *Snapshot) Losses(next []*Gate) []Loss {
 	table := newGateTable(next)
 	var losses []Loss
@@ -27,7 +28,7 @@ func (s *Snapshot) Losses(next []*Gate) []Loss {
 		}
 		for _, host := range g.Hosts {
 			for _, prefix := range g.Prefixes {
-				if to := table.find(sampleHost(host), prefix+"/"); to != nil && !guardsItself(to, host, prefix) {
+				if to := table.find(sampleHost(host), prefix+"/"); to != nil && !guardsItself(to, host, prefix) && s.guardsAlike(to) {
 					losses = append(losses, Loss{g, host, prefix, to})
 				}
 			}
@@ -50,6 +51,12 @@ func sampleHost(pattern string) string {
 
 func guardsItself(g *Gate, host, prefix string) bool {
 	return slices.Contains(g.Hosts, host) && slices.Contains(g.Prefixes, prefix)
+}
+
+// guardsAlike reports whether a gate of this name guards the same already.
+func (s *Snapshot) guardsAlike(g *Gate) bool {
+	old := s.Gate(g.Name)
+	return old != nil && slices.Equal(old.Hosts, g.Hosts) && slices.Equal(old.Prefixes, g.Prefixes)
 }
 
 // maxGone bounds how many digests of tokens that went are remembered.
