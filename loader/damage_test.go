@@ -48,7 +48,7 @@ func (d *damage) manifests() {
 		}
 		d.file("UserGroup", g, spec)
 	}
-	d.file("Gate", "every", "  schemes: [basic, bearer]\n  groups: [staff, guests]\n"+d.pick("", "  policies: [no-users]\n"))
+	d.file("Gate", "every", "  schemes: [basic, bearer]\n  groups: [staff, guests]\n"+d.pick("", "  policies: [no-users]\n")+d.pick("", "  paths: [/rest]\n"))
 	if d.IntN(3) > 0 {
 		d.file("Gate", "wild", "  hosts: [\"*.example.com\"]\n  schemes: [bearer]\n  groups: ["+d.pick(groups...)+"]\n"+d.pick("", "  requireTLS: true\n"))
 	}

@@ -21,6 +21,7 @@ type Options struct {
 	Poll     time.Duration // how often directories are read without an event; default 10 s
 	Settle   time.Duration // for how long files that may be half written must rest; default 200 ms
 	Patience time.Duration // after how long of no rest a load is rejected; default 2 s
+	Remind   time.Duration // how often the log tells that the last load was rejected; default 1 min
 	Now      func() time.Time
 	Logger   *slog.Logger
 }
@@ -48,6 +49,9 @@ type Loader struct {
 	tree   func() *tree        // reads the directories
 	seen   *tree               // the last reading that was judged
 	dirs   map[string]interest // what the last reading depends on
+
+	rejected time.Time // since when loads are rejected; zero: the last one runs
+	told     time.Time // when the log heard of that last
 }
 
 // New returns a loader of the directories. It calls report for each load, from one
@@ -65,6 +69,9 @@ func New(index *policy.Index, roots []string, report func(Report), o Options) *L
 	}
 	if o.Patience == 0 {
 		o.Patience = 2 * time.Second
+	}
+	if o.Remind == 0 {
+		o.Remind = time.Minute
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -136,8 +143,31 @@ func (l *Loader) Load(ctx context.Context) error {
 	l.seen = t
 	r := l.judge(t)
 	r.Took = time.Since(start)
+	l.note(&r)
 	l.report(r)
 	return nil
+}
+
+// note remembers since when loads are rejected.
+func (l *Loader) note(r *Report) {
+	if !r.Rejected() {
+		l.rejected = time.Time{}
+		return
+	}
+	l.told = time.Now()
+	if l.rejected.IsZero() {
+		l.rejected = l.told
+	}
+}
+
+// remind tells the log now and then that the manifests don't run: whoever changed them
+// may not have looked.
+func (l *Loader) remind() {
+	if l.rejected.IsZero() || time.Since(l.told) < l.o.Remind {
+		return
+	}
+	l.told = time.Now()
+	l.o.Logger.Error("the manifests are still rejected, the last good revision stays", "for", time.Since(l.rejected).Round(time.Second).String())
 }
 
 func (l *Loader) read() *tree {
@@ -252,6 +282,7 @@ func (l *Loader) Run(ctx context.Context, nudge <-chan struct{}) {
 				l.o.Logger.Info("the manifests have not changed")
 			}
 		case <-poll.C:
+			l.remind()
 		}
 		if l.Load(ctx) != nil {
 			return

@@ -224,6 +224,51 @@ func TestAGateThatIsGone(t *testing.T) {
 	if r := h.load(); r == nil || r.Rejected() {
 		t.Errorf("an edit of a gate that stays: %+v", r)
 	}
+	write(t, h.dir+"/rest.yaml", gate("new", "{schemes: [bearer]}"))
+	if r := h.load(); r == nil || r.Rejected() {
+		t.Errorf("a new gate for what an old one guarded: %+v", r)
+	}
+	write(t, h.dir+"/named.yaml", gate("named", "{hosts: [jira.example.com]}"))
+	h.load()
+	if err := os.Remove(h.dir + "/named.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	write(t, h.dir+"/rest.yaml", gate("new", "{schemes: [basic]}"))
+	if r := h.load(); r == nil || !r.Rejected() {
+		t.Errorf("gone while the weaker one changed in something else: %+v", r)
+	}
+}
+
+// TestAGateThatIsGoneAboveOthers hands no part of what it guarded to a weaker gate either.
+func TestAGateThatIsGoneAboveOthers(t *testing.T) {
+	gate := func(name, spec string) string {
+		return "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: " + name + "}\nspec: " + spec + "\n"
+	}
+	for name, c := range map[string]struct {
+		goes, others, want string
+	}{
+		"a longer path for every host":       {"{hosts: [a.example.com]}", "{paths: [/rest]}", "host a.example.com and path /rest/"},
+		"a longer path for a wildcard":       {"{hosts: [a.example.com], paths: [/api]}", "{hosts: ['*.example.com'], paths: [/api/v2]}", "host a.example.com and path /api/v2/"},
+		"a host in the way of a wildcard":    {"{hosts: ['*.example.com']}", "{hosts: [any.example.com], paths: [/x]}", "host *.example.com and path /y/"},
+		"a longer path of that host already": {"{hosts: [a.example.com]}", "{hosts: [a.example.com], paths: [/rest]}", ""},
+		"what nobody guarded at that host":   {"{hosts: [a.example.com], paths: [/api]}", "{paths: [/apis]}", "host a.example.com and path /apis/"},
+		"the same of another host":           {"{hosts: [a.example.com]}", "{hosts: [b.example.com, '*.b.example.com']}", "host a.example.com and path /y/"},
+	} {
+		h := newHarness(t, t.TempDir())
+		write(t, h.dir+"/every.yaml", gate("every", "{paths: [/y]}"))
+		write(t, h.dir+"/others.yaml", gate("others", c.others))
+		write(t, h.dir+"/goes.yaml", gate("goes", c.goes))
+		if r := h.load(); r.Rejected() {
+			t.Fatalf("%s: %v", name, r.Problems)
+		}
+		if err := os.Remove(h.dir + "/goes.yaml"); err != nil {
+			t.Fatal(err)
+		}
+		r := h.load()
+		if r == nil || c.want != "" && (!r.Rejected() || !strings.Contains(fmt.Sprint(r.Problems), c.want)) {
+			t.Errorf("%s: %+v, want %s", name, r, c.want)
+		}
+	}
 }
 
 // TestOneMissingPolicyIsFoundFast names a policy that is not there from many tokens.

@@ -16,40 +16,64 @@ type Loss struct {
 }
 
 // Losses compares the gates that run with those that would: what a gate guards that is
-// gone must be guarded by nobody, or by a gate that names the same host and path. A
-// file that went by mistake must not hand what it guarded to a weaker gate.
+// gone, and what nobody guards because of it, must be guarded by nobody, or by a gate that
+// came, or changed its hosts or paths, for it. A file that went by mistake must not hand
+// what it guarded to a weaker gate.
 func (s *Snapshot) Losses(next []*Gate) []Loss {
 	table := newGateTable(next)
 	var losses []Loss
 	for _, g := range s.Gates() {
-		if table.byName[g.Name] != nil {
-			continue
-		}
-		for _, host := range g.Hosts {
-			for _, prefix := range g.Prefixes {
-				if to := table.find(sampleHost(host), prefix+"/"); to != nil && !guardsItself(to, host, prefix) {
-					losses = append(losses, Loss{g, host, prefix, to})
-				}
+		if table.byName[g.Name] == nil {
+			for _, host := range g.Hosts {
+				losses = append(losses, s.lossesAt(g, host, &table)...)
 			}
 		}
 	}
 	return losses
 }
 
-// sampleHost returns a host that a pattern matches: below a wildcard, and none for every
-// host.
+// lossesAt compares both tables at one host of a gate that is gone. Where a path leads
+// changes at prefixes alone.
+func (s *Snapshot) lossesAt(g *Gate, host string, next *gateTable) []Loss {
+	sample, old := sampleHost(host), &s.revision.gates
+	var own, others []Loss
+	seen := map[string]bool{}
+	for _, guard := range append(slices.Clip(old.guards(sample)), next.guards(sample)...) {
+		at := guard.prefix + "/"
+		before, after := old.find(sample, at), next.find(sample, at)
+		if seen[at] || after == nil || !s.guardsAlike(after) {
+			continue
+		}
+		seen[at] = true
+		switch before {
+		case g:
+			own = append(own, Loss{g, host, guard.prefix, after})
+		case nil:
+			others = append(others, Loss{g, host, guard.prefix, after})
+		}
+	}
+	if len(own) > 0 {
+		return own
+	}
+	return others
+}
+
+// sampleHost returns a host that a pattern matches and no longer one does: below a
+// wildcard one that no gate can name, and none for every host.
 func sampleHost(pattern string) string {
 	if pattern == AnyHost {
 		return ""
 	}
 	if tail, wild := strings.CutPrefix(pattern, "*"); wild {
-		return "any" + tail
+		return "\x00" + tail
 	}
 	return pattern
 }
 
-func guardsItself(g *Gate, host, prefix string) bool {
-	return slices.Contains(g.Hosts, host) && slices.Contains(g.Prefixes, prefix)
+// guardsAlike reports whether a gate of this name guards the same already.
+func (s *Snapshot) guardsAlike(g *Gate) bool {
+	old := s.Gate(g.Name)
+	return old != nil && slices.Equal(old.Hosts, g.Hosts) && slices.Equal(old.Prefixes, g.Prefixes)
 }
 
 // maxGone bounds how many digests of tokens that went are remembered.

@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // Source is the place of a manifest, or of a rule in it. The zero value is nowhere.
@@ -83,7 +82,7 @@ type outcome struct {
 // ask asks a rule about the request. A condition that fails decides, even where an
 // earlier one could not be decided.
 func (e *evaluation) ask(r *Rule, all bool) outcome {
-	if len(r.Methods) > 0 && !r.names(e.request.Method, all) {
+	if len(r.Methods) > 0 && !slices.Contains(r.Methods, e.request.Method) {
 		return outcome{failed, PartMethod, ""}
 	}
 	if r.Path != nil && !r.Path.Match(e.request.Target.Path) {
@@ -121,15 +120,6 @@ func (e *evaluation) ask(r *Rule, all bool) outcome {
 		}
 	}
 	return result
-}
-
-// names reports whether the rule names a method: exactly in allow rules. A deny rule
-// holds for every case of it, as some upstreams take `delete` for DELETE.
-func (r *Rule) names(method string, exactly bool) bool {
-	if exactly {
-		return slices.Contains(r.Methods, method)
-	}
-	return slices.ContainsFunc(r.Methods, func(m string) bool { return strings.EqualFold(m, method) })
 }
 
 // or notes an undecided part, unless there is one already.

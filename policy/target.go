@@ -45,7 +45,7 @@ func decodePath(raw string) (path, problem string) {
 	case raw == "":
 		return "", "the path is empty"
 	case raw[0] != '/':
-		return "", fmt.Sprintf("the path begins with %s, not with '/'", quoteByte(raw[0]))
+		return "", fmt.Sprintf("%s at offset 0, where a path begins with '/'", quoteByte(raw[0]))
 	case len(raw) > maxPath:
 		return "", fmt.Sprintf("the path is longer than %d bytes", maxPath)
 	}
@@ -92,7 +92,7 @@ func unescapePath(raw string, first int) (path, problem string) {
 		}
 		c, ok := unhexAt(raw, i)
 		if !ok {
-			return "", fmt.Sprintf("a malformed escape at offset %d", i)
+			return "", fmt.Sprintf("a malformed escape: '%%' at offset %d", i)
 		}
 		if forbiddenEncoded(c) {
 			return "", fmt.Sprintf("an encoded %s at offset %d", quoteByte(c), i)

@@ -1,0 +1,66 @@
+package loader
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/patgate/patgate/policy"
+)
+
+// said sends what is logged to whoever waits for it.
+type said chan string
+
+func (s said) Write(b []byte) (int, error) {
+	select {
+	case s <- string(b):
+	default: // nobody waits
+	}
+	return len(b), nil
+}
+
+// TestARejectedLoadIsToldAgain wants people to be reminded of it until it is mended.
+func TestARejectedLoadIsToldAgain(t *testing.T) {
+	lines := make(said)
+	reports := make(chan Report, 1)
+	l := New(policy.NewIndex(), []string{"m"}, func(r Report) { reports <- r }, Options{
+		Settle: time.Millisecond, Poll: 2 * time.Millisecond, Remind: 5 * time.Millisecond,
+		Logger: slog.New(slog.NewTextHandler(lines, nil)),
+	})
+	trees := make(chan *tree)
+	next := reading("x: [", 1, true)
+	l.tree = func() *tree {
+		select {
+		case next = <-trees:
+		default:
+		}
+		t := *next
+		return &t
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); l.Run(ctx, nil) }()
+	defer func() { stop(); <-done }()
+	for range 2 {
+		select {
+		case line := <-lines:
+			if !strings.Contains(line, "still rejected") || !strings.Contains(line, "level=ERROR") {
+				t.Errorf("%s", line)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("nobody is reminded")
+		}
+	}
+	<-reports
+	trees <- reading(settleGate, 2, true)
+	if r := <-reports; r.Rejected() {
+		t.Errorf("%+v", r)
+	}
+	stop()
+	<-done
+	if !l.rejected.IsZero() {
+		t.Error("a mended load is still told of")
+	}
+}
