@@ -91,7 +91,7 @@ func newRoot(s streams) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nSee '%s --help'.", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newServe(s), newCheck(s), newToken(s), newDemo(s), newVersion(s))
+	root.AddCommand(newServe(s), newCheck(s), newToken(s), newSchema(s), newDemo(s), newVersion(s))
 	root.InitDefaultHelpCmd()
 	return root
 }
