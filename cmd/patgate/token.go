@@ -16,9 +16,10 @@ import (
 
 func newToken(s streams) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "token",
-		Short: "Create tokens",
-		RunE:  groupOnly,
+		Use:     "token",
+		Short:   "Create tokens",
+		Example: "  patgate token create ci-bot --into manifests --user alice --limit-to '.*/rest/api/2/issue/JRA.*'",
+		RunE:    groupOnly,
 	}
 	cmd.AddCommand(newTokenCreate(s))
 	return cmd
