@@ -35,7 +35,6 @@ func marshal(v any) ([]byte, error) {
 // too. The zero value takes anything.
 type schema struct {
 	Dialect     string     `json:"$schema,omitempty"`
-	Title       string     `json:"title,omitempty"`
 	Description string     `json:"description,omitempty"`
 	Ref         string     `json:"$ref,omitempty"`
 	Type        string     `json:"type,omitempty"`
@@ -120,7 +119,7 @@ var kinds = []struct {
 // conditions rather than alternatives, an editor tells the one thing that is wrong.
 func (d *describer) manifest() *schema {
 	s := &schema{
-		Dialect: "https://json-schema.org/draft/2020-12/schema", Title: "A manifest of patgate",
+		Dialect: "https://json-schema.org/draft/2020-12/schema", Description: describe("manifest"),
 		Type: "object", Others: false, Required: []string{"apiVersion", "kind", "metadata", "spec"},
 	}
 	var names []string

@@ -221,7 +221,7 @@ func archiveRefused(t *testing.T, s *jsonschema.Schema, path string) error {
 func TestSchemaDescribesEveryField(t *testing.T) {
 	d := describer{defs: map[string]*schema{}}
 	d.manifest()
-	want := map[string]bool{"apiVersion": true, "kind": true, "spec": true, "status": true, "serverSet": true}
+	want := map[string]bool{"manifest": true, "apiVersion": true, "kind": true, "spec": true, "status": true, "serverSet": true}
 	for name, s := range d.defs {
 		want[name] = true
 		for _, p := range s.Properties {

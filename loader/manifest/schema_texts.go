@@ -5,6 +5,7 @@ package manifest
 func describe(name string) string { return descriptions[name] }
 
 var descriptions = map[string]string{
+	"manifest":   "A manifest of patgate.",
 	"apiVersion": "The version of patgate's manifests.",
 	"kind":       "What the manifest describes: a gate, a token, a group of users, a policy, or (in *.test.yaml) a test of policies.",
 	"spec":       "What is wanted, by the kind.",
