@@ -270,8 +270,8 @@ const oneDigest = "a225fab98955e121e6b28bd2fcfe197dffc8706e731a58295f31369fbd6a4
 // FuzzSchema holds the schema against the decoder: it takes whatever decodes.
 func FuzzSchema(f *testing.F) {
 	s := compiled(f)
-	for _, value := range []string{"a.b-c.0", "2026-07-30T00:00:00.5+02:00", "*.jira.example.com", "[::1]", "/rest/a b/", "bearer",
-		"X-Client", "10.0.0.0/8", "2001:db8::/32", "::ffff:1.2.3.4", "zoë b.", "1w2d3h4m5.5s", ".5h", "1d0", "forever", `.*/issue/JRA-\d+`, "get",
+	for _, value := range []string{"a.b-c.0", "2026-07-30T00:00:00.5+02:00", "*.jira.example.com", "*.[::1]", "_a", "\u212a", "/rest/a b/", "/...", "/.a", "/a..", "bearer",
+		"X-Client", "10.0.0.0/8", "2001:db8::/32", "::ffff:1.2.3.4", "::ffff:0:0/96", "1::", "zoë b.", "1w2d3h4m5.5s", ".5h", "1d0", "0w90d", "1w-0s", "5.µs", "007d", "forever", `.*/issue/JRA-\d+`, "get",
 		"sha256:" + oneDigest, "[post]/a[JsonData::a==b]", "GET /a?b=c", "deny no_rule_matched", "allow"} {
 		f.Add(value)
 	}
