@@ -92,7 +92,7 @@ func newRoot(s streams) *cobra.Command {
 	root.SetVersionTemplate(thisBuild().text())
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newServe(s), newCheck(s), newToken(s), newSchema(s), newDemo(s), newVersion(s))
-	root.InitDefaultHelpCmd()
+	addedCommands(root)
 	complete(root)
 	return root
 }

@@ -99,3 +99,34 @@ func deeper(cmd *cobra.Command, name string) (found []string) {
 	}
 	return found
 }
+
+// addedCommands makes the commands that cobra adds as strict as ours: what they do not
+// know is wrong usage.
+func addedCommands(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Run, c.RunE = nil, helpOn
+		case "completion":
+			c.Args, c.RunE = cobra.ArbitraryArgs, groupOnly
+			for _, shell := range c.Commands() {
+				shell.Args = args(cobra.NoArgs, "takes no arguments")
+			}
+		}
+	}
+}
+
+// helpOn shows the help of the command that is given.
+func helpOn(cmd *cobra.Command, given []string) error {
+	about, rest, err := cmd.Root().Find(given)
+	if err != nil {
+		return usageError{err}
+	}
+	if about.HasSubCommands() && len(rest) > 0 {
+		return groupOnly(about, rest)
+	}
+	about.InitDefaultHelpFlag()
+	return about.Help()
+}

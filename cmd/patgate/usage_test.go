@@ -24,14 +24,15 @@ func TestNoValueIsEchoed(t *testing.T) {
 			append(name, "-o", "VALUE"), append(name, "--output=VALUE"))
 		if cmd, _, err := root.Find(name); err == nil {
 			for flag := range flagValues {
-				if cmd.Flags().Lookup(flag) != nil {
+				if cmd.Flags().Lookup(flag) != nil && cmd.Name() != "serve" { // it would try, and write its audit
 					places = append(places, append(name, "--"+flag, "VALUE"), append(name, "--"+flag+"=VALUE"))
 				}
 			}
 		}
 	}
 	places = append(places, []string{"VALUE"}, []string{"--", "VALUE"}, []string{"VALUE", "--help"},
-		[]string{"serve", "--manifests", "testdata", "--listen", "VALUE"}, []string{"serve", "--audit-wait", "VALUE"},
+		[]string{"serve", "--listen", "VALUE"}, []string{"serve", "--tls-cert=VALUE"}, []string{"serve", "--log-level", "VALUE"},
+		[]string{"serve", "--audit-wait", "VALUE"},
 		[]string{"token", "create", "VALUE", "--into", t.TempDir(), "--user", "VALUE", "--unrestricted"},
 		[]string{"token", "create", "x", "--into", t.TempDir(), "--user", "a", "--limit-to", "VALUE"},
 		[]string{"token", "create", "x", "--into", t.TempDir(), "--user", "a", "--unrestricted", "--expires-in", "VALUE"})
