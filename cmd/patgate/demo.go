@@ -22,7 +22,8 @@ func newDemo(s streams) *cobra.Command {
 			"requests: each as the curl line that a user would type, with Envoy's answer and\n" +
 			"patgate's audit event. It exits with 1 where one differs from what it tells. On a\n" +
 			"terminal it keeps serving until Ctrl-C. ENVOY_PATH names the Envoy to use.",
-		Args: args(cobra.NoArgs, "takes no arguments"),
+		Example: "  patgate demo\n  ENVOY_PATH=/usr/bin/envoy patgate demo --hold",
+		Args:    args(cobra.NoArgs, "takes no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			self, err := os.Executable()
 			if err != nil {

@@ -122,8 +122,6 @@ func (f *explainFlags) check() error {
 		return usageError{fmt.Errorf("--id belongs to --event, expected a log that has the decision")}
 	case f.url == "" && (f.token+f.tokenFile+f.user+f.scheme+f.client+f.body+f.gate != "" || len(f.headers) > 0):
 		return usageError{fmt.Errorf("the event or CheckRequest says what the request is, expected no other flag about it but --at")}
-	case strings.HasPrefix(f.token, token.Prefix):
-		return usageError{fmt.Errorf("--token takes a name, and this looks like a value, which others can see on a command line: expected --token-file FILE, or - for stdin")}
 	}
 	return nil
 }

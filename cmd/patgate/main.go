@@ -13,6 +13,7 @@ import (
 
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/server"
+	"github.com/patgate/patgate/token"
 )
 
 // The exit codes.
@@ -47,14 +48,17 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	err := root.Execute()
+	err := noTokens(args)
+	if err == nil {
+		err = root.Execute()
+	}
 	if err == nil {
 		return exitGood
 	}
 	code := exitCode(err)
 	for _, line := range strings.Split(strings.TrimRight(err.Error(), "\n"), "\n") {
 		if line != "" {
-			_, _ = fmt.Fprintln(errOut, line)
+			_, _ = fmt.Fprintln(errOut, token.Mask(line)) // it may repeat what was typed
 		}
 	}
 	return code
@@ -66,9 +70,6 @@ func exitCode(err error) int {
 	var manifests *server.ManifestsError
 	var refused *loader.RefusedError
 	if errors.As(err, &usage) || errors.As(err, &options) || errors.As(err, &manifests) || errors.As(err, &refused) {
-		return exitUsage
-	}
-	if strings.HasPrefix(err.Error(), "unknown command ") { // cobra's own, which has no type
 		return exitUsage
 	}
 	return exitNo
@@ -84,15 +85,15 @@ func newRoot(s streams) *cobra.Command {
 		Example:       "  patgate demo                                    # the whole thing on loopback\n  patgate token create ci-bot --user alice --into manifests --limit-to '.*/rest/api/2/issue/JRA.*'\n  patgate check manifests\n  patgate serve --manifests manifests",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return cmd.Help()
-		},
+		Args:          cobra.ArbitraryArgs, // groupOnly knows a mistyped one
+		RunE:          groupOnly,
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w\nSee '%s --help'.", err, cmd.CommandPath())}
-	})
-	root.AddCommand(newServe(s), newCheck(s), newExplain(s), newTest(s), newToken(s), newDemo(s), newVersion(s))
-	root.InitDefaultHelpCmd()
+	root.Version = thisBuild().Version
+	root.SetVersionTemplate(thisBuild().text())
+	root.SetFlagErrorFunc(flagError)
+	root.AddCommand(newServe(s), newCheck(s), newExplain(s), newTest(s), newToken(s), newSchema(s), newDemo(s), newVersion(s))
+	addedCommands(root)
+	complete(root)
 	return root
 }
 
@@ -104,17 +105,4 @@ func args(want cobra.PositionalArgs, hint string) cobra.PositionalArgs {
 		}
 		return nil
 	}
-}
-
-// groupOnly is what a command does that only holds others: it shows its help, and knows
-// a mistyped one.
-func groupOnly(cmd *cobra.Command, given []string) error {
-	if len(given) == 0 {
-		return cmd.Help()
-	}
-	message := fmt.Sprintf("unknown command %q for %q", given[0], cmd.CommandPath())
-	if near := cmd.SuggestionsFor(given[0]); len(near) > 0 {
-		message += ", did you mean " + strings.Join(near, " or ") + "?"
-	}
-	return usageError{fmt.Errorf("%s\nSee '%s --help'.", message, cmd.CommandPath())}
 }

@@ -117,6 +117,9 @@ func testHelp(t *testing.T, command string) {
 	if code := run(append(strings.Fields(command)[1:], "--help"), nil, &out, &errs); code != exitGood || errs.Len() > 0 {
 		t.Errorf("%s --help: exit code %d, %s", command, code, errs.String())
 	}
+	if !strings.Contains(out.String(), "\nExamples:\n") {
+		t.Errorf("%s: no example", command)
+	}
 	for line := range strings.Lines(out.String()) {
 		if len([]rune(strings.TrimSuffix(line, "\n"))) > 130 {
 			t.Errorf("%s: a line of %d characters: %s", command, len(line), line)

@@ -13,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/loader/policytest"
+	"github.com/patgate/patgate/policy"
 )
 
 // block is a fenced piece of a document.
@@ -72,7 +75,7 @@ func TestReadme(t *testing.T) {
 }
 
 // TestDocuments wants the manifests that documents show to be good, those of one document
-// together, and their links to lead somewhere.
+// together, their tests to hold, and their links to lead somewhere.
 func TestDocuments(t *testing.T) {
 	documents, err := filepath.Glob("../../docs/*.md")
 	if err != nil || len(documents) == 0 {
@@ -83,30 +86,7 @@ func TestDocuments(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var manifests strings.Builder
-		for _, b := range block.FindAllStringSubmatch(string(text), -1) {
-			if b[1] != "yaml" || !strings.HasPrefix(b[2], "apiVersion: patgate.dev/") {
-				continue
-			}
-			if strings.Contains(b[2], "\nkind: PolicyTest\n") {
-				var dec manifest.Decoder
-				if _, problems := dec.DecodeTests(name, []byte(b[2])); len(problems) > 0 {
-					t.Error(problems)
-				}
-			} else {
-				manifests.WriteString("---\n" + b[2])
-			}
-		}
-		if manifests.Len() > 0 {
-			dir := t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, "m.yaml"), []byte(manifests.String()), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			var out, errs bytes.Buffer
-			if code := run([]string{"check", dir}, nil, &out, &errs); code != exitGood {
-				t.Errorf("%s: %s", name, errs.String())
-			}
-		}
+		checkManifestsOf(t, name, string(text))
 		for _, link := range regexp.MustCompile(`\]\(([^)#]+)(#[^)]*)?\)`).FindAllStringSubmatch(string(text), -1) {
 			if strings.Contains(link[1], "://") {
 				continue
@@ -114,6 +94,49 @@ func TestDocuments(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(name), link[1])); err != nil {
 				t.Errorf("%s: a dead link: %v", name, err)
 			}
+		}
+	}
+}
+
+// checkManifestsOf checks the manifests of a document together, and runs its PolicyTests
+// on them.
+func checkManifestsOf(t *testing.T, name, text string) {
+	t.Helper()
+	var manifests, tests strings.Builder
+	for _, b := range block.FindAllStringSubmatch(text, -1) {
+		switch {
+		case b[1] != "yaml" || !strings.Contains(b[2], "apiVersion: patgate.dev/"):
+		case strings.Contains(b[2], "kind: PolicyTest"):
+			tests.WriteString("---\n" + b[2])
+		default:
+			manifests.WriteString("---\n" + b[2])
+		}
+	}
+	var dec manifest.Decoder
+	docs, problems := dec.DecodeTests("m.test.yaml", []byte(tests.String()))
+	var rows policy.Rows
+	if manifests.Len() > 0 {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "m.yaml"), []byte(manifests.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var more []manifest.Problem
+		rows, more = loader.Check([]string{dir})
+		problems = append(problems, more...)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", name, p)
+	}
+	if len(problems) > 0 || len(docs) == 0 || len(rows.Gates) == 0 {
+		return
+	}
+	report, problems := policytest.Run(rows, docs, time.Now(), regexp.MustCompile(""))
+	if len(problems) > 0 {
+		t.Fatalf("%s: %v", name, problems)
+	}
+	for _, r := range report.Results {
+		if !r.Passed {
+			t.Errorf("%s: %s: %s, want %s\n%s", name, r.Request, r.Got, r.Want, r.Why)
 		}
 	}
 }

@@ -16,9 +16,10 @@ import (
 
 func newToken(s streams) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "token",
-		Short: "Create, list, rotate and revoke tokens",
-		RunE:  groupOnly,
+		Use:     "token",
+		Short:   "Create, list, rotate and revoke tokens",
+		Example: "  patgate token create ci-bot --into manifests --user alice --limit-to '.*/rest/api/2/issue/JRA.*'\n  patgate token list --manifests manifests",
+		RunE:    groupOnly,
 	}
 	cmd.AddCommand(newTokenCreate(s), newTokenList(s), newTokenShow(s), newTokenRevoke(s), newTokenRotate(s), newTokenImport(s), newTokenSnippet(s))
 	return cmd

@@ -37,21 +37,26 @@ func thisBuild() build {
 	return b
 }
 
+// text is the build for people.
+func (b build) text() string {
+	return fmt.Sprintf("patgate %s\ncommit %s\n%s\n", b.Version, b.Commit, b.Go)
+}
+
 func newVersion(s streams) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
-		Use:   "version",
-		Short: "Print version, commit and Go version",
-		Args:  args(cobra.NoArgs, "takes no arguments"),
+		Use:     "version",
+		Short:   "Print version, commit and Go version",
+		Example: "  patgate version -o json",
+		Args:    args(cobra.NoArgs, "takes no arguments"),
 		RunE: func(*cobra.Command, []string) error {
 			if err := checkOutput(output); err != nil {
 				return err
 			}
-			b := thisBuild()
 			if output == outputJSON {
-				return json.NewEncoder(s.out).Encode(b)
+				return json.NewEncoder(s.out).Encode(thisBuild())
 			}
-			_, err := fmt.Fprintf(s.out, "patgate %s\ncommit %s\n%s\n", b.Version, b.Commit, b.Go)
+			_, err := fmt.Fprint(s.out, thisBuild().text())
 			return err
 		},
 	}

@@ -122,7 +122,7 @@ func (v *HeaderName) decode(s *scope, n *yaml.Node, field string) {
 	}
 	name := strings.ToLower(text)
 	switch {
-	case !isHTTPToken(name):
+	case !isHTTPToken(text): // before it is in lower case: that of U+212A is k
 		s.problem(n, field, "%q is no header's name, expected one such as x-forwarded-user", text)
 	case slices.Contains(notOurs, strings.ReplaceAll(name, "_", "-")):
 		s.problem(n, field, "%s has a meaning of its own, expected another header's name", name)
@@ -150,11 +150,15 @@ func (v *Host) decode(s *scope, n *yaml.Node, field string) {
 		*v = Host(host)
 		return
 	}
-	if !isHost(strings.TrimPrefix(host, "*.")) {
+	if !isASCII(text) || !isHost(strings.TrimPrefix(host, "*.")) {
 		s.problem(n, field, "%q is no host, expected one such as jira.example.com or *.example.com, without scheme, port and path", text)
 		return
 	}
 	*v = Host(host)
+}
+
+func isASCII(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 func isHost(host string) bool {

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	_ "embed"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,36 +13,9 @@ import (
 )
 
 // gateAndGroups is what a team keeps in Git, beside the tokens.
-const gateAndGroups = `apiVersion: patgate.dev/v1alpha1
-kind: Gate
-metadata:
-  name: jira
-spec:
-  schemes: [basic, bearer]
-  groups: [token-users]        # who leaves it loses their tokens
-  clientIP: {source: peer}
-  policies: [no-user-admin]    # a bound on everybody
-  anonymous:
-    allow:
-    - {methods: [GET, HEAD], path: /rest/api/2/serverInfo}
----
-apiVersion: patgate.dev/v1alpha1
-kind: UserGroup
-metadata:
-  name: token-users
-spec:
-  members: [alice, bob, carl]
-  tokens: {maxLifetime: 90d}
----
-apiVersion: patgate.dev/v1alpha1
-kind: TokenPolicy
-metadata:
-  name: no-user-admin
-spec:
-  deny:
-  - name: user administration
-    path: /rest/api/2/user(/.*)?
-`
+//
+//go:embed manifests.yaml
+var gateAndGroups []byte
 
 // demoTokens are the tokens of the tour: their names and specs.
 func demoTokens(now time.Time) map[string]string {
@@ -67,7 +41,7 @@ func (d *demo) writeManifests() error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "jira.yaml"), []byte(gateAndGroups), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "jira.yaml"), gateAndGroups, 0o644); err != nil {
 		return err
 	}
 	var names []string
