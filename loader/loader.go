@@ -20,7 +20,7 @@ type Options struct {
 	MaxBytes int64         // how much a load reads at most; default MaxBytes
 	Poll     time.Duration // how often directories are read without an event; default 10 s
 	Settle   time.Duration // for how long files that may be half written must rest; default 200 ms
-	Patience time.Duration // after how long of no rest a load is rejected; default 2 s
+	Patience time.Duration // after how long of no rest a load is rejected; default 700 ms, so that a revocation counts within a second
 	Remind   time.Duration // how often the log tells that the last load was rejected; default 1 min
 	Now      func() time.Time
 	Logger   *slog.Logger
@@ -68,7 +68,7 @@ func New(index *policy.Index, roots []string, report func(Report), o Options) *L
 		o.Settle = 200 * time.Millisecond
 	}
 	if o.Patience == 0 {
-		o.Patience = 2 * time.Second
+		o.Patience = 700 * time.Millisecond
 	}
 	if o.Remind == 0 {
 		o.Remind = time.Minute

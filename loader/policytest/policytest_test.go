@@ -1,0 +1,133 @@
+package policytest_test
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/policytest"
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
+)
+
+const manifests = `apiVersion: patgate.dev/v1alpha1
+kind: Gate
+metadata: {name: hopped}
+spec:
+  hosts: ["*.example.com"]
+  schemes: [bearer, basic]
+  clientIP: {source: xff, trustedHops: 2}
+  actAs: {header: x-on-behalf-of}
+---
+apiVersion: patgate.dev/v1alpha1
+kind: Gate
+metadata: {name: named}
+spec:
+  hosts: [named.example.org]
+  schemes: [bearer]
+  clientIP: {source: header, header: x-real-client}
+  requireTLS: true
+---
+apiVersion: patgate.dev/v1alpha1
+kind: APIToken
+metadata: {name: office}
+spec:
+  user: alice
+  logins: [alice@example.com]
+  digest: sha256:a225fab98955e121e6b28bd2fcfe197dffc8706e731a58295f31369fbd6a41d8
+  issued: 2026-05-01T00:00:00Z
+  clients: {allow: [10.0.0.0/8]}
+  actAs: ["svc-.*"]
+  unrestricted: true
+---
+apiVersion: patgate.dev/v1alpha1
+kind: APIToken
+metadata: {name: anybody}
+spec:
+  anyUser: true
+  digest: sha256:b225fab98955e121e6b28bd2fcfe197dffc8706e731a58295f31369fbd6a41d8
+  issued: 2026-05-01T00:00:00Z
+  unrestricted: true
+`
+
+func rows(t *testing.T) policy.Rows {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "m.yaml"), []byte(manifests), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rows, problems := loader.Check([]string{dir})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return rows
+}
+
+var now = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+
+// TestAnswer asks questions in the ways in which people leave things out.
+func TestAnswer(t *testing.T) {
+	all := rows(t)
+	inside, outside := netip.MustParseAddr("10.1.1.1"), netip.MustParseAddr("192.0.2.7")
+	for _, c := range []struct {
+		name string
+		q    policytest.Question
+		want string
+	}{
+		{"the address stands where the gate looks for it", policytest.Question{Host: "a.example.com", Token: "office", Client: inside}, "allow ok"},
+		{"also in a header", policytest.Question{Host: "named.example.org", Token: "office", Client: inside, TLS: true}, "allow ok"},
+		{"another address", policytest.Question{Host: "a.example.com", Token: "office", Client: outside}, "deny client_denied"},
+		{"no address", policytest.Question{Host: "a.example.com", Token: "office"}, "deny client_denied"},
+		{"without TLS", policytest.Question{Host: "named.example.org", Token: "office", Client: inside}, "deny tls_required"},
+		{"one of the logins", policytest.Question{Host: "a.example.com", Token: "office", Client: inside, User: "alice@example.com", Scheme: policy.Basic}, "allow ok"},
+		{"another user", policytest.Question{Host: "a.example.com", Token: "office", Client: inside, User: "bob", Scheme: policy.Basic}, "deny user_mismatch"},
+		{"for another user", policytest.Question{Host: "a.example.com", Token: "office", Client: inside, Header: map[string]string{"X-On-Behalf-Of": "svc-a"}}, "allow ok"},
+		{"for one it may not", policytest.Question{Host: "a.example.com", Token: "office", Client: inside, Header: map[string]string{"x-on-behalf-of": "bob"}}, "deny act_as_denied"},
+		{"of any user", policytest.Question{Host: "a.example.com", Token: "anybody", User: "bob"}, "allow ok"},
+		{"of any user, where Basic is off", policytest.Question{Host: "named.example.org", Token: "anybody", User: "bob", TLS: true}, "deny scheme_denied"},
+		{"the route names the gate", policytest.Question{Host: "a.example.com", Gate: "named", Token: "office", Client: inside, TLS: true}, "allow ok"},
+		{"nobody's value", policytest.Question{Host: "a.example.com", Value: token.Mint(), User: "bob"}, "deny token_unknown"},
+		{"two credentials", policytest.Question{Host: "a.example.com", Token: "office", Header: map[string]string{"authorization": "Bearer x"}}, "deny bad_credential"},
+		{"none", policytest.Question{Host: "a.example.com"}, "deny no_credential"},
+		{"no gate", policytest.Question{Host: "example.net"}, "deny no_gate"},
+	} {
+		c.q.Now, c.q.Method, c.q.Target = now, "GET", "/rest/"
+		e, err := policytest.Answer(all, &c.q)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if got := e.Decision + " " + e.Reason; got != c.want {
+			t.Errorf("%s: %s, want %s\n%s", c.name, got, c.want, e.Text())
+		}
+	}
+}
+
+func TestQuestionsThatAreRefused(t *testing.T) {
+	all := rows(t)
+	for _, c := range []struct {
+		q    policytest.Question
+		want string
+	}{
+		{policytest.Question{Token: "ofice"}, "did you mean office?"},
+		{policytest.Question{Gate: "name"}, "did you mean named?"},
+		{policytest.Question{Token: "anybody"}, "expected the user who presents it"},
+	} {
+		if _, err := policytest.Answer(all, &c.q); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v", c.q, err)
+		}
+	}
+}
+
+// TestNoValueIsTold wants an explanation to hold nothing of a value, made up or real.
+func TestNoValueIsTold(t *testing.T) {
+	value := token.Mint()
+	e, err := policytest.Answer(rows(t), &policytest.Question{Now: now, Method: "GET", Target: "/x", Host: "a.example.com", Value: value, User: "bob"})
+	if err != nil || strings.Contains(e.Text(), value.Reveal()) || strings.Contains(e.Text(), "patg_") {
+		t.Errorf("%v\n%s", err, e.Text())
+	}
+}
