@@ -22,8 +22,8 @@ func noTokens(args []string) error {
 	for i, arg := range args {
 		_, value, _ := strings.Cut(arg, "=")
 		if strings.HasPrefix(arg, token.Prefix) || strings.HasPrefix(value, token.Prefix) || wholeValue.MatchString(arg) {
-			return usageError{fmt.Errorf("argument %d holds a token's value, expected it in a file or on stdin (-): arguments are seen in the list "+
-				"of processes and kept by the shell\nTake that token as leaked: revoke it, and make another", i+1)}
+			return usageError{fmt.Errorf("argument %d looks like a value of a token, which others can see on a command line: "+
+				"expected it in a file or on stdin (-)\nTake that token as leaked: revoke it, and make another", i+1)}
 		}
 	}
 	return nil

@@ -77,7 +77,7 @@ func TestATokenIsNoArgument(t *testing.T) {
 	for _, typed := range [][]string{{"check", "../../loader/testdata/good"}, {"check", "./patg_manifests"}, {"check", "x_patg_y"}} {
 		var out, errs bytes.Buffer
 		run(typed, nil, &out, &errs)
-		if strings.Contains(errs.String(), "token's value") {
+		if strings.Contains(errs.String(), "looks like a value") {
 			t.Errorf("%v: %s", typed, errs.String())
 		}
 	}
