@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+// pages are the documents whose commands are run, each in a directory of its own with what
+// the page takes for granted, and how many there are.
+var pages = map[string]struct {
+	files    string
+	commands int
+}{
+	"testing": {pageManifests, 3}, "clients": {"", 2}, "migrating": {pageManifests, 4}, "checks": {pageManifests, 1},
+}
+
+const pageManifests = `
+-- manifests/m.yaml --
+apiVersion: patgate.dev/v1alpha1
+kind: Gate
+metadata: {name: jira}
+spec: {schemes: [basic, bearer]}
+---
+apiVersion: patgate.dev/v1alpha1
+kind: APIToken
+metadata: {name: ci-bot}
+spec:
+  user: alice
+  digest: sha256:a225fab98955e121e6b28bd2fcfe197dffc8706e731a58295f31369fbd6a41d8
+  issued: 2026-05-01T00:00:00Z
+  limitTo: '[post]/rest/api/2/issue/KANBAN-\d+/comment'
+-- /tmp/main/manifests/old.yaml --
+apiVersion: patgate.dev/v1alpha1
+kind: Gate
+metadata: {name: jira}
+spec: {schemes: [basic, bearer]}
+-- tokens.json --
+{"tokens":[{"label":"CI","user":"alice","token":"qt3sumg4gd8r47n98tcnmuarnfufviog","limitTo":"[get]/rest/.*"}],"status":"ok"}
+-- secrets.yaml --
+kind: Secret
+metadata: {name: mobile}
+stringData: {api_key: ndyBzreUzF4zqDQsqSPMHkRhriEOtcRx}
+`
+
+// TestPages runs every command of ours that a page shows. One may answer no, as people who
+// try it may see; wrong usage is what must not be.
+func TestPages(t *testing.T) {
+	for name, page := range pages {
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile("../../docs/" + name + ".md")
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := t.TempDir()
+			for _, f := range txtar.Parse([]byte(page.files)).Files {
+				writePageFile(t, filepath.Join(dir, f.Name), f.Data)
+			}
+			for _, b := range block.FindAllStringSubmatch(string(text), -1) {
+				if b[1] == "yaml" && strings.Contains(b[2], "kind: PolicyTest") {
+					writePageFile(t, filepath.Join(dir, "manifests", "m.test.yaml"), []byte(b[2]))
+				}
+			}
+			t.Chdir(dir)
+			if ran := runPage(t, string(text), dir); ran != page.commands {
+				t.Errorf("%d commands were run, want %d", ran, page.commands)
+			}
+		})
+	}
+}
+
+func writePageFile(t *testing.T, name string, data []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func runPage(t *testing.T, text, dir string) (ran int) {
+	t.Helper()
+	for _, b := range block.FindAllStringSubmatch(text, -1) {
+		for line := range strings.Lines(b[2]) {
+			if b[1] != "sh" || !strings.HasPrefix(line, "patgate ") {
+				continue
+			}
+			ran++
+			// What the page has put into /tmp lies below the test's directory.
+			args := words(strings.ReplaceAll(strings.TrimSpace(line), "/tmp/", filepath.Join(dir, "tmp")+"/"))
+			// The same Secret can come over once.
+			if strings.Contains(line, "envoy-gateway") {
+				if err := os.Remove(filepath.Join(dir, "manifests", "mobile.yaml")); err != nil {
+					t.Error(err)
+				}
+			}
+			var out, errs bytes.Buffer
+			if code := run(args[1:], strings.NewReader(""), &out, &errs); code == exitUsage {
+				t.Errorf("%s%s%s", line, out.String(), errs.String())
+			}
+		}
+	}
+	return ran
+}
