@@ -85,6 +85,9 @@ func unknownFields(raw json.RawMessage) []string {
 func (t *extenderToken) imported(now time.Time) Imported {
 	i := Imported{From: t.Label}
 	i.setValue(t.Token)
+	if i.holds(t.Token, t.Label, t.User, t.LimitTo, t.IP) {
+		return i
+	}
 	i.Token.User = t.User
 	if t.User == "" {
 		i.Token.AnyUser = true
@@ -119,10 +122,22 @@ func (i *Imported) setRanges(text string) {
 }
 
 var (
-	lineBreak   = regexp.MustCompile(`(?i)<br\s*/?>|\r?\n`)
-	baseURL     = regexp.MustCompile(`^(\[[A-Za-z,]*\])?\{[A-Z]+_URL\}`)
-	methodsHead = regexp.MustCompile(`^\[[A-Za-z,]*\]`)
+	lineBreak = regexp.MustCompile(`(?i)<br\s*/?>|\r?\n`)
+	baseURL   = regexp.MustCompile(`^(\[[A-Za-z,]*\])?\{[A-Z]+_URL\}`)
+	groups    = regexp.MustCompile(`\[\w+::`)
+	openEnd   = regexp.MustCompile(`(\.[*+])?\$?$`)
+	spansAny  = regexp.MustCompile(`\.[*+]`)
 )
+
+// spansQuery reports whether a line could be met by text in the query where it was matched
+// against the whole URL: something that takes any text stands before what it asks for.
+func spansQuery(line string) bool {
+	path := line
+	if at := groups.FindStringIndex(line); at != nil {
+		path = line[:at[0]]
+	}
+	return spansAny.MatchString(openEnd.ReplaceAllString(path, ""))
+}
 
 // setLines takes the rules. A line that means something else here, or nothing, refuses the
 // whole token: with fewer rules it might do less than its owner thinks, never more; but it
@@ -142,7 +157,7 @@ func (i *Imported) setLines(text string) {
 			i.refuse("the rule %s can't be carried over: %s", line, err.Message)
 			return
 		}
-		if path := methodsHead.ReplaceAllString(line, ""); strings.HasPrefix(path, ".*") || strings.HasPrefix(path, ".+") {
+		if spansQuery(line) {
 			i.note("the rule %s was matched against the whole URL, so that text in the query could meet it; now it is the path alone", line)
 		}
 		i.Token.LimitTo = append(i.Token.LimitTo, line)

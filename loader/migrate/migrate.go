@@ -66,6 +66,19 @@ func (i *Imported) setValue(value string) {
 	i.Token.Digest = token.Sum(secret)
 }
 
+// holds refuses a token whose value stands in another of its texts, which would be written
+// and shown. It takes the name away for that.
+func (i *Imported) holds(value string, texts ...string) bool {
+	for _, text := range texts {
+		if value != "" && strings.Contains(strings.ToLower(text), strings.ToLower(value)) {
+			i.refuse("its value stands in its label, user or rules, too: take it for leaked, and make a new token")
+			i.From = "token"
+			return true
+		}
+	}
+	return false
+}
+
 // notToken68 reports whether a character can't stand in a Bearer credential (RFC 6750).
 func notToken68(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._~+/=", r))

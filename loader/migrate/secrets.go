@@ -31,6 +31,10 @@ func EnvoyGateway(data []byte, now time.Time) ([]Imported, error) {
 			}
 			i := Imported{From: id}
 			i.setValue(string(s.Data[id]))
+			if i.holds(string(s.Data[id]), id) {
+				list = append(list, i)
+				continue
+			}
 			i.Token.User = id
 			i.setSecret(&s, now)
 			i.note("it was sent in a header, query parameter or cookie of its own: here it goes into Authorization, as Basic %s:VALUE or Bearer", id)
@@ -65,6 +69,10 @@ func Authorino(data []byte, now time.Time) ([]Imported, error) {
 		}
 		i := Imported{From: s.Name}
 		i.setValue(string(value))
+		if i.holds(string(value), s.Name, s.Annotations[kuadrantUser]) {
+			list = append(list, i)
+			continue
+		}
 		if i.Token.User = s.Annotations[kuadrantUser]; i.Token.User == "" {
 			i.Token.User = s.Name
 			i.note("the Secret names no user: it is %s, after the Secret", s.Name)
