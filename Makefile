@@ -59,7 +59,7 @@ check: $(LINT) $(VULN) ## format, vet, lint, and known vulnerabilities
 fuzz: ## run each fuzz test for FUZZTIME (20s)
 	@set -e; for p in $$($(GO) list ./...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || :); do \
-	    echo "fuzz $$p $$f"; $(GO) test $$p -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s -timeout 10m; \
+	    echo "fuzz $$p $$f"; GO=$(GO) sh .ci/fuzz $$p $$f $(FUZZTIME); \
 	  done; \
 	done
 

@@ -37,7 +37,7 @@ type Observer interface {
 	Faulted()
 }
 
-// Server answers checks. All fields but MaxInFlight are required.
+// Server answers checks. All fields but MaxInFlight and Loaded are required.
 type Server struct {
 	Index       Snapshots
 	Audit       Recorder
@@ -45,6 +45,10 @@ type Server struct {
 	Observer    Observer
 	Logger      *slog.Logger
 	MaxInFlight int64 // checks at a time; beyond, they are refused. 0: no limit
+
+	// Loaded is closed when the first manifests are there. A check that comes before waits for
+	// a moment: a replica that has just been started need not refuse anybody. nil: none waits.
+	Loaded <-chan struct{}
 
 	inFlight atomic.Int64
 	large    chan struct{} // holds a value for each large body that is being read
@@ -86,17 +90,20 @@ func (s *Server) check(ctx context.Context, in *attributes) (out *reply) {
 	}()
 	defer s.inFlight.Add(-1)
 	crowded := s.inFlight.Add(1) > s.MaxInFlight && s.MaxInFlight > 0
-	c.decide(in, crowded)
+	c.decide(ctx, in, crowded)
 	return c.finish(ctx)
 }
 
 // decide reads the request and evaluates it by one snapshot.
-func (c *call) decide(in *attributes, crowded bool) {
+func (c *call) decide(ctx context.Context, in *attributes, crowded bool) {
 	a := &c.answer
 	a.now = c.server.Clock.Now()
 	c.request = in.request(a.now)
 	a.given = c.request.CredentialGiven()
 	snapshot := c.server.Index.Snapshot()
+	if !snapshot.Ready() && !crowded {
+		snapshot = c.server.awaitLoaded(ctx)
+	}
 	a.revision = snapshot.Revision().Number
 	if crowded {
 		a.decision.Refuse(policy.Overloaded)
@@ -107,6 +114,24 @@ func (c *call) decide(in *attributes, crowded bool) {
 	if a.decision.Reason == policy.BadTarget {
 		a.problem = c.request.TargetProblem()
 	}
+}
+
+// startWait is how long a check waits for the first manifests: less than Envoy waits for it.
+const startWait = 400 * time.Millisecond
+
+// awaitLoaded returns the running revision once there is one, or what there is after
+// startWait: then the check is refused as not ready, which says more than silence.
+func (s *Server) awaitLoaded(ctx context.Context) *policy.Snapshot {
+	if s.Loaded != nil {
+		timer := time.NewTimer(startWait)
+		defer timer.Stop()
+		select {
+		case <-s.Loaded:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	return s.Index.Snapshot()
 }
 
 // finish has the decision audited and makes its answer. The answer of an allow is made

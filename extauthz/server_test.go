@@ -43,6 +43,8 @@ func (p *parts) Snapshot() *policy.Snapshot {
 	if p.panicIn == "snapshot" {
 		panic("planted")
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return p.index.Snapshot()
 }
 
@@ -192,6 +194,33 @@ func TestWithoutManifestsNobodyPasses(t *testing.T) {
 	p.index = policy.NewIndex()
 	if out, err := check(s, withToken()); err != nil || out.GetDeniedResponse().GetStatus().GetCode() != 503 || reasonOf(out) != "not_ready" {
 		t.Errorf("%v, %v", out, err)
+	}
+}
+
+// TestACheckWaitsForTheFirstManifests lets a check come before they are there.
+func TestACheckWaitsForTheFirstManifests(t *testing.T) {
+	s, p := newServer(t)
+	loaded := make(chan struct{})
+	ready := p.index
+	s.Loaded, p.index = loaded, policy.NewIndex()
+	answered := make(chan string)
+	go func() {
+		out, _ := check(s, withToken())
+		answered <- reasonOf(out)
+	}()
+	for s.inFlight.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	p.mu.Lock()
+	p.index = ready
+	p.mu.Unlock()
+	close(loaded)
+	if got := <-answered; got != "ok" {
+		t.Errorf("after the load: %s", got)
+	}
+	p.index, s.Loaded = policy.NewIndex(), make(chan struct{})
+	if out, _ := check(s, withToken()); reasonOf(out) != "not_ready" {
+		t.Errorf("without a load: %s", reasonOf(out))
 	}
 }
 

@@ -87,6 +87,7 @@ type Server struct {
 	metrics   *metrics
 	clock     *extauthz.Clock
 	nudge     chan struct{}
+	up        chan struct{} // closed when the first manifests are there
 	ready     atomic.Bool
 
 	mu   sync.Mutex
@@ -101,7 +102,7 @@ func New(o Options) (*Server, error) {
 	if err := checkOptions(&o); err != nil {
 		return nil, err
 	}
-	s := &Server{o: o, index: policy.NewIndex(), nudge: make(chan struct{}, 1)}
+	s := &Server{o: o, index: policy.NewIndex(), nudge: make(chan struct{}, 1), up: make(chan struct{})}
 	config, err := tlsConfig(&o)
 	if err != nil {
 		return nil, err
@@ -123,7 +124,7 @@ func New(o Options) (*Server, error) {
 	s.clock = extauthz.NewClock(o.Now, s.clockStepped)
 	s.metrics = newMetrics(s)
 	s.transport = extauthz.NewTransport(&extauthz.Server{
-		Index: s.index, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight),
+		Index: s.index, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight), Loaded: s.up,
 	}, o.MaxBody, config)
 	o.Loader.MaxBytes, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.Logger, o.Now
 	s.loader = loader.New(s.index, o.Manifests, s.loaded, o.Loader)
@@ -216,6 +217,7 @@ func (s *Server) start(ctx context.Context) error {
 	if r.Rejected() {
 		return &ManifestsError{r.Problems}
 	}
+	close(s.up)
 	s.ready.Store(true)
 	s.transport.SetServing(true)
 	s.o.Logger.Info("serving", "checks", s.Addr().String(), "status", s.StatusAddr().String(), "manifests", s.o.Manifests)
