@@ -62,7 +62,7 @@ func (t *NewToken) Create() (secret token.Secret, path string, err error) {
 	t.Warnings = docs.warnings(t.User)
 	text, err := t.YAML()
 	if err != nil {
-		return token.Secret{}, "", err
+		return token.Secret{}, "", &RefusedError{[]string{err.Error()}}
 	}
 	tree.files = append(tree.files, file{name: path, data: text})
 	if problems := withoutEmptiness(decodeTree(roots, tree).problems, roots); len(problems) > 0 {

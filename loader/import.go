@@ -2,6 +2,7 @@ package loader
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -21,6 +22,9 @@ func Import(tokens []manifest.NewToken, into string, manifests []string, dryRun 
 	for i := range tokens {
 		t := NewToken{NewToken: tokens[i], Into: into}
 		path := filepath.Join(into, t.Name+".yaml")
+		if !isManifest(path) {
+			return nil, &RefusedError{[]string{fmt.Sprintf("%s would not be read as a manifest, expected another name", filepath.Base(path))}}
+		}
 		if err := t.isFree(docs, path); err != nil {
 			return nil, err
 		}

@@ -140,7 +140,7 @@ func (f *explainFlags) time() (time.Time, error) {
 
 // question puts the flags into one.
 func (f *explainFlags) question(s streams, rows policy.Rows, at time.Time) (*policytest.Question, error) {
-	q := &policytest.Question{Now: at, Method: f.method, Token: f.token, User: f.user, Gate: f.gate, Header: map[string]string{}}
+	q := &policytest.Question{Now: at, Method: f.method, Token: f.token, User: f.user, Gate: f.gate, Header: map[string][]string{}}
 	if at.IsZero() {
 		q.Now = time.Now()
 	}
@@ -173,9 +173,6 @@ func (f *explainFlags) question(s streams, rows policy.Rows, at time.Time) (*pol
 		if q.Body, err = readInput(s, f.body); err != nil {
 			return nil, err
 		}
-		if q.Body == nil {
-			q.Body = []byte{}
-		}
 	}
 	return q, nil
 }
@@ -190,7 +187,7 @@ func (f *explainFlags) addHeaders(q *policytest.Question) error {
 		case name == "authorization":
 			return usageError{fmt.Errorf("--header authorization: others can see a command line, expected --token NAME, or --token-file FILE for a value")}
 		}
-		q.Header[name] = strings.TrimSpace(value)
+		q.Header[name] = append(q.Header[name], strings.TrimSpace(value))
 	}
 	return nil
 }

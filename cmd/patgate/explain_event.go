@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -31,6 +32,8 @@ type loggedDecision struct {
 	Host         string    `json:"host"`
 	Path         string    `json:"path"`
 	Query        string    `json:"query"`
+	Previous     bool      `json:"previous"`
+	Shadow       string    `json:"shadow"`
 	Revision     uint64    `json:"revision"`
 	Truncated    bool      `json:"truncated"`
 }
@@ -56,7 +59,7 @@ func (f *explainFlags) event(s streams, rows policy.Rows, at time.Time) error {
 	}
 	e.Notes = append(logged.notes(), e.Notes...)
 	was := logged.Decision + " " + logged.Reason
-	if now := e.Decision + " " + e.Reason; now != was {
+	if now := e.Decision + " " + e.Reason; now != was && !logged.Previous {
 		e.Notes = append(e.Notes, fmt.Sprintf("the event says %s (revision %d), these manifests say %s: they changed since, or something that no event holds decided",
 			was, logged.Revision, now))
 	}
@@ -92,7 +95,7 @@ func findDecision(data []byte, id string) (*loggedDecision, error) {
 // question asks again what was asked. Who has only the event doesn't have the value: the
 // token that it names gets a made-up one.
 func (l *loggedDecision) question(rows policy.Rows) *policytest.Question {
-	q := &policytest.Question{Now: l.Time, Method: l.Method, Host: l.Host, Target: l.Path, TLS: l.Reason != policy.TLSRequired.String(), Header: map[string]string{}}
+	q := &policytest.Question{Now: l.Time, Method: l.Method, Host: l.Host, Target: l.Path, TLS: l.Reason != policy.TLSRequired.String(), Header: map[string][]string{}}
 	if l.Query != "" {
 		q.Target += "?" + l.Query
 	}
@@ -102,7 +105,7 @@ func (l *loggedDecision) question(rows policy.Rows) *policytest.Question {
 		if g.Name == l.Gate {
 			q.Gate = g.Name
 			if l.Actor != "" {
-				q.Header[g.ActAsHeader] = l.User
+				q.Header[g.ActAsHeader] = []string{l.User}
 			}
 		}
 	}
@@ -116,8 +119,8 @@ func (l *loggedDecision) question(rows policy.Rows) *policytest.Question {
 		}
 	}
 	switch {
-	case l.Reason == policy.BadCredential.String():
-		q.Header["authorization"] = "Basic -" // malformed, in some way
+	case cmp.Or(l.Shadow, l.Reason) == policy.BadCredential.String():
+		q.Header["authorization"] = []string{"Basic -"} // malformed, in some way
 	case l.Scheme != "":
 		q.Value = token.Mint() // of nobody
 		if q.User == "" {
@@ -130,6 +133,9 @@ func (l *loggedDecision) question(rows policy.Rows) *policytest.Question {
 // notes say what the event leaves open.
 func (l *loggedDecision) notes() []string {
 	notes := []string{fmt.Sprintf("of the event %s: it holds no body and no headers, so that rules about a JSON body can't be decided", l.ID)}
+	if l.Previous {
+		notes = append(notes, "an older value was used, that a rotation had replaced; the question presents the present one")
+	}
 	if l.Truncated {
 		notes = append(notes, "the event is cut: the request was longer")
 	}

@@ -160,7 +160,7 @@ var arrows = []struct {
 	{"envoy", []string{"policy"}, "configurations are text; gates fill them in"},
 	{"loader/manifest", []string{"policy", "token"}, "the only reader of YAML"},
 	{"loader", []string{"loader/manifest", "policy", "token"}, "a directory to rows, by digests where it narrows"},
-	{"loader/policytest", []string{"loader", "loader/manifest", "policy", "token"}, "questions to the same evaluation"},
+	{"loader/policytest", []string{"loader", "loader/manifest", "audit", "policy", "token"}, "questions to the same evaluation"},
 	{"loader/lint", []string{"loader", "loader/manifest", "loader/policytest", "policy", "token"}, "warnings about manifests that are valid"},
 	{"loader/migrate", []string{"loader/manifest", "policy", "token"}, "manifests from elsewhere"},
 	{"token/snippet", nil, "text for clients, with a placeholder for the value"},

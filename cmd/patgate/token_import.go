@@ -19,6 +19,7 @@ import (
 type importFlags struct {
 	from, into, output  string
 	manifests, gates    []string
+	schemes             []string
 	dryRun, skipRefused bool
 }
 
@@ -50,6 +51,7 @@ func newTokenImport(s streams) *cobra.Command {
 	l.StringVar(&f.into, "into", "", "`directory` that gets the manifests (required)")
 	l.StringArrayVar(&f.manifests, "manifests", nil, "`directory` with the gates, groups and other tokens (default: --into); may repeat")
 	l.StringArrayVar(&f.gates, "gate", nil, "`name` of a gate that the tokens are for (default: every gate); may repeat")
+	l.StringArrayVar(&f.schemes, "scheme", nil, "`scheme` in which they may be presented (default: basic for extender, else the gate's); may repeat")
 	l.BoolVar(&f.dryRun, "dry-run", false, "tell what would be written, and write nothing")
 	l.BoolVar(&f.skipRefused, "skip-refused", false, "leave out what can't be carried over")
 	outputFlag(cmd, &f.output)
@@ -63,7 +65,7 @@ func (f *importFlags) run(s streams, file string) error {
 	source, ok := migrate.Sources[f.from]
 	switch {
 	case !ok:
-		return usageError{fmt.Errorf("--from %s: %s", f.from, manifest.Suggest(f.from, slices.Sorted(maps.Keys(migrate.Sources))))}
+		return usageError{fmt.Errorf("--from %q: %s", f.from, manifest.Suggest(f.from, slices.Sorted(maps.Keys(migrate.Sources))))}
 	case f.into == "":
 		return usageError{fmt.Errorf("--into is missing, expected the directory of the manifests")}
 	}
@@ -89,6 +91,9 @@ func (f *importFlags) write(list []migrate.Imported) (told []importedToken, err 
 	var reasons []string
 	for n, i := range list {
 		i.Token.Gates = f.gates
+		if len(f.schemes) > 0 && !i.Token.AnyUser {
+			i.Token.Schemes = f.schemes
+		}
 		t := importedToken{Name: i.Token.Name, From: i.From, User: i.Token.User, Notes: i.Notes, Refused: i.Refused}
 		if t.Notes == nil {
 			t.Notes = []string{}

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"time"
 
@@ -72,6 +73,11 @@ func (t *NewToken) YAML() ([]byte, error) {
 	}
 	if len(t.AllowFrom)+len(t.DenyFrom) > 0 {
 		f.Spec.Clients = &tokenRanges{t.AllowFrom, t.DenyFrom}
+	}
+	for _, line := range t.LimitTo {
+		if strings.ContainsAny(line, "\r\n\u0085\u2028\u2029") {
+			return nil, errors.New("a rule with a line's end in it, expected one rule a line")
+		}
 	}
 	if len(t.LimitTo) > 0 {
 		f.Spec.LimitTo = strings.Join(t.LimitTo, "\n") + "\n"

@@ -37,9 +37,13 @@ type secretDocument struct {
 // DecodeSecrets reads the Secrets of a file, which may be YAML or JSON, several documents,
 // and Lists. Other kinds are passed over. It returns an error that says where the file is
 // no YAML or a Secret is none, and nothing of the values.
-func DecodeSecrets(data []byte) ([]Secret, error) {
+func DecodeSecrets(data []byte) (list []Secret, err error) {
+	defer func() {
+		if recover() != nil { // the YAML reader panics on keys that are no texts
+			list, err = nil, errors.New("not YAML that Kubernetes would take, expected Secrets")
+		}
+	}()
 	d := yaml.NewDecoder(bytes.NewReader(data))
-	var list []Secret
 	for n := 1; ; n++ {
 		var node yaml.Node
 		err := d.Decode(&node)

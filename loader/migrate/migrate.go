@@ -20,6 +20,8 @@ type Imported struct {
 	From    string   // what the source calls it
 	Notes   []string // what its owner should know
 	Refused string   // why it can't be carried over; empty where it can
+
+	texts []string // that are written or shown, and must hold no value
 }
 
 func (i *Imported) note(format string, args ...any) {
@@ -53,6 +55,8 @@ func (i *Imported) setValue(value string) {
 	switch {
 	case value == "":
 		i.refuse("it has no value")
+	case strings.Contains(value, "***"):
+		i.refuse("its value is masked, expected the value itself")
 	case len(value) < minValue:
 		i.refuse("its value has %d characters, expected at least %d: a digest would give it away", len(value), minValue)
 	case !utf8.ValidString(value) || strings.IndexFunc(value, unicode.IsControl) >= 0:
@@ -66,18 +70,29 @@ func (i *Imported) setValue(value string) {
 	i.Token.Digest = token.Sum(secret)
 }
 
-// holds refuses a token whose value stands in another of its texts, which would be written
-// and shown. It takes the name away for that.
-func (i *Imported) holds(value string, texts ...string) bool {
-	for _, text := range texts {
-		if value != "" && strings.Contains(strings.ToLower(text), strings.ToLower(value)) {
-			i.refuse("its value stands in its label, user or rules, too: take it for leaked, and make a new token")
-			i.From = "token"
-			return true
+// finish refuses what can't come over as it is, among all tokens of a source, and names
+// the others. A value that stands in a text, its own token's or another's, would be written
+// and shown; one that no client can present in its token's scheme is of no use.
+func finish(list []Imported, values []string) []Imported {
+	for n := range list {
+		i := &list[n]
+		text := strings.ToLower(strings.Join(i.texts, "\n"))
+		for _, value := range values {
+			if len(value) >= minShown && strings.Contains(text, strings.ToLower(value)) {
+				*i = Imported{From: "token", Refused: "a value stands in its label, user or rules: take it for leaked, and make new tokens"}
+			}
+		}
+		if strings.Contains(i.Token.User, ":") {
+			i.refuse("its user holds a colon, which Basic can't carry, expected another user")
 		}
 	}
-	return false
+	setNames(list)
+	return list
 }
+
+// minShown is from how many bytes on a value is looked for in texts: shorter ones are
+// ordinary words, and refused anyhow.
+const minShown = 8
 
 // notToken68 reports whether a character can't stand in a Bearer credential (RFC 6750).
 func notToken68(r rune) bool {
@@ -109,10 +124,10 @@ func nameOf(text string) string {
 func setNames(list []Imported) {
 	taken := map[string]bool{}
 	for i := range list {
-		name := nameOf(list[i].From)
-		for n := 2; taken[name]; n++ {
+		base := nameOf(list[i].From)
+		name := base
+		for n := 2; taken[name] || name == "kustomization"; n++ { // kustomize's own file
 			suffix := fmt.Sprintf("-%d", n)
-			base := nameOf(list[i].From)
 			name = strings.Trim(base[:min(len(base), maxName-len(suffix))], "-") + suffix
 		}
 		taken[name] = true

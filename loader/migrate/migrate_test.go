@@ -17,9 +17,17 @@ var now = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
 const value = "qt3sumg4gd8r47n98tcnmuarnfufviog"
 
-// extender is a token list with one entry.
+// extender is a token list with one entry: an ordinary one, but for these fields.
 func extender(fields string) []byte {
-	return []byte(`{"tokens":[{"label":"Token name","user":"admin","token":"` + value + `","limitTo":"","ip":"","counter":100` + fields + `}],"status":"ok"}`)
+	entry := map[string]any{"label": "Token name", "user": "admin", "token": value, "limitTo": "", "ip": "", "counter": 100}
+	if err := json.Unmarshal([]byte("{"+strings.TrimPrefix(fields, ",")+"}"), &entry); err != nil {
+		panic(err)
+	}
+	text, err := json.Marshal(map[string]any{"tokens": []any{entry}, "status": "ok"})
+	if err != nil {
+		panic(err)
+	}
+	return text
 }
 
 // one imports a file with one token.
@@ -67,7 +75,7 @@ func TestExtenderNotes(t *testing.T) {
 	wantNote(t, i, "unrestricted, as it was")
 	wantNote(t, one(t, "extender", extender(`,"validUntil":1622700718964`)), "expired already")
 	wantNote(t, one(t, "extender", extender(`,"secureMode":true`)), `"secureMode"`)
-	i = one(t, "extender", []byte(strings.Replace(string(extender("")), `"user":"admin",`, "", 1)))
+	i = one(t, "extender", extender(`,"user":""`))
 	if !i.Token.AnyUser || i.Token.User != "" {
 		t.Errorf("%+v", i.Token)
 	}
@@ -96,6 +104,14 @@ func TestWhatIsRefused(t *testing.T) {
 		`,"token":""`:                                               "no value",
 		`,"token":"a value\nwith a line's end"`:                     "control characters",
 		`,"token":"patg_000000000000000000000000000000000000"`:      "wrong checksum",
+		`,"token":"********************"`:                           "masked",
+		`,"limitTo":".*/rest/a&#10;.*"`:                             "#",
+		`,"limitTo":".*/rest/a\u2028.*"`:                            "line's end",
+		`,"limitTo":" <br> "`:                                       "no rule in it",
+		`,"limitTo":"{JIRA_URL}/rest/a|/rest/secret.*"`:             "alternatives beside",
+		`,"limitTo":"/rest/[a-z&&[^s]]"`:                            "set within a set",
+		`,"ip":" ; "`:                                               "no address",
+		`,"user":"a:b"`:                                             "colon",
 	} {
 		if i := one(t, "extender", extender(fields)); !strings.Contains(i.Refused, want) {
 			t.Errorf("%s: %q, want %q", fields, i.Refused, want)
@@ -109,7 +125,7 @@ func TestWhatIsRefused(t *testing.T) {
 		`{}`:                                "no token list of Extender",
 		`[]`:                                "no token list of Extender",
 		`{"tokens":[1]}`:                    "tokens[0]",
-		`{"tokens":[{"validUntil":"now"}]}`: "tokens[0].validUntil: a string, expected a int64",
+		`{"tokens":[{"validUntil":"now"}]}`: "tokens[0].validUntil: no time",
 	} {
 		if _, err := migrate.Extender([]byte(data), now); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", data, err)
@@ -117,8 +133,16 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
+// TestAValueInAnothersLabel wants no value to be written, whichever token's text holds it.
+func TestAValueInAnothersLabel(t *testing.T) {
+	list, err := migrate.Extender([]byte(`{"tokens":[{"label":"a","user":"x","token":"`+value+`"},{"label":"`+strings.ToUpper(value)+`","user":"x","token":"another value of 24 chars"}]}`), now)
+	if err != nil || list[0].Refused != "" || !strings.Contains(list[1].Refused, "take it for leaked") || strings.Contains(strings.ToLower(fmt.Sprint(list[1])), value) {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
 func TestNames(t *testing.T) {
-	labels := []string{"CI bot", "ci-bot", "CI  BOT!", "Jürgen's", "", "--", strings.Repeat("x", 90)}
+	labels := []string{"Kustomization", "CI bot", "ci-bot", "CI  BOT!", "Jürgen's", "", "--", strings.Repeat("x", 90)}
 	var entries []string
 	for _, l := range labels {
 		text, _ := json.Marshal(map[string]string{"label": l, "user": "a", "token": value})
@@ -132,7 +156,7 @@ func TestNames(t *testing.T) {
 	for _, i := range list {
 		names = append(names, i.Token.Name)
 	}
-	want := []string{"ci-bot", "ci-bot-2", "ci-bot-3", "j-rgen-s", "token", "token-2", strings.Repeat("x", 63)}
+	want := []string{"kustomization-2", "ci-bot", "ci-bot-2", "ci-bot-3", "j-rgen-s", "token", "token-2", strings.Repeat("x", 63)}
 	if fmt.Sprint(names) != fmt.Sprint(want) {
 		t.Errorf("%q", names)
 	}
@@ -164,6 +188,10 @@ func TestEnvoyGateway(t *testing.T) {
 		t.Errorf("%+v", partner)
 	}
 	wantNote(t, mobile, "Authorization")
+	twice, err := migrate.EnvoyGateway([]byte(data+"---\n"+strings.Replace(data, "name: api-keys", "name: more", 1)), now)
+	if err != nil || len(twice) != 4 || !strings.Contains(twice[2].Refused, "takes the first") {
+		t.Errorf("a client in two Secrets: %+v, %v", twice, err)
+	}
 	_, err = migrate.EnvoyGateway([]byte("kind: Secret\nmetadata: {name: users}\nstringData:\n  .htpasswd: \"alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\"\n"), now)
 	if err == nil || !strings.Contains(err.Error(), "salted hashes") || strings.Contains(err.Error(), "W6ph") {
 		t.Errorf("htpasswd: %v", err)
@@ -192,6 +220,7 @@ func TestAuthorino(t *testing.T) {
 	for data, want := range map[string]string{
 		"kind: Secret\nmetadata: {name: a}\ndata: {api_key: '???'}\n": "is no base64",
 		"kind: Secret\ndata: [1]\n":                                   "no Kubernetes object",
+		"<<:\n? -":                                                    "expected Secrets",
 		"a: [":                                                        "not YAML",
 		"kind: ConfigMap\n":                                           "no API keys",
 	} {
@@ -225,7 +254,7 @@ func FuzzSources(f *testing.F) {
 				if err != nil {
 					t.Fatalf("%s: %+v: %v", name, i, err)
 				}
-				told := i.From + strings.Join(i.Notes, "\n") + i.Refused + string(text)
+				told := i.Token.Name + i.From + strings.Join(i.Notes, "\n") + i.Refused + string(text)
 				if strings.Contains(told, value) && strings.Count(string(data), value) == 1 {
 					t.Fatalf("%s shows the value: %s", name, told)
 				}

@@ -24,24 +24,31 @@ func EnvoyGateway(data []byte, now time.Time) ([]Imported, error) {
 		return nil, err
 	}
 	var list []Imported
+	var values []string
+	seen := map[string]string{}
 	for _, s := range secrets {
 		for _, id := range slices.Sorted(maps.Keys(s.Data)) {
 			if id == htpasswd {
 				return nil, fmt.Errorf("the Secret %s is an htpasswd file: it holds salted hashes, from which the digest of a value can't be made; create new tokens for its users", s.Name)
 			}
-			i := Imported{From: id}
-			i.setValue(string(s.Data[id]))
-			if i.holds(string(s.Data[id]), id) {
-				list = append(list, i)
-				continue
+			value := string(s.Data[id])
+			i := Imported{From: id, texts: []string{id}}
+			i.setValue(value)
+			if first, twice := seen[id]; twice {
+				i.refuse("the client stands in the Secret %s already: Envoy Gateway takes the first alone", first)
+			} else {
+				seen[id] = s.Name
 			}
 			i.Token.User = id
 			i.setSecret(&s, now)
 			i.note("it was sent in a header, query parameter or cookie of its own: here it goes into Authorization, as Basic %s:VALUE or Bearer", id)
-			list = append(list, i)
+			list, values = append(list, i), append(values, value)
 		}
 	}
-	return named(list, "no API keys in it, expected Secrets with a client's id and its key in `data`")
+	if len(list) == 0 {
+		return nil, errors.New("no API keys in it, expected Secrets with a client's id and its key in `data`")
+	}
+	return finish(list, values), nil
 }
 
 // The names by which Authorino and Kuadrant know an API key.
@@ -59,29 +66,26 @@ func Authorino(data []byte, now time.Time) ([]Imported, error) {
 		return nil, err
 	}
 	var list []Imported
+	var values []string
 	for _, s := range secrets {
 		value, ok := s.Data[authorinoKey]
-		if !ok {
-			if s.Labels[authorinoLabel] == "" {
-				continue // somebody else's
-			}
-			value = nil
+		if !ok && s.Labels[authorinoLabel] == "" {
+			continue // somebody else's
 		}
-		i := Imported{From: s.Name}
+		i := Imported{From: s.Name, texts: []string{s.Name, s.Annotations[kuadrantUser]}}
 		i.setValue(string(value))
-		if i.holds(string(value), s.Name, s.Annotations[kuadrantUser]) {
-			list = append(list, i)
-			continue
-		}
 		if i.Token.User = s.Annotations[kuadrantUser]; i.Token.User == "" {
 			i.Token.User = s.Name
 			i.note("the Secret names no user: it is %s, after the Secret", s.Name)
 		}
 		i.setSecret(&s, now)
 		i.note("clients send it as Bearer, or as Basic %s:VALUE, instead of APIKEY", i.Token.User)
-		list = append(list, i)
+		list, values = append(list, i), append(values, string(value))
 	}
-	return named(list, "no API keys in it, expected Secrets with `api_key` in their data")
+	if len(list) == 0 {
+		return nil, errors.New("no API keys in it, expected Secrets with `api_key` in their data")
+	}
+	return finish(list, values), nil
 }
 
 // setSecret takes what a Secret says of its keys, which is little: they have no end and no
@@ -92,12 +96,4 @@ func (i *Imported) setSecret(s *manifest.Secret, now time.Time) {
 	}
 	i.unrestricted()
 	i.note("it has no end: give it one with expires, or a group's maxLifetime")
-}
-
-func named(list []Imported, none string) ([]Imported, error) {
-	if len(list) == 0 {
-		return nil, errors.New(none)
-	}
-	setNames(list)
-	return list, nil
 }

@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
+	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
 )
 
 // Explanation tells a decision step by step and rule by rule. It never holds a value.
@@ -58,11 +61,11 @@ type Observation struct {
 // Explain puts a decision and its trace into words.
 func Explain(r *policy.Request, d *policy.Decision, trace *policy.Trace) Explanation {
 	e := Explanation{
-		Decision: d.Effect.String(), Reason: d.Reason.String(), Status: d.Status(), Request: r.Method + " " + r.Target.Raw,
-		Host: r.Host, Time: r.Time.UTC(), Scheme: d.Scheme.String(), User: d.Principal.User, Actor: d.Principal.Actor,
+		Decision: d.Effect.String(), Reason: d.Reason.String(), Status: d.Status(), Request: token.Mask(r.Method + " " + r.Target.Raw),
+		Host: token.Mask(r.Host), Time: r.Time.UTC(), Scheme: d.Scheme.String(), User: token.Mask(d.Principal.User), Actor: token.Mask(d.Principal.Actor),
 	}
 	if r.Target.HasQuery {
-		e.Request += "?" + r.Target.Query
+		e.Request += "?" + token.Mask(audit.MaskQuery(r.Target.Query))
 	}
 	if d.Shadowed {
 		e.Shadow = d.Shadow.String()
@@ -151,7 +154,7 @@ func note(s policy.Step, passed bool, r *policy.Request, d *policy.Decision) str
 			return "ends " + d.Expires.UTC().Format(time.RFC3339)
 		}
 	case policy.StepUser, policy.StepGateGroups:
-		return d.Principal.User
+		return token.Mask(d.Principal.User)
 	}
 	return ""
 }
@@ -183,7 +186,15 @@ func (e *Explanation) Text() string {
 	for _, n := range e.Notes {
 		fmt.Fprintf(&b, "note: %s\n", n)
 	}
-	return b.String()
+	return strings.Map(shown, b.String())
+}
+
+// shown replaces what a terminal would obey: text of a request is anybody's.
+func shown(r rune) rune {
+	if r != '\n' && !unicode.IsPrint(r) {
+		return '\uFFFD'
+	}
+	return r
 }
 
 func line(b *strings.Builder, mark, what, note string) {

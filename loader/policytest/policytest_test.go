@@ -46,6 +46,24 @@ spec:
 ---
 apiVersion: patgate.dev/v1alpha1
 kind: APIToken
+metadata: {name: honey}
+spec:
+  digest: sha256:c225fab98955e121e6b28bd2fcfe197dffc8706e731a58295f31369fbd6a41d8
+  issued: 2026-05-01T00:00:00Z
+  canary: true
+---
+apiVersion: patgate.dev/v1alpha1
+kind: APIToken
+metadata: {name: body}
+spec:
+  user: alice
+  digest: sha256:d225fab98955e121e6b28bd2fcfe197dffc8706e731a58295f31369fbd6a41d8
+  issued: 2026-05-01T00:00:00Z
+  allow:
+  - json: {a: "1"}
+---
+apiVersion: patgate.dev/v1alpha1
+kind: APIToken
 metadata: {name: anybody}
 spec:
   anyUser: true
@@ -85,13 +103,18 @@ func TestAnswer(t *testing.T) {
 		{"without TLS", policytest.Question{Host: "named.example.org", Token: "office", Client: inside}, "deny tls_required"},
 		{"one of the logins", policytest.Question{Host: "a.example.com", Token: "office", Client: inside, User: "alice@example.com", Scheme: policy.Basic}, "allow ok"},
 		{"another user", policytest.Question{Host: "a.example.com", Token: "office", Client: inside, User: "bob", Scheme: policy.Basic}, "deny user_mismatch"},
-		{"for another user", policytest.Question{Host: "a.example.com", Token: "office", Client: inside, Header: map[string]string{"X-On-Behalf-Of": "svc-a"}}, "allow ok"},
-		{"for one it may not", policytest.Question{Host: "a.example.com", Token: "office", Client: inside, Header: map[string]string{"x-on-behalf-of": "bob"}}, "deny act_as_denied"},
+		{"for another user", policytest.Question{Host: "a.example.com", Token: "office", Client: inside, Header: map[string][]string{"X-On-Behalf-Of": {"svc-a"}}}, "allow ok"},
+		{"for one it may not", policytest.Question{Host: "a.example.com", Token: "office", Client: inside, Header: map[string][]string{"x-on-behalf-of": {"bob"}}}, "deny act_as_denied"},
+		{"for two at once", policytest.Question{Host: "a.example.com", Token: "office", Client: inside, Header: map[string][]string{"x-on-behalf-of": {"svc-a", "svc-b"}}}, "deny act_as_denied"},
+		{"a honeytoken", policytest.Question{Host: "a.example.com", Token: "honey"}, "deny token_canary"},
+		{"a body", policytest.Question{Host: "a.example.com", Token: "body", Body: []byte(`{"a":1}`)}, "allow ok"},
+		{"an empty body", policytest.Question{Host: "a.example.com", Token: "body", Body: []byte{}}, "deny body_unavailable"},
+		{"a body of an upgrade", policytest.Question{Host: "a.example.com", Token: "body", Body: []byte(`{"a":1}`), Header: map[string][]string{"Upgrade": {"websocket"}}}, "deny body_unavailable"},
 		{"of any user", policytest.Question{Host: "a.example.com", Token: "anybody", User: "bob"}, "allow ok"},
 		{"of any user, where Basic is off", policytest.Question{Host: "named.example.org", Token: "anybody", User: "bob", TLS: true}, "deny scheme_denied"},
 		{"the route names the gate", policytest.Question{Host: "a.example.com", Gate: "named", Token: "office", Client: inside, TLS: true}, "allow ok"},
 		{"nobody's value", policytest.Question{Host: "a.example.com", Value: token.Mint(), User: "bob"}, "deny token_unknown"},
-		{"two credentials", policytest.Question{Host: "a.example.com", Token: "office", Header: map[string]string{"authorization": "Bearer x"}}, "deny bad_credential"},
+		{"two credentials", policytest.Question{Host: "a.example.com", Token: "office", Header: map[string][]string{"authorization": {"Bearer x"}}}, "deny bad_credential"},
 		{"none", policytest.Question{Host: "a.example.com"}, "deny no_credential"},
 		{"no gate", policytest.Question{Host: "example.net"}, "deny no_gate"},
 	} {
@@ -119,6 +142,22 @@ func TestQuestionsThatAreRefused(t *testing.T) {
 	} {
 		if _, err := policytest.Answer(all, &c.q); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v", c.q, err)
+		}
+	}
+}
+
+// TestWhatIsShown wants what a request holds to be shown as the audit shows it: masked, and
+// without what a terminal would obey.
+func TestWhatIsShown(t *testing.T) {
+	value := token.Mint().Reveal()
+	e, err := policytest.Answer(rows(t), &policytest.Question{Now: now, Method: "GET", Host: "a.example.com", User: value, Value: token.Mint(),
+		Target: "/x/" + value + "?access_token=hunter2&x=\x1b[2J"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{value, "hunter2", "\x1b"} {
+		if strings.Contains(e.Text(), bad) {
+			t.Errorf("%q is in %q", bad, e.Text())
 		}
 	}
 }

@@ -32,8 +32,8 @@ type Question struct {
 	User   string        // as presented; empty: the token's
 	Scheme policy.Scheme // zero: the first that gate and token take
 
-	Header map[string]string
-	Body   []byte // nil: absent
+	Header map[string][]string
+	Body   []byte // empty: absent
 }
 
 // Armed is a revision for questions: tokens that they name have values that the run
@@ -109,10 +109,12 @@ func AnswerRequest(rows policy.Rows, r *policy.Request) (*Explanation, error) {
 // presented by somebody.
 func (q *Question) check(rows policy.Rows) error {
 	var known, gates []string
+	digest := token.Sum(q.Value)
 	for _, t := range rows.Tokens {
 		known = append(known, t.Name)
-		if t.Name == q.Token && t.AnyUser && q.User == "" {
-			return fmt.Errorf("the token %s is of any user, expected the user who presents it", q.Token)
+		asked := t.Name == q.Token || !q.Value.Empty() && t.Digest.Equal(digest)
+		if asked && t.AnyUser && q.User == "" && q.Scheme != policy.Bearer {
+			return fmt.Errorf("the token %s is of any user, expected the user who presents it", t.Name)
 		}
 	}
 	for _, g := range rows.Gates {
@@ -136,14 +138,15 @@ func (a *Armed) Ask(q *Question, trace *policy.Trace) (policy.Decision, *policy.
 // request turns a question into what Envoy would have sent of it.
 func (a *Armed) request(q *Question) *policy.Request {
 	h := header{}
-	for name, value := range q.Header {
-		h[strings.ToLower(name)] = []string{value}
+	for _, name := range slices.Sorted(maps.Keys(q.Header)) {
+		lower := strings.ToLower(name)
+		h[lower] = append(h[lower], q.Header[name]...)
 	}
 	r := &policy.Request{
 		Time: q.Now, Method: q.Method, Target: policy.NewTarget(q.Target), Host: q.Host, TLS: q.TLS, Header: h,
 		Route: q.Gate, RouteNamed: q.Gate != "",
 	}
-	if q.Body != nil {
+	if len(q.Body) > 0 && !upgrades(h) {
 		r.Body = policy.Body{State: policy.BodyWhole, Bytes: q.Body}
 		if _, given := h["content-type"]; !given {
 			h["content-type"] = []string{"application/json"}
@@ -156,6 +159,13 @@ func (a *Armed) request(q *Question) *policy.Request {
 	}
 	r.Credential = policy.ParseAuthorization(h.Get("authorization"))
 	return r
+}
+
+// upgrades reports whether a request asks for another protocol: Envoy hands over no body
+// of it then. (It answers h2c as an ordinary request.)
+func upgrades(h header) bool {
+	value, n := h.Get("upgrade")
+	return n > 0 && !strings.EqualFold(value, "h2c")
 }
 
 // placeClient puts the chosen address where the gate looks for it.
@@ -186,6 +196,9 @@ func (a *Armed) authorization(q *Question, gate *policy.Gate) string {
 	}
 	if user == "" && row != nil {
 		user = row.User
+	}
+	if user == "" {
+		user = "somebody" // of a canary, or of a value that nobody knows: the value decides
 	}
 	if scheme == policy.NoScheme {
 		scheme = firstScheme(gate, row, q.Now)

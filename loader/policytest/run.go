@@ -128,7 +128,10 @@ func (a *Armed) ask(doc *manifest.Document, i int, rows policy.Rows, now time.Ti
 	c := withDefaults(doc.PolicyTest, i)
 	q := Question{
 		Now: c.Now.Time, Method: c.Request.Method, Target: c.Request.Target, Host: c.Host, TLS: c.TLS == nil || *c.TLS,
-		Client: c.Client.Addr, Token: c.Token.Text, User: c.User, Scheme: c.Scheme.Is, Header: c.Headers,
+		Client: c.Client.Addr, Token: c.Token.Text, User: c.User, Scheme: c.Scheme.Is, Header: map[string][]string{},
+	}
+	for name, value := range c.Headers {
+		q.Header[name] = []string{value}
 	}
 	if q.Now.IsZero() {
 		q.Now = now
