@@ -168,7 +168,10 @@ func beyondCap(asked, longest time.Duration, group *manifest.Document, user stri
 
 // warnings tells of a user whom no gate admits: their token would be deactivated.
 func (d *documents) warnings(user string) []string {
-	if user == "" || len(d.gates) == 0 {
+	if len(d.gates) == 0 {
+		return []string{"there is no Gate in the manifests yet, without which every request is refused: `patgate check --help` shows one"}
+	}
+	if user == "" {
 		return nil
 	}
 	var wanted []string

@@ -34,7 +34,7 @@ func decodeTree(roots []string, t *tree) *documents {
 	}
 	if len(t.problems) == 0 && !d.kinds[manifest.KindGate] && !d.kinds[""] { // "": who knows what it was to be
 		d.problems = append(d.problems, manifest.Problem{
-			File: strings.Join(roots, ", "), Message: "no Gate in the manifests, expected at least one: without it every request is refused",
+			File: strings.Join(roots, ", "), Message: "no Gate in the manifests, expected at least one: without it every request is refused (`patgate check --help` shows one)",
 		})
 	}
 	d.check()

@@ -133,11 +133,12 @@ func (m *Manifests) setTimes(r *Rotation, t *policy.Token) error {
 }
 
 // replace lets the present value run on for the overlap, and those before it that still
-// run. Its end is never later than it was.
+// run. Its end is never later than it was. Without an overlap all of them end: who asks for
+// that takes the token for leaked, and can't know which of its values was.
 func (r *Rotation) replace(t *policy.Token, doc *manifest.Document, edit *manifest.Rotation) error {
 	var running []string
 	for i, p := range t.Previous {
-		if end := t.EndOf(p.Digest); !end.IsZero() && !r.Now.Before(end) {
+		if end := t.EndOf(p.Digest); r.Overlap <= 0 || !end.IsZero() && !r.Now.Before(end) {
 			edit.Drop = append(edit.Drop, i)
 		} else {
 			running = append(running, writtenTime(end))
@@ -153,7 +154,7 @@ func (r *Rotation) replace(t *policy.Token, doc *manifest.Document, edit *manife
 	if len(running) >= MaxPrevious {
 		slices.Sort(running)
 		return refuse("%s: the token %s has %d replaced values that still run, until %s, expected at most %d with the present one: "+
-			"wait for one to end, take one out of `previous`, or let the present one end at once with `--overlap 0`",
+			"wait for one to end, take one out of `previous`, or let all of them end at once with `--overlap 0`",
 			doc.Place(doc.Pos), t.Name, len(running), strings.Join(running, ", "), MaxPrevious)
 	}
 	r.Until = until

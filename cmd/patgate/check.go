@@ -33,7 +33,9 @@ func newCheck(s streams) *cobra.Command {
 			"FILE:LINE:COLUMN: field: what is wrong, what was expected. It exits with 2 where there is one.\n\n" +
 			"Of manifests without problems it warns where they are risky; docs/checks.md has each code.\n" +
 			"The comment `# patgate:accept CODE reason` on the line or the one above accepts a warning.\n" +
-			"It exits with 1 for warnings with --strict, and for tokens that come back with --against.",
+			"It exits with 1 for warnings with --strict, and for tokens that come back with --against.\n\n" +
+			"A directory needs a Gate, which says what is protected. The smallest guards everything:\n\n" +
+			"  apiVersion: patgate.dev/v1alpha1\n  kind: Gate\n  metadata:\n    name: everything\n  spec:\n    schemes: [basic, bearer]",
 		Example: "  patgate check manifests\n  patgate check --strict -o json policies tokens\n  patgate check --examples manifests\n" +
 			"  git worktree add /tmp/main main && patgate check --against /tmp/main/manifests manifests",
 		Args: args(cobra.MinimumNArgs(1), "expected the directories of the manifests"),

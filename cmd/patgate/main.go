@@ -82,7 +82,7 @@ func newRoot(s streams) *cobra.Command {
 		Long: "patgate is an external authorization server for Envoy: it checks the Basic or Bearer\n" +
 			"token of each request and the YAML policies that a team keeps in Git, and writes one\n" +
 			"audit event a decision to stdout.",
-		Example:       "  patgate demo                                    # the whole thing on loopback\n  patgate token create ci-bot --user alice --into manifests --limit-to '.*/rest/api/2/issue/JRA.*'\n  patgate check manifests\n  patgate serve --manifests manifests",
+		Example:       "  patgate demo                                    # the whole thing on loopback\n  patgate token create ci-bot --user alice --into manifests --limit-to '[get,head]/rest/api/2/issue/JRA-[0-9]+'\n  patgate check manifests\n  patgate serve --manifests manifests",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.ArbitraryArgs, // groupOnly knows a mistyped one

@@ -24,7 +24,9 @@ func newTest(s streams) *cobra.Command {
 		Short: "Run the PolicyTests of manifests",
 		Long: "Test asks the manifests of directories what the PolicyTests in their *.test.yaml files want to know, by the\n" +
 			"server's own evaluation. It explains each case that fails, and tells which rules no case has matched.\n" +
-			"It exits with 1 where a case fails, and with 2 for bad manifests or tests.",
+			"It exits with 1 where a case fails, and with 2 for bad manifests or tests. A test is, for instance:\n\n" +
+			"  apiVersion: patgate.dev/v1alpha1\n  kind: PolicyTest\n  metadata:\n    name: ci-bot\n  spec:\n    given:\n      token: ci-bot\n" +
+			"    cases:\n    - request: GET /rest/api/2/issue/JRA-1\n      want: allow\n    - request: DELETE /rest/api/2/issue/JRA-1\n      want: deny no_rule_matched",
 		Example: "  patgate test manifests\n  patgate test manifests --junit report.xml --run kanban",
 		Args:    args(cobra.MinimumNArgs(1), "expected the directories of the manifests"),
 		RunE: func(_ *cobra.Command, dirs []string) error {

@@ -18,7 +18,7 @@ func newToken(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "token",
 		Short:   "Create, list, rotate and revoke tokens",
-		Example: "  patgate token create ci-bot --into manifests --user alice --limit-to '.*/rest/api/2/issue/JRA.*'\n  patgate token list --manifests manifests",
+		Example: "  patgate token create ci-bot --into manifests --user alice --limit-to '[get,head]/rest/api/2/issue/JRA-[0-9]+'\n  patgate token list --manifests manifests",
 		RunE:    groupOnly,
 	}
 	cmd.AddCommand(newTokenCreate(s), newTokenList(s), newTokenShow(s), newTokenRevoke(s), newTokenRotate(s), newTokenImport(s), newTokenSnippet(s))
@@ -36,7 +36,7 @@ func newTokenCreate(s streams) *cobra.Command {
 			"commit, and prints the value once, alone, on stdout. Nobody can see it again.\n\n" +
 			"A rule of --limit-to is [methods]REGEX[QueryParam::NAME==REGEX][JsonData::NODE==REGEX].\n" +
 			"Methods and groups may be left out; each expression must match in full.",
-		Example: "  patgate token create ci-bot --into manifests --user alice --limit-to '.*/rest/api/2/issue/JRA.*'\n" +
+		Example: "  patgate token create ci-bot --into manifests --user alice --limit-to '[get,head]/rest/api/2/issue/JRA-[0-9]+'\n" +
 			"  patgate token create report --into tokens --manifests policies --user bob --policy read-only --expires-in 30d",
 		Args: args(cobra.ExactArgs(1), "expected one NAME"),
 		RunE: func(_ *cobra.Command, given []string) error {

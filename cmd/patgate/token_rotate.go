@@ -23,7 +23,7 @@ func newTokenRotate(s streams) *cobra.Command {
 			"cap of its user's groups. The old value stays good for --overlap, but no longer than it\n" +
 			"would have been: move the clients meanwhile. The rest of the file stays as it is.",
 		Example: "  patgate token rotate ci-bot --manifests manifests\n" +
-			"  patgate token rotate ci-bot --manifests manifests --overlap 0   # it leaked: the old one ends now",
+			"  patgate token rotate ci-bot --manifests manifests --overlap 0   # it leaked: all older ones end now",
 		Args:              args(cobra.ExactArgs(1), "expected one NAME"),
 		ValidArgsFunction: tokenName(&dirs),
 		RunE: func(_ *cobra.Command, given []string) error {
@@ -36,7 +36,7 @@ func newTokenRotate(s streams) *cobra.Command {
 	}
 	manifestsFlag(cmd, &dirs)
 	f := cmd.Flags()
-	f.StringVar(&overlap, "overlap", "24h", "for how `long` the old value stays good, such as 7d; 0: it ends at once")
+	f.StringVar(&overlap, "overlap", "24h", "for how `long` the old value stays good, such as 7d; 0: all older ones end at once")
 	f.StringVar(&expiresIn, "expires-in", "", "`lifetime` of the new value, such as 90d (default: that of the old one, within the user's cap)")
 	return cmd
 }
@@ -80,7 +80,8 @@ func rotateToken(s streams, m *loader.Manifests, r *loader.Rotation) error {
 
 // afterRotate says what was done, and what to do next.
 func afterRotate(s streams, change *loader.Change, r *loader.Rotation) error {
-	user, end, old := r.User, "never", "has ended: clients that still use it are refused as soon as a server sees the file"
+	user, end := r.User, "never"
+	old := "All older values have ended: clients that still use one are refused as soon as a server sees the file"
 	if user == "" {
 		user = "any user"
 	}
@@ -88,7 +89,7 @@ func afterRotate(s streams, change *loader.Change, r *loader.Rotation) error {
 		end = stamp(r.End)
 	}
 	if !r.Until.IsZero() {
-		old = "stays good until " + stamp(r.Until) + ": move its clients until then"
+		old = "The old value stays good until " + stamp(r.Until) + ": move its clients until then"
 	}
 	if r.Shortened != "" {
 		end += " (" + r.Shortened + ")"
@@ -98,7 +99,7 @@ func afterRotate(s streams, change *loader.Change, r *loader.Rotation) error {
 	}
 	_, err := fmt.Fprintf(s.err, "Changed %s: token %s of %s has a new value, which expires %s.\n"+
 		"The value above is shown this once: keep it where its client finds it.\n"+
-		"The old value %s.\n"+
+		"%s.\n"+
 		"Next: commit the file; a running `patgate serve` sees it within a second.\n",
 		change.Path, r.Name, user, end, old)
 	return err

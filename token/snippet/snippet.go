@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
+	"strconv"
 	"strings"
 	"text/template"
 	"unicode"
@@ -29,8 +31,8 @@ var languages = []struct {
 	quote      func(string) string
 }{
 	{"curl", "curl.sh", quoteShell},
-	{"javascript", "fetch.js", quoteC},
-	{"jquery", "jquery.js", quoteC},
+	{"javascript", "fetch.js", quoteScript},
+	{"jquery", "jquery.js", quoteScript},
 	{"python", "requests.py", quoteC},
 	{"java", "Call.java", quoteASCII},
 	{"go", "main.go", quoteC},
@@ -82,6 +84,10 @@ func (c Call) check() error {
 		return errors.New("the URL holds a user, expected none in it: a token does not belong into a URL")
 	case strings.Contains(c.URL, "#"):
 		return errors.New("the URL holds a fragment, expected none: it never reaches a server")
+	case strings.ContainsAny(u.EscapedPath()+u.RawQuery, "[]") || badEscape.MatchString(c.URL) || badPort(u.Port()):
+		return errors.New("the URL has a bracket outside its host, a broken percent escape or no good port, which clients read differently")
+	case dotSegment.MatchString(u.EscapedPath()):
+		return errors.New("the URL has a dot segment, which some clients resolve and others send, expected the path itself")
 	case strings.IndexFunc(c.URL, notInURL) >= 0:
 		return errors.New("the URL holds a character that has to be percent-encoded, expected it so")
 	case c.Bearer:
@@ -96,6 +102,19 @@ func (c Call) check() error {
 	return nil
 }
 
+var (
+	badEscape  = regexp.MustCompile(`%([^0-9A-Fa-f]|.[^0-9A-Fa-f]|.?$)`)
+	dotSegment = regexp.MustCompile(`(?i)/(\.|%2e){1,2}(/|$)`)
+)
+
+func badPort(port string) bool {
+	if port == "" {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err != nil || n == 0
+}
+
 // notInURL reports whether a character has no place in a URL (RFC 3986).
 func notInURL(r rune) bool {
 	return r > unicode.MaxASCII || !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
@@ -106,6 +125,9 @@ func notInName(r rune) bool { return r != ' ' && !unicode.IsPrint(r) }
 
 // quoteShell writes a text for a POSIX shell.
 func quoteShell(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// quoteScript is quoteC for a script that may stand in a page, which `</script>` would end.
+func quoteScript(s string) string { return strings.ReplaceAll(quoteC(s), "<", `\u003c`) }
 
 // quoteC writes a text in double quotes, as JavaScript, Python and Go read it. Control
 // characters don't occur.

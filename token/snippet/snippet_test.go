@@ -55,6 +55,12 @@ func TestCallsThatAreRefused(t *testing.T) {
 		{snippet.Call{URL: "https://h/a|b", User: "alice"}, "percent-encoded"},
 		{snippet.Call{URL: "https://h/`id`", User: "alice"}, "percent-encoded"},
 		{snippet.Call{URL: "https://h/ä", User: "alice"}, "percent-encoded"},
+		{snippet.Call{URL: "https://h/?x=%zz", User: "alice"}, "percent escape"},
+		{snippet.Call{URL: "https://h/?x=100%", User: "alice"}, "percent escape"},
+		{snippet.Call{URL: "https://h/[a]", User: "alice"}, "bracket"},
+		{snippet.Call{URL: "https://h:99999/", User: "alice"}, "port"},
+		{snippet.Call{URL: "https://h/a/../b", User: "alice"}, "dot segment"},
+		{snippet.Call{URL: "https://h/a/%2e%2E", User: "alice"}, "dot segment"},
 		{snippet.Call{URL: "https://h/"}, "the user is missing"},
 		{snippet.Call{URL: "https://h/", User: "a:b"}, "colon"},
 		{snippet.Call{URL: "https://h/", User: "a\nb"}, "control characters"},
@@ -82,8 +88,8 @@ func FuzzQuote(f *testing.F) {
 		if err != nil {
 			return
 		}
-		start := strings.Index(shell, "--user ") + len("--user ")
-		word := shell[start:strings.LastIndex(shell, ":\"$PATGATE_TOKEN\"")]
+		start := strings.Index(shell, "'%s:%s' ") + len("'%s:%s' ")
+		word := shell[start:strings.LastIndex(shell, ` "$PATGATE_TOKEN" | base64`)]
 		out, err := exec.Command("/bin/sh", "-c", "printf %s "+word).Output()
 		if err != nil || string(out) != user {
 			t.Fatalf("%q: a shell reads %q in %s", user, out, word)
@@ -93,7 +99,7 @@ func FuzzQuote(f *testing.F) {
 			t.Fatal(err)
 		}
 		start = strings.Index(code, "SetBasicAuth(") + len("SetBasicAuth(")
-		word = code[start:strings.LastIndex(code, `, os.Getenv("PATGATE_TOKEN"))`)]
+		word = code[start:strings.LastIndex(code, `, token)`)]
 		if got, err := strconv.Unquote(word); err != nil || got != user {
 			t.Fatalf("%q: Go reads %q in %s", user, got, word)
 		}
