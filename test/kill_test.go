@@ -24,42 +24,15 @@ func TestKilledUnderLoad(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "m.yaml"), gateManifest+"---\n"+tokenManifest("ci", value, ""))
 	s := startSystem(t, dir, nil)
-	var allowed, refused atomic.Int64
-	stop := make(chan struct{})
-	var load sync.WaitGroup
-	for range 8 {
-		load.Go(func() {
-			client := &http.Client{Timeout: 10 * time.Second}
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				status, err := call(client, "http://"+s.clients+"/rest/x", "Bearer "+value)
-				switch {
-				case err != nil:
-					t.Errorf("a call failed: %v", err)
-				case status == http.StatusOK:
-					allowed.Add(1)
-				case status == http.StatusServiceUnavailable:
-					refused.Add(1)
-				default:
-					t.Errorf("status %d", status)
-				}
-			}
-		})
-	}
+	l := startLoad(t, 8, "http://"+s.clients+"/rest/x", "Bearer "+value)
 	for range kills {
-		before := allowed.Load()
-		awaitMore(t, &allowed, before+20)
+		l.awaitMore(t)
 		time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond) // a random moment, not a wait
 		s.kill()
 		s.start(dir)
 	}
-	awaitMore(t, &allowed, allowed.Load()+20)
-	close(stop)
-	load.Wait()
+	l.awaitMore(t)
+	l.end()
 	seen := map[string]bool{}
 	missing, reached := 0, 0
 	s.wantLast(value)
@@ -74,9 +47,61 @@ func TestKilledUnderLoad(t *testing.T) {
 		}
 		return true
 	})
-	t.Logf("%d calls were allowed and %d refused while patgate was killed %d times", allowed.Load(), refused.Load(), kills)
+	t.Logf("%d calls were allowed and %d refused while patgate was killed %d times", l.allowed.Load(), l.refused.Load(), kills)
 	if missing > 0 || reached == 0 {
 		t.Errorf("%d of the %d requests that reached the upstream have no event", missing, reached)
+	}
+}
+
+// load is what clients do that call as fast as they can, and what came of it: answers of
+// the API, and refusals with 503. Anything else fails the test.
+type load struct {
+	allowed, refused atomic.Int64
+	stop             chan struct{}
+	running          sync.WaitGroup
+}
+
+func startLoad(t *testing.T, clients int, url, authorization string) *load {
+	l := &load{stop: make(chan struct{})}
+	for range clients {
+		l.running.Go(func() {
+			client := &http.Client{Timeout: 10 * time.Second}
+			for {
+				select {
+				case <-l.stop:
+					return
+				default:
+				}
+				switch status, err := call(client, url, authorization); {
+				case err != nil:
+					t.Errorf("a call failed: %v", err)
+				case status == http.StatusOK:
+					l.allowed.Add(1)
+				case status == http.StatusServiceUnavailable:
+					l.refused.Add(1)
+				default:
+					t.Errorf("status %d", status)
+				}
+			}
+		})
+	}
+	return l
+}
+
+// end ends the load, and waits for the calls under way.
+func (l *load) end() {
+	close(l.stop)
+	l.running.Wait()
+}
+
+// awaitMore waits until some more calls were allowed.
+func (l *load) awaitMore(t *testing.T) {
+	t.Helper()
+	n := l.allowed.Load() + 20
+	for deadline := time.Now().Add(30 * time.Second); l.allowed.Load() < n; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d calls were allowed, and no more are", l.allowed.Load())
+		}
 	}
 }
 
@@ -94,16 +119,6 @@ func call(client *http.Client, url, authorization string) (int, error) {
 	defer answer.Body.Close()
 	_, err = io.Copy(io.Discard, answer.Body)
 	return answer.StatusCode, err
-}
-
-// awaitMore waits until a count has reached a number.
-func awaitMore(t *testing.T, count *atomic.Int64, n int64) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); count.Load() < n; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the count stays at %d", count.Load())
-		}
-	}
 }
 
 // kill ends patgate as the kernel does when memory is short.

@@ -2,11 +2,8 @@ package test
 
 import (
 	"fmt"
-	"net/http"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -32,37 +29,18 @@ func TestRollingRestarts(t *testing.T) {
 	const drain = "--drain-delay=800ms"
 	replicas := []*patgate{startPatgate(t, dir, drain), startPatgate(t, dir, drain)}
 	e, clients := startBalanced(t, replicas)
-	var allowed, refused atomic.Int64
-	stop := make(chan struct{})
-	var load sync.WaitGroup
-	for range 6 {
-		load.Go(func() {
-			client := &http.Client{Timeout: 10 * time.Second}
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				if status, err := call(client, "http://"+clients+"/rest/x", "Bearer "+value); err == nil && status == http.StatusOK {
-					allowed.Add(1)
-				} else {
-					refused.Add(1)
-				}
-			}
-		})
-	}
+	l := startLoad(t, 6, "http://"+clients+"/rest/x", "Bearer "+value)
 	for n := range restarts {
 		awaitHealthy(t, e, 2)
-		awaitMore(t, &allowed, allowed.Load()+20)
+		l.awaitMore(t)
 		replicas[n%2].restart(dir, drain)
 	}
-	awaitMore(t, &allowed, allowed.Load()+20)
-	close(stop)
-	load.Wait()
-	t.Logf("%d calls were allowed and %d refused through %d restarts", allowed.Load(), refused.Load(), restarts)
-	if refused.Load()*tolerated > allowed.Load() {
-		t.Errorf("%d of %d calls were refused", refused.Load(), refused.Load()+allowed.Load())
+	l.awaitMore(t)
+	l.end()
+	allowed, refused := l.allowed.Load(), l.refused.Load()
+	t.Logf("%d calls were allowed and %d refused through %d restarts", allowed, refused, restarts)
+	if refused*tolerated > allowed {
+		t.Errorf("%d of %d calls were refused", refused, refused+allowed)
 	}
 }
 
