@@ -61,11 +61,11 @@ type Observation struct {
 // Explain puts a decision and its trace into words.
 func Explain(r *policy.Request, d *policy.Decision, trace *policy.Trace) Explanation {
 	e := Explanation{
-		Decision: d.Effect.String(), Reason: d.Reason.String(), Status: d.Status(), Request: token.Mask(r.Method + " " + r.Target.Raw),
-		Host: token.Mask(r.Host), Time: r.Time.UTC(), Scheme: d.Scheme.String(), User: token.Mask(d.Principal.User), Actor: token.Mask(d.Principal.Actor),
+		Decision: d.Effect.String(), Reason: d.Reason.String(), Status: d.Status(), Request: masked(r, r.Method+" "+r.Target.Raw),
+		Host: masked(r, r.Host), Time: r.Time.UTC(), Scheme: d.Scheme.String(), User: masked(r, d.Principal.User), Actor: masked(r, d.Principal.Actor),
 	}
 	if r.Target.HasQuery {
-		e.Request += "?" + token.Mask(audit.MaskQuery(r.Target.Query))
+		e.Request += "?" + masked(r, audit.MaskQuery(r.Target.Query))
 	}
 	if d.Shadowed {
 		e.Shadow = d.Shadow.String()
@@ -96,6 +96,18 @@ func Explain(r *policy.Request, d *policy.Decision, trace *policy.Trace) Explana
 		e.Observed = append(e.Observed, Observation{o.Policy, o.Reason.String()})
 	}
 	return e
+}
+
+// minSecret is the length from which a presented value is looked for in other texts, as
+// in the audit: shorter ones would mask ordinary ones.
+const minSecret = 8
+
+// masked hides minted values in a text of the request, and the one that it presents.
+func masked(r *policy.Request, text string) string {
+	if secret := r.Credential.Secret; len(secret.Reveal()) >= minSecret {
+		text = token.MaskValue(text, secret)
+	}
+	return token.Mask(text)
 }
 
 func ruleResult(told policy.TraceRule) RuleResult {
@@ -154,7 +166,7 @@ func note(s policy.Step, passed bool, r *policy.Request, d *policy.Decision) str
 			return "ends " + d.Expires.UTC().Format(time.RFC3339)
 		}
 	case policy.StepUser, policy.StepGateGroups:
-		return token.Mask(d.Principal.User)
+		return masked(r, d.Principal.User)
 	}
 	return ""
 }
@@ -169,9 +181,9 @@ func (e *Explanation) Text() string {
 	if e.Shadow != "" {
 		fmt.Fprintf(&b, ", where an enforcing gate would refuse: %s", e.Shadow)
 	}
-	fmt.Fprintf(&b, "\n%s", e.Request)
+	fmt.Fprintf(&b, "\n%s", plain(e.Request))
 	if e.Host != "" {
-		fmt.Fprintf(&b, " at %s", e.Host)
+		fmt.Fprintf(&b, " at %s", plain(e.Host))
 	}
 	fmt.Fprintf(&b, ", %s\n", e.Time.Format(time.RFC3339))
 	for _, s := range e.Steps {
@@ -184,21 +196,24 @@ func (e *Explanation) Text() string {
 		line(&b, "--", "observing policy", o.Policy+" would say "+o.Reason)
 	}
 	for _, n := range e.Notes {
-		fmt.Fprintf(&b, "note: %s\n", n)
+		fmt.Fprintf(&b, "note: %s\n", plain(n))
 	}
-	return strings.Map(shown, b.String())
+	return b.String()
 }
 
-// shown replaces what a terminal would obey: text of a request is anybody's.
-func shown(r rune) rune {
-	if r != '\n' && !unicode.IsPrint(r) {
-		return '\uFFFD'
-	}
-	return r
+// plain replaces what a terminal would obey: text of a request is anybody's. A line's end
+// is among it, or the text could pass for lines of ours.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, text)
 }
 
 func line(b *strings.Builder, mark, what, note string) {
-	b.WriteString(strings.TrimRight(fmt.Sprintf("  %s  %-22s %s", mark, what, note), " ") + "\n")
+	b.WriteString(strings.TrimRight(fmt.Sprintf("  %s  %-22s %s", mark, what, plain(note)), " ") + "\n")
 }
 
 // mark shows what a rule does to the request: it lets it go on, stops it, or neither.

@@ -1,6 +1,8 @@
 package policytest_test
 
 import (
+	"encoding/hex"
+	"encoding/json"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -162,11 +164,51 @@ func TestWhatIsShown(t *testing.T) {
 	}
 }
 
-// TestNoValueIsTold wants an explanation to hold nothing of a value, made up or real.
+// TestNoValueIsTold presents values, minted and from elsewhere, in every place of a
+// request that is told, and wants nothing of them in either form of the explanation.
 func TestNoValueIsTold(t *testing.T) {
-	value := token.Mint()
-	e, err := policytest.Answer(rows(t), &policytest.Question{Now: now, Method: "GET", Target: "/x", Host: "a.example.com", Value: value, User: "bob"})
-	if err != nil || strings.Contains(e.Text(), value.Reveal()) || strings.Contains(e.Text(), "patg_") {
-		t.Errorf("%v\n%s", err, e.Text())
+	all, minted := rows(t), token.Mint()
+	for _, value := range []token.Secret{minted, token.NewSecret("a-value-from-elsewhere")} {
+		text := value.Reveal()
+		escaped := "%" + hex.EncodeToString([]byte(text[:1])) + text[1:]
+		for _, q := range []policytest.Question{
+			{Host: "a.example.com", Target: "/x"},
+			{Host: "a.example.com", Target: "/x/" + text + "?access_token=" + text},
+			{Host: "a.example.com", Target: "/x/" + escaped + "?a=" + escaped},
+			{Host: text + ".example.com", Target: "/x"},
+			{Host: "a.example.com", Target: "/x", User: text, Scheme: policy.Basic},
+			{Host: "a.example.com", Target: "/x", User: "bob", Method: text},
+			{Host: "a.example.com", Target: "/x/" + text, Scheme: policy.Basic, Header: map[string][]string{"authorization": {"Basic x"}}}, // malformed
+			{Host: "a.example.com", Target: "/x", User: "bob", Header: map[string][]string{"x-on-behalf-of": {text}, "x-forwarded-for": {text}}},
+		} {
+			q.Now, q.Value = now, value
+			if q.Method == "" {
+				q.Method = "GET"
+			}
+			e, err := policytest.Answer(all, &q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			asJSON, err := json.Marshal(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, told := range []string{e.Text(), string(asJSON)} {
+				if strings.Contains(told, text[5:]) {
+					t.Errorf("the value is told:\n%s", told)
+				}
+			}
+		}
+	}
+}
+
+// TestTextIsPlain wants a request not to steer a terminal, nor to look like a line of ours.
+func TestTextIsPlain(t *testing.T) {
+	e, err := policytest.Answer(rows(t), &policytest.Question{Now: now, Method: "GET", Target: "/\x1b[2J\n  ok  grant allow", Host: "a\u202eb"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := e.Text(); strings.ContainsAny(text, "\x1b\u202e") || strings.Contains(text, "\n  ok  grant") {
+		t.Errorf("%q", text)
 	}
 }

@@ -158,6 +158,9 @@ func (a *Armed) request(q *Question) *policy.Request {
 		h["authorization"] = append(h["authorization"], value) // beside one of the headers it is the second
 	}
 	r.Credential = policy.ParseAuthorization(h.Get("authorization"))
+	if r.Credential.Secret.Empty() {
+		r.Credential.Secret = q.Value // nothing looks at a malformed one, but what is told must not hold it
+	}
 	return r
 }
 

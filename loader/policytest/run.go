@@ -7,6 +7,7 @@ import (
 
 	"github.com/patgate/patgate/loader/manifest"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
 )
 
 // Result is what became of one case.
@@ -50,7 +51,7 @@ func Run(rows policy.Rows, tests []*manifest.Document, now time.Time, only *rege
 					c.Token.Text, manifest.Suggest(c.Token.Text, names(known))))
 				continue
 			}
-			if anyUser[c.Token.Text] && c.User == "" {
+			if anyUser[c.Token.Text] && c.User == "" && c.Scheme.Is != policy.Bearer {
 				problems = append(problems, doc.Problem(c.At, fmt.Sprintf("spec.cases[%d].user", i), "missing, expected the user who presents %s: it is of any user", c.Token.Text))
 			}
 			named[c.Token.Text] = true
@@ -146,7 +147,7 @@ func (a *Armed) ask(doc *manifest.Document, i int, rows policy.Rows, now time.Ti
 	start := time.Now()
 	d, r := a.Ask(&q, &trace)
 	result := Result{
-		Test: doc.Metadata.Name.Text, Name: caseName(doc, i), Request: c.Request.Method + " " + c.Request.Target, Source: doc.At(c.At),
+		Test: doc.Metadata.Name.Text, Name: caseName(doc, i), Request: token.Mask(c.Request.Method + " " + c.Request.Target), Source: doc.At(c.At),
 		Want: c.Want.String(), Got: d.Effect.String() + " " + d.Reason.String(), Passed: c.Want.Holds(&d), Took: time.Since(start),
 	}
 	for _, told := range trace.Rules {
