@@ -58,36 +58,60 @@ func (f *explainFlags) event(s streams, rows policy.Rows, at time.Time) error {
 		return usageError{err}
 	}
 	e.Notes = append(logged.notes(), e.Notes...)
-	was := logged.Decision + " " + logged.Reason
-	if now := e.Decision + " " + e.Reason; now != was && !logged.Previous {
+	if note := logged.gateNote(rows, *q); note != "" {
+		e.Notes = append(e.Notes, note)
+	}
+	was := outcome(logged.Decision, logged.Reason, logged.Shadow)
+	if now := outcome(e.Decision, e.Reason, e.Shadow); now != was && !logged.Previous {
 		e.Notes = append(e.Notes, fmt.Sprintf("the event says %s (revision %d), these manifests say %s: they changed since, or something that no event holds decided",
 			was, logged.Revision, now))
 	}
 	return f.print(s, e)
 }
 
-// findDecision finds the decision with an id, or the last one, in lines of events.
+// outcome is a decision in words.
+func outcome(decision, reason, shadow string) string {
+	if shadow != "" {
+		reason += " (shadow " + shadow + ")"
+	}
+	return decision + " " + reason
+}
+
+// gateNote says where the manifests no longer send the request to the event's gate. The
+// event does not tell whether Envoy's route had named it, so it is asked all the same.
+func (l *loggedDecision) gateNote(rows policy.Rows, q policytest.Question) string {
+	if l.Gate == "" {
+		return ""
+	}
+	if q.Gate == "" {
+		return fmt.Sprintf("the event's gate %s is gone, so that host and path choose one", l.Gate)
+	}
+	q.Gate = ""
+	now, err := policytest.Answer(rows, &q)
+	switch {
+	case err != nil || now.Gate == l.Gate:
+		return ""
+	case now.Gate == "":
+		return fmt.Sprintf("the event's gate %s is asked; by host and path no gate guards the request now", l.Gate)
+	}
+	return fmt.Sprintf("the event's gate %s is asked; by host and path it would be %s now", l.Gate, now.Gate)
+}
+
+// findDecision finds the decision with an id, or the last one, in lines of events. Other
+// lines are passed over: a log that was collected holds those of stderr too.
 func findDecision(data []byte, id string) (*loggedDecision, error) {
 	var found *loggedDecision
-	n := 0
 	for line := range bytes.Lines(data) {
-		n++
-		if line = bytes.TrimSpace(line); len(line) == 0 {
-			continue
-		}
 		var e loggedDecision
-		if err := json.Unmarshal(line, &e); err != nil {
-			return nil, fmt.Errorf("line %d is no event, expected one JSON object a line", n)
-		}
-		if e.Kind == "decision" && (id == "" || e.ID == id) {
+		if json.Unmarshal(line, &e) == nil && e.Kind == "decision" && (id == "" || e.ID == id) {
 			found = &e
 		}
 	}
 	if found == nil && id != "" {
-		return nil, fmt.Errorf("no decision %s in it", id)
+		return nil, fmt.Errorf("no decision %s in it, expected an audit log that has it", token.Mask(id))
 	}
 	if found == nil {
-		return nil, fmt.Errorf("no decision in it, expected an event with kind decision")
+		return nil, fmt.Errorf("no decision in it, expected an audit log: one JSON object a line, one of them with kind decision")
 	}
 	return found, nil
 }
@@ -113,7 +137,7 @@ func (l *loggedDecision) question(rows policy.Rows) *policytest.Question {
 		q.User = l.User
 	}
 	for _, t := range rows.Tokens {
-		if t.Name == l.Token {
+		if l.Token != "" && t.Name == l.Token {
 			q.Token = l.Token
 			return q
 		}
@@ -123,6 +147,10 @@ func (l *loggedDecision) question(rows policy.Rows) *policytest.Question {
 		q.Header["authorization"] = []string{"Basic -"} // malformed, in some way
 	case l.Scheme != "":
 		q.Value = token.Mint() // of nobody
+		if l.Shadow == "" && l.Reason == policy.Forwarded.String() {
+			// What looks minted is never forwarded: this was none of ours.
+			q.Value = token.NewSecret(strings.TrimPrefix(q.Value.Reveal(), token.Prefix))
+		}
 		if q.User == "" {
 			q.User = "somebody"
 		}
