@@ -15,7 +15,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // TestBadManifests reads testdata/bad: each archive is a directory of manifests, and in
-// `want` every problem that it has. No two archives have the same problems.
+// `want` every problem that it has; those called test-* are read with their PolicyTests. No two archives have the same problems.
 func TestBadManifests(t *testing.T) {
 	archives, err := filepath.Glob("testdata/bad/*.txtar")
 	if err != nil || len(archives) < 60 {
@@ -31,6 +31,9 @@ func TestBadManifests(t *testing.T) {
 			dir := t.TempDir()
 			want := unpack(t, archive, dir)
 			_, problems := loader.Check([]string{dir})
+			if strings.HasPrefix(filepath.Base(name), "test-") {
+				_, _, problems = loader.CheckTests([]string{dir})
+			}
 			var lines []string
 			for _, p := range problems {
 				if p.File == "" || p.Message == "" {

@@ -118,11 +118,27 @@ func CheckTests(roots []string) (policy.Rows, []*manifest.Document, []manifest.P
 		decoded, bad := dec.DecodeTests(f.name, f.data)
 		tests, problems = append(tests, decoded...), append(problems, bad...)
 	}
+	problems = append(problems, sameNames(tests)...)
 	if len(problems) > 0 {
 		manifest.SortProblems(problems)
 		return policy.Rows{}, nil, problems
 	}
 	return compile(docs, policy.NewIndex().Snapshot()), tests, nil
+}
+
+// sameNames wants each PolicyTest to have a name of its own: reports tell them apart by it.
+func sameNames(tests []*manifest.Document) (problems []manifest.Problem) {
+	first := map[string]*manifest.Document{}
+	for _, doc := range tests {
+		name := doc.Metadata.Name
+		if other, taken := first[name.Text]; taken && name.Text != "" {
+			problems = append(problems, doc.Problem(name.At, "metadata.name", "%s %s stands twice, first at %s, expected a name of its own",
+				manifest.KindPolicyTest, name.Text, other.Place(other.Metadata.Name.At)))
+			continue
+		}
+		first[name.Text] = doc
+	}
+	return problems
 }
 
 // Load reads the directories and judges what it finds, unless that is what it found

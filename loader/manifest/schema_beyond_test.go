@@ -8,12 +8,14 @@ var beyondSchema = map[string]string{
 	"anchors, aliases and tags: a schema sees the values that they stand for": `
 		doc-alias doc-tag`,
 	"needs the other manifests": `
-		dir-no-gate name-twice gate-tie gate-tie-default token-digest-twice
+		dir-no-gate name-twice test-name-twice gate-tie gate-tie-default token-digest-twice
 		gate-groups-dangling gate-groups-dangling-near gate-policies-dangling group-policies-dangling
 		token-gates-dangling token-policies-dangling
 		gate-clients-without-clientip group-bound-without-clientip token-clients-without-clientip
 		token-any-user-bearer-gate token-schemes-none-in-common
 		token-no-grant-deny-only token-unrestricted-and-policy`,
+	"the name of the file says which kinds belong in it": `
+		test-kind`,
 	"compares values of one manifest": `
 		gate-header-act-as-upstream gate-header-twice token-digest-previous-twice
 		token-expires-before token-previous-ends-early`,
