@@ -72,6 +72,10 @@ bench: build ## measure checks against a no-op server of plain grpc-go, in one r
 bench-parts: ## benchmarks of the parts
 	$(GO) test -run '^$$' -bench . -benchmem ./policy ./audit ./extauthz
 
+.PHONY: test-rolling
+test-rolling: envoy ## restart two replicas under load, on an idle machine: no call may be refused
+	$(GO) test -tags rolling -run '^TestRollingRestarts$$' -v ./test
+
 .PHONY: mutants
 mutants: ## plant flaws in what decides, one at a time: a test must catch each
 	$(GO) run ./test/mutants

@@ -1,3 +1,5 @@
+//go:build rolling
+
 package test
 
 import (
@@ -14,10 +16,6 @@ import (
 
 // restarts is how often a replica is restarted, in turn.
 const restarts = 20
-
-// tolerated is of how many calls one may be refused: where the machine is too busy for
-// Envoy's retries to come in time. None is where it is not.
-const tolerated = 1000
 
 // TestRollingRestarts restarts the two replicas behind one Envoy in turn, under load: calls
 // that should be allowed are. The drain is longer than Envoy takes to see it.
@@ -38,7 +36,7 @@ func TestRollingRestarts(t *testing.T) {
 	l.end()
 	allowed, refused := l.allowed.Load(), l.refused.Load()
 	t.Logf("%d calls were allowed and %d refused through %d restarts", allowed, refused, restarts)
-	if refused*tolerated > allowed {
+	if refused > 0 {
 		t.Errorf("%d of %d calls were refused", refused, refused+allowed)
 	}
 }
