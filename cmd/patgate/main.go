@@ -69,7 +69,8 @@ func exitCode(err error) int {
 	var options *server.UsageError
 	var manifests *server.ManifestsError
 	var refused *loader.RefusedError
-	if errors.As(err, &usage) || errors.As(err, &options) || errors.As(err, &manifests) || errors.As(err, &refused) {
+	var unknown *loader.UnknownError
+	if errors.As(err, &usage) || errors.As(err, &options) || errors.As(err, &manifests) || errors.As(err, &refused) || errors.As(err, &unknown) {
 		return exitUsage
 	}
 	return exitNo

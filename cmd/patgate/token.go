@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -72,6 +73,8 @@ func checkCreate(t *loader.NewToken, expiresIn string, forever bool) error {
 		return usageError{fmt.Errorf("%q is no name, expected lower-case letters, digits, `-` and `.`", t.Name)}
 	case (t.User == "") == !t.AnyUser:
 		return usageError{fmt.Errorf("expected one of --user USER and --any-user")}
+	case strings.Contains(t.User, ":") && !slices.Equal(t.Schemes, []string{"bearer"}):
+		return usageError{fmt.Errorf("--user %s: with Basic a colon ends the user's name, expected another user, or --scheme bearer", t.User)}
 	case expiresIn != "" && forever:
 		return usageError{fmt.Errorf("expected one of --expires-in and --forever")}
 	case len(t.LimitTo)+len(t.Policies) == 0 && !t.Unrestricted:
