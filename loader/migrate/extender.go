@@ -44,6 +44,7 @@ func Extender(data []byte, now time.Time) ([]Imported, error) {
 			return nil, fmt.Errorf("tokens[%d]%w", n, err)
 		}
 		i := t.imported(now)
+		i.texts = append(i.texts, unknown...)
 		if len(unknown) > 0 {
 			i.note("fields that are not known were left out: %s", strings.Join(unknown, ", "))
 		}

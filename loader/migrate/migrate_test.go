@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -240,6 +241,7 @@ func FuzzSources(f *testing.F) {
 	f.Add(extender(`,"limitTo":"[get].*/x"`))
 	f.Add([]byte(fmt.Sprintf(gatewaySecret, base64.StdEncoding.EncodeToString([]byte(value)))))
 	f.Add(fmt.Appendf(nil, authorinoSecrets, base64.StdEncoding.EncodeToString([]byte(value))))
+	f.Add([]byte(`{"tokens":[{"token":"` + value + `","` + value + `":1}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for name, source := range migrate.Sources {
 			list, err := source(data, now)
@@ -249,13 +251,14 @@ func FuzzSources(f *testing.F) {
 				}
 				continue
 			}
+			known := slices.ContainsFunc(list, func(i migrate.Imported) bool { return i.Token.Digest == token.Sum(token.NewSecret(value)) })
 			for _, i := range list {
 				text, err := i.Token.YAML()
 				if err != nil {
 					t.Fatalf("%s: %+v: %v", name, i, err)
 				}
 				told := i.Token.Name + i.From + strings.Join(i.Notes, "\n") + i.Refused + string(text)
-				if strings.Contains(told, value) && strings.Count(string(data), value) == 1 {
+				if known && strings.Contains(told, value) {
 					t.Fatalf("%s shows the value: %s", name, told)
 				}
 				var dec manifest.Decoder

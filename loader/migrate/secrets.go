@@ -32,7 +32,7 @@ func EnvoyGateway(data []byte, now time.Time) ([]Imported, error) {
 				return nil, fmt.Errorf("the Secret %s is an htpasswd file: it holds salted hashes, from which the digest of a value can't be made; create new tokens for its users", s.Name)
 			}
 			value := string(s.Data[id])
-			i := Imported{From: id, texts: []string{id}}
+			i := Imported{From: id, texts: []string{id, s.Name, seen[id]}}
 			i.setValue(value)
 			if first, twice := seen[id]; twice {
 				i.refuse("the client stands in the Secret %s already: Envoy Gateway takes the first alone", first)
