@@ -46,7 +46,8 @@ func documents(text string) []string {
 }
 
 // TestExamples has the API server take every Kubernetes object that the documentation
-// and the configurations show, strictly: no unknown field, and every CEL rule holds.
+// and the configurations show, strictly: no unknown field, and every CEL rule holds. A
+// folder with a kustomization.yaml is taken as what kustomize makes of it too.
 func TestExamples(t *testing.T) {
 	installCRDs(t)
 	n := 0
@@ -55,13 +56,13 @@ func TestExamples(t *testing.T) {
 			if err != nil || e.IsDir() || filepath.Ext(path) != ".yaml" {
 				return err
 			}
-			text, err := os.ReadFile(path)
-			if err != nil {
-				return err
+			list := documents(read(t, path))
+			if e.Name() == "kustomization.yaml" {
+				list = documents(newNamespace(t).kubectl("kustomize", filepath.Dir(path)))
 			}
-			if list := documents(string(text)); len(list) > 0 {
+			if len(list) > 0 {
 				n++
-				t.Run(strings.TrimPrefix(path, "../../"), func(t *testing.T) { testExample(t, list) })
+				t.Run(strings.TrimPrefix(path, "../../"), func(t *testing.T) { newNamespace(t).takes(list) })
 			}
 			return nil
 		})
@@ -72,27 +73,42 @@ func TestExamples(t *testing.T) {
 	t.Logf("%d files", n)
 }
 
-func testExample(t *testing.T, list []string) {
-	ns := newNamespace(t)
+func read(t testing.TB, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// takes applies objects, each in the namespace that it names or in this one. Their pods
+// must keep to the restricted standard.
+func (ns *namespace) takes(list []string) {
+	ns.t.Helper()
 	for _, d := range list {
 		if reason, ok := withoutCRDs[groupOf.FindStringSubmatch(d)[1]]; ok {
-			t.Logf("not asked: %s: %s", kindOf.FindStringSubmatch(d)[1], reason)
+			ns.t.Logf("not asked about %s: %s", kindOf.FindStringSubmatch(d)[1], reason)
 			continue
 		}
 		named := ns
 		if m := namespaceOf.FindStringSubmatch(d); m != nil {
 			named = ns.inside(m[1])
 		}
-		named.pipe(d, "apply", "--server-side", "--validate=strict", "-f", "-")
+		out := named.pipe(d, "apply", "--server-side", "--validate=strict", "-o", "json", "-f", "-")
+		if template := podTemplate(decode(ns.t, out)); template != nil {
+			newPod(ns, template)
+		}
 	}
 }
 
 // inside is a namespace that an object names itself; it is made if it is not there.
 func (ns *namespace) inside(name string) *namespace {
 	ns.t.Helper()
-	other := &namespace{t: ns.t, c: ns.c, name: name, helm: ns.helm}
-	other.pipe("apiVersion: v1\nkind: Namespace\nmetadata: {name: "+name+"}\n", "apply", "--server-side", "-f", "-")
-	return other
+	other := *ns
+	other.name = name
+	other.make("apply", "--server-side", "-f", "-")
+	return &other
 }
 
 // TestRefused holds the rig to what it is for: the API server refuses planted mistakes,
@@ -107,17 +123,14 @@ func TestRefused(t *testing.T) {
 	want := regexp.MustCompile(`(?m)^# refused: (.*)$`)
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			m := want.FindSubmatch(text)
+			text := read(t, file)
+			m := want.FindStringSubmatch(text)
 			if m == nil {
 				t.Fatalf("%s has no line `# refused: TEXT`", file)
 			}
 			mine := *ns
 			mine.t = t
-			mine.refused(string(text), []string{string(m[1])}, "create", "--dry-run=server", "--validate=strict", "-f", "-")
+			mine.refused(text, []string{m[1]}, "create", "--dry-run=server", "--validate=strict", "-f", "-")
 		})
 	}
 }

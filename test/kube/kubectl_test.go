@@ -32,16 +32,15 @@ func newNamespace(t testing.TB) *namespace {
 	c := theCluster(t)
 	name := strings.Trim(notInNames.ReplaceAllString(strings.ToLower(strings.TrimPrefix(t.Name(), "Test")), "-"), "-")
 	ns := &namespace{t: t, c: c, name: name[:min(len(name), 60)], helm: "helm"}
-	ns.create("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: " + ns.name + "\n  labels:\n" +
-		"    pod-security.kubernetes.io/enforce: restricted\n    pod-security.kubernetes.io/enforce-version: latest\n")
-	ns.create("apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: default\n")
+	ns.make("create", "-f", "-")
 	return ns
 }
 
-// create makes the objects of a text, which must be new.
-func (ns *namespace) create(objects string) {
+func (ns *namespace) make(args ...string) {
 	ns.t.Helper()
-	ns.pipe(objects, "create", "-f", "-")
+	ns.pipe("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: "+ns.name+"\n  labels:\n"+
+		"    pod-security.kubernetes.io/enforce: restricted\n    pod-security.kubernetes.io/enforce-version: latest\n"+
+		"---\napiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: default\n", args...)
 }
 
 // kubectl runs kubectl in the namespace, which must do it, and returns its stdout.
