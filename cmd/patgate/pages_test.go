@@ -18,7 +18,7 @@ var pages = map[string]struct {
 	commands int
 }{
 	"testing": {pageManifests, nil, 3}, "clients": {"", nil, 2}, "migrating": {pageManifests, nil, 4}, "checks": {pageManifests, nil, 1},
-	"sidecar": {"", map[string]string{"examples": "docs/examples"}, 2},
+	"sidecar": {"", map[string]string{"examples": "docs/examples"}, 3},
 	"gitops":  {"", map[string]string{"examples/gitops": ".", "examples/gitops/manifests": "tmp/before/manifests"}, 5},
 }
 
