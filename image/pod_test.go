@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,7 +26,7 @@ import (
 // podSpec is what the tests need of Kubernetes' PodSpec.
 type podSpec struct {
 	SecurityContext struct {
-		FSGroup uint32 `yaml:"fsGroup"`
+		FSGroup int `yaml:"fsGroup"` // 0: none
 	} `yaml:"securityContext"`
 	InitContainers []containerSpec `yaml:"initContainers"`
 	Containers     []containerSpec
@@ -96,7 +97,10 @@ func newPod(t *testing.T, deployment string, configMaps map[string]map[string]st
 		dir := openFolder(t)
 		p.volumes[v.Name] = dir
 		if v.ConfigMap.Name == "" {
-			mustDo(t, os.Chown(dir, 0, int(p.spec.SecurityContext.FSGroup)), os.Chmod(dir, 0o777|os.ModeSetgid))
+			mustDo(t, os.Chmod(dir, 0o777))
+			if group := p.spec.SecurityContext.FSGroup; group != 0 {
+				mustDo(t, os.Chown(dir, 0, group), os.Chmod(dir, 0o777|os.ModeSetgid))
+			}
 			continue
 		}
 		files, ok := configMaps[v.ConfigMap.Name]
@@ -213,7 +217,7 @@ func (p *pod) start(name, root string, entrypoint ...string) *process {
 	if !c.Security.ReadOnly {
 		p.t.Errorf("%s may write to its root", name)
 	}
-	script := "set -e\nroot=$1 user=$2 group=$3; shift 3\nmount --bind \"$root\" \"$root\"\n"
+	script := "set -e\nroot=$1 user=$2 groups=$3; shift 3\nmount --bind \"$root\" \"$root\"\n"
 	for _, m := range c.VolumeMounts {
 		target := filepath.Join(root, m.MountPath)
 		mustDo(p.t, os.MkdirAll(target, 0o755))
@@ -222,8 +226,12 @@ func (p *pod) start(name, root string, entrypoint ...string) *process {
 			script += fmt.Sprintf("mount -o remount,bind,ro %s\n", target)
 		}
 	}
-	script += "mount -o remount,bind,ro \"$root\"\nexec chroot --userspec=\"$user\" --groups=\"$group\" \"$root\" \"$@\""
-	args := []string{"--mount", "sh", "-c", script, "sh", root, fmt.Sprintf("%d:%d", c.Security.User, c.Security.Group), fmt.Sprint(p.spec.SecurityContext.FSGroup)}
+	script += "mount -o remount,bind,ro \"$root\"\nexec chroot --userspec=\"$user\" --groups=\"$groups\" \"$root\" \"$@\""
+	groups := ""
+	if group := p.spec.SecurityContext.FSGroup; group != 0 {
+		groups = strconv.Itoa(group)
+	}
+	args := []string{"--mount", "sh", "-c", script, "sh", root, fmt.Sprintf("%d:%d", c.Security.User, c.Security.Group), groups}
 	for _, a := range append(entrypoint, c.Args...) {
 		args = append(args, strings.ReplaceAll(a, "$(POD_IP)", podIP))
 	}

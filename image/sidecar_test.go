@@ -190,7 +190,7 @@ func (p *pod) wantOnlyTheGateOpen() {
 	info, err := os.Stat(filepath.Join(p.volumes["socket"], "patgate.sock"))
 	mustDo(p.t, err)
 	owner := info.Sys().(*syscall.Stat_t)
-	if info.Mode() != os.ModeSocket|0o660 || owner.Uid != 65532 || owner.Gid != p.spec.SecurityContext.FSGroup {
+	if info.Mode() != os.ModeSocket|0o660 || owner.Uid != 65532 || int(owner.Gid) != p.spec.SecurityContext.FSGroup {
 		p.t.Errorf("the socket is %s of %d:%d", info.Mode(), owner.Uid, owner.Gid)
 	}
 }
