@@ -71,7 +71,9 @@ envoy: ## put the tested Envoy into the cache, and print its path
 check: $(LINT) $(VULN) ## format, vet, lint, and known vulnerabilities
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
+	$(GO) -C image vet ./...
 	$(LINT) run
+	cd image && $(LINT) run
 	@VULN=$(VULN) sh .ci/vuln
 
 .PHONY: fuzz
