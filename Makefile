@@ -41,6 +41,10 @@ $(CLIENTS)/installed:
 	curl --version && java --version && node --version
 	touch $@
 
+.PHONY: test-kube
+test-kube: envoy ## run the chart and the examples with Helm and a real API server; its first run builds one
+	dir=$$(python3 test/kube/install.py) && PATGATE_TEST_KUBE=$$dir $(GO) test -tags kube -count 1 -timeout 20m ./test/kube
+
 .PHONY: build
 build: ## bin/patgate
 	$(GO) build -trimpath -o bin/patgate ./cmd/patgate
