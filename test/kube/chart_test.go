@@ -215,3 +215,42 @@ func TestChartPackage(t *testing.T) {
 		}
 	}
 }
+
+// documented are the commands of a page's blocks of shell, in their order.
+func documented(t testing.TB, page string) []string {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var commands []string
+	for _, b := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
+		commands = append(commands, strings.Split(strings.TrimSpace(b[1]), "\n")...)
+	}
+	return commands
+}
+
+// TestChartDocumentedCommands runs the commands of the chart's pages that need no
+// cluster; the others are run in a real API server.
+func TestChartDocumentedCommands(t *testing.T) {
+	inCluster := []string{"helm install ", "helm test ", "helm upgrade ", "helm history ", "helm rollback ", "helm uninstall ", "kubectl "}
+	ran := 0
+	for _, page := range []string{"../../docs/kubernetes.md", filepath.Join(chartDir, "README.md")} {
+		for _, command := range documented(t, page) {
+			words := strings.Fields(strings.ReplaceAll(command, "charts/patgate", chartDir))
+			switch {
+			case slices.ContainsFunc(inCluster, func(p string) bool { return strings.HasPrefix(command, p) }):
+			case words[0] == "helm":
+				ran++
+				if out, err := chartRun(t, "helm", words[1:]...); err != nil {
+					t.Errorf("%s: %s", command, out)
+				}
+			default:
+				t.Errorf("%s: nobody runs %s", page, command)
+			}
+		}
+	}
+	if ran != 3 {
+		t.Errorf("%d commands were run", ran)
+	}
+}
