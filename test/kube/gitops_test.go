@@ -5,6 +5,7 @@ package kube
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,8 +16,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// rendered is an object as helm template or kubectl kustomize prints it.
-type rendered struct {
+// printed is an object as helm template or kubectl kustomize prints it.
+type printed struct {
 	Kind     string
 	Metadata struct {
 		Name, Namespace string
@@ -42,7 +43,7 @@ type rendered struct {
 }
 
 // render runs a tool that prints objects.
-func render(t *testing.T, name string, args ...string) []rendered {
+func render(t *testing.T, name string, args ...string) []printed {
 	t.Helper()
 	cmd := exec.Command(tool(t, name), args...)
 	var errs bytes.Buffer
@@ -51,9 +52,9 @@ func render(t *testing.T, name string, args ...string) []rendered {
 	if err != nil {
 		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, errs.String())
 	}
-	var list []rendered
+	var list []printed
 	for d := yaml.NewDecoder(bytes.NewReader(out)); ; {
-		var o rendered
+		var o printed
 		err := d.Decode(&o)
 		if err != nil && len(list) == 0 {
 			t.Fatalf("%s %s: %v", name, strings.Join(args, " "), err)
@@ -66,8 +67,8 @@ func render(t *testing.T, name string, args ...string) []rendered {
 }
 
 // only returns the objects of a kind.
-func only(list []rendered, kind string) []rendered {
-	return slices.DeleteFunc(slices.Clone(list), func(o rendered) bool { return o.Kind != kind })
+func only(list []printed, kind string) []printed {
+	return slices.DeleteFunc(slices.Clone(list), func(o printed) bool { return o.Kind != kind })
 }
 
 // TestGitopsReachesThePods follows the manifests of docs/gitops.md: what kustomize makes of
@@ -150,4 +151,67 @@ func TestSidecarRenders(t *testing.T) {
 	if len(list) != 5 {
 		t.Errorf("%d objects, want 5", len(list))
 	}
+}
+
+// elsewhere are commands of the pages that other tests run, or nobody can here.
+var elsewhere = map[string]string{
+	"patgate ":          "TestPages runs them",
+	"git ":              "TestPullRequests runs the pipelines, which have the same",
+	"sh ci/":            "likewise",
+	"kubectl get --raw": "there is no pod that answers: the API server's proxy wants a kubelet's network",
+}
+
+// TestGitopsAndSidecarCommands types what docs/gitops.md and docs/sidecar.md show, against
+// an API server with the chart installed and one pod of its Deployment.
+func TestGitopsAndSidecarCommands(t *testing.T) {
+	ns := newNamespace(t).inside("patgate")
+	ns.helm = "helm"
+	ns.inside("jira")
+	repository := t.TempDir()
+	for from, to := range map[string]string{"../../docs/examples/gitops": ".", "../../docs/examples": "docs/examples"} {
+		if err := os.CopyFS(filepath.Join(repository, to), os.DirFS(from)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ns.run("install", release, chart, "--values", "../../docs/examples/gitops/clusters/production/values.yaml")
+	before := ns.get("deployment", "patgate")
+	ns.create(asJSON(t, object{"apiVersion": "v1", "kind": "Pod", "spec": podTemplate(before)["spec"],
+		"metadata": object{"name": "patgate-0", "labels": podTemplate(before).at("metadata", "labels")}}))
+
+	ran := ns.typePages(repository, "../../docs/gitops.md", "../../docs/sidecar.md")
+	if ran != 7 {
+		t.Errorf("%d commands were run", ran)
+	}
+	if ns.get("pod", "patgate-0").text("metadata", "annotations", "patgate.dev/nudge") == "" {
+		t.Error("the pod is not annotated: no kubelet would look after it")
+	}
+	if asJSON(t, podTemplate(ns.get("deployment", "patgate"))) == asJSON(t, podTemplate(before)) {
+		t.Error("the Deployment is as it was: no pod would be replaced")
+	}
+	if names := ns.inside("jira").list("configmap,deployment,service,networkpolicy"); len(names) < 5 {
+		t.Errorf("the sidecar example made %d objects", len(names))
+	}
+}
+
+// typePages runs the commands of pages in a folder, and returns how many.
+func (ns *namespace) typePages(folder string, pages ...string) (ran int) {
+	ns.t.Helper()
+	absolute, err := filepath.Abs(chart)
+	if err != nil {
+		ns.t.Fatal(err)
+	}
+	for _, page := range pages {
+		for _, command := range documented(ns.t, page) {
+			if slices.ContainsFunc(slices.Collect(maps.Keys(elsewhere)), func(p string) bool { return strings.HasPrefix(command, p) }) {
+				continue
+			}
+			ran++
+			line := strings.ReplaceAll(command, "oci://ghcr.io/patgate/charts/patgate", absolute) // no registry is reached
+			script := "cd " + folder + " && PATH=" + filepath.Dir(tool(ns.t, "kubectl")) + ":$PATH && " + line
+			if out, err := ns.c.command(ns.t, "sh", "", "-c", script); err != nil {
+				ns.t.Errorf("%s: %s: %v\n%s", page, command, err, out)
+			}
+		}
+	}
+	return ran
 }
