@@ -92,7 +92,7 @@ func TestValuesRefused(t *testing.T) {
 		{"a policy that admits nobody", "networkPolicy: {enabled: true}", "networkPolicy.envoys"},
 		{"memory that the API server does not know", "resources: {limits: {memory: lots}}", "memory"},
 		{"a probe that asks in two ways", "livenessProbe: {httpGet: {port: status}, grpc: {port: 9191}}", "livenessProbe"},
-		{"a port that is none", "ports: {grpc: 91910}", "91910"},
+		{"a port that is none", "ports: {grpc: 91910}", "65"},
 	}
 	for _, helm := range helms {
 		for _, tt := range tests {

@@ -54,7 +54,7 @@ func (ns *namespace) pipe(stdin string, args ...string) string {
 	ns.t.Helper()
 	out, err := ns.try(stdin, args...)
 	if err != nil {
-		ns.t.Fatalf("kubectl %s: %v", strings.Join(args, " "), err)
+		ns.t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return out
 }
