@@ -175,8 +175,8 @@ func TestGitopsAndSidecarCommands(t *testing.T) {
 	}
 	ns.run("install", release, chart, "--values", "../../docs/examples/gitops/clusters/production/values.yaml")
 	before := ns.get("deployment", "patgate")
-	ns.create(asJSON(t, object{"apiVersion": "v1", "kind": "Pod", "spec": podTemplate(before)["spec"],
-		"metadata": object{"name": "patgate-0", "labels": podTemplate(before).at("metadata", "labels")}}))
+	ns.pipe(asJSON(t, object{"apiVersion": "v1", "kind": "Pod", "spec": podTemplate(before)["spec"],
+		"metadata": object{"name": "patgate-0", "labels": podTemplate(before).at("metadata", "labels")}}), "create", "-f", "-")
 
 	ran := ns.typePages(repository, "../../docs/gitops.md", "../../docs/sidecar.md")
 	if ran != 7 {
