@@ -73,8 +73,8 @@ bench-parts: ## benchmarks of the parts
 	$(GO) test -run '^$$' -bench . -benchmem ./policy ./audit ./extauthz
 
 .PHONY: test-rolling
-test-rolling: envoy ## restart two replicas under load, on an idle machine: no call may be refused
-	$(GO) test -tags rolling -run '^TestRollingRestarts$$' -v ./test
+test-rolling: envoy ## restart and kill two replicas 20 times under load: no call may be refused
+	$(GO) test $(RACE) -timeout 20m -run '^(TestRollingRestarts|TestReplicasKilled)$$' -v ./test -restarts 20
 
 .PHONY: mutants
 mutants: ## plant flaws in what decides, one at a time: a test must catch each
