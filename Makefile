@@ -9,6 +9,7 @@ GO        := go
 LINT      := $(TOOLS)/golangci-lint-v2.15.0
 VULN      := $(TOOLS)/govulncheck-v1.8.0
 FUZZTIME  := 20s
+KILLS     := 500
 # The race detector needs a C compiler.
 RACE      := $(shell command -v "$$($(GO) env CC)" >/dev/null 2>&1 && [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo -race)
 
@@ -75,6 +76,10 @@ bench-parts: ## benchmarks of the parts
 .PHONY: test-rolling
 test-rolling: envoy ## restart two replicas under load, on an idle machine: no call may be refused
 	$(GO) test -tags rolling -run '^TestRollingRestarts$$' -v ./test
+
+.PHONY: chaos
+chaos: envoy ## what takes longer than `make test` should: KILLS (500) kills under load, memory that runs out
+	$(GO) test -tags chaos -timeout 60m -v -run '^(TestKilled|TestChaos)' ./test -kills $(KILLS)
 
 .PHONY: mutants
 mutants: ## plant flaws in what decides, one at a time: a test must catch each
