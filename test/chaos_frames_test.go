@@ -85,13 +85,18 @@ func (f *frames) awaitSettings(t *testing.T) {
 	}
 }
 
-// framed is a check as gRPC sends it: no compression, its length, the message.
+// framed is a check as gRPC sends it.
 func (m *message) framed(t *testing.T) []byte {
 	t.Helper()
 	b, err := proto.Marshal(m.checkRequest(true))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return frame(b)
+}
+
+// frame puts before a message what gRPC does: no compression, its length.
+func frame(b []byte) []byte {
 	n := len(b)
 	return append([]byte{0, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}, b...)
 }

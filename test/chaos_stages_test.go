@@ -218,12 +218,18 @@ func plantedBinary(t *testing.T) string {
 	if err := os.WriteFile(list, b, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	build := exec.Command("go", "build", raceFlag, "-overlay", list, "-o", out, "./cmd/patgate")
-	build.Dir = root
-	if text, err := build.CombinedOutput(); err != nil {
+	build(t, out, raceFlag, "-overlay", list, "./cmd/patgate")
+	return out
+}
+
+// build builds patgate with these arguments.
+func build(t *testing.T, out string, args ...string) {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"build", "-o", out}, args...)...)
+	cmd.Dir = repository(t)
+	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
-	return out
 }
 
 const plantedCode = `

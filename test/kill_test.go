@@ -66,6 +66,7 @@ func startLoad(t *testing.T, clients int, url, authorization string) *load {
 				switch {
 				case err != nil:
 					t.Errorf("a call failed: %v", err)
+					return
 				case status == http.StatusOK:
 					l.allowed.Add(1)
 				case status == http.StatusServiceUnavailable:

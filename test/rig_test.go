@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -159,13 +160,7 @@ func (p *patgate) start(manifests string, flags ...string) {
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	p.reader.Go(func() {
-		s := bufio.NewScanner(out)
-		s.Buffer(nil, 1<<20)
-		for s.Scan() {
-			p.line(s.Text())
-		}
-	})
+	p.reader.Go(func() { p.read(out) })
 	go func() {
 		p.reader.Wait()
 		_ = p.cmd.Wait()
@@ -177,6 +172,15 @@ func (p *patgate) start(manifests string, flags ...string) {
 type writer func([]byte)
 
 func (w writer) Write(b []byte) (int, error) { w(b); return len(b), nil }
+
+// read takes what patgate writes to stdout, until its end.
+func (p *patgate) read(stdout io.Reader) {
+	s := bufio.NewScanner(stdout)
+	s.Buffer(nil, 1<<20)
+	for s.Scan() {
+		p.line(s.Text())
+	}
+}
 
 // line takes one line of stdout, which must be an event.
 func (p *patgate) line(text string) {
@@ -196,7 +200,7 @@ func (p *patgate) line(text string) {
 
 func (p *patgate) awaitReady() {
 	p.t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		if answer, err := http.Get("http://" + p.status + "/readyz"); err == nil {
 			answer.Body.Close()
