@@ -46,6 +46,9 @@ var stages = []stage{
 	{"metrics", "server/metrics.go", "gate := \"\"\n\tif d.Gate != nil {", "fmt.Sprint(d.Token)"},
 }
 
+// What makes a manifest's row.
+var compiling = []stage{{"compile", "loader/compile.go", "rows.Tokens = append(rows.Tokens, c.token(d))", "d.Metadata.Name.Text"}}
+
 // The stages that are no check's own: a panic there is the end of the process.
 var deadly = []stage{
 	{"answer", "extauthz/codec.go", "if r, ok := v.(*reply); ok {", "answerOf(v)"},
@@ -103,6 +106,7 @@ func TestPanicsInEveryStage(t *testing.T) {
 			}
 		})
 	}
+	rejectsWhatPanics(t, s.patgate, dir)
 	l.awaitMore(t)
 	l.end()
 	if n := l.refused.Load(); n > 0 {
@@ -111,11 +115,26 @@ func TestPanicsInEveryStage(t *testing.T) {
 	if n := s.metrics()["patgate_check_faults_total"]; int(n) != len(cases) {
 		t.Errorf("%v faults were counted for %d panics", n, len(cases))
 	}
-	if n := strings.Count(s.log(), "planted in"); n > 0 {
+	if log := s.log(); strings.Count(log, "planted in") > strings.Count(log, "planted in compile") {
 		t.Error("the value of a panic is in the log, and it may hold what a client sent")
 	}
 	s.wantInvariants(l)
 	s.holdsNo(values)
+}
+
+// rejectsWhatPanics adds a manifest whose compiling panics: the load is rejected, as with any
+// broken file.
+func rejectsWhatPanics(t *testing.T, p *patgate, dir string) {
+	t.Helper()
+	write(t, filepath.Join(dir, "broken.yaml"), tokenManifest(planted("compile"), token.Mint().Reveal(), ""))
+	rejected := p.find("a load that is rejected", func(e *event) bool { return e.Kind == "policy.rejected" })
+	if rejected.Severity != "alert" || len(rejected.Problems) == 0 || !strings.Contains(rejected.Problems[0], "a fault of patgate") {
+		t.Errorf("%+v", rejected)
+	}
+	if err := os.Remove(filepath.Join(dir, "broken.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	p.find("the mended load", func(e *event) bool { return e.Kind == "policy.loaded" && e.Seq > rejected.Seq })
 }
 
 // TestDeadlyPanics ends the process by a panic where no check can catch it. Envoy refuses,
@@ -190,7 +209,7 @@ func plantedBinary(t *testing.T) string {
 		}
 		texts[file] = strings.Replace(texts[file], before, code+"\n"+before, 1)
 	}
-	for _, s := range slices.Concat(stages, deadly) {
+	for _, s := range slices.Concat(stages, compiling, deadly) {
 		insert(s.file, s.before, fmt.Sprintf("planted(%q, %s)", s.name, s.at))
 	}
 	insert("policy/evaluate.go", "if e.trace != nil {\n\t\te.trace.step", `planted(fmt.Sprintf("step%d", s), e.request.Target.Raw)`)
@@ -198,7 +217,7 @@ func plantedBinary(t *testing.T) string {
 	if text, there := texts["server/metrics.go"]; there {
 		texts["server/metrics.go"] = strings.Replace(text, "import (", "import (\n\"fmt\"", 1)
 	}
-	for _, name := range []string{"policy", "extauthz", "audit", "server"} {
+	for _, name := range []string{"policy", "extauthz", "audit", "server", "loader"} {
 		texts[name+"/planted.go"] = "package " + name + plantedCode
 	}
 	texts["extauthz/planted.go"] += "func answerOf(v any) string { if r, ok := v.(*reply); ok { return string(r.wire) }; return \"\" }\n"
