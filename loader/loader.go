@@ -5,6 +5,7 @@ package loader
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -230,15 +231,30 @@ func (l *Loader) judge(t *tree) Report {
 		l.narrow(&r, revoked, suspended)
 		return r
 	}
-	rows := compile(docs, l.index.Snapshot())
-	if r.Problems = l.losses(&rows); len(r.Problems) > 0 {
+	rows, fault := compileGuarded(docs, l.index.Snapshot())
+	if fault == nil {
+		r.Problems = l.losses(&rows)
+	}
+	if fault != nil || len(r.Problems) > 0 {
 		revoked, suspended := docs.narrowing()
 		l.narrow(&r, revoked, suspended)
+		r.Err = errors.Join(fault, r.Err)
 		return r
 	}
 	rows.SHA256 = t.digest
 	r.Change, r.Err = l.index.Replace(rows, l.o.Now())
 	return r
+}
+
+// compileGuarded turns a panic into an error: a fault of ours rejects a load, as a bad file
+// does, and does not end what runs.
+func compileGuarded(docs *documents, old *policy.Snapshot) (rows policy.Rows, fault error) {
+	defer func() {
+		if p := recover(); p != nil {
+			rows, fault = policy.Rows{}, errors.New(token.Mask(fmt.Sprintf("the manifests can't be compiled, a fault of patgate: %v", p)))
+		}
+	}()
+	return compile(docs, old), nil
 }
 
 // losses are problems of a reload in which a gate is gone and a weaker one would guard
