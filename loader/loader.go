@@ -35,6 +35,7 @@ type Report struct {
 	Narrowed []string           // tokens that a rejected load refused from now on
 	Err      error              // a fault of ours
 	Took     time.Duration
+	Applied  time.Duration // of Took, from when the files were read and at rest
 }
 
 // Rejected reports whether the last good revision stays.
@@ -157,8 +158,9 @@ func (l *Loader) Load(ctx context.Context) error {
 		return nil
 	}
 	l.seen = t
+	read := time.Now()
 	r := l.judge(t)
-	r.Took = time.Since(start)
+	r.Took, r.Applied = time.Since(start), time.Since(read)
 	l.note(&r)
 	l.report(r)
 	return nil
