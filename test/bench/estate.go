@@ -26,7 +26,7 @@ const (
 	tokensPerUser = 4     // on average; a few users have many
 	usersPerTeam  = 200   // each user is in one team, and in `everyone`
 	projects      = 1_000 // that tokens' own rules name
-	perFile       = 1_000 // documents a file: a third of what a ConfigMap holds
+	perFile       = 100   // documents a file: what one team changes
 )
 
 func (e estate) users() int { return max(1, e.tokens/tokensPerUser) }
