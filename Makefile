@@ -66,13 +66,19 @@ fuzz: ## run each fuzz test for FUZZTIME (20s)
 	done
 
 .PHONY: bench
-bench: build ## measure checks against a no-op server of plain grpc-go, in one run
+bench: build envoy ## measure checks against a no-op server of plain grpc-go, in one run
 	$(GO) build -o bin/bench ./test/bench
-	bin/bench -patgate bin/patgate -o bin/bench.json
+	$(GO) test -c -tags bench -o bin/bare ./extauthz
+	bin/bench checks -o bin/bench.json -plots docs
+
+.PHONY: bench-scale
+bench-scale: build ## load, memory, revocation and reload with 100,000 and 1,000,000 tokens
+	$(GO) build -o bin/bench ./test/bench
+	bin/bench scale -o bin/scale.json
 
 .PHONY: bench-parts
 bench-parts: ## benchmarks of the parts
-	$(GO) test -run '^$$' -bench . -benchmem ./policy ./audit ./extauthz
+	$(GO) test -run '^$$' -bench . -benchmem ./policy ./audit ./extauthz ./loader
 
 .PHONY: test-rolling
 test-rolling: envoy ## restart and kill two replicas 20 times under load: no call may be refused
