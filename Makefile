@@ -9,6 +9,8 @@ GO        := go
 LINT      := $(TOOLS)/golangci-lint-v2.15.0
 VULN      := $(TOOLS)/govulncheck-v1.8.0
 FUZZTIME  := 20s
+KILLS     := 500
+SOAK      := 10m
 # The race detector needs a C compiler.
 RACE      := $(shell command -v "$$($(GO) env CC)" >/dev/null 2>&1 && [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo -race)
 
@@ -64,17 +66,31 @@ fuzz: ## run each fuzz test for FUZZTIME (20s)
 	done
 
 .PHONY: bench
-bench: build ## measure checks against a no-op server of plain grpc-go, in one run
+bench: build envoy ## measure checks against a no-op server of plain grpc-go, in one run
 	$(GO) build -o bin/bench ./test/bench
-	bin/bench -patgate bin/patgate -o bin/bench.json
+	$(GO) test -c -tags bench -o bin/bare ./extauthz
+	bin/bench checks -o bin/bench.json -plots docs
+
+.PHONY: bench-scale
+bench-scale: build ## load, memory, revocation and reload with 100,000 and 1,000,000 tokens
+	$(GO) build -o bin/bench ./test/bench
+	bin/bench scale -o bin/scale.json
 
 .PHONY: bench-parts
 bench-parts: ## benchmarks of the parts
-	$(GO) test -run '^$$' -bench . -benchmem ./policy ./audit ./extauthz
+	$(GO) test -run '^$$' -bench . -benchmem ./policy ./audit ./extauthz ./loader
 
 .PHONY: test-rolling
-test-rolling: envoy ## restart two replicas under load, on an idle machine: no call may be refused
-	$(GO) test -tags rolling -run '^TestRollingRestarts$$' -v ./test
+test-rolling: envoy ## restart and kill two replicas 20 times under load: no call may be refused
+	$(GO) test $(RACE) -timeout 20m -run '^(TestRollingRestarts|TestReplicasKilled)$$' -v ./test -restarts 20
+
+.PHONY: chaos
+chaos: envoy ## what takes longer than `make test` should: KILLS (500) kills under load, memory that runs out
+	$(GO) test -tags chaos -timeout 60m -v -run '^(TestKilled|TestChaos)' ./test -kills $(KILLS)
+
+.PHONY: soak
+soak: envoy ## a steady load with all sorts of trouble for SOAK (10m): memory, goroutines and descriptors stay flat
+	$(GO) test -tags soak -timeout 24h -v -run '^TestSoak$$' ./test -soak $(SOAK)
 
 .PHONY: mutants
 mutants: ## plant flaws in what decides, one at a time: a test must catch each
