@@ -54,6 +54,7 @@ envoy: ## put the tested Envoy into the cache, and print its path
 check: $(LINT) $(VULN) ## format, vet, lint, and known vulnerabilities
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
+	$(GO) vet -tags chaos,soak ./test
 	$(LINT) run
 	@VULN=$(VULN) sh .ci/vuln
 
