@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/patgate/patgate/envoy"
 )
 
 // pages are the documents whose commands are run, each in a directory of its own with what
@@ -17,6 +19,7 @@ var pages = map[string]struct {
 	commands int
 }{
 	"testing": {pageManifests, 3}, "clients": {"", 2}, "migrating": {pageManifests, 4}, "checks": {pageManifests, 1},
+	"envoy-checks": {pageManifests + "-- envoy.yaml --\n" + envoy.Standalone, 1},
 }
 
 const pageManifests = `

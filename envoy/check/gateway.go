@@ -1,0 +1,114 @@
+package check
+
+import "strings"
+
+// securityRules are about the extAuth of Envoy Gateway's SecurityPolicy.
+var securityRules = []rule{
+	{"fail_open", isOff, FailureModeAllow, "every request passes while patgate is down or slow, and while the policy is invalid"},
+	{"recompute_route", isOff, RouteCache, "the headers that patgate sets can move a request to another route after it was judged"},
+	{"headers_to_ext_auth", isNotGiven, HeadersHidden, "patgate sees only some headers: authorization, x-forwarded-for, content-type and those that change the method must be among them"},
+	{"http", isNotGiven, HTTPService, "patgate speaks gRPC alone, so that every request is refused"},
+	{"status_on_error", isServerStatus, StatusOnError, "clients take an outage for a refusal, and throw good tokens away"},
+	{"timeout", isGiven, Timeout, "it is 10 s: a patgate that hangs holds every request so long"},
+}
+
+// clientRules are about ClientTrafficPolicy, where Envoy Gateway's defaults do not do.
+var clientRules = []rule{
+	{"path.escaped_slashes_action", isWord("RejectRequest", -1), EscapedSlashes, "a path with `%2f` is decoded and sent on, or sent back to the client"},
+	{"path.disable_merge_slashes", isOff, MergeSlashes, "patgate refuses each path with `//`, and routes are found by it"},
+	{"client_ip_detection.x_forwarded_for.disable_x_forwarded_for_append", isOff, XFFAppend, "x-forwarded-for lacks the peer, so that the entry that a gate counts to is the client's own word"},
+	{"client_ip_detection.custom_header", isNotGiven, RemoteAddress, "the client's address comes from a header: x-forwarded-for and x-forwarded-proto are the client's own words"},
+	{"headers.with_underscores_action", isRejectOrDefault, Underscores, "`x_forwarded_user` reaches filters and upstreams that take it for x-forwarded-user"},
+}
+
+// isRejectOrDefault wants RejectRequest, which is Envoy Gateway's default.
+func isRejectOrDefault(n *node) string {
+	if n == nil {
+		return ""
+	}
+	return isWord("RejectRequest", -1)(n)
+}
+
+func (c *checker) securityPolicy(doc *node) {
+	c.judged++
+	auth := doc.get("spec", "ext_auth")
+	c.judgeFields(securityRules, auth, false)
+	if t := auth.get("timeout"); t != nil {
+		c.checkTimeout(t)
+	}
+	for _, e := range auth.get("context_extensions").elements() {
+		if e.get("name").str() == "patgate.gate" {
+			c.gateName(e.get("value"))
+		}
+	}
+	if c.gates != nil && len(c.gates.bodies) > 0 && auth.get("body_to_ext_auth") == nil {
+		for _, name := range c.gates.names() {
+			if rule := c.gates.bodies[name]; rule != "" {
+				c.find(BodyMissing, auth.missing("body_to_ext_auth"), "is missing: the rule %s of the Gate %s reads bodies, can't be decided without, and refuses", rule, name)
+				break
+			}
+		}
+	}
+}
+
+func (c *checker) clientTrafficPolicy(doc *node) {
+	c.judged++
+	spec := doc.get("spec")
+	c.judgeFields(clientRules, spec, false)
+	hops := spec.get("client_ip_detection", "x_forwarded_for", "num_trusted_hops")
+	n, _ := hops.number()
+	if c.gates != nil {
+		c.compareHops(spec.missing("client_ip_detection", "x_forwarded_for", "num_trusted_hops"), n)
+	} else if n > 0 {
+		c.find(TrustedHops, hops.spot(), "%d proxies in front are believed: each gate that counts x-forwarded-for must say the same", n)
+	}
+	var kept []string
+	removed := spec.get("headers", "early_request_headers", "remove")
+	for _, name := range c.identities() {
+		found := false
+		for _, r := range removed.elements() {
+			found = found || strings.EqualFold(r.str(), name)
+		}
+		if !found {
+			kept = append(kept, name)
+		}
+	}
+	if len(kept) > 0 {
+		c.find(IdentityKept, spec.missing("headers", "early_request_headers", "remove"), "a client's own %s is seen by every filter before ext_authz has answered", strings.Join(kept, ", "))
+	}
+}
+
+// envoyPatch judges the patches of an EnvoyPatchPolicy.
+func (c *checker) envoyPatch(spec *node) {
+	for _, p := range spec.get("json_patches").elements() {
+		operation := p.get("operation")
+		c.judged++
+		value := operation.get("value")
+		if op := operation.get("op"); op.is("remove", -1) && strings.Contains(operation.get("path").str()+operation.get("json_path").str(), "ext_authz") {
+			c.find(FilterRemoved, op.spot(), "the patch takes ext_authz, or a part of it, off")
+		}
+		if value == nil {
+			continue
+		}
+		c.fragment(value, true)
+		path := operation.get("path").str()
+		c.patchedField(path, value)
+	}
+}
+
+// patchedField judges a patch of one field by the last name of its path.
+func (c *checker) patchedField(path string, value *node) {
+	for _, rules := range [][]rule{authzRules, bodyRules, mutationRules, connectionRules} {
+		for _, r := range rules {
+			if !strings.HasSuffix(path, "/"+strings.ReplaceAll(r.field, ".", "/")) {
+				continue
+			}
+			if wrong := r.is(value); wrong != "" {
+				c.find(r.code, value.spot(), "%s %s: %s", r.field, wrong, r.follows)
+			}
+		}
+	}
+	if strings.HasSuffix(path, "/disabled") && value.isTrue() {
+		c.find(RouteUnchecked, value.spot(), "nobody is asked about the requests of what is patched")
+	}
+}
