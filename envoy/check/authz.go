@@ -139,8 +139,8 @@ func (c *checker) retries(service *node, local bool) {
 		c.find(Retry, service.missing("retry_policy"), "is missing: a replica that goes away costs refusals")
 		return
 	}
-	if policy.get("retry_on") == nil {
-		c.find(Retry, policy.missing("retry_on"), "is missing: nothing is tried again")
+	if n, given := policy.get("num_retries").number(); policy.get("retry_on") == nil || given && n == 0 {
+		c.find(Retry, policy.missing("retry_on"), "nothing is tried again")
 	}
 	if !local && policy.get("retry_host_predicate") == nil {
 		c.find(Retry, policy.missing("retry_host_predicate"), "is missing: a retry may go to the replica that has just failed")
@@ -171,7 +171,8 @@ func (c *checker) calledCluster(cluster *node) (local bool) {
 	if len(cluster.get("health_checks").elements()) == 0 {
 		c.find(HealthCheck, cluster.missing("health_checks"), "is missing: a replica that is draining or gone is asked")
 	}
-	if percent, ok := cluster.get("common_lb_config", "healthy_panic_threshold", "value").number(); !ok || percent != 0 {
+	threshold := cluster.get("common_lb_config", "healthy_panic_threshold")
+	if percent, _ := threshold.get("value").number(); threshold == nil || percent != 0 { // a dump leaves zeros out
 		c.find(PanicRouting, cluster.missing("common_lb_config", "healthy_panic_threshold"), "with few replicas left, checks go to those too that say that they are going, or not there yet")
 	}
 	c.transport(cluster, local)

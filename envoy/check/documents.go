@@ -138,6 +138,7 @@ const (
 	typeHeaderMutation  = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
 	typeFilterConfig    = "envoy.config.route.v3.FilterConfig"
 	typeHTTP            = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+	typeProxyProtocol   = "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"
 	typeXFF             = "envoy.extensions.http.original_ip_detection.xff.v3.XffConfig"
 	typeUpstreamTLS     = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 )

@@ -35,7 +35,7 @@ var authzRules = []rule{
 	{"failure_mode_allow", isOff, FailureModeAllow, "every request passes while patgate is down or slow"},
 	{"failure_mode_allow_header_add", isOff, FailureHeader, "clients can forge x-envoy-auth-failure-mode-allowed, and it is added only where requests pass unasked"},
 	{"shadow_mode", isOff, ShadowMode, "refusals let requests pass"},
-	{"filter_enabled", isNotGiven, FilterEnabled, "a share of the requests, which a runtime key can change, passes unasked"},
+	{"filter_enabled", isAlways, FilterEnabled, "requests that are left out, by the share or by whoever sets the runtime key, pass unasked"},
 	{"deny_at_disable.default_value", isOn, DenyAtDisable, "were the filter switched off, requests would pass"},
 	{"clear_route_cache", isOff, RouteCache, "the headers that patgate sets can move a request to another route after it was judged"},
 	{"validate_mutations", isOn, ValidateMutations, "bytes that no header may hold are not looked for"},
@@ -117,6 +117,25 @@ func isGiven(n *node) string {
 // isNotGiven wants a field to be absent.
 func isNotGiven(n *node) string {
 	if n == nil || n.kind == list && len(n.items) == 0 {
+		return ""
+	}
+	return "is set"
+}
+
+// isAlways wants a RuntimeFractionalPercent to be absent, or all without a key.
+func isAlways(n *node) string {
+	if n == nil {
+		return ""
+	}
+	share := n.get("default_value")
+	of := int64(100)
+	switch d := share.get("denominator"); {
+	case d.is("TEN_THOUSAND", 1):
+		of = 10_000
+	case d.is("MILLION", 2):
+		of = 1_000_000
+	}
+	if part, _ := share.get("numerator").number(); part >= of && n.get("runtime_key").str() == "" {
 		return ""
 	}
 	return "is set"

@@ -100,7 +100,7 @@ func (c *checker) ours() []*authz {
 func (c *checker) compareHops(at spot, hops int64) {
 	for _, g := range c.gates.rows {
 		if g.ClientIP.Source == policy.FromXFF && int64(g.ClientIP.TrustedHops) != hops {
-			c.find(HopsDiffer, at, "%d proxies in front are believed, and the Gate %s counts %d (clientIP.trustedHops): one of the two takes a client's own word for its address",
+			c.find(HopsDiffer, at, "is %d, and the Gate %s counts %d (clientIP.trustedHops): one of the two takes a client's own word for its address",
 				hops, g.Name, g.ClientIP.TrustedHops)
 		}
 	}

@@ -60,7 +60,7 @@ func (c *checker) clientTrafficPolicy(doc *node) {
 	if c.gates != nil {
 		c.compareHops(spec.missing("client_ip_detection", "x_forwarded_for", "num_trusted_hops"), n)
 	} else if n > 0 {
-		c.find(TrustedHops, hops.spot(), "%d proxies in front are believed: each gate that counts x-forwarded-for must say the same", n)
+		c.find(TrustedHops, hops.spot(), hopsUnasked, n)
 	}
 	var kept []string
 	removed := spec.get("headers", "early_request_headers", "remove")
@@ -74,7 +74,7 @@ func (c *checker) clientTrafficPolicy(doc *node) {
 		}
 	}
 	if len(kept) > 0 {
-		c.find(IdentityKept, spec.missing("headers", "early_request_headers", "remove"), "a client's own %s is seen by every filter before ext_authz has answered", strings.Join(kept, ", "))
+		c.find(IdentityKept, spec.missing("headers", "early_request_headers", "remove"), "what a client sends as %s is seen by every filter before ext_authz has answered", strings.Join(kept, ", "))
 	}
 }
 

@@ -51,7 +51,7 @@ func (c *checker) identity(conn *connection) {
 		}
 	}
 	if len(kept) > 0 {
-		c.find(IdentityKept, conn.filters[first].node.spot(), "a client's own %s is seen by every filter before ext_authz has answered", strings.Join(kept, ", "))
+		c.find(IdentityKept, conn.filters[first].node.spot(), "what a client sends as %s is seen by every filter before ext_authz has answered", strings.Join(kept, ", "))
 	}
 }
 

@@ -58,7 +58,7 @@ func (c *checker) mesh(mesh *node) {
 	if c.gates != nil {
 		c.compareHops(mesh.missing("default_config", "gateway_topology", "num_trusted_proxies"), n)
 	} else if n > 0 {
-		c.find(TrustedHops, hops.spot(), "%d proxies in front are believed: each gate that counts x-forwarded-for must say the same", n)
+		c.find(TrustedHops, hops.spot(), hopsUnasked, n)
 	}
 }
 

@@ -34,6 +34,10 @@ func (c *checker) judgeScope(s *scope) {
 				return false
 			case typeTCPProxy:
 				tunnels = append(tunnels, body)
+			case typeProxyProtocol:
+				if mixed := body.get("allow_requests_without_proxy_protocol"); mixed.isTrue() {
+					c.find(RemoteAddress, mixed.spot(), "is true: whoever reaches the listener directly may say any address for its own by PROXY protocol")
+				}
 			case typeNetworkAuthz:
 				c.find(ConditionalCheck, body.spot(), "a network filter asks about connections, not about requests: patgate refuses what has no path")
 			}
@@ -116,7 +120,7 @@ func (c *checker) findRoutes(s *scope, conn *connection) {
 	if rds := conn.body.get("rds"); rds != nil {
 		name := rds.get("route_config_name").str()
 		if conn.routes = c.route(s, name); conn.routes == nil {
-			c.find(NotSeen, rds.spot(), "the routes %s come from elsewhere (RDS): whether one of them goes unasked can't be told", name)
+			c.find(NotSeen, rds.spot(), "the routes %q come from elsewhere (RDS): whether one of them goes unasked can't be told", name)
 		}
 	}
 	if scoped := conn.body.get("scoped_routes"); scoped != nil {
@@ -134,6 +138,9 @@ func forwards(routes *node) bool {
 		len(routes.within("filter_action")) > 0 || len(routes.within("cluster_specifier_plugins")) > 0
 }
 
+// hopsUnasked is said of a number of proxies that no gate is compared with.
+const hopsUnasked = "is %d: each gate that counts x-forwarded-for must say the same (clientIP.trustedHops)"
+
 // clientAddress judges what Envoy takes for the client's address.
 func (c *checker) clientAddress(conn *connection) {
 	internal := conn.body.get("internal_address_config")
@@ -150,7 +157,7 @@ func (c *checker) clientAddress(conn *connection) {
 	}
 	hops, n := c.hops(conn)
 	if n > 0 && c.gates == nil {
-		c.find(TrustedHops, hops, "%d proxies in front are believed: each gate that counts x-forwarded-for must say the same", n)
+		c.find(TrustedHops, hops, hopsUnasked, n)
 	}
 }
 
@@ -190,6 +197,9 @@ func (c *checker) addressExtensions(conn *connection) {
 func (c *checker) misplaced(s *scope) {
 	for _, listener := range s.listeners {
 		listener.walk(func(n *node) bool {
+			if n.parent.get("config_discovery") == n {
+				return false // a default, judged where it counts
+			}
 			if typ, body := typed(n); typ == typeExtAuthz && !c.seen(body) {
 				c.find(ConditionalCheck, body.spot(), "ext_authz stands within another filter, which decides which requests are asked about")
 				a := &authz{body: body, scope: s}

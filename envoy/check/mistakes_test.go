@@ -77,6 +77,7 @@ var mistakes = []mistake{
 	after(inAuthz, "              failure_mode_allow_header_add: true\n", "header add", check.FailureHeader),
 	after(inAuthz, "              shadow_mode: true\n", "shadow mode", check.ShadowMode),
 	after(inAuthz, "              filter_enabled: {default_value: {numerator: 50}}\n", "half of the requests", check.FilterEnabled),
+	after(inAuthz, "              filter_enabled: {default_value: {numerator: 10000, denominator: TEN_THOUSAND}}\n", "all of the requests"),
 	after(inAuthz, "              filter_enabled: {runtime_key: patgate.asked, default_value: {numerator: 100}}\n", "all of the requests, by a key", check.FilterEnabled),
 	after(inAuthz, "              filter_enabled_metadata: {filter: some, path: [{key: check}], value: {bool_match: true}}\n", "by metadata", check.ConditionalCheck),
 	after(inAuthz, "              filter_enabled_metadata: {filter: envoy.filters.http.rbac, path: [{key: id}], value: {string_match: {prefix: istio}}}\n",
@@ -178,6 +179,8 @@ var mistakes = []mistake{
 
 	// Who calls.
 	without("          use_remote_address: true\n", "no use_remote_address", check.RemoteAddress),
+	{"PROXY protocol from anybody", "    per_connection_buffer_limit_bytes: 1048576\n", "    listener_filters: [{name: p, typed_config: {\"@type\": type.googleapis.com/" +
+		"envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol, allow_requests_without_proxy_protocol: true}}]\n", codes(check.RemoteAddress)},
 	{"trusted hops", "xff_num_trusted_hops: 0", "xff_num_trusted_hops: 1", codes(check.TrustedHops)},
 	after(inConnection, "          skip_xff_append: true\n", "no peer in x-forwarded-for", check.XFFAppend),
 	{"empty internal addresses", "          internal_address_config:\n            cidr_ranges: [{address_prefix: 255.255.255.255, prefix_len: 32}]\n", "          internal_address_config: {}\n", codes(check.InternalAddress)},
@@ -211,6 +214,7 @@ var mistakes = []mistake{
 		"another server for a route", check.OtherService, check.NotHTTP2, check.HealthCheck, check.PanicRouting, check.Retry),
 
 	// Envoy itself.
+	before("static_resources:\n", "  allow_paths: [{exact: /stats/prometheus}]\n", "the admin for loopback, limited"),
 	{"the admin for everybody", "address: 127.0.0.1, port_value: 9901", "address: 0.0.0.0, port_value: 9901", codes(check.AdminOpen)},
 
 	// What can't be decided.
