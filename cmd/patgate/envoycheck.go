@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	envoycheck "github.com/patgate/patgate/envoy/check"
-	"github.com/patgate/patgate/loader"
-	"github.com/patgate/patgate/server"
 	"github.com/patgate/patgate/token"
 )
 
@@ -20,6 +19,7 @@ type envoyCheckOptions struct {
 	output    string
 	strict    bool
 	manifests []string
+	gates     []string
 }
 
 func newEnvoyCheck(s streams) *cobra.Command {
@@ -48,17 +48,24 @@ func newEnvoyCheck(s streams) *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&o.strict, "strict", false, "exit with 1 for warnings too")
 	f.StringArrayVar(&o.manifests, "manifests", nil, "`directory` of the manifests whose gates Envoy serves; may repeat")
+	f.StringArrayVar(&o.gates, "gate", nil, "`name` of a gate that stands behind this Envoy (default: all of them); may repeat")
 	return cmd
 }
 
 func envoyCheck(s streams, o *envoyCheckOptions, names []string) error {
 	var gates *envoycheck.Gates
 	if len(o.manifests) > 0 {
-		rows, problems := loader.Check(o.manifests)
-		if len(problems) > 0 {
-			return &server.ManifestsError{Problems: problems}
+		m, snapshot, err := readGood(o.manifests, time.Now())
+		if err != nil {
+			return err
 		}
-		gates = envoycheck.NewGates(rows)
+		chosen, err := chosenGates(snapshot.Gates(), o.gates)
+		if err != nil {
+			return err
+		}
+		gates = envoycheck.NewGates(m.Rows(), chosen)
+	} else if len(o.gates) > 0 {
+		return usageError{errors.New("--gate needs --manifests DIR")}
 	}
 	files, err := readFiles(s.in, names)
 	if err != nil {

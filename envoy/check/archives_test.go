@@ -98,5 +98,5 @@ func gatesOf(t *testing.T, dir string, archive *txtar.Archive) *check.Gates {
 	for _, p := range problems {
 		t.Fatal(p)
 	}
-	return check.NewGates(rows)
+	return check.NewGates(rows, rows.Gates)
 }

@@ -78,7 +78,7 @@ func (c *checker) runtime(a *authz) {
 
 // service judges how patgate is called, and returns what is called.
 func (c *checker) service(a *authz, service *node) (asks string) {
-	c.timeout(service)
+	c.timeout(service, a.part)
 	if google := service.get("google_grpc"); google != nil {
 		target := google.get("target_uri").str()
 		c.find(GoogleGRPC, google.spot(), "Envoy's own health checks, outlier detection and retries to another host do not work with google_grpc")
@@ -89,6 +89,9 @@ func (c *checker) service(a *authz, service *node) (asks string) {
 	}
 	name := service.get("envoy_grpc", "cluster_name")
 	if name == nil {
+		if policy := service.get("retry_policy"); policy != nil && a.part {
+			c.retryPolicy(policy, true)
+		}
 		if !a.part {
 			c.find(UnknownCluster, service.missing("envoy_grpc", "cluster_name"), "no cluster is named, so that every request is refused")
 		}
@@ -110,8 +113,11 @@ func (c *checker) service(a *authz, service *node) (asks string) {
 }
 
 // timeout judges how long a check may take.
-func (c *checker) timeout(service *node) {
+func (c *checker) timeout(service *node, part bool) {
 	field := service.get("timeout")
+	if field == nil && part {
+		return
+	}
 	if field == nil {
 		c.find(Timeout, service.missing("timeout"), "is missing: it is 200 ms, no more than patgate's --audit-wait, and refusals while the audit stalls are cut off")
 		return
@@ -139,6 +145,10 @@ func (c *checker) retries(service *node, local bool) {
 		c.find(Retry, service.missing("retry_policy"), "is missing: a replica that goes away costs refusals")
 		return
 	}
+	c.retryPolicy(policy, local)
+}
+
+func (c *checker) retryPolicy(policy *node, local bool) {
 	if n, given := policy.get("num_retries").number(); policy.get("retry_on") == nil || given && n == 0 {
 		c.find(Retry, policy.missing("retry_on"), "nothing is tried again")
 	}

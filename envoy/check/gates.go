@@ -11,47 +11,38 @@ import (
 // Gates are what manifests want of Envoy. Make them with NewGates.
 type Gates struct {
 	rows       []*policy.Gate
-	identities []string          // the headers that patgate alone sets
-	bodies     map[string]string // the gates of which a rule reads bodies, and that rule
+	identities []string // the headers that patgate alone sets
+	bodies     map[string]*policy.Rule
 }
 
-// NewGates takes what matters from the rows of a load.
-func NewGates(rows policy.Rows) *Gates {
-	g := &Gates{rows: rows.Gates, identities: []string{policy.HeaderUserAsserted, policy.HeaderID}, bodies: map[string]string{}}
-	for _, gate := range rows.Gates {
-		up := gate.Upstream
-		for _, name := range []string{up.UserHeader, up.GroupsHeader, up.TokenHeader} {
+// NewGates takes what matters from the rows of a load, for those of its gates that stand
+// behind the Envoy.
+func NewGates(rows policy.Rows, gates []*policy.Gate) *Gates {
+	g := &Gates{rows: gates, bodies: map[string]*policy.Rule{}}
+	for _, gate := range gates {
+		for _, name := range gate.IdentityHeaders() {
 			if !slices.Contains(g.identities, name) {
 				g.identities = append(g.identities, name)
 			}
 		}
-		for _, p := range asked(rows, gate) {
-			for _, r := range slices.Concat(p.Allow, p.Deny) {
-				if len(r.JSON) > 0 && g.bodies[gate.Name] == "" {
-					g.bodies[gate.Name] = fmt.Sprintf("%s (%s:%d)", r.Name, r.Source.File, r.Source.Line)
-				}
-			}
+		if rule := rows.BodyRule(gate); rule != nil {
+			g.bodies[gate.Name] = rule
 		}
 	}
-	slices.Sort(g.identities)
 	return g
 }
 
-// asked lists the policies that may be asked at a gate.
-func asked(rows policy.Rows, gate *policy.Gate) []*policy.Policy {
-	list := slices.Clone(gate.Policies)
-	if gate.Anonymous != nil {
-		list = append(list, gate.Anonymous.Policies...)
+// readsBodies returns the first gate of which a rule reads bodies, and what to say of it.
+func (g *Gates) readsBodies() (gate, why string) {
+	if g == nil {
+		return "", ""
 	}
-	for _, t := range rows.Tokens {
-		if len(t.Gates) == 0 || slices.Contains(t.Gates, gate.Name) {
-			list = append(list, t.Grant.Policies...)
+	for _, gate := range g.rows {
+		if rule := g.bodies[gate.Name]; rule != nil {
+			return gate.Name, fmt.Sprintf("the rule %s (%s) of the Gate %s reads bodies, can't be decided without, and refuses", rule.Name, rule.Source, gate.Name)
 		}
 	}
-	for _, group := range rows.Groups {
-		list = append(list, group.Policies...)
-	}
-	return list
+	return "", ""
 }
 
 // names lists the names of the gates.
@@ -69,12 +60,9 @@ func (c *checker) judgeGates() {
 		return
 	}
 	for _, a := range c.ours() {
-		if a.part {
-			continue
-		}
 		c.mutations(a)
-		c.bodies(a)
 		if a.conn != nil {
+			c.bodies(a)
 			hops, n := c.hops(a.conn)
 			c.compareHops(hops, n)
 		}
@@ -138,12 +126,11 @@ func (c *checker) mutations(a *authz) {
 	}
 }
 
-// changed lists the headers that answers of a gate set or remove.
+// changed lists the headers that answers of a gate set or remove, in every spelling.
 func changed(g *policy.Gate) []string {
-	up := g.Upstream
-	list := []string{policy.HeaderID, policy.HeaderUserAsserted, up.UserHeader, up.GroupsHeader, up.TokenHeader}
+	list := g.MutatedHeaders()
 	for _, i := range []policy.Identity{policy.NoIdentity, policy.UserIdentity, policy.UserGroups, policy.AssertedIdentity} {
-		list = append(list, up.Remove(i, !up.KeepAuthorization)...)
+		list = append(list, g.Upstream.Remove(i, true)...)
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
@@ -168,25 +155,17 @@ func letThrough(rules *node, name string) bool {
 
 // bodies wants bodies to be sent where a rule reads them.
 func (c *checker) bodies(a *authz) {
-	if len(c.gates.bodies) == 0 {
+	gate, why := c.gates.readsBodies()
+	if gate == "" {
 		return
 	}
-	var gate string
-	for _, name := range c.gates.names() {
-		if gate == "" && c.gates.bodies[name] != "" {
-			gate = name
-		}
-	}
-	why := fmt.Sprintf("the rule %s of the Gate %s reads bodies, can't be decided without, and refuses", c.gates.bodies[gate], gate)
-	var routes *node
-	if a.conn != nil {
-		routes = a.conn.routes
-	}
+	routes := a.conn.routes
 	if a.body.get("with_request_body") == nil && len(routes.within("with_request_body")) == 0 {
 		c.find(BodyMissing, a.body.missing("with_request_body"), "is missing: %s", why)
 	}
 	for _, off := range routes.within("disable_request_body_buffering") {
-		if off.isTrue() {
+		named := off.parent.get("context_extensions").key("patgate.gate").str()
+		if off.isTrue() && (named == "" || c.gates.bodies[named] != nil) {
 			c.find(BodyMissing, off.spot(), "no body is sent from this route: %s", why)
 		}
 	}

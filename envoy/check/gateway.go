@@ -41,12 +41,25 @@ func (c *checker) securityPolicy(doc *node) {
 			c.gateName(e.get("value"))
 		}
 	}
-	if c.gates != nil && len(c.gates.bodies) > 0 && auth.get("body_to_ext_auth") == nil {
-		for _, name := range c.gates.names() {
-			if rule := c.gates.bodies[name]; rule != "" {
-				c.find(BodyMissing, auth.missing("body_to_ext_auth"), "is missing: the rule %s of the Gate %s reads bodies, can't be decided without, and refuses", rule, name)
-				break
-			}
+	if gate, why := c.gates.readsBodies(); gate != "" && auth.get("body_to_ext_auth") == nil {
+		c.find(BodyMissing, auth.missing("body_to_ext_auth"), "is missing: %s", why)
+	}
+}
+
+// overriding judges a SecurityPolicy without extAuth: at a route it takes the place of the
+// one at its Gateway.
+func (c *checker) overriding(doc *node) {
+	spec := doc.get("spec")
+	if len(c.kube.security) == 0 || spec.get("merge_type") != nil {
+		return
+	}
+	refs := spec.get("target_refs").elements()
+	if ref := spec.get("target_ref"); ref != nil {
+		refs = append(refs, ref)
+	}
+	for _, ref := range refs {
+		if kind := ref.get("kind").str(); strings.HasSuffix(kind, "Route") {
+			c.find(RouteUnchecked, ref.spot(), "without extAuth of its own, or mergeType, it takes the place of the Gateway's: nobody is asked about the requests of %s %s", kind, ref.get("name").str())
 		}
 	}
 }
@@ -91,24 +104,35 @@ func (c *checker) envoyPatch(spec *node) {
 			continue
 		}
 		c.fragment(value, true)
-		path := operation.get("path").str()
-		c.patchedField(path, value)
+		c.patchedField(operation, value)
 	}
 }
 
-// patchedField judges a patch of one field by the last name of its path.
-func (c *checker) patchedField(path string, value *node) {
-	for _, rules := range [][]rule{authzRules, bodyRules, mutationRules, connectionRules} {
-		for _, r := range rules {
-			if !strings.HasSuffix(path, "/"+strings.ReplaceAll(r.field, ".", "/")) {
-				continue
-			}
-			if wrong := r.is(value); wrong != "" {
-				c.find(r.code, value.spot(), "%s %s: %s", r.field, wrong, r.follows)
-			}
-		}
+// patchedField judges a patch of a field within a filter or connection manager, as the
+// message that has this field alone.
+func (c *checker) patchedField(operation, value *node) {
+	path := strings.ReplaceAll(operation.get("json_path").str(), ".", "/") + operation.get("path").str()
+	if i := strings.LastIndex(path, "typed_config/"); i >= 0 {
+		path = path[i+len("typed_config/"):]
 	}
-	if strings.HasSuffix(path, "/disabled") && value.isTrue() {
+	names := strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == '.' })
+	if len(names) == 0 {
+		return
+	}
+	if names[len(names)-1] == "disabled" && value.isTrue() {
 		c.find(RouteUnchecked, value.spot(), "nobody is asked about the requests of what is patched")
+	}
+	before, message := len(c.findings), value
+	for i := len(names) - 1; i >= 0; i-- {
+		message = &node{kind: mapping, at: value.at, fields: []field{{names[i], message}}}
+	}
+	c.judgeFields(connectionRules, message, true)
+	a := &authz{body: message, part: true}
+	c.authz = append(c.authz, a)
+	c.judgeAuthz(a)
+	for i := range c.findings[before:] { // the value's own path does not tell which field it is
+		if f := &c.findings[before+i]; f.Field == value.path() {
+			f.Field += " (" + strings.Join(names, ".") + ")"
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 // objects are the objects of Kubernetes that say something of Envoy.
 type objects struct {
 	security []*node // SecurityPolicy with extAuth
+	others   []*node // and without
 	clients  []*node // ClientTrafficPolicy
 }
 
@@ -41,6 +42,8 @@ func (c *checker) object(t *text, doc *node) error {
 	case "SecurityPolicy":
 		if spec.get("ext_auth") != nil {
 			c.kube.security = append(c.kube.security, doc)
+		} else {
+			c.kube.others = append(c.kube.others, doc)
 		}
 	case "ClientTrafficPolicy":
 		c.kube.clients = append(c.kube.clients, doc)
@@ -86,6 +89,9 @@ func (c *checker) embedded(t *text, key string, n *node) error {
 func (c *checker) judgeObjects() {
 	for _, doc := range c.kube.security {
 		c.securityPolicy(doc)
+	}
+	for _, doc := range c.kube.others {
+		c.overriding(doc)
 	}
 	for _, doc := range c.kube.clients {
 		c.clientTrafficPolicy(doc)

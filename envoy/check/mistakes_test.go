@@ -84,7 +84,7 @@ var mistakes = []mistake{
 		"by Istio's metadata", check.IstioCondition),
 	without("              deny_at_disable:\n                default_value: true\n                runtime_key: patgate.deny_at_disable\n", "no deny_at_disable", check.DenyAtDisable),
 	{"deny_at_disable false", "default_value: true", "default_value: false", codes(check.DenyAtDisable)},
-	before("static_resources:\n", "layered_runtime: {layers: [{name: static, static_layer: {patgate.deny_at_disable: false}}]}\n", "the runtime says otherwise", check.DenyAtDisable),
+	after("  layers:\n", "  - {name: more, static_layer: {patgate.deny_at_disable: false}}\n", "the runtime says otherwise", check.DenyAtDisable),
 	{"filter disabled", authzFilter, authzFilter + "            disabled: true\n", codes(check.FilterDisabled)},
 	{"filter optional", authzFilter, authzFilter + "            is_optional: true\n", codes(check.FilterOptional)},
 	after(inRoute, "                typed_per_filter_config: {envoy.filters.http.ext_authz: {"+perRoute+", disabled: true}}\n", "route disabled", check.RouteUnchecked),
@@ -214,7 +214,7 @@ var mistakes = []mistake{
 		"another server for a route", check.OtherService, check.NotHTTP2, check.HealthCheck, check.PanicRouting, check.Retry),
 
 	// Envoy itself.
-	before("static_resources:\n", "  allow_paths: [{exact: /stats/prometheus}]\n", "the admin for loopback, limited"),
+	before("# The expressions", "  allow_paths: [{exact: /stats/prometheus}]\n", "the admin for loopback, limited"),
 	{"the admin for everybody", "address: 127.0.0.1, port_value: 9901", "address: 0.0.0.0, port_value: 9901", codes(check.AdminOpen)},
 
 	// What can't be decided.
@@ -307,7 +307,8 @@ func camelCase(text string) string {
 }
 
 // TestMistakes plants each mistake, in both styles of names, and wants it to be found
-// where it is, and nothing else. The golden file shows all that is said.
+// where it is, and nothing else. The golden file shows all that is said, with the text
+// that each place points to, as lines move with every change of standalone.yaml.
 func TestMistakes(t *testing.T) {
 	var got strings.Builder
 	for _, m := range mistakes {
@@ -319,7 +320,7 @@ func TestMistakes(t *testing.T) {
 		}
 		fmt.Fprintf(&got, "# %s\n", m.name)
 		for _, f := range list {
-			fmt.Fprintln(&got, f)
+			fmt.Fprintf(&got, "%s\n  at %q\n", said(f), pointed(text, f))
 		}
 		camel := found(t, "envoy.yaml", camelCase(text), nil)
 		if len(camel) != len(list) {
@@ -333,6 +334,18 @@ func TestMistakes(t *testing.T) {
 		}
 	}
 	golden(t, "testdata/mistakes.golden", got.String())
+}
+
+// said is a finding without its place, its path begun at the connection manager.
+func said(f check.Finding) string {
+	_, text, _ := strings.Cut(f.String(), ": ")
+	return strings.Replace(text, "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.", "… ", 1)
+}
+
+// pointed is the text of a configuration that a finding points to.
+func pointed(text string, f check.Finding) string {
+	line := []rune(strings.Split(text, "\n")[f.Pos.Line-1])[f.Pos.Column-1:]
+	return string(line[:min(len(line), 40)])
 }
 
 func golden(t *testing.T, name, got string) {
@@ -386,11 +399,21 @@ func TestMistakesAreConfigurations(t *testing.T) {
 	running.Wait()
 }
 
-// TestOurConfiguration wants what people copy to be without a finding.
-func TestOurConfiguration(t *testing.T) {
-	for _, text := range []string{envoy.Standalone, camelCase(envoy.Standalone)} {
-		for _, f := range found(t, "standalone.yaml", text, nil) {
-			t.Error(f)
+// TestOurConfigurations wants what people copy to be without a finding.
+func TestOurConfigurations(t *testing.T) {
+	files, err := filepath.Glob("../*.yaml")
+	if err != nil || len(files) < 6 {
+		t.Fatal(err, files)
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range []string{string(text), camelCase(string(text))} {
+			for _, f := range found(t, name, text, nil) {
+				t.Error(f)
+			}
 		}
 	}
 }
