@@ -49,7 +49,9 @@ func (c *checker) judgeAuthz(a *authz) {
 			c.find(ConditionalCheck, m.spot(), "only requests with this metadata are asked about: another filter decides which")
 		}
 	}
-	c.runtime(a)
+	if a.scope != nil {
+		c.switchedOff(a)
+	}
 	if body := a.body.get("with_request_body"); body != nil {
 		c.judgeFields(bodyRules, body, a.part)
 	}
@@ -60,19 +62,6 @@ func (c *checker) judgeAuthz(a *authz) {
 		a.asks = c.service(a, service)
 	} else if !a.part && a.body.get("http_service") == nil {
 		c.find(UnknownCluster, a.body.missing("grpc_service"), "is missing: nobody is asked, and every request is refused")
-	}
-}
-
-// runtime looks for a layer of the runtime that turns a switch of the filter.
-func (c *checker) runtime(a *authz) {
-	key := a.body.get("deny_at_disable", "runtime_key").str()
-	if key == "" || a.scope == nil {
-		return
-	}
-	for _, layer := range a.scope.bootstrap.get("layered_runtime", "layers").elements() {
-		if value := layer.get("static_layer").key(key); value != nil && !value.isTrue() {
-			c.find(DenyAtDisable, value.spot(), "the runtime sets it to %s: were the filter switched off, requests would pass", value.str())
-		}
 	}
 }
 

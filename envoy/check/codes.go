@@ -65,6 +65,7 @@ const (
 	PartialBody    Code = "partial-body"
 	BodyText       Code = "body-text"
 	BodyMissing    Code = "body-missing"
+	BodySize       Code = "body-size"
 	RouteCache     Code = "route-cache"
 	ChangesAfter   Code = "changes-after"
 
@@ -76,6 +77,7 @@ const (
 	InternalAddress   Code = "internal-address"
 	IdentityKept      Code = "identity-kept"
 	IdentityForged    Code = "identity-forged"
+	CallerForged      Code = "caller-forged"
 	MutationRules     Code = "mutation-rules"
 	HeaderRefused     Code = "header-refused"
 	ValidateMutations Code = "validate-mutations"
@@ -95,6 +97,7 @@ const (
 	OldVersion     Code = "old-version"
 	OlderVersion   Code = "older-version"
 	UnknownVersion Code = "unknown-version"
+	RuntimeGuard   Code = "runtime-guard"
 
 	// What can't be decided.
 	NotSeen        Code = "not-seen"
@@ -143,6 +146,7 @@ var codes = map[Code]struct {
 	PartialBody:    {Warning, "write false, or take it out"},
 	BodyText:       {Warning, "write true"},
 	BodyMissing:    {Error, "write `with_request_body: {max_request_bytes: 65536, pack_as_bytes: true}` where the gate's requests pass"},
+	BodySize:       {Warning, "write no more than 1048576, or give `patgate serve` a larger --max-body-bytes and accept it"},
 	RouteCache:     {Error, "write false, or take it out"},
 	ChangesAfter:   {Warning, "put it before ext_authz, or accept it with its reason"},
 
@@ -153,6 +157,7 @@ var codes = map[Code]struct {
 	InternalAddress:   {Warning, "write one unused address: `cidr_ranges: [{address_prefix: 255.255.255.255, prefix_len: 32}]`"},
 	IdentityKept:      {Warning, "remove it by a header_mutation filter before ext_authz"},
 	IdentityForged:    {Error, "take it out: patgate alone sets this header"},
+	CallerForged:      {Error, "take it out: who calls is for the client, or for Envoy, to say"},
 	MutationRules:     {Warning, "write decoder_header_mutation_rules as envoy/standalone.yaml has them"},
 	HeaderRefused:     {Error, "let the header through in allow_expression"},
 	ValidateMutations: {Warning, "write true"},
@@ -169,6 +174,7 @@ var codes = map[Code]struct {
 	AdminOpen:      {Error, "let it listen on 127.0.0.1, or limit it by allow_paths"},
 	OldVersion:     {Error, "use Envoy 1.40 or later, or 1.38.4"},
 	OlderVersion:   {Warning, "use Envoy 1.40 or later"},
+	RuntimeGuard:   {Warning, "take it out, or accept it with its reason"},
 	UnknownVersion: {Warning, "name a version, such as v1.40.0"},
 
 	NotSeen:        {Warning, "check an answer of the admin's /config_dump?include_eds too"},

@@ -51,6 +51,7 @@ var authzRules = []rule{
 var bodyRules = []rule{
 	{"allow_partial_message", isOff, PartialBody, "patgate gets the beginning of a body, and does not read it"},
 	{"pack_as_bytes", isOn, BodyText, "bytes that are no UTF-8 are replaced, so that patgate does not read the body"},
+	{"max_request_bytes", isAtMost(1 << 20), BodySize, "patgate takes no more than 1048576 by default: a larger body is refused without an audit event"},
 }
 
 // mutationRules are about HeaderMutationRules, where there are any.
@@ -139,6 +140,16 @@ func isAlways(n *node) string {
 		return ""
 	}
 	return "is set"
+}
+
+// isAtMost wants no larger number.
+func isAtMost(limit int64) want {
+	return func(n *node) string {
+		if i, ok := n.number(); ok && i > limit {
+			return shown(n)
+		}
+		return ""
+	}
 }
 
 // isWord wants one value of an enum.

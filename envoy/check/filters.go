@@ -9,6 +9,7 @@ const (
 	answers  trait = 1 << iota // may answer a request by itself
 	content                    // answers with what lies behind the gate
 	changes                    // may change what the upstream will act on: path, method, headers, body
+	gives                      // gives requests a credential
 	whatever = answers | changes
 	neither  = 0
 )
@@ -16,8 +17,8 @@ const (
 // filterTraits knows the HTTP filters of Envoy 1.40 by the package of their message.
 var filterTraits = map[string]trait{
 	"cache": content, "cache_v2": content, "file_server": content,
-	"fault": answers,
-	"lua":   whatever, "wasm": whatever, "ext_proc": whatever, "dynamic_modules": whatever, "golang": whatever,
+	"fault": answers, "credential_injector": gives,
+	"lua": whatever, "wasm": whatever, "ext_proc": whatever, "dynamic_modules": whatever, "golang": whatever,
 	"mcp_router": whatever, "mcp_json_rest_bridge": whatever, "mcp": neither, "a2a": neither, "ai_protocol_manager": neither,
 	"grpc_json_transcoder": changes, "grpc_json_reverse_transcoder": changes, "grpc_http1_reverse_bridge": changes,
 	"connect_grpc_bridge": changes, "transform": changes, "jwt_authn": changes, "oauth2": changes, "basic_auth": changes, "api_key_auth": changes,
@@ -26,7 +27,7 @@ var filterTraits = map[string]trait{
 	"adaptive_concurrency": neither, "admission_control": neither, "alternate_protocols_cache": neither,
 	"aws_eventstream_parser": neither, "aws_lambda": neither, "aws_request_signing": neither, "bandwidth_limit": neither,
 	"bandwidth_share": neither, "body_size_limit": neither, "buffer": neither, "cdn_loop": neither, "compressor": neither,
-	"cors": neither, "credential_injector": neither, "csrf": neither, "custom_response": neither, "decompressor": neither,
+	"cors": neither, "csrf": neither, "custom_response": neither, "decompressor": neither,
 	"dynamic_forward_proxy": neither, "ext_authz": neither, "file_system_buffer": neither, "gcp_authn": neither, "geoip": neither,
 	"grpc_field_extraction": neither, "grpc_http1_bridge": neither, "grpc_stats": neither, "grpc_web": neither, "gzip": neither,
 	"header_mutation": neither, "header_to_metadata": neither, "health_check": neither, "ip_tagging": neither,
@@ -101,6 +102,8 @@ func (c *checker) order(filters []*httpFilter, first, last int) {
 			c.find(UnknownFilter, at, "%s is not known: whether it answers requests before they were judged, or changes them afterwards, can't be told", short)
 		case i < first && t&content != 0:
 			c.find(ContentBefore, at, "%s stands before ext_authz: it answers with what lies behind the gate, unasked", short)
+		case i < first && t&gives != 0:
+			c.find(CallerForged, at, "%s stands before ext_authz: patgate takes the credential that it gives for the client's", short)
 		case i < first && t&answers != 0:
 			c.find(AnswersBefore, at, "%s stands before ext_authz: it may answer requests that nobody has judged, and nobody audits", short)
 		case i > last && t&changes != 0:

@@ -21,7 +21,7 @@ import (
 func FuzzCheck(f *testing.F) {
 	f.Add([]byte(envoy.Standalone))
 	for i := range mistakes {
-		f.Add([]byte(bytes.Replace([]byte(envoy.Standalone), []byte(mistakes[i].old), []byte(mistakes[i].new), 1)))
+		f.Add([]byte(strings.Replace(envoy.Standalone, mistakes[i].old, mistakes[i].new, 1)))
 	}
 	archives, err := filepath.Glob("testdata/*.txtar")
 	if err != nil {

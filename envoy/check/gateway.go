@@ -1,6 +1,9 @@
 package check
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // securityRules are about the extAuth of Envoy Gateway's SecurityPolicy.
 var securityRules = []rule{
@@ -74,6 +77,13 @@ func (c *checker) clientTrafficPolicy(doc *node) {
 		c.compareHops(spec.missing("client_ip_detection", "x_forwarded_for", "num_trusted_hops"), n)
 	} else if n > 0 {
 		c.find(TrustedHops, hops.spot(), hopsUnasked, n)
+	}
+	for _, set := range []string{"set", "add"} {
+		for _, h := range spec.get("headers", "early_request_headers", set).elements() {
+			if name := h.get("name"); slices.ContainsFunc(callerHeaders, func(s string) bool { return strings.EqualFold(s, name.str()) }) {
+				c.find(CallerForged, name.spot(), "%s is set before ext_authz: patgate takes it for what the client said", name.str())
+			}
+		}
 	}
 	var kept []string
 	removed := spec.get("headers", "early_request_headers", "remove")

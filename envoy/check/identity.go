@@ -44,6 +44,7 @@ func (c *checker) identity(conn *connection) {
 			c.mutatedAfter(mutations)
 		}
 	}
+	c.callers(before)
 	var kept []string
 	for _, name := range c.identities() {
 		if !slices.ContainsFunc(before, func(m *node) bool { return removes(m, name) }) {
@@ -52,6 +53,20 @@ func (c *checker) identity(conn *connection) {
 	}
 	if len(kept) > 0 {
 		c.find(IdentityKept, conn.filters[first].node.spot(), "what a client sends as %s is seen by every filter before ext_authz has answered", strings.Join(kept, ", "))
+	}
+}
+
+// callerHeaders say who calls, and how: what sets them before ext_authz speaks for every
+// client.
+var callerHeaders = []string{"authorization", "x-forwarded-for", "x-forwarded-proto"}
+
+// callers judges mutations before ext_authz.
+func (c *checker) callers(mutations []*node) {
+	for _, m := range mutations {
+		key := m.get("append", "header", "key")
+		if slices.ContainsFunc(callerHeaders, func(name string) bool { return strings.EqualFold(name, key.str()) }) {
+			c.find(CallerForged, key.spot(), "%s is set before ext_authz: patgate takes it for what the client said", key.str())
+		}
 	}
 }
 

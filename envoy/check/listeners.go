@@ -45,7 +45,11 @@ func (c *checker) judgeScope(s *scope) {
 		})
 	}
 	for _, t := range tunnels {
-		for _, cluster := range t.within("cluster") {
+		clusters := t.within("cluster")
+		for _, w := range t.get("weighted_clusters", "clusters").elements() {
+			clusters = append(clusters, w.get("name"))
+		}
+		for _, cluster := range clusters {
 			if guarded[cluster.str()] {
 				c.find(SideDoor, cluster.spot(), "a tcp_proxy leads to %s, which requests reach elsewhere through ext_authz", cluster.str())
 			}
@@ -236,6 +240,7 @@ func (c *checker) judgeEnvoy(s *scope) {
 		return
 	}
 	c.admin(s.bootstrap.get("admin"))
+	c.runtime(s.bootstrap)
 	c.nodeVersion(s.bootstrap.get("node"))
 	dynamic := s.bootstrap.get("dynamic_resources")
 	if lds := dynamic.get("lds_config"); lds != nil && !s.dump {
