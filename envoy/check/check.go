@@ -47,7 +47,7 @@ func (f Finding) String() string {
 // the order of their places, those too that a comment accepts. An error says that a file
 // can't be read, or holds nothing that could be judged.
 func Check(files []File, gates *Gates) ([]Finding, error) {
-	c := &checker{gates: gates, loose: newScope()}
+	c := &checker{gates: gates, loose: newScope(), led: map[*node]map[string]bool{}, asked: map[string]bool{}}
 	var problems []error
 	for _, f := range files {
 		if err := c.read(&text{file: f.Name, data: f.Data}); err != nil {
@@ -77,6 +77,9 @@ type checker struct {
 	scopes []*scope
 	loose  *scope // resources in files of their own
 	kube   objects
+
+	led   map[*node]map[string]bool // where routes lead to
+	asked map[string]bool           // routes that were judged, for filters of these names
 
 	judged   int // how many things there were to judge
 	authz    []*authz

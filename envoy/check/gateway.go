@@ -101,6 +101,37 @@ func (c *checker) clientTrafficPolicy(doc *node) {
 	}
 }
 
+// filterOrder judges where an EnvoyProxy moves filters around ext_authz.
+func (c *checker) filterOrder(spec *node) {
+	for _, move := range spec.get("filter_order").elements() {
+		first, last := move.get("name"), move.get("before")
+		if after := move.get("after"); after != nil {
+			first, last = after, first
+		}
+		if !strings.Contains(last.str(), "ext_authz") {
+			continue
+		}
+		c.judged++
+		short := first.str()[strings.LastIndexByte(first.str(), '.')+1:]
+		switch t := filterTraits[short]; {
+		case t&gives != 0:
+			c.find(CallerForged, move.spot(), "%s is put before ext_authz: patgate takes the credential that it gives for the client's", short)
+		case t&answers != 0:
+			c.find(AnswersBefore, move.spot(), "%s is put before ext_authz: it may answer requests that nobody has judged, and nobody audits", short)
+		}
+	}
+}
+
+// extensionPolicy judges an EnvoyExtensionPolicy, whose filters stand behind ext_authz.
+func (c *checker) extensionPolicy(spec *node) {
+	for _, name := range []string{"lua", "wasm", "ext_proc", "dynamic_module"} {
+		if n := spec.get(name); n != nil {
+			c.judged++
+			c.find(ChangesAfter, n.spot(), "the filter stands after ext_authz: it may make of the request that was judged another one")
+		}
+	}
+}
+
 // envoyPatch judges the patches of an EnvoyPatchPolicy.
 func (c *checker) envoyPatch(spec *node) {
 	for _, p := range spec.get("json_patches").elements() {

@@ -85,6 +85,22 @@ func (c *checker) authorizationPolicy(doc *node) {
 	c.find(ConditionalCheck, rules.spot(), "only requests that a rule matches are asked about: the others pass. Every request is `rules: [{}]`")
 }
 
+// destinationRule judges how the mesh reaches patgate, if the rule is about it.
+func (c *checker) destinationRule(spec *node) {
+	if !strings.Contains(spec.get("host").str(), "patgate") {
+		return
+	}
+	c.judged++
+	for _, tls := range spec.within("tls") {
+		if tls.get("mode").is("DISABLE", 0) {
+			c.find(NoTLS, tls.spot(), "tokens go to patgate in the clear, and whoever is on the way can answer allow")
+		}
+		if skip := tls.get("insecure_skip_verify"); skip.isTrue() {
+			c.find(UnverifiedTLS, skip.spot(), "is true: whoever takes patgate's place is believed")
+		}
+	}
+}
+
 // envoyFilter judges the patches of an EnvoyFilter.
 func (c *checker) envoyFilter(spec *node) {
 	for _, p := range spec.get("config_patches").elements() {

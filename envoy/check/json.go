@@ -40,7 +40,7 @@ func (j *jsonReader) here() place {
 }
 
 func (j *jsonReader) value(parent *node, step string, depth int) (*node, error) {
-	if j.nodes++; j.nodes > maxNodes || depth == 0 {
+	if j.nodes--; j.nodes < 0 || depth == 0 {
 		return nil, errTooLarge
 	}
 	n := &node{at: j.here(), parent: parent, step: step}

@@ -33,6 +33,11 @@ func (c *checker) object(t *text, doc *node) error {
 		if err := c.embedded(t, "", spec.get("bootstrap", "value")); err != nil {
 			return err
 		}
+		c.filterOrder(spec)
+	case "EnvoyExtensionPolicy":
+		c.extensionPolicy(spec)
+	case "DestinationRule":
+		c.destinationRule(spec)
 	case "IstioOperator":
 		c.mesh(spec.get("mesh_config"))
 	case "EnvoyFilter":

@@ -67,14 +67,7 @@ func (c *checker) connection(s *scope, body *node) *connection {
 		}
 	}
 	c.findRoutes(s, conn)
-	conn.targets = map[string]bool{}
-	for _, key := range []string{"cluster", "name"} {
-		for _, route := range conn.routes.within("route") {
-			for _, cluster := range route.within(key) {
-				conn.targets[cluster.str()] = true
-			}
-		}
-	}
+	conn.targets = c.targets(conn.routes)
 	c.upgrades(conn)
 	if len(conn.authz) == 0 {
 		nested := func(f *httpFilter) bool { return holds(f.body, typeExtAuthz) } // misplaced says so
@@ -96,6 +89,24 @@ func (c *checker) connection(s *scope, body *node) *connection {
 	}
 	c.judgeRoutes(s, conn)
 	return conn
+}
+
+// targets lists the clusters that routes lead to. Many connection managers may have the
+// same routes.
+func (c *checker) targets(routes *node) map[string]bool {
+	if known := c.led[routes]; known != nil {
+		return known
+	}
+	list := map[string]bool{}
+	for _, route := range routes.within("route") {
+		for _, key := range []string{"cluster", "name"} {
+			for _, cluster := range route.within(key) {
+				list[cluster.str()] = true
+			}
+		}
+	}
+	c.led[routes] = list
+	return list
 }
 
 // upgrades judges filters of their own for upgraded requests: those of the others are not

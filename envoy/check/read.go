@@ -12,11 +12,12 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Bounds of what is read: a configuration may name one anchor often, and by it many
-// more nodes than it has bytes.
+// Bounds of what is read. A text has no more values than bytes, but for its aliases, which
+// are few in good faith: a small one may have this many, and a large one some for each byte.
 const (
-	maxNodes = 4_000_000
-	maxDepth = 200
+	smallNodes   = 100_000
+	nodesPerByte = 4
+	maxDepth     = 200
 )
 
 // text is a piece of a file that is a document of its own, or several: the file itself, or
@@ -38,7 +39,7 @@ func (t *text) place(line, column int) place {
 // reader makes located trees from YAML and JSON.
 type reader struct {
 	text  *text
-	nodes int
+	nodes int    // left to read
 	twice []spot // fields that stand twice in one mapping
 }
 
@@ -49,7 +50,7 @@ func readText(t *text) (docs []*node, twice []spot, err error) {
 			docs, err = nil, fmt.Errorf("can't be read as YAML")
 		}
 	}()
-	r := &reader{text: t}
+	r := &reader{text: t, nodes: smallNodes + nodesPerByte*len(t.data)}
 	if start := bytes.TrimLeft(t.data, " \t\r\n\ufeff"); len(start) > 0 && start[0] == '{' && json.Valid(bytes.TrimLeft(t.data, "\ufeff")) {
 		doc, err := r.json()
 		return []*node{doc}, r.twice, err
@@ -62,7 +63,7 @@ func readText(t *text) (docs []*node, twice []spot, err error) {
 			return docs, r.twice, nil
 		}
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, r.syntax(err)
 		}
 		if len(y.Content) == 0 {
 			continue
@@ -77,11 +78,22 @@ func readText(t *text) (docs []*node, twice []spot, err error) {
 	}
 }
 
-var errTooLarge = fmt.Errorf("has more than %d values or %d levels: an anchor within itself?", maxNodes, maxDepth)
+var errTooLarge = fmt.Errorf("has more than %d levels, or aliases that make it many times as large: an anchor within itself?", maxDepth)
+
+// syntax tells where a text that is meant as JSON breaks: the YAML library may not.
+func (r *reader) syntax(err error) error {
+	var broken *json.SyntaxError
+	data := r.text.data
+	if start := bytes.TrimSpace(data); len(start) == 0 || start[0] != '{' || !errors.As(json.Unmarshal(data, new(any)), &broken) {
+		return err
+	}
+	read := data[:min(int(broken.Offset), len(data))]
+	return fmt.Errorf("line %d: %w", bytes.Count(read, []byte("\n"))+1, broken)
+}
 
 // yaml turns a YAML node into ours. Aliases become copies that keep the anchor's places.
 func (r *reader) yaml(y *yaml.Node, parent *node, step string, depth int) (*node, error) {
-	if r.nodes++; r.nodes > maxNodes || depth == 0 {
+	if r.nodes--; r.nodes < 0 || depth == 0 {
 		return nil, errTooLarge
 	}
 	if y.Kind == yaml.AliasNode {
@@ -147,7 +159,7 @@ func (r *reader) merge(n *node, value *yaml.Node, depth int) error {
 	if value.Kind == yaml.AliasNode {
 		value = value.Alias
 	}
-	if depth <= 0 {
+	if r.nodes--; r.nodes < 0 || depth <= 0 {
 		return errTooLarge
 	}
 	switch value.Kind {

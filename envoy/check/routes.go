@@ -1,6 +1,9 @@
 package check
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // judgeRoutes judges what routes change for themselves: the check, and the headers of the
 // request that was judged.
@@ -9,6 +12,11 @@ func (c *checker) judgeRoutes(s *scope, conn *connection) {
 	for _, i := range conn.authz {
 		chain = append(chain, conn.filters[i].name())
 	}
+	key := fmt.Sprintf("%p %q", conn.routes, chain)
+	if c.asked[key] {
+		return
+	}
+	c.asked[key] = true
 	c.perRoute(s, conn.routes, chain)
 	c.routeHeaders(conn.routes)
 	for _, n := range append(conn.routes.within("upgrade_configs"), conn.routes.within("connect_matcher")...) {
