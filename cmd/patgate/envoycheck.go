@@ -20,6 +20,7 @@ type envoyCheckOptions struct {
 	strict    bool
 	manifests []string
 	gates     []string
+	open      []string
 }
 
 func newEnvoyCheck(s streams) *cobra.Command {
@@ -49,6 +50,7 @@ func newEnvoyCheck(s streams) *cobra.Command {
 	f.BoolVar(&o.strict, "strict", false, "exit with 1 for warnings too")
 	f.StringArrayVar(&o.manifests, "manifests", nil, "`directory` of the manifests whose gates Envoy serves; may repeat")
 	f.StringArrayVar(&o.gates, "gate", nil, "`name` of a gate that stands behind this Envoy (default: all of them); may repeat")
+	f.StringArrayVar(&o.open, "open-listener", nil, "`name` of a listener that is open on purpose, such as one for metrics; may repeat")
 	return cmd
 }
 
@@ -71,7 +73,7 @@ func envoyCheck(s streams, o *envoyCheckOptions, names []string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	findings, err := envoycheck.Check(files, gates)
+	findings, err := envoycheck.Check(files, envoycheck.Options{Gates: gates, Open: o.open})
 	if err != nil {
 		return usageError{err}
 	}

@@ -54,7 +54,7 @@ func testArchive(t *testing.T, name string, seen map[check.Code]bool) {
 		kept = append(kept, f)
 	}
 	dir := t.TempDir()
-	list, err := check.Check(files, gatesOf(t, dir, archive))
+	list, err := check.Check(files, check.Options{Gates: gatesOf(t, dir, archive)})
 	if err != nil {
 		t.Fatal(err)
 	}

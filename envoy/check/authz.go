@@ -25,9 +25,6 @@ type authz struct {
 // filter judges one ext_authz filter in its place.
 func (c *checker) filter(s *scope, f *httpFilter, conn *connection) {
 	c.judged++
-	if d := f.node.get("disabled"); d.isTrue() {
-		c.find(FilterDisabled, d.spot(), "the filter is off wherever a route does not turn it on")
-	}
 	if o := f.node.get("is_optional"); o.isTrue() {
 		c.find(FilterOptional, o.spot(), "an Envoy that does not know the filter goes on without it")
 	}
@@ -189,8 +186,8 @@ func (c *checker) transport(cluster *node, local bool) {
 	}
 	for _, socket := range sockets {
 		typ, tls := typed(socket.get("typed_config"))
-		if typ != typeUpstreamTLS {
-			continue
+		if typ != typeUpstreamTLS || socket.get("name").str() == "dummy.transport_socket" {
+			continue // Envoy Gateway's, beside transport_socket_matches
 		}
 		context := tls.get("common_tls_context")
 		if len(context.within("trusted_ca")) == 0 && len(context.within("custom_validator_config")) == 0 && context.get("validation_context_sds_secret_config") == nil &&

@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -42,12 +43,17 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s:%d:%d: %s: %s. Fix: %s [%s %s]", f.File, f.Pos.Line, f.Pos.Column, f.Field, f.Message, f.Fix, f.Severity(), f.Code)
 }
 
+// Options say what a configuration is for. The zero value asks about no gates.
+type Options struct {
+	Gates *Gates   // nil: what only the manifests know is not asked
+	Open  []string // names of listeners that are open on purpose: their requests may go unasked
+}
+
 // Check judges configurations together: resources of one file are found from another.
-// Gates may be nil: then what only the manifests know is not asked. The findings are in
-// the order of their places, those too that a comment accepts. An error says that a file
-// can't be read, or holds nothing that could be judged.
-func Check(files []File, gates *Gates) ([]Finding, error) {
-	c := &checker{gates: gates, loose: newScope(), led: map[*node]map[string]bool{}, asked: map[string]bool{}}
+// The findings are in the order of their places, those too that a comment accepts. An
+// error says that a file can't be read, or holds nothing that could be judged.
+func Check(files []File, o Options) ([]Finding, error) {
+	c := &checker{gates: o.Gates, open: o.Open, listeners: map[string]bool{}, loose: newScope(), led: map[*node]map[string]bool{}, asked: map[string]bool{}}
 	var problems []error
 	for _, f := range files {
 		if err := c.read(&text{file: f.Name, data: f.Data}); err != nil {
@@ -61,6 +67,11 @@ func Check(files []File, gates *Gates) ([]Finding, error) {
 	if c.judged == 0 {
 		return nil, errors.New("nothing to judge: no listener, no ext_authz filter and no policy that names one was found")
 	}
+	for _, name := range o.Open {
+		if !c.listeners[name] {
+			return nil, fmt.Errorf("no listener is called %s, %s", name, manifest.Suggest(name, slices.Sorted(maps.Keys(c.listeners))))
+		}
+	}
 	c.accept()
 	slices.SortStableFunc(c.findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column), cmp.Compare(a.Code, b.Code))
@@ -72,11 +83,13 @@ func Check(files []File, gates *Gates) ([]Finding, error) {
 
 // checker is one run.
 type checker struct {
-	gates  *Gates
-	texts  []*text
-	scopes []*scope
-	loose  *scope // resources in files of their own
-	kube   objects
+	gates     *Gates
+	open      []string
+	listeners map[string]bool // names of those that were seen
+	texts     []*text
+	scopes    []*scope
+	loose     *scope // resources in files of their own
+	kube      objects
 
 	led   map[*node]map[string]bool // where routes lead to
 	asked map[string]bool           // routes that were judged, for filters of these names

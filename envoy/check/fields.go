@@ -20,7 +20,6 @@ var connectionRules = []rule{
 	{"merge_slashes", isOn, MergeSlashes, "patgate refuses each path with `//`, and routes are found by it"},
 	{"path_with_escaped_slashes_action", isWord("REJECT_REQUEST", 2), EscapedSlashes, "a `%2f` is one path for routes and another for the upstream"},
 	{"skip_xff_append", isOff, XFFAppend, "x-forwarded-for lacks the peer, so that the entry that a gate counts to is the client's own word"},
-	{"strip_any_host_port", isOn, HostPort, "a virtual host is found by `example.com:8443`, a gate by `example.com`"},
 	{"common_http_protocol_options.headers_with_underscores_action", isWord("REJECT_REQUEST", 1), Underscores, "`x_forwarded_user` reaches filters and upstreams that take it for x-forwarded-user"},
 	{"request_timeout", isGiven, RequestTimeout, "a slow client holds a buffer before it is asked about"},
 	{"request_headers_timeout", isGiven, RequestTimeout, "a slow client holds a connection before it is asked about"},
@@ -29,6 +28,9 @@ var connectionRules = []rule{
 
 // remoteAddress is asked where no extension chooses the client's address.
 var remoteAddress = rule{"use_remote_address", isOn, RemoteAddress, "x-forwarded-for and x-forwarded-proto are the client's own words: ranges of addresses and requireTLS mean nothing"}
+
+// hostPort is asked where the routes do not pass over ports by themselves.
+var hostPort = rule{"strip_any_host_port", isOn, HostPort, "a virtual host is found by `example.com:8443`, a gate by `example.com`"}
 
 // authzRules are about ExtAuthz.
 var authzRules = []rule{

@@ -43,8 +43,8 @@ func FuzzCheck(f *testing.F) {
 		if len(data) > 1<<16 {
 			return
 		}
-		list, err := check.Check([]check.File{{Name: "f", Data: data}}, nil)
-		again, errAgain := check.Check([]check.File{{Name: "f", Data: data}}, nil)
+		list, err := check.Check([]check.File{{Name: "f", Data: data}}, check.Options{})
+		again, errAgain := check.Check([]check.File{{Name: "f", Data: data}}, check.Options{})
 		if !slices.Equal(list, again) || (err == nil) != (errAgain == nil) {
 			t.Fatalf("two readings differ: %v, %v", list, again)
 		}
@@ -56,7 +56,7 @@ func FuzzCheck(f *testing.F) {
 			if !ok {
 				return
 			}
-			other, err := check.Check([]check.File{{Name: "f", Data: text}}, nil)
+			other, err := check.Check([]check.File{{Name: "f", Data: text}}, check.Options{})
 			if err != nil {
 				t.Fatalf("as JSON it is not read: %v\n%s", err, text)
 			}

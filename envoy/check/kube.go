@@ -127,7 +127,7 @@ func (c *checker) fragment(value *node, part bool) {
 	c.routeHeaders(value)
 	c.admin(value.get("admin"))
 	if d := value.get("disabled"); d.isTrue() && strings.Contains(value.get("name").str(), "ext_authz") {
-		c.find(FilterDisabled, d.spot(), "the filter is off wherever a route does not turn it on")
+		c.find(FilterDisabled, d.spot(), "the filter is off wherever no route turns it on")
 	}
 }
 

@@ -24,9 +24,14 @@ func (c *checker) judgeScope(s *scope) {
 			continue // a sidecar's way out
 		}
 		c.judged++
+		name := listener.get("name").str()
+		c.listeners[name] = true
 		listener.walk(func(n *node) bool {
 			switch typ, body := typed(n); typ {
 			case typeConnection:
+				if slices.Contains(c.open, name) {
+					return false
+				}
 				conn := c.connection(s, body)
 				for cluster := range conn.targets {
 					guarded[cluster] = guarded[cluster] || len(conn.authz) > 0
@@ -80,6 +85,9 @@ func (c *checker) connection(s *scope, body *node) *connection {
 		return conn
 	}
 	c.judgeFields(connectionRules, body, false)
+	if !conn.routes.get("ignore_port_in_host_matching").isTrue() {
+		c.judgeFields([]rule{hostPort}, body, false)
+	}
 	c.clientAddress(conn)
 	c.addressExtensions(conn)
 	c.order(conn.filters, conn.authz[0], conn.authz[len(conn.authz)-1])
@@ -87,6 +95,7 @@ func (c *checker) connection(s *scope, body *node) *connection {
 	for _, i := range conn.authz {
 		c.filter(s, conn.filters[i], conn)
 	}
+	c.disabled(conn)
 	c.judgeRoutes(s, conn)
 	return conn
 }

@@ -74,6 +74,23 @@ var mistakes = []mistake{
 	{"deny_at_disable false", "default_value: true", "default_value: false", codes(check.DenyAtDisable)},
 	after("  layers:\n", "  - {name: more, static_layer: {patgate.deny_at_disable: false}}\n", "the runtime says otherwise", check.DenyAtDisable),
 	{"filter disabled", authzFilter, authzFilter + "            disabled: true\n", codes(check.FilterDisabled)},
+	{"filter disabled, one of two routes turns it on", afterRoutes("              - match: {prefix: \"/\"}\n"), `              - match: {path: "/open"}
+                route: {cluster: upstream}
+              - match: {prefix: "/"}
+                route: {cluster: upstream}
+                typed_per_filter_config: {gate: {` + perRoute + `, check_settings: {}}}
+              - {match: {prefix: "/old"}, redirect: {https_redirect: true}}
+` + strings.Replace(afterRoutes("          http_filters:\n"), authzFilter, "          - name: gate\n            disabled: true\n", 1) + `  - name: redirects
+    address: {socket_address: {address: 127.0.0.1, port_value: 8082}}
+    filter_chains:
+    - filters:
+      - name: http
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: side
+          route_config: {virtual_hosts: [{name: a, domains: ["*"], routes: [{match: {prefix: /}, redirect: {https_redirect: true}}, {match: {prefix: /x}, direct_response: {status: 404}}]}]}
+          http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]
+`, codes(check.RouteUnchecked)},
 	{"filter optional", authzFilter, authzFilter + "            is_optional: true\n", codes(check.FilterOptional)},
 	after(inRoute, "                typed_per_filter_config: {envoy.filters.http.ext_authz: {"+perRoute+", disabled: true}}\n", "route disabled", check.RouteUnchecked),
 	after(inHost, "              typed_per_filter_config: {envoy.filters.http.ext_authz: {"+perRoute+", disabled: true}}\n", "virtual host disabled", check.RouteUnchecked),
@@ -167,6 +184,9 @@ var mistakes = []mistake{
 	without("            headers_with_underscores_action: REJECT_REQUEST\n", "underscores", check.Underscores),
 	{"underscores dropped", "headers_with_underscores_action: REJECT_REQUEST", "headers_with_underscores_action: DROP_HEADER", codes(check.Underscores)},
 	without("          strip_any_host_port: true\n", "host with port", check.HostPort),
+	{"host with port, which the routes pass over", piece("          strip_any_host_port: true\n", "            virtual_hosts:\n"),
+		strings.TrimPrefix(piece("          strip_any_host_port: true\n", "            virtual_hosts:\n"), "          strip_any_host_port: true\n") +
+			"            ignore_port_in_host_matching: true\n", nil},
 	after(inAuthz, "              allowed_headers: {patterns: [{exact: authorization}]}\n", "some headers", check.HeadersHidden),
 	after(inAuthz, "              disallowed_headers: {patterns: [{exact: x-original-url}]}\n", "not all headers", check.HeadersHidden),
 	without("              encode_raw_headers: true\n", "no raw headers", check.RawHeaders),
@@ -246,6 +266,9 @@ func piece(from, to string) string {
 	}
 	return envoy.Standalone[start : start+length]
 }
+
+// afterRoutes cuts the text from a line to the end of the listeners.
+func afterRoutes(from string) string { return piece(from, "  clusters:\n") }
 
 func standaloneMutationRules() string {
 	return piece("              decoder_header_mutation_rules:\n", routerFilter)

@@ -31,7 +31,7 @@ func (m *mistake) plant(t *testing.T) string {
 // found checks one file, and returns what is found without its fixes.
 func found(t *testing.T, name, text string, gates *check.Gates) (list []check.Finding) {
 	t.Helper()
-	list, err := check.Check([]check.File{{Name: name, Data: []byte(text)}}, gates)
+	list, err := check.Check([]check.File{{Name: name, Data: []byte(text)}}, check.Options{Gates: gates})
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}

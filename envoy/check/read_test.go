@@ -30,7 +30,7 @@ func TestUnreadable(t *testing.T) {
 		{"clusters alone", "static_resources: {clusters: [{name: a}]}", "nothing to judge"},
 		{"a dump of nothing", "{\"configs\": []}", "nothing to judge"},
 	} {
-		list, err := check.Check([]check.File{{Name: "f", Data: []byte(test.text)}}, nil)
+		list, err := check.Check([]check.File{{Name: "f", Data: []byte(test.text)}}, check.Options{})
 		if err == nil || !strings.HasPrefix(err.Error(), test.want) || len(list) > 0 {
 			t.Errorf("%s: %v, %v, want %s", test.name, list, err, test.want)
 		}
