@@ -20,6 +20,7 @@ var pages = map[string]struct {
 }{
 	"testing": {pageManifests, 3}, "clients": {"", 2}, "migrating": {pageManifests, 4}, "checks": {pageManifests, 1},
 	"envoy-checks": {pageManifests + "-- envoy.yaml --\n" + envoy.Standalone, 1},
+	"istio":        {pageManifests, 3}, "envoy-gateway": {pageManifests, 2},
 }
 
 const pageManifests = `
@@ -94,10 +95,11 @@ func runPage(t *testing.T, text, dir string) (ran int) {
 				continue
 			}
 			ran++
+			line, _, _ = strings.Cut(line, " > ") // the file is the shell's
 			// What the page has put into /tmp lies below the test's directory.
 			args := words(strings.ReplaceAll(strings.TrimSpace(line), "/tmp/", filepath.Join(dir, "tmp")+"/"))
 			// The same Secret can come over once.
-			if strings.Contains(line, "envoy-gateway") {
+			if strings.Contains(line, "import --from envoy-gateway") {
 				if err := os.Remove(filepath.Join(dir, "manifests", "mobile.yaml")); err != nil {
 					t.Error(err)
 				}

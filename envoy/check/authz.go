@@ -168,7 +168,7 @@ func (c *checker) calledCluster(cluster *node) (local bool) {
 		c.find(HealthCheck, cluster.missing("health_checks"), "is missing: a replica that is draining or gone is asked")
 	}
 	threshold := cluster.get("common_lb_config", "healthy_panic_threshold")
-	if percent, _ := threshold.get("value").number(); threshold == nil || percent != 0 { // a dump leaves zeros out
+	if percent, _ := threshold.get("value").number(); threshold == nil || percent > 1 { // a dump leaves zeros out
 		c.find(PanicRouting, cluster.missing("common_lb_config", "healthy_panic_threshold"), "with few replicas left, checks go to those too that say that they are going, or not there yet")
 	}
 	c.transport(cluster, local)

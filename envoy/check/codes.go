@@ -133,7 +133,7 @@ var codes = map[Code]struct {
 	Retry:            {Warning, "write a retry_policy as envoy/standalone.yaml has it"},
 	OneEndpoint:      {Warning, "run two replicas or more"},
 	HealthCheck:      {Warning, "add a grpc_health_check each second, with `no_traffic_interval: 1s`, and `tls_options: {alpn_protocols: [h2]}` with TLS"},
-	PanicRouting:     {Warning, "write `common_lb_config: {healthy_panic_threshold: {value: 0}}`"},
+	PanicRouting:     {Warning, "write `common_lb_config: {healthy_panic_threshold: {value: 1}}`, or 0"},
 	RequestTimeout:   {Warning, "write request_timeout: 30s and request_headers_timeout: 10s, or what clients need"},
 
 	NormalizePath:  {Warning, "write true"},

@@ -167,8 +167,8 @@ var mistakes = []mistake{
 	{"one replica elsewhere", patgateAt, strings.ReplaceAll(patgateAt, "127.0.0.1", "10.0.0.1"), codes(check.OneEndpoint, check.NoTLS)},
 	{"a bare IPv6 address elsewhere", patgateAt, strings.ReplaceAll(patgateAt, "127.0.0.1", `"2001:db8::1"`), codes(check.OneEndpoint, check.NoTLS)},
 	without(piece("    health_checks:\n", "    load_assignment:\n      cluster_name: patgate\n"), "no health check", check.HealthCheck),
-	{"panic routing", "healthy_panic_threshold: {value: 0}", "healthy_panic_threshold: {value: 50}", codes(check.PanicRouting)},
-	without("    common_lb_config: {healthy_panic_threshold: {value: 0}}\n", "panic routing by default", check.PanicRouting),
+	{"panic routing", "healthy_panic_threshold: {value: 1}", "healthy_panic_threshold: {value: 50}", codes(check.PanicRouting)},
+	without("healthy_panic_threshold: {value: 1}, ", "panic routing by default", check.PanicRouting),
 	without("          request_timeout: 30s\n", "no request_timeout", check.RequestTimeout),
 	without("          request_headers_timeout: 10s\n", "no request_headers_timeout", check.RequestTimeout),
 
