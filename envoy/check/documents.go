@@ -38,8 +38,18 @@ func (c *checker) route(s *scope, name string) *node {
 // document takes one document of a file in: as what it is.
 func (c *checker) document(t *text, doc *node) error {
 	switch {
+	case doc.kind == list && len(doc.items) > 0: // as istioctl prints resources
+		for _, item := range doc.items {
+			if err := c.document(t, item); err != nil {
+				return err
+			}
+		}
 	case doc.get("configs") != nil:
 		c.dump(doc)
+	case doc.get("xds") != nil: // as egctl prints a translation
+		for _, f := range doc.get("xds").entries() {
+			c.dump(f.value)
+		}
 	case doc.key("kind").str() != "" && doc.key("apiVersion").str() != "":
 		return c.object(t, doc)
 	case doc.get("static_resources") != nil || doc.get("dynamic_resources") != nil || doc.get("admin") != nil || doc.get("layered_runtime") != nil:
@@ -52,6 +62,10 @@ func (c *checker) document(t *text, doc *node) error {
 		c.resource(c.loose, doc)
 	case doc.get("filter_chains") != nil || doc.get("default_filter_chain") != nil:
 		c.loose.listeners = append(c.loose.listeners, doc)
+	case doc.get("virtual_hosts") != nil:
+		c.loose.routes[doc.get("name").str()] = doc
+	case doc.get("load_assignment") != nil || doc.get("connect_timeout") != nil:
+		c.loose.clusters[doc.get("name").str()] = doc
 	case doc.get("mesh_config") != nil: // values of istiod's chart
 		c.mesh(doc.get("mesh_config"))
 	case doc.get("extension_providers") != nil || doc.get("default_config") != nil || doc.get("path_normalization") != nil:
@@ -100,7 +114,7 @@ func (c *checker) dump(doc *node) {
 // resources takes in what has a type below a node; what is on its way out is left out.
 func (c *checker) resources(s *scope, n *node) {
 	n.walk(func(inner *node) bool {
-		if inner.step == ".draining_state" || inner.step == ".error_state" {
+		if sameName(inner.step, ".draining_state") || sameName(inner.step, ".error_state") {
 			return false
 		}
 		return !c.resource(s, inner)
@@ -148,7 +162,10 @@ const (
 func typed(n *node) (name string, body *node) {
 	name = messageName(n.key("@type").str())
 	if strings.HasSuffix(name, ".TypedStruct") {
-		return messageName(n.get("type_url").str()), n.get("value")
+		if body = n.get("value"); body == nil {
+			body = n // without a field
+		}
+		return messageName(n.get("type_url").str()), body
 	}
 	return name, n
 }

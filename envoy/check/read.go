@@ -51,7 +51,7 @@ func readText(t *text) (docs []*node, twice []spot, err error) {
 		}
 	}()
 	r := &reader{text: t, nodes: smallNodes + nodesPerByte*len(t.data)}
-	if start := bytes.TrimLeft(t.data, " \t\r\n\ufeff"); len(start) > 0 && start[0] == '{' && json.Valid(bytes.TrimLeft(t.data, "\ufeff")) {
+	if start := bytes.TrimLeft(t.data, " \t\r\n\ufeff"); len(start) > 0 && (start[0] == '{' || start[0] == '[') && json.Valid(bytes.TrimLeft(t.data, "\ufeff")) {
 		doc, err := r.json()
 		return []*node{doc}, r.twice, err
 	}
@@ -84,7 +84,7 @@ var errTooLarge = fmt.Errorf("has more than %d levels, or aliases that make it m
 func (r *reader) syntax(err error) error {
 	var broken *json.SyntaxError
 	data := r.text.data
-	if start := bytes.TrimSpace(data); len(start) == 0 || start[0] != '{' || !errors.As(json.Unmarshal(data, new(any)), &broken) {
+	if start := bytes.TrimSpace(data); len(start) == 0 || start[0] != '{' && start[0] != '[' || !errors.As(json.Unmarshal(data, new(any)), &broken) {
 		return err
 	}
 	read := data[:min(int(broken.Offset), len(data))]

@@ -17,7 +17,7 @@ func TestUnreadable(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"empty", "", "f: is empty: expected a configuration of Envoy"},
 		{"nothing but a comment", "# nothing\n---\n", "f: is empty"},
-		{"no mapping", "- a\n- b\n", "f:1:1: is no configuration of Envoy: expected a bootstrap, "},
+		{"no mapping", "- a\n- b\n", "f:1:3: is no configuration of Envoy: expected a bootstrap, "},
 		{"a text", "hello", "f:1:1: is no configuration of Envoy"},
 		{"something else", "a: 1\nb: 2\n", "f:1:1: is no configuration of Envoy"},
 		{"the second document", "admin: {}\n---\nhello: 1\n", "f:3:1: is no configuration of Envoy"},
