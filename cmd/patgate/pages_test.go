@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/patgate/patgate/envoy"
 )
 
 // pages are the documents whose commands are run, each in a directory of its own with what
@@ -17,6 +19,8 @@ var pages = map[string]struct {
 	commands int
 }{
 	"testing": {pageManifests, 3}, "clients": {"", 2}, "migrating": {pageManifests, 4}, "checks": {pageManifests, 1},
+	"envoy-checks": {pageManifests + "-- envoy.yaml --\n" + envoy.Standalone, 1},
+	"istio":        {pageManifests, 3}, "envoy-gateway": {pageManifests, 2},
 }
 
 const pageManifests = `
@@ -91,10 +95,11 @@ func runPage(t *testing.T, text, dir string) (ran int) {
 				continue
 			}
 			ran++
+			line, _, _ = strings.Cut(line, " > ") // the file is the shell's
 			// What the page has put into /tmp lies below the test's directory.
 			args := words(strings.ReplaceAll(strings.TrimSpace(line), "/tmp/", filepath.Join(dir, "tmp")+"/"))
 			// The same Secret can come over once.
-			if strings.Contains(line, "envoy-gateway") {
+			if strings.Contains(line, "import --from envoy-gateway") {
 				if err := os.Remove(filepath.Join(dir, "manifests", "mobile.yaml")); err != nil {
 					t.Error(err)
 				}
