@@ -8,6 +8,7 @@ TOOLS     := $(CACHE)/bin
 GO        := go
 LINT      := $(TOOLS)/golangci-lint-v2.15.0
 VULN      := $(TOOLS)/govulncheck-v1.8.0
+CYCLONEDX := $(TOOLS)/cyclonedx-gomod-v1.10.0
 FUZZTIME  := 20s
 KILLS     := 500
 SOAK      := 10m
@@ -56,9 +57,31 @@ $(CLIENTS)/installed:
 	curl --version && java --version && node --version
 	touch $@
 
+.PHONY: test-kube
+test-kube: envoy ## run the chart and the examples with Helm and a real API server; its first run builds one
+	dir=$$(python3 test/kube/install.py) && PATGATE_TEST_KUBE=$$dir $(GO) test -tags kube -count 1 -timeout 20m ./test/kube
+
 .PHONY: build
 build: ## bin/patgate
 	$(GO) build -trimpath -o bin/patgate ./cmd/patgate
+
+.PHONY: image
+image: $(CYCLONEDX) ## the container image of the last commit, without a container engine: bin/image
+	$(GO) -C image run . -out ../bin/image
+	@set -e; for p in linux-amd64 linux-arm64; do \
+	  $(CYCLONEDX) bin -json -std -noserial -notimestamp -output bin/image/patgate-$$p.cdx.json bin/image/patgate-$$p; \
+	done
+
+.PHONY: test-image
+test-image: $(CYCLONEDX) ## build the image twice, look into it, run it, alone and as the sidecar of docs/examples (root, on Linux)
+	@ENVOY_PATH="$$(python3 envoy/install.py)" CYCLONEDX_GOMOD=$(CYCLONEDX) $(GO) -C image test -timeout 20m ./...
+
+# What the archives of a release hold beside the binary.
+.PHONY: release-files
+release-files:
+	rm -rf bin/release && mkdir -p bin/release/completions
+	$(GO) -C image run . -licenses ../bin/release
+	@set -e; for s in bash zsh fish powershell; do bin/release/patgate completion $$s > bin/release/completions/patgate.$$s; done
 
 .PHONY: envoy
 envoy: ## put the tested Envoy into the cache, and print its path
@@ -69,7 +92,9 @@ check: $(LINT) $(VULN) ## format, vet, lint, and known vulnerabilities
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) vet -tags chaos,soak ./test
+	$(GO) -C image vet ./...
 	$(LINT) run
+	cd image && $(LINT) run
 	@VULN=$(VULN) sh .ci/vuln
 
 .PHONY: fuzz
@@ -123,3 +148,7 @@ $(LINT):
 $(VULN):
 	GOBIN=$(TOOLS)/build $(GO) install golang.org/x/vuln/cmd/govulncheck@v1.8.0
 	mv $(TOOLS)/build/govulncheck $@
+
+$(CYCLONEDX):
+	GOBIN=$(TOOLS)/build $(GO) install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+	mv $(TOOLS)/build/cyclonedx-gomod $@
