@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -149,5 +150,14 @@ func TestChartAlertsAreExplained(t *testing.T) {
 	}
 	if n < 10 {
 		t.Errorf("%d alerts", n)
+	}
+}
+
+// TestChartAlerts has Prometheus itself evaluate the alerts; see promql/alerts_test.go.
+func TestChartAlerts(t *testing.T) {
+	cmd := exec.Command("go", "test", "-count=1", "./...")
+	cmd.Dir = "promql"
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -25,6 +25,8 @@ func TestChartRefuses(t *testing.T) {
 		{`{tls: {certManager: {issuerRef: {name: a, knd: Issuer}}}}`, "property knd"},
 		{`{replicaCount: two}`, "replicaCount"},
 		{`{replicaCount: -1}`, "replicaCount"},
+		{`{fullnameOverride: gates.example}`, "fullnameOverride"},
+		{`{nameOverride: Patgate}`, "nameOverride"},
 		{`{insecureListen: "yes"}`, "insecureListen"},
 		{`{ports: {grpc: 91910}}`, "ports.grpc"},
 		{`{ports: {grpc: 443}}`, "ports.grpc"},
