@@ -164,3 +164,44 @@ func TestGoIsTheOneTestedWith(t *testing.T) {
 		t.Errorf("Dockerfile builds with another Go than %s", out)
 	}
 }
+
+// releaseCommands are those of docs/releasing.md, by their beginnings, and who runs them.
+var releaseCommands = map[string]string{
+	"make ":                   "", // its target must be there
+	"go -C image tool crane ": "TestRegistryTakesIt",
+	"goreleaser ":             "nobody: it takes many minutes to build. The flags are held here",
+	"git tag ":                "buildClone, without a signature and a remote",
+	"helm package ":           "the tests of the chart",
+	"helm push ":              "nobody: it wants a registry with TLS",
+}
+
+// TestReleasingCommands wants every command of docs/releasing.md accounted for.
+func TestReleasingCommands(t *testing.T) {
+	page, err := os.ReadFile("../docs/releasing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	makefile, err := os.ReadFile("../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, b := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(string(page), -1) {
+		for command := range strings.Lines(b[1]) {
+			n++
+			known := false
+			for beginning := range releaseCommands {
+				known = known || strings.HasPrefix(command, beginning)
+			}
+			if !known {
+				t.Errorf("nobody tests the command: %s", command)
+			}
+			if target, ok := strings.CutPrefix(strings.TrimSpace(command), "make "); ok && !strings.Contains(string(makefile), "\n"+target+":") {
+				t.Errorf("there is no `make %s`", target)
+			}
+		}
+	}
+	if n < 8 {
+		t.Errorf("%d commands", n)
+	}
+}
