@@ -9,6 +9,8 @@ GO        := go
 LINT      := $(TOOLS)/golangci-lint-v2.15.0
 VULN      := $(TOOLS)/govulncheck-v1.8.0
 FUZZTIME  := 20s
+KILLS     := 500
+SOAK      := 10m
 # The race detector needs a C compiler.
 RACE      := $(shell command -v "$$($(GO) env CC)" >/dev/null 2>&1 && [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo -race)
 
@@ -79,8 +81,16 @@ bench-parts: ## benchmarks of the parts
 	$(GO) test -run '^$$' -bench . -benchmem ./policy ./audit ./extauthz ./loader
 
 .PHONY: test-rolling
-test-rolling: envoy ## restart two replicas under load, on an idle machine: no call may be refused
-	$(GO) test -tags rolling -run '^TestRollingRestarts$$' -v ./test
+test-rolling: envoy ## restart and kill two replicas 20 times under load: no call may be refused
+	$(GO) test $(RACE) -timeout 20m -run '^(TestRollingRestarts|TestReplicasKilled)$$' -v ./test -restarts 20
+
+.PHONY: chaos
+chaos: envoy ## what takes longer than `make test` should: KILLS (500) kills under load, memory that runs out
+	$(GO) test -tags chaos -timeout 60m -v -run '^(TestKilled|TestChaos)' ./test -kills $(KILLS)
+
+.PHONY: soak
+soak: envoy ## a steady load with all sorts of trouble for SOAK (10m): memory, goroutines and descriptors stay flat
+	$(GO) test -tags soak -timeout 24h -v -run '^TestSoak$$' ./test -soak $(SOAK)
 
 .PHONY: mutants
 mutants: ## plant flaws in what decides, one at a time: a test must catch each

@@ -54,10 +54,10 @@ func (p *parts) Record(_ context.Context, e *audit.Event) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.events = append(p.events, e)
-	if p.panicIn == "record" && len(p.events) == 1 {
+	if p.panicIn == "record" && e.Decision == audit.Allow {
 		panic(errors.New("planted"))
 	}
+	p.events = append(p.events, e)
 	if e.Decision == audit.Allow {
 		return p.recorded
 	}
@@ -247,7 +247,7 @@ func TestPanicsAreRefusals(t *testing.T) {
 		if p.faults == 0 || len(p.events) != 1 {
 			t.Errorf("%s: %d faults, %d events", where, p.faults, len(p.events))
 		}
-		if where == "snapshot" && p.events[0].Reason != "internal" {
+		if where != "observe" && p.events[0].Reason != "internal" {
 			t.Errorf("%s: the event says %s", where, p.events[0].Reason)
 		}
 	}

@@ -5,6 +5,7 @@ package loader
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -266,10 +267,14 @@ func (l *Loader) judge(t *tree) Report {
 		l.narrow(&r, revoked, suspended)
 		return r
 	}
-	rows := compile(docs, l.index.Snapshot())
-	if r.Problems = l.losses(rows.Gates); len(r.Problems) > 0 {
+	rows, fault := compileGuarded(docs, l.index.Snapshot())
+	if fault == nil {
+		r.Problems = l.losses(&rows)
+	}
+	if fault != nil || len(r.Problems) > 0 {
 		revoked, suspended := docs.narrowing()
 		l.narrow(&r, revoked, suspended)
+		r.Err = errors.Join(fault, r.Err)
 		return r
 	}
 	rows.SHA256 = t.digest
@@ -277,6 +282,17 @@ func (l *Loader) judge(t *tree) Report {
 		l.standing = newStanding(t, docs, &rows)
 	}
 	return r
+}
+
+// compileGuarded turns a panic into an error: a fault of ours rejects a load, as a bad file
+// does, and does not end what runs.
+func compileGuarded(docs *documents, old *policy.Snapshot) (rows policy.Rows, fault error) {
+	defer func() {
+		if p := recover(); p != nil {
+			rows, fault = policy.Rows{}, errors.New(token.Mask(fmt.Sprintf("the manifests can't be compiled, a fault of patgate: %v", p)))
+		}
+	}()
+	return compile(docs, old), nil
 }
 
 // processors is how many decode: all of them at the start, and not all where checks are
@@ -290,17 +306,29 @@ func (l *Loader) processors() int {
 }
 
 // losses are problems of a reload in which a gate is gone and a weaker one would guard
-// what it guarded.
-func (l *Loader) losses(gates []*policy.Gate) []manifest.Problem {
+// what it guarded, or a group is gone together with the gates that named it, and tokens could
+// do more without its word.
+func (l *Loader) losses(rows *policy.Rows) []manifest.Problem {
 	var problems []manifest.Problem
-	for _, loss := range l.index.Snapshot().Losses(gates) {
-		problems = append(problems, manifest.Problem{
-			File: loss.Gate.Source.File, Pos: manifest.Pos{Line: loss.Gate.Source.Line, Column: 1},
-			Message: fmt.Sprintf("the Gate %s is gone, and %s would guard host %s and path %s/ in its place, expected it to stay: "+
-				"to remove it, let %s name that host and path itself, or restart", loss.Gate.Name, loss.Falls.Name, loss.Host, loss.Prefix, loss.Falls.Name),
-		})
+	running := l.index.Snapshot()
+	for _, loss := range running.Losses(rows.Gates) {
+		problems = append(problems, lost(loss.Gate.Source, "the Gate %s is gone, and %s would guard host %s and path %s/ in its place, expected it to stay: "+
+			"to remove it, let %s name that host and path itself, or restart", loss.Gate.Name, loss.Falls.Name, loss.Host, loss.Prefix, loss.Falls.Name))
+	}
+	for _, loss := range running.GroupLosses(rows, l.o.Now()) {
+		what := "be held by its policies"
+		if loss.Cap {
+			what = "end by its maxLifetime"
+		}
+		problems = append(problems, lost(loss.Group.Source, "the UserGroup %s is gone, and the token %s would no longer %s, expected it to stay: "+
+			"to remove it, first take its name out of the gates and let that load, then delete it, or restart", loss.Group.Name, loss.Token.Name, what))
 	}
 	return problems
+}
+
+// lost is a problem with a row that is gone, at the place where it was.
+func lost(at policy.Source, format string, args ...any) manifest.Problem {
+	return manifest.Problem{File: at.File, Pos: manifest.Pos{Line: at.Line, Column: 1}, Message: fmt.Sprintf(format, args...)}
 }
 
 // narrow lets the revocations of a rejected load take force on the last good revision.

@@ -74,13 +74,9 @@ func (l *Loader) exchange(t *tree) (r Report, done bool) {
 	if docs == nil || taken(docs, running, leaving) {
 		return r, false
 	}
-	compiler := *st.compiler
-	compiler.old = running
-	rows := make([]*policy.Token, len(docs.tokens))
-	byFile := map[string][]*policy.Token{}
-	for i, doc := range docs.tokens {
-		rows[i] = compiler.token(doc)
-		byFile[doc.File] = append(byFile[doc.File], rows[i])
+	rows, byFile := st.compile(docs, running)
+	if rows == nil {
+		return r, false
 	}
 	change, err := l.index.Exchange(old, rows, t.digest, l.o.Now())
 	if err != nil {
@@ -94,6 +90,25 @@ func (l *Loader) exchange(t *tree) (r Report, done bool) {
 		st.known[f.name], st.tokens[f.name] = f.sum, byFile[f.name]
 	}
 	return Report{SHA256: t.digest, Files: len(t.files), Change: change}, true
+}
+
+// compile makes the rows of tokens, and lists them by file. After a panic it returns none: the load is
+// then judged as a whole, which says what is wrong.
+func (st *standing) compile(docs *documents, running *policy.Snapshot) (rows []*policy.Token, byFile map[string][]*policy.Token) {
+	defer func() {
+		if recover() != nil {
+			rows, byFile = nil, nil
+		}
+	}()
+	compiler := *st.compiler
+	compiler.old = running
+	rows = make([]*policy.Token, len(docs.tokens))
+	byFile = map[string][]*policy.Token{}
+	for i, doc := range docs.tokens {
+		rows[i] = compiler.token(doc)
+		byFile[doc.File] = append(byFile[doc.File], rows[i])
+	}
+	return rows, byFile
 }
 
 // differences returns the files that are new or differ from what stands, and which of those
