@@ -34,6 +34,20 @@ CLIENTS   := $(CACHE)/clients-$(shell cat test/clients/* | cksum | cut -d' ' -f1
 test-clients: envoy $(CLIENTS)/installed ## run the snippets with real clients, in every language
 	PATGATE_TEST_CLIENTS=$(CLIENTS) $(GO) test -tags clients -timeout 20m -run '^TestSnippets$$' ./test
 
+# The generators of Envoy Gateway and Istio, each of a module of its own; a change there builds it anew.
+EGCTL       := $(TOOLS)/egctl-v1.9.1
+ISTIO_ENVOY := $(TOOLS)/istio-envoy-$(shell cat test/istio/* | cksum | cut -d' ' -f1)
+
+.PHONY: test-mesh
+test-mesh: envoy $(EGCTL) $(ISTIO_ENVOY) ## run what Istio and Envoy Gateway make of our objects (builds both, once: 10 minutes)
+	PATGATE_EGCTL=$(EGCTL) PATGATE_ISTIO_ENVOY=$(ISTIO_ENVOY) $(GO) test -tags mesh -timeout 20m -run '^TestMesh' ./test
+
+$(EGCTL): test/envoygateway/go.mod
+	cd test/envoygateway && $(GO) build -trimpath -ldflags '-s -w' -o $@ github.com/envoyproxy/gateway/cmd/egctl
+
+$(ISTIO_ENVOY): test/istio/go.mod
+	cd test/istio && $(GO) build -trimpath -ldflags '-s -w' -o $@ .
+
 $(CLIENTS)/installed:
 	rm -rf $(CLIENTS) && mkdir -p $(CLIENTS)
 	cp test/clients/* $(CLIENTS)
@@ -77,6 +91,7 @@ envoy: ## put the tested Envoy into the cache, and print its path
 check: $(LINT) $(VULN) ## format, vet, lint, and known vulnerabilities
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
+	$(GO) vet -tags chaos,soak ./test
 	$(GO) -C image vet ./...
 	$(LINT) run
 	cd image && $(LINT) run
@@ -123,7 +138,7 @@ mutants: ## plant flaws in what decides, one at a time: a test must catch each
 
 .PHONY: golden
 golden: envoy ## write the golden files anew; read the diff before you commit it
-	$(GO) test ./loader ./cmd/patgate ./test -update
+	$(GO) test ./loader ./cmd/patgate ./test ./envoy/check -update
 
 # The tools are pinned by the names of their files.
 $(LINT):

@@ -20,7 +20,7 @@ type scaled struct {
 	MiB      float64  `json:"manifests_mib"`
 	Load     float64  `json:"load_seconds"` // from the start of the process until it allows the first check
 	LoadCPU  float64  `json:"load_cpu_seconds"`
-	Resident float64  `json:"resident_mib"` // then
+	Resident float64  `json:"resident_mib"` // when what the load left behind is given back
 	Peak     float64  `json:"peak_mib"`     // until then
 	Changes  []change `json:"changes"`
 	Settled  float64  `json:"resident_after_changes_mib"`
@@ -112,6 +112,14 @@ func (r *scaleRun) measure(e estate) (out scaled, err error) {
 		return out, err
 	}
 	out.Load, out.LoadCPU = time.Since(start).Seconds(), s.server.cpu().Seconds()
+	if err := s.server.await(10*time.Minute, func() error {
+		if !strings.Contains(s.server.stderr.String(), `"msg":"serving"`) {
+			return fmt.Errorf("it does not say that it serves")
+		}
+		return nil
+	}); err != nil {
+		return out, err
+	}
 	out.Resident, out.Peak = s.server.memory()
 	fmt.Fprintf(os.Stderr, "loaded in %.1f s, %.1f s CPU, %.0f MiB resident, %.0f at most\n", out.Load, out.LoadCPU, out.Resident, out.Peak)
 	for i := range r.rounds {

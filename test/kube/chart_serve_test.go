@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"io"
 	"math/big"
 	"net"
@@ -58,7 +59,7 @@ func chartObjects(t testing.TB, text string) map[string]rendered {
 	objects := map[string]rendered{}
 	for decoder := yaml.NewDecoder(strings.NewReader(text)); ; {
 		var o rendered
-		if err := decoder.Decode(&o); err == io.EOF {
+		if err := decoder.Decode(&o); errors.Is(err, io.EOF) {
 			return objects
 		} else if err != nil {
 			t.Fatal(err)
