@@ -177,7 +177,7 @@ var arrows = []struct {
 		"extauthz", "audit", "policy", "token", "token/snippet", "envoy", "envoy/check", "cmd/patgate/demo"}, "flags, wiring and output"},
 	{"test/configmap", nil, "for tests alone"},
 	{"test/mutants", nil, "plants flaws in a copy"},
-	{"test/bench", []string{"token"}, "measures the binary from outside"},
+	{"test/bench", []string{"token", "envoy"}, "measures the binary from outside"},
 }
 
 // outside says which packages may import a library, so that it can be replaced there.
