@@ -49,27 +49,6 @@ func (ns *namespace) read(text string) []object {
 	return objects(decode(ns.t, ns.pipe(text, "get", "-o", "json", "-f", "-"))["items"])
 }
 
-// TestEveryValue applies what the chart makes of the values that set nearly everything.
-func TestEveryValue(t *testing.T) {
-	installCRDs(t)
-	ns := newNamespace(t)
-	const file = "testdata/chart/everything.values.yaml"
-	_, first := ns.applyTwice(file)
-	if len(first) < 9 {
-		t.Errorf("%d objects", len(first))
-	}
-	for _, helm := range helms {
-		ns := ns.inside(ns.name + "-" + helm)
-		ns.helm = helm
-		ns.run("install", release, chart, "-f", file)
-		installed := ns.objectsOf()
-		ns.run("upgrade", release, chart, "-f", file)
-		if list := changed(installed, ns.objectsOf()); len(list) > 0 {
-			t.Errorf("%s: an upgrade with the same values changed %v", helm, list)
-		}
-	}
-}
-
 func testApply(t *testing.T, file string) {
 	ns := newNamespace(t)
 	apply := func(objects string) { ns.pipe(objects, append([]string{"apply", "-f", "-"}, argo...)...) }
