@@ -10,6 +10,8 @@ LINT      := $(TOOLS)/golangci-lint-v2.15.0
 VULN      := $(TOOLS)/govulncheck-v1.8.0
 CYCLONEDX := $(TOOLS)/cyclonedx-gomod-v1.10.0
 FUZZTIME  := 20s
+KILLS     := 500
+SOAK      := 10m
 # The race detector needs a C compiler.
 RACE      := $(shell command -v "$$($(GO) env CC)" >/dev/null 2>&1 && [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo -race)
 
@@ -31,6 +33,20 @@ CLIENTS   := $(CACHE)/clients-$(shell cat test/clients/* | cksum | cut -d' ' -f1
 .PHONY: test-clients
 test-clients: envoy $(CLIENTS)/installed ## run the snippets with real clients, in every language
 	PATGATE_TEST_CLIENTS=$(CLIENTS) $(GO) test -tags clients -timeout 20m -run '^TestSnippets$$' ./test
+
+# The generators of Envoy Gateway and Istio, each of a module of its own; a change there builds it anew.
+EGCTL       := $(TOOLS)/egctl-v1.9.1
+ISTIO_ENVOY := $(TOOLS)/istio-envoy-$(shell cat test/istio/* | cksum | cut -d' ' -f1)
+
+.PHONY: test-mesh
+test-mesh: envoy $(EGCTL) $(ISTIO_ENVOY) ## run what Istio and Envoy Gateway make of our objects (builds both, once: 10 minutes)
+	PATGATE_EGCTL=$(EGCTL) PATGATE_ISTIO_ENVOY=$(ISTIO_ENVOY) $(GO) test -tags mesh -timeout 20m -run '^TestMesh' ./test
+
+$(EGCTL): test/envoygateway/go.mod
+	cd test/envoygateway && $(GO) build -trimpath -ldflags '-s -w' -o $@ github.com/envoyproxy/gateway/cmd/egctl
+
+$(ISTIO_ENVOY): test/istio/go.mod
+	cd test/istio && $(GO) build -trimpath -ldflags '-s -w' -o $@ .
 
 $(CLIENTS)/installed:
 	rm -rf $(CLIENTS) && mkdir -p $(CLIENTS)
@@ -75,6 +91,7 @@ envoy: ## put the tested Envoy into the cache, and print its path
 check: $(LINT) $(VULN) ## format, vet, lint, and known vulnerabilities
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
+	$(GO) vet -tags chaos,soak ./test
 	$(GO) -C image vet ./...
 	$(LINT) run
 	cd image && $(LINT) run
@@ -89,17 +106,31 @@ fuzz: ## run each fuzz test for FUZZTIME (20s)
 	done
 
 .PHONY: bench
-bench: build ## measure checks against a no-op server of plain grpc-go, in one run
+bench: build envoy ## measure checks against a no-op server of plain grpc-go, in one run
 	$(GO) build -o bin/bench ./test/bench
-	bin/bench -patgate bin/patgate -o bin/bench.json
+	$(GO) test -c -tags bench -o bin/bare ./extauthz
+	bin/bench checks -o bin/bench.json -plots docs
+
+.PHONY: bench-scale
+bench-scale: build ## load, memory, revocation and reload with 100,000 and 1,000,000 tokens
+	$(GO) build -o bin/bench ./test/bench
+	bin/bench scale -o bin/scale.json
 
 .PHONY: bench-parts
 bench-parts: ## benchmarks of the parts
-	$(GO) test -run '^$$' -bench . -benchmem ./policy ./audit ./extauthz
+	$(GO) test -run '^$$' -bench . -benchmem ./policy ./audit ./extauthz ./loader
 
 .PHONY: test-rolling
-test-rolling: envoy ## restart two replicas under load, on an idle machine: no call may be refused
-	$(GO) test -tags rolling -run '^TestRollingRestarts$$' -v ./test
+test-rolling: envoy ## restart and kill two replicas 20 times under load: no call may be refused
+	$(GO) test $(RACE) -timeout 20m -run '^(TestRollingRestarts|TestReplicasKilled)$$' -v ./test -restarts 20
+
+.PHONY: chaos
+chaos: envoy ## what takes longer than `make test` should: KILLS (500) kills under load, memory that runs out
+	$(GO) test -tags chaos -timeout 60m -v -run '^(TestKilled|TestChaos)' ./test -kills $(KILLS)
+
+.PHONY: soak
+soak: envoy ## a steady load with all sorts of trouble for SOAK (10m): memory, goroutines and descriptors stay flat
+	$(GO) test -tags soak -timeout 24h -v -run '^TestSoak$$' ./test -soak $(SOAK)
 
 .PHONY: mutants
 mutants: ## plant flaws in what decides, one at a time: a test must catch each
@@ -107,7 +138,7 @@ mutants: ## plant flaws in what decides, one at a time: a test must catch each
 
 .PHONY: golden
 golden: envoy ## write the golden files anew; read the diff before you commit it
-	$(GO) test ./loader ./cmd/patgate ./test -update
+	$(GO) test ./loader ./cmd/patgate ./test ./envoy/check -update
 
 # The tools are pinned by the names of their files.
 $(LINT):

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/patgate/patgate/envoy"
 )
 
 // pages are the documents whose commands are run, each in a directory of its own with what
@@ -18,6 +20,8 @@ var pages = map[string]struct {
 	commands int
 }{
 	"testing": {pageManifests, nil, 3}, "clients": {"", nil, 2}, "migrating": {pageManifests, nil, 4}, "checks": {pageManifests, nil, 1},
+	"envoy-checks": {pageManifests + "-- envoy.yaml --\n" + envoy.Standalone, nil, 1},
+	"istio":        {pageManifests, nil, 3}, "envoy-gateway": {pageManifests, nil, 2},
 	"sidecar": {"", map[string]string{"examples": "docs/examples"}, 3},
 	"gitops":  {"", map[string]string{"examples/gitops": ".", "examples/gitops/manifests": "tmp/before/manifests"}, 5},
 }
@@ -99,10 +103,11 @@ func runPage(t *testing.T, text, dir string) (ran int) {
 				continue
 			}
 			ran++
+			line, _, _ = strings.Cut(line, " > ") // the file is the shell's
 			// What the page has put into /tmp lies below the test's directory.
 			args := words(strings.ReplaceAll(strings.TrimSpace(line), "/tmp/", filepath.Join(dir, "tmp")+"/"))
 			// The same Secret can come over once.
-			if strings.Contains(line, "envoy-gateway") {
+			if strings.Contains(line, "import --from envoy-gateway") {
 				if err := os.Remove(filepath.Join(dir, "manifests", "mobile.yaml")); err != nil {
 					t.Error(err)
 				}

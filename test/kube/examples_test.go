@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 )
 
@@ -50,7 +49,7 @@ func documents(text string) []string {
 // folder with a kustomization.yaml is taken as what kustomize makes of it too.
 func TestExamples(t *testing.T) {
 	installCRDs(t)
-	n := 0
+	ns, n := newNamespace(t), 0
 	for _, root := range []string{"../../docs", "../../envoy"} {
 		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 			if err != nil || e.IsDir() || filepath.Ext(path) != ".yaml" {
@@ -58,7 +57,7 @@ func TestExamples(t *testing.T) {
 			}
 			list := documents(read(t, path))
 			if e.Name() == "kustomization.yaml" {
-				list = documents(newNamespace(t).kubectl("kustomize", filepath.Dir(path)))
+				list = documents(ns.kubectl("kustomize", filepath.Dir(path)))
 			}
 			if len(list) > 0 {
 				n++
@@ -86,18 +85,27 @@ func read(t testing.TB, path string) string {
 // must keep to the restricted standard.
 func (ns *namespace) takes(list []string) {
 	ns.t.Helper()
+	texts, order := map[string]string{}, []string{}
 	for _, d := range list {
 		if reason, ok := withoutCRDs[groupOf.FindStringSubmatch(d)[1]]; ok {
 			ns.t.Logf("not asked about %s: %s", kindOf.FindStringSubmatch(d)[1], reason)
 			continue
 		}
-		named := ns
+		name := ns.name
 		if m := namespaceOf.FindStringSubmatch(d); m != nil {
-			named = ns.inside(m[1])
+			name = m[1]
 		}
-		out := named.pipe(d, "apply", "--server-side", "--validate=strict", "-o", "json", "-f", "-")
-		if template := podTemplate(decode(ns.t, out)); template != nil {
-			newPod(ns, template)
+		if texts[name] == "" {
+			order = append(order, name)
+		}
+		texts[name] += "---\n" + d
+	}
+	for _, name := range order {
+		out := decode(ns.t, ns.inside(name).pipe(texts[name], "apply", "--server-side", "--validate=strict", "-o", "json", "-f", "-"))
+		for _, o := range append(objects(out["items"]), out) {
+			if template := podTemplate(o); template != nil {
+				newPod(ns, template)
+			}
 		}
 	}
 }
@@ -107,7 +115,9 @@ func (ns *namespace) inside(name string) *namespace {
 	ns.t.Helper()
 	other := *ns
 	other.name = name
-	other.make("apply", "--server-side", "-f", "-")
+	if !ns.c.namespaces[name] {
+		other.make("apply", "--server-side", "-f", "-")
+	}
 	return &other
 }
 
@@ -135,14 +145,10 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-var crds sync.Mutex
-
 // installCRDs installs all definitions, once a run, and waits until they count.
 func installCRDs(t testing.TB) {
 	t.Helper()
 	c := theCluster(t)
-	crds.Lock()
-	defer crds.Unlock()
 	if c.crds {
 		return
 	}

@@ -41,6 +41,7 @@ func (ns *namespace) make(args ...string) {
 	ns.pipe("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: "+ns.name+"\n  labels:\n"+
 		"    pod-security.kubernetes.io/enforce: restricted\n    pod-security.kubernetes.io/enforce-version: latest\n"+
 		"---\napiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: default\n", args...)
+	ns.c.namespaces[ns.name] = true
 }
 
 // kubectl runs kubectl in the namespace, which must do it, and returns its stdout.

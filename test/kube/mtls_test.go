@@ -17,22 +17,22 @@ import (
 	"time"
 )
 
-// authority issues certificates, as cert-manager would.
-type authority struct {
+// certAuthority issues certificates, as cert-manager would.
+type certAuthority struct {
 	t    testing.TB
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-func newAuthority(t testing.TB) *authority {
+func newCertAuthority(t testing.TB) *certAuthority {
 	t.Helper()
-	a := &authority{t: t}
+	a := &certAuthority{t: t}
 	a.cert, a.key = a.make(&x509.Certificate{IsCA: true, KeyUsage: x509.KeyUsageCertSign, BasicConstraintsValid: true})
 	return a
 }
 
 // make makes a certificate, which signs itself where there is no authority yet.
-func (a *authority) make(template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
+func (a *certAuthority) make(template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -56,7 +56,7 @@ func (a *authority) make(template *x509.Certificate) (*x509.Certificate, *ecdsa.
 }
 
 // issue writes tls.crt, tls.key and ca.crt, as the Secrets of cert-manager have them.
-func (a *authority) issue(names ...string) string {
+func (a *certAuthority) issue(names ...string) string {
 	a.t.Helper()
 	cert, key := a.make(&x509.Certificate{Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}})
@@ -112,7 +112,7 @@ func TestServesProduction(t *testing.T) {
 	ns.run("install", release, chart, "-f", production, "-f", gate, "-f", freePorts(t), "--set", "drain.delaySeconds=1")
 
 	certificate := ns.get("certificate", release)
-	ours := newAuthority(t)
+	ours := newCertAuthority(t)
 	server := ours.issue(texts(certificate.at("spec", "dnsNames"))...)
 	ns.kubectl("create", "secret", "generic", certificate.text("spec", "secretName"), "--from-file="+server)
 
@@ -151,7 +151,7 @@ func TestStrangersTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	ns.run("install", release, chart, "-f", freePorts(t), "--set", "tls.existingSecret=mine", "-f", manifestValues(t, readFiles(t, dir)))
-	ours, others := newAuthority(t), newAuthority(t)
+	ours, others := newCertAuthority(t), newCertAuthority(t)
 	service := release + "." + ns.name + ".svc"
 	ns.kubectl("create", "secret", "generic", "mine", "--from-file="+ours.issue(service))
 	stranger := others.issue("envoy")

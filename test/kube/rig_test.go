@@ -19,7 +19,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -67,21 +66,24 @@ func TestMain(m *testing.M) {
 type cluster struct {
 	dir        string // removed by stop
 	kubeconfig string
-	processes  []*process // in the order of their starts
-	crds       bool       // the definitions are installed
+	processes  []*process      // in the order of their starts
+	namespaces map[string]bool // those that are there
+	crds       bool            // the definitions are installed
 }
 
-// running is the cluster of this run, once a test asked for it.
+// running is the cluster of this run, once a test asked for it. The tests run one after
+// the other. Where it did not come up it is not tried again.
 var (
-	running  *cluster
-	starting sync.Mutex
+	running   *cluster
+	noCluster error
 )
 
 // theCluster returns the cluster that all tests share, each in namespaces of its own.
 func theCluster(t testing.TB) *cluster {
 	t.Helper()
-	starting.Lock()
-	defer starting.Unlock()
+	if noCluster != nil {
+		t.Fatalf("the cluster did not come up: %v", noCluster)
+	}
 	if running != nil {
 		return running
 	}
@@ -90,9 +92,10 @@ func theCluster(t testing.TB) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{dir: dir, kubeconfig: filepath.Join(dir, "kubeconfig")}
+	c := &cluster{dir: dir, kubeconfig: filepath.Join(dir, "kubeconfig"), namespaces: map[string]bool{}}
 	if err := c.start(etcd, apiserver); err != nil {
 		c.stop()
+		noCluster = err
 		t.Fatal(err)
 	}
 	running = c

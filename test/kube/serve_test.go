@@ -247,7 +247,9 @@ func (s *served) ends() {
 	}
 	began := time.Now()
 	s.patgate.terminate()
-	s.awaitProbe("readinessProbe", false)
+	if s.spec["readinessProbe"] != nil {
+		s.awaitProbe("readinessProbe", false)
+	}
 	// Patgate's own refusal, or Envoy's where it has seen that the only replica is going.
 	if status, body := s.ask("GET", "/rest/api/2/issue/JRA-9", ""); status != 401 && status != 503 {
 		s.t.Errorf("while it drains: %d: %s", status, body)

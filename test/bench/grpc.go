@@ -6,17 +6,17 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// client sends checks over one HTTP/2 connection and reads their answers. It is as cheap
-// as can be, as it runs on the cores of the server that it measures: every request's
-// headers are the same bytes, and of an answer it reads what the decision is.
-type client struct {
+// grpcLink sends checks over one HTTP/2 connection, as a worker of Envoy's does, and reads
+// their answers. It is as cheap as can be, as it runs on the cores of the server that it
+// measures: every request's headers are the same bytes, and of an answer it reads what the
+// decision is.
+type grpcLink struct {
 	conn   net.Conn
 	in     *bufio.Reader
 	out    *bufio.Writer
@@ -27,21 +27,15 @@ type client struct {
 	sent   map[uint32]sent
 }
 
-// sent is a check on its way.
-type sent struct {
-	from  time.Time // when it was sent, or was to be sent
-	allow bool      // what must be answered
-}
-
 // connWindow is how many bytes of answers the server may have on their way.
 const connWindow = 1 << 30
 
-func dial(network, addr string) (*client, error) {
+func dialGRPC(network, addr string) (*grpcLink, error) {
 	conn, err := net.Dial(network, addr)
 	if err != nil {
 		return nil, err
 	}
-	c := &client{conn: conn, in: bufio.NewReaderSize(conn, 64<<10), out: bufio.NewWriterSize(conn, 64<<10), next: 1, sent: map[uint32]sent{}}
+	c := &grpcLink{conn: conn, in: bufio.NewReaderSize(conn, 64<<10), out: bufio.NewWriterSize(conn, 64<<10), next: 1, sent: map[uint32]sent{}}
 	c.framer = http2.NewFramer(c.out, c.in)
 	var block bytes.Buffer
 	e := hpack.NewEncoder(&block)
@@ -68,8 +62,9 @@ func dial(network, addr string) (*client, error) {
 	return c, err
 }
 
-// send sends a message, with its prefix of five bytes.
-func (c *client) send(message []byte, s sent) error {
+func (c *grpcLink) close() { _ = c.conn.Close() }
+
+func (c *grpcLink) send(r *request, s sent) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	id := c.next
@@ -78,18 +73,16 @@ func (c *client) send(message []byte, s sent) error {
 	if err := c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.header, EndHeaders: true}); err != nil {
 		return err
 	}
-	return c.framer.WriteData(id, true, message)
+	return c.framer.WriteData(id, true, r.message)
 }
 
-func (c *client) flush() error {
+func (c *grpcLink) flush() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.out.Flush()
 }
 
-// answers reads what comes and calls done for each check that ended, with what was wrong
-// with its answer. It returns when the connection ends.
-func (c *client) answers(done func(s sent, wrong error)) error {
+func (c *grpcLink) answers(done func(s sent, wrong error)) error {
 	decided := map[uint32]error{}
 	received := 0
 	for {
@@ -180,6 +173,4 @@ func (s sent) judge(data []byte) error {
 	return fmt.Errorf("an answer that says neither")
 }
 
-// idle reports whether no more answers are waiting to be read, so that what is to be
-// sent should go now.
-func (c *client) idle() bool { return c.in.Buffered() == 0 }
+func (c *grpcLink) idle() bool { return c.in.Buffered() == 0 }
