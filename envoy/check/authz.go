@@ -164,8 +164,11 @@ func (c *checker) calledCluster(cluster *node) (local bool) {
 	if !local && len(endpoints) == 1 && (kind == nil || kind.is("STATIC", 0) || kind.is("LOGICAL_DNS", 2)) {
 		c.find(OneEndpoint, endpoints[0].spot(), "there is one replica: each restart refuses every request")
 	}
+	alone := local && len(endpoints) == 1
 	if len(cluster.get("health_checks").elements()) == 0 {
 		c.find(HealthCheck, cluster.missing("health_checks"), "is missing: a replica that is draining or gone is asked")
+	} else if window := cluster.get("common_lb_config", "update_merge_window"); !alone && !kind.is("EDS", 3) && window.str() != "0s" {
+		c.find(LateHealth, cluster.missing("common_lb_config", "update_merge_window"), "in a rolling update, what a health check finds counts up to a second late: replicas that are gone are asked, and those that are back are not")
 	}
 	threshold := cluster.get("common_lb_config", "healthy_panic_threshold")
 	if percent, _ := threshold.get("value").number(); threshold == nil || percent > 1 { // a dump leaves zeros out

@@ -51,6 +51,7 @@ const (
 	Retry            Code = "retry"
 	OneEndpoint      Code = "one-endpoint"
 	HealthCheck      Code = "health-check"
+	LateHealth       Code = "late-health"
 	PanicRouting     Code = "panic-routing"
 	RequestTimeout   Code = "request-timeout"
 
@@ -133,6 +134,7 @@ var codes = map[Code]struct {
 	Retry:            {Warning, "write a retry_policy as envoy/standalone.yaml has it"},
 	OneEndpoint:      {Warning, "run two replicas or more"},
 	HealthCheck:      {Warning, "add a grpc_health_check each second, with `no_traffic_interval: 1s`, and `tls_options: {alpn_protocols: [h2]}` with TLS"},
+	LateHealth:       {Warning, "write `common_lb_config: {update_merge_window: 0s}`"},
 	PanicRouting:     {Warning, "write `common_lb_config: {healthy_panic_threshold: {value: 1}}`, or 0"},
 	RequestTimeout:   {Warning, "write request_timeout: 30s and request_headers_timeout: 10s, or what clients need"},
 

@@ -167,6 +167,8 @@ var mistakes = []mistake{
 	{"one replica elsewhere", patgateAt, strings.ReplaceAll(patgateAt, "127.0.0.1", "10.0.0.1"), codes(check.OneEndpoint, check.NoTLS)},
 	{"a bare IPv6 address elsewhere", patgateAt, strings.ReplaceAll(patgateAt, "127.0.0.1", `"2001:db8::1"`), codes(check.OneEndpoint, check.NoTLS)},
 	without(piece("    health_checks:\n", "    load_assignment:\n      cluster_name: patgate\n"), "no health check", check.HealthCheck),
+	{"two replicas whose health counts late", lateHealth, strings.Replace(lateHealth, ", update_merge_window: 0s", "", 1) + strings.Replace(patgateAt, "9191", "9193", 1), codes(check.LateHealth)},
+	{"two replicas whose health counts later", lateHealth, strings.Replace(lateHealth, "window: 0s", "window: 2s", 1) + strings.Replace(patgateAt, "9191", "9193", 1), codes(check.LateHealth)},
 	{"panic routing", "healthy_panic_threshold: {value: 1}", "healthy_panic_threshold: {value: 50}", codes(check.PanicRouting)},
 	without("healthy_panic_threshold: {value: 1}, ", "panic routing by default", check.PanicRouting),
 	without("          request_timeout: 30s\n", "no request_timeout", check.RequestTimeout),
@@ -251,6 +253,9 @@ var mistakes = []mistake{
 	before("static_resources:\n", "dynamic_resources: {lds_config: {path_config_source: {path: /dev/null}}}\n", "listeners from elsewhere", check.NotSeen),
 	{"an unused acceptance", "failure_mode_allow: false", "failure_mode_allow: false  # patgate:accept shadow-mode no longer", codes(check.UnusedAccept)},
 }
+
+// lateHealth is the text from the setting to the replicas.
+var lateHealth = piece("    common_lb_config: ", patgateAt) + patgateAt
 
 var standaloneRetry = piece("                retry_policy:\n", "              failure_mode_allow: false\n")
 

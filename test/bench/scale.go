@@ -198,7 +198,7 @@ func (r *scaleRun) touch(s *subject, manifests string, i int) (change, error) {
 
 // untilRefused asks again and again until the answer is a refusal.
 func untilRefused(s *subject, request *request) error {
-	l, err := s.dial()
+	l, err := dialLasting("tcp", s.addr)
 	if err != nil {
 		return err
 	}
@@ -225,7 +225,7 @@ const calm = 5 * time.Second
 // underLoad makes a change amid checks at a fixed rate, until the server says that it
 // has loaded it.
 func (r *scaleRun) underLoad(s *subject, c *change, do func() error) error {
-	l, err := s.dial()
+	l, err := dialLasting("tcp", s.addr)
 	if err != nil {
 		return err
 	}
@@ -260,8 +260,8 @@ func (r *scaleRun) underLoad(s *subject, c *change, do func() error) error {
 	last := s.loads()[loads]
 	c.Loaded, c.Applied = micros(over.Sub(changed))/1e3, last.applied()
 	m.judge(c, changed, over)
-	fmt.Fprintf(os.Stderr, "%s: loaded after %.0f ms, %.1f ms of them after reading; p99 %.0f µs, before %.0f µs; %d of %d failed\n",
-		c.What, c.Loaded, c.Applied, c.P99, c.CalmP99, c.Failed, c.Checks)
+	fmt.Fprintf(os.Stderr, "%s: loaded after %.0f ms, %.1f ms of them after reading, %.0f ms CPU; p99 %.0f µs, before %.0f µs; %d of %d failed\n",
+		c.What, c.Loaded, c.Applied, c.CPU, c.P99, c.CalmP99, c.Failed, c.Checks)
 	if last.Msg != loadedMessage {
 		return fmt.Errorf("the load was not taken: %s", s.server.stderr.String())
 	}

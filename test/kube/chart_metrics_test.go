@@ -21,7 +21,7 @@ import (
 func TestChartMetrics(t *testing.T) {
 	// A gate that observes has a metric of its own.
 	observing := "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: observing}\nspec: {hosts: [observing.example.com], enforcement: observe}\n"
-	p := startChartPod(t, map[string]string{"observing.yaml": observing}, nil, "--values", filepath.Join(chartDir, "examples/minimal.yaml"))
+	p := startChartPod(t, map[string]string{"observing.yaml": observing}, nil, "--values", filepath.Join(chart, "examples/minimal.yaml"))
 	for _, host := range []string{"jira.example.com", "observing.example.com"} {
 		if _, err := p.check(t, insecure.NewCredentials(), host, "/"); err != nil {
 			t.Fatal(err)
@@ -104,7 +104,7 @@ func samples(text string) map[string][]string {
 func chartQueries(t *testing.T) map[string]string {
 	t.Helper()
 	queries := map[string]string{}
-	objects := chartObjects(t, chartRender(t, "helm", "--values", filepath.Join(chartDir, "examples/production.yaml")))
+	objects := chartObjects(t, chartRender(t, "helm", "--values", filepath.Join(chart, "examples/production.yaml")))
 	for _, group := range objects["PrometheusRule/patgate"].Spec.Groups {
 		for _, r := range group.Rules {
 			queries["the alert "+r.Alert] = r.Expr

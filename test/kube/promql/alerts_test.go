@@ -5,6 +5,7 @@ package promql
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -42,7 +43,7 @@ func objects(t *testing.T, kind string) []object {
 	var list []object
 	for decoder := yaml.NewDecoder(bytes.NewReader(text)); ; {
 		var o object
-		if err := decoder.Decode(&o); err == io.EOF {
+		if err := decoder.Decode(&o); errors.Is(err, io.EOF) {
 			return list
 		} else if err != nil {
 			t.Fatal(err)
