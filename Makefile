@@ -8,6 +8,7 @@ TOOLS     := $(CACHE)/bin
 GO        := go
 LINT      := $(TOOLS)/golangci-lint-v2.15.0
 VULN      := $(TOOLS)/govulncheck-v1.8.0
+CYCLONEDX := $(TOOLS)/cyclonedx-gomod-v1.10.0
 FUZZTIME  := 20s
 KILLS     := 500
 SOAK      := 10m
@@ -33,6 +34,20 @@ CLIENTS   := $(CACHE)/clients-$(shell cat test/clients/* | cksum | cut -d' ' -f1
 test-clients: envoy $(CLIENTS)/installed ## run the snippets with real clients, in every language
 	PATGATE_TEST_CLIENTS=$(CLIENTS) $(GO) test -tags clients -timeout 20m -run '^TestSnippets$$' ./test
 
+# The generators of Envoy Gateway and Istio, each of a module of its own; a change there builds it anew.
+EGCTL       := $(TOOLS)/egctl-v1.9.1
+ISTIO_ENVOY := $(TOOLS)/istio-envoy-$(shell cat test/istio/* | cksum | cut -d' ' -f1)
+
+.PHONY: test-mesh
+test-mesh: envoy $(EGCTL) $(ISTIO_ENVOY) ## run what Istio and Envoy Gateway make of our objects (builds both, once: 10 minutes)
+	PATGATE_EGCTL=$(EGCTL) PATGATE_ISTIO_ENVOY=$(ISTIO_ENVOY) $(GO) test -tags mesh -timeout 20m -run '^TestMesh' ./test
+
+$(EGCTL): test/envoygateway/go.mod
+	cd test/envoygateway && $(GO) build -trimpath -ldflags '-s -w' -o $@ github.com/envoyproxy/gateway/cmd/egctl
+
+$(ISTIO_ENVOY): test/istio/go.mod
+	cd test/istio && $(GO) build -trimpath -ldflags '-s -w' -o $@ .
+
 $(CLIENTS)/installed:
 	rm -rf $(CLIENTS) && mkdir -p $(CLIENTS)
 	cp test/clients/* $(CLIENTS)
@@ -42,9 +57,31 @@ $(CLIENTS)/installed:
 	curl --version && java --version && node --version
 	touch $@
 
+.PHONY: test-kube
+test-kube: envoy ## run the chart and the examples with Helm and a real API server; its first run builds one
+	dir=$$(python3 test/kube/install.py) && PATGATE_TEST_KUBE=$$dir $(GO) test -tags kube -count 1 -timeout 20m ./test/kube
+
 .PHONY: build
 build: ## bin/patgate
 	$(GO) build -trimpath -o bin/patgate ./cmd/patgate
+
+.PHONY: image
+image: $(CYCLONEDX) ## the container image of the last commit, without a container engine: bin/image
+	$(GO) -C image run . -out ../bin/image
+	@set -e; for p in linux-amd64 linux-arm64; do \
+	  $(CYCLONEDX) bin -json -std -noserial -notimestamp -output bin/image/patgate-$$p.cdx.json bin/image/patgate-$$p; \
+	done
+
+.PHONY: test-image
+test-image: $(CYCLONEDX) ## build the image twice, look into it, run it, alone and as the sidecar of docs/examples (root, on Linux)
+	@ENVOY_PATH="$$(python3 envoy/install.py)" CYCLONEDX_GOMOD=$(CYCLONEDX) $(GO) -C image test -timeout 20m ./...
+
+# What the archives of a release hold beside the binary.
+.PHONY: release-files
+release-files:
+	rm -rf bin/release && mkdir -p bin/release/completions
+	$(GO) -C image run . -licenses ../bin/release
+	@set -e; for s in bash zsh fish powershell; do bin/release/patgate completion $$s > bin/release/completions/patgate.$$s; done
 
 .PHONY: envoy
 envoy: ## put the tested Envoy into the cache, and print its path
@@ -54,7 +91,10 @@ envoy: ## put the tested Envoy into the cache, and print its path
 check: $(LINT) $(VULN) ## format, vet, lint, and known vulnerabilities
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
+	$(GO) vet -tags chaos,soak ./test
+	$(GO) -C image vet ./...
 	$(LINT) run
+	cd image && $(LINT) run
 	@VULN=$(VULN) sh .ci/vuln
 
 .PHONY: fuzz
@@ -98,7 +138,7 @@ mutants: ## plant flaws in what decides, one at a time: a test must catch each
 
 .PHONY: golden
 golden: envoy ## write the golden files anew; read the diff before you commit it
-	$(GO) test ./loader ./cmd/patgate ./test -update
+	$(GO) test ./loader ./cmd/patgate ./test ./envoy/check -update
 
 # The tools are pinned by the names of their files.
 $(LINT):
@@ -108,3 +148,7 @@ $(LINT):
 $(VULN):
 	GOBIN=$(TOOLS)/build $(GO) install golang.org/x/vuln/cmd/govulncheck@v1.8.0
 	mv $(TOOLS)/build/govulncheck $@
+
+$(CYCLONEDX):
+	GOBIN=$(TOOLS)/build $(GO) install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+	mv $(TOOLS)/build/cyclonedx-gomod $@

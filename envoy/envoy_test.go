@@ -1,6 +1,7 @@
 package envoy_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -37,13 +38,20 @@ func TestRenderFillsInAddressesAlone(t *testing.T) {
 	}
 }
 
-// TestSwitchesThatOpenTheDoor keeps out of the configuration what would let a request
+// TestSwitchesThatOpenTheDoor keeps out of the configurations what would let a request
 // pass unasked.
 func TestSwitchesThatOpenTheDoor(t *testing.T) {
-	for _, s := range []string{"failure_mode_allow: true", "shadow_mode", "filter_enabled", "disabled: true", "clear_route_cache: true",
-		"allow_partial_message: true", "upgrade_configs", "connect_matcher", "use_remote_address: false"} {
-		if strings.Contains(envoy.Standalone, s) {
-			t.Errorf("the configuration holds %q", s)
+	for _, kind := range envoy.Kinds() {
+		text, err := os.ReadFile(kind + ".yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []string{"failure_mode_allow: true", "failOpen: true", "shadow_mode", "filter_enabled", "disabled: true",
+			"clear_route_cache: true", "clearRouteCache: true", "recomputeRoute: true", "allow_partial_message: true", "allowPartialMessage: true",
+			"upgrade_configs", "connect_matcher", "use_remote_address: false", "  headersToExtAuth:", "dry-run"} {
+			if strings.Contains(string(text), s) {
+				t.Errorf("%s.yaml holds %q", kind, s)
+			}
 		}
 	}
 }

@@ -5,6 +5,8 @@ package test
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -100,6 +102,24 @@ func TestChaosMemoryTooSmall(t *testing.T) {
 	}
 	l.end()
 	s.wantInvariants(l)
+}
+
+// TestChaosSilentConnections wants a connection that says nothing to be closed by itself.
+func TestChaosSilentConnections(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "m.yaml"), gateManifest)
+	p := startPatgate(t, dir)
+	c, err := net.Dial("tcp", p.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	start := time.Now()
+	_ = c.SetDeadline(start.Add(time.Minute))
+	if _, err := io.Copy(io.Discard, c); err != nil {
+		t.Errorf("it is still open: %v", err)
+	}
+	t.Logf("closed after %v", time.Since(start).Round(time.Millisecond))
 }
 
 // limitData limits the process's data to what it has and some more (prlimit(2)).

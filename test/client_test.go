@@ -33,6 +33,16 @@ func basicAuth(user, value string) string {
 // do sends a request with Go's client and finds its event.
 func (s *system) do(t *testing.T, client *http.Client, url string, a ask) answered {
 	t.Helper()
+	got := send(t, client, url, a)
+	if id := got.header.Get("x-patgate-id"); id != "" {
+		got.event = s.byID(id)
+	}
+	return got
+}
+
+// send sends a request with Go's client.
+func send(t *testing.T, client *http.Client, url string, a ask) answered {
+	t.Helper()
 	method := a.method
 	if method == "" {
 		method = http.MethodGet
@@ -62,11 +72,7 @@ func (s *system) do(t *testing.T, client *http.Client, url string, a ask) answer
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := answered{status: answer.StatusCode, header: answer.Header, body: string(body)}
-	if id := answer.Header.Get("x-patgate-id"); id != "" {
-		got.event = s.byID(id)
-	}
-	return got
+	return answered{status: answer.StatusCode, header: answer.Header, body: string(body)}
 }
 
 // http sends a request over HTTP/1.1.

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/patgate/patgate/envoy"
+	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/policy"
+)
+
+// envoyConfigOptions are the flags of envoy-config.
+type envoyConfigOptions struct {
+	envoy.Settings
+	manifests []string
+	gates     []string
+}
+
+// meshFlags and envoyFlags mean nothing to the other kinds.
+var (
+	meshFlags  = []string{"namespace", "gateway", "listener"}
+	envoyFlags = []string{"listen", "admin", "upstream", "tls"}
+)
+
+func newEnvoyConfig(s streams) *cobra.Command {
+	var o envoyConfigOptions
+	cmd := &cobra.Command{
+		Use:   "envoy-config --for KIND --manifests DIR",
+		Short: "Print the Envoy, Istio or Envoy Gateway configuration for the gates at hand",
+		Long: "Envoy-config prints a configuration that fits the gates: patgate may set and remove exactly\n" +
+			"the headers that they name, bodies are sent to it only where a rule reads them, and clients'\n" +
+			"addresses are counted as the gates count them. The kinds are\n\n" +
+			"  standalone      one Envoy in front of an API\n" +
+			"  sidecar         an Envoy in the API's pod, with patgate on a unix socket\n" +
+			"  edge            TLS from clients, several replicas of patgate over mTLS\n" +
+			"  istio           objects for kubectl apply; istio-mesh prints the Helm values for istiod that they need\n" +
+			"  envoy-gateway   objects for kubectl apply\n\n" +
+			"What is doubtful stands on stderr. Print it anew when gates change, or a rule on bodies comes in:\n" +
+			"until then patgate refuses what it can't decide.",
+		Example: "  patgate envoy-config --for standalone --manifests manifests >envoy.yaml && envoy -c envoy.yaml\n" +
+			"  patgate envoy-config --for edge --manifests manifests --patgate patgate.example.com:9191 --upstream api.example.com:80\n" +
+			"  patgate envoy-config --for istio --manifests manifests --namespace shop --gateway shop | kubectl apply -f -",
+		Args: args(cobra.NoArgs, "takes flags alone: the directory goes to --manifests"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.checkFlags(cmd); err != nil {
+				return err
+			}
+			return envoyConfig(s, &o)
+		},
+	}
+	manifestsFlag(cmd, &o.manifests)
+	f := cmd.Flags()
+	f.StringVar(&o.Kind, "for", "", "`kind` of configuration (required)")
+	f.StringArrayVar(&o.gates, "gate", nil, "`name` of a gate that stands behind this Envoy (default: all of them); may repeat")
+	f.StringVar(&o.Listen, "listen", "", "`address` for clients (default 127.0.0.1:8080, sidecar 0.0.0.0:8080, edge 0.0.0.0:8443)")
+	f.StringVar(&o.Admin, "admin", "", "`address` of Envoy's admin listener (default 127.0.0.1:9901)")
+	f.StringVar(&o.Upstream, "upstream", "", "`address` of the API (default 127.0.0.1:8081)")
+	f.StringArrayVar(&o.Patgate, "patgate", nil, "`address` of patgate, host:port or unix:///path; may repeat for its replicas.\n"+
+		"For a mesh that of its Service, such as patgate.NAMESPACE.svc.cluster.local:9191")
+	f.StringVar(&o.TLS, "tls", "", "`directory` with tls.crt and tls.key for clients (default for edge /etc/envoy/tls)")
+	f.StringVar(&o.PatgateTLS, "patgate-tls", "", "`directory` with tls.crt, tls.key and ca.crt for patgate, or none (default for edge\n"+
+		"/etc/envoy/patgate, otherwise none); for a mesh the name of a Secret")
+	f.IntVar(&o.MaxRequestBytes, "max-request-bytes", 65536, "largest body where rules read them, no more than serve's --max-body-bytes")
+	f.StringVar(&o.Namespace, "namespace", "", "`namespace` of the objects for a mesh (default: default)")
+	f.StringVar(&o.Gateway, "gateway", "", "`name` of the Gateway that patgate stands in front of in a mesh (default api)")
+	f.StringArrayVar(&o.Listeners, "listener", nil, "`name` of a listener of Envoy Gateway's Gateway (default http); may repeat")
+	_ = cmd.RegisterFlagCompletionFunc("for", fixed(envoy.Kinds()...))
+	return cmd
+}
+
+// checkFlags wants the flags to be those of the kind.
+func (o *envoyConfigOptions) checkFlags(cmd *cobra.Command) error {
+	kinds := envoy.Kinds()
+	switch {
+	case o.Kind == "":
+		return usageError{fmt.Errorf("--for is missing, expected one of %s", strings.Join(kinds, ", "))}
+	case !slices.Contains(kinds, o.Kind):
+		return usageError{fmt.Errorf("--for %s: %s", o.Kind, manifest.Suggest(o.Kind, kinds))}
+	}
+	if o.MaxRequestBytes < 1 {
+		return usageError{fmt.Errorf("--max-request-bytes %d: expected more than zero, such as 65536", o.MaxRequestBytes)}
+	}
+	foreign := meshFlags
+	if o.Mesh() {
+		foreign = envoyFlags
+	}
+	for _, name := range foreign {
+		if cmd.Flags().Changed(name) {
+			return usageError{fmt.Errorf("--%s means nothing to --for %s, expected it to be left out", name, o.Kind)}
+		}
+	}
+	return nil
+}
+
+func envoyConfig(s streams, o *envoyConfigOptions) error {
+	m, snapshot, err := readGood(o.manifests, time.Now())
+	if err != nil {
+		return err
+	}
+	rows := m.Rows()
+	gates, err := chosenGates(snapshot.Gates(), o.gates)
+	if err != nil {
+		return err
+	}
+	for _, g := range gates {
+		o.Gates = append(o.Gates, envoy.Gate{Gate: g, Body: rows.BodyRule(g)})
+	}
+	text, notes, err := o.YAML()
+	if err != nil {
+		return usageError{err}
+	}
+	for _, note := range notes {
+		if _, err := fmt.Fprintln(s.err, note); err != nil {
+			return err
+		}
+	}
+	_, err = io.WriteString(s.out, text)
+	return err
+}
+
+// chosenGates returns the gates of these names, or all.
+func chosenGates(all []*policy.Gate, names []string) ([]*policy.Gate, error) {
+	if len(names) == 0 {
+		return all, nil
+	}
+	var known []string
+	for _, g := range all {
+		known = append(known, g.Name)
+	}
+	var chosen []*policy.Gate
+	var errs []error
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			errs = append(errs, fmt.Errorf("--gate %s: %s", name, manifest.Suggest(name, known)))
+		}
+	}
+	for _, g := range all {
+		if slices.Contains(names, g.Name) {
+			chosen = append(chosen, g)
+		}
+	}
+	if len(errs) > 0 {
+		return nil, usageError{errors.Join(errs...)}
+	}
+	return chosen, nil
+}

@@ -1,0 +1,75 @@
+package envoy
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"strings"
+)
+
+// dnsLabel is a Kubernetes name that is one label.
+var dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+
+// checkMesh wants the settings of a mesh to have their form.
+func (s *Settings) checkMesh() error {
+	var errs []error
+	if len(s.Patgate) > 1 {
+		errs = append(errs, fmt.Errorf("%s: a second address of patgate, expected its Service alone, which stands for all replicas", s.Patgate[1]))
+	}
+	if _, err := parseService(s.Patgate[0]); err != nil {
+		errs = append(errs, err)
+	}
+	names := append([]string{s.Namespace, s.Gateway}, s.Listeners...)
+	if s.PatgateTLS != NoTLS {
+		names = append(names, s.PatgateTLS)
+	}
+	for _, name := range names {
+		if !dnsLabel.MatchString(name) {
+			errs = append(errs, fmt.Errorf("%s: expected a name of Kubernetes: lower-case letters, digits and hyphens", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// service is the Kubernetes Service of patgate.
+type service struct{ Name, Namespace, Host, Port string }
+
+// parseService reads NAME.NAMESPACE.svc.cluster.local:PORT; what stands between may be
+// another domain of the cluster, or be left out.
+func parseService(text string) (service, error) {
+	host, port, err := net.SplitHostPort(text)
+	labels := strings.Split(host, ".")
+	if err != nil || checkAddress(text) != nil || len(labels) < 2 || isIP(host) || len(labels) > 2 && labels[2] != "svc" ||
+		!dnsLabel.MatchString(labels[0]) || !dnsLabel.MatchString(labels[1]) {
+		return service{}, fmt.Errorf("%s: expected a Service and its port, such as %s", text, defaultService)
+	}
+	if len(labels) < 4 {
+		host = labels[0] + "." + labels[1] + ".svc.cluster.local"
+	}
+	return service{labels[0], labels[1], host, port}, nil
+}
+
+// Service is patgate's.
+func (v view) Service() (service, error) { return parseService(v.Patgate[0]) }
+
+// patch is one setting of the ext_authz filter that Envoy Gateway can't say.
+type patch struct{ Path, Value string }
+
+// Patches are Envoy Gateway's JSON patches.
+func (v view) Patches() []patch {
+	list := []patch{
+		{"/encode_raw_headers", "true"},
+		{"/include_tls_session", "true"},
+		{"/validate_mutations", "true"},
+		{"/max_denied_response_body_bytes", "4096"},
+		{"/deny_at_disable", "{default_value: true, runtime_key: patgate.deny_at_disable}"},
+	}
+	if v.AnyBody {
+		list = append(list, patch{"/with_request_body/pack_as_bytes", "true"})
+	}
+	rules := "\n        # Every header that a gate sets or removes, in every spelling. A name that is not here\n" +
+		"        # (upstream.userHeader, actAs.header) fails each call of its gate.\n" +
+		"        disallow_all: true\n        disallow_is_error: true\n        allow_expression:\n          regex: "
+	return append(list, patch{"/decoder_header_mutation_rules", rules + mutationRegex("            ", v.Mutated)})
+}

@@ -1,0 +1,187 @@
+package envoy
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"net"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"text/template"
+
+	"github.com/patgate/patgate/policy"
+)
+
+//go:embed templates
+var templateFiles embed.FS
+
+var templates = template.Must(template.New("").Funcs(template.FuncMap{
+	"address": socketAddress, "quote": quote, "scalar": scalar, "file": file, "list": list,
+	"regex": mutationRegex, "discovery": discovery, "san": sanType,
+}).ParseFS(templateFiles, "templates/*.tmpl"))
+
+// view is what the templates see.
+type view struct {
+	Settings
+	Head      []string
+	Hops      int
+	Hosts     []host
+	Body      bool // bodies are buffered on every route
+	AnyBody   bool // on some
+	Why       []string
+	Identity  []string
+	Mutated   []string
+	PatgateAt address // of the first
+}
+
+// address is a host and a port.
+type address struct{ Host, Port string }
+
+// YAML returns the configuration, which depends on nothing but the settings, and notes of
+// what they make doubtful, for whoever applies it.
+func (s Settings) YAML() (text string, notes []string, err error) {
+	s, err = s.complete()
+	if err != nil {
+		return "", nil, err
+	}
+	n := s.bodies()
+	v := view{
+		Settings: s, Head: heads[s.Kind], Hops: s.hops(), Hosts: s.hosts(), Body: n > 0 && (s.Mesh() || n == len(s.Gates)), AnyBody: n > 0,
+		Identity: s.identity(), Mutated: s.mutated(),
+	}
+	for i := range s.Gates {
+		v.Why = append(v.Why, s.Gates[i].why()...)
+	}
+	if host, port, err := net.SplitHostPort(s.Patgate[0]); err == nil {
+		v.PatgateAt = address{host, port}
+	}
+	var b bytes.Buffer
+	if err := templates.ExecuteTemplate(&b, templateOf(s.Kind), v); err != nil {
+		return "", nil, err
+	}
+	return b.String(), s.notes(), nil
+}
+
+func templateOf(kind string) string {
+	switch kind {
+	case KindStandalone, KindSidecar, KindEdge:
+		return "envoy.yaml.tmpl"
+	}
+	return kind + ".yaml.tmpl"
+}
+
+// heads are the first lines of the configurations of an Envoy.
+var heads = map[string][]string{
+	KindStandalone: {
+		"A hardened Envoy 1.40 in front of an HTTP API, with patgate as its gate. Copy it and",
+		"change the four addresses. README.md beside it says what each setting is there for.",
+	},
+	KindSidecar: {
+		"A hardened Envoy 1.40 in the pod of an HTTP API, with patgate beside it on a unix socket.",
+		"The API listens on loopback alone: whoever reaches its port passes no gate.",
+	},
+	KindEdge: {
+		"A hardened Envoy 1.40 where clients come in: TLS and HTTP/2 from them, and several replicas",
+		"of patgate over mTLS. Change the addresses and the two directories of certificates.",
+	},
+}
+
+// Edge reports whether clients come from anywhere.
+func (v view) Edge() bool { return v.Kind == KindEdge }
+
+// Alone reports whether there is one patgate, of this Envoy alone.
+func (v view) Alone() bool { return isPipe(v.Patgate[0]) }
+
+// BufferLimit is how much Envoy holds of a connection: no less than a body.
+func (v view) BufferLimit() int { return max(1<<20, v.MaxRequestBytes) }
+
+// PatgateName is the name that patgate's certificate must have.
+func (v view) PatgateName() string { return v.PatgateAt.Host }
+
+// PlainPatgate reports whether patgate is asked without TLS.
+func (v view) PlainPatgate() bool { return v.PatgateTLS == NoTLS }
+
+// socketAddress writes Envoy's Address.
+func socketAddress(text string) (string, error) {
+	if path, ok := strings.CutPrefix(text, "unix://"); ok {
+		return fmt.Sprintf("{pipe: {path: %s}}", scalar(path)), nil
+	}
+	host, port, err := net.SplitHostPort(text)
+	return fmt.Sprintf("{socket_address: {address: %s, port_value: %s}}", scalar(host), port), err
+}
+
+// discovery is the type of a cluster with these endpoints.
+func discovery(addresses ...string) string {
+	for _, a := range addresses {
+		if host, _, err := net.SplitHostPort(a); err == nil && !isIP(host) && !isPipe(a) {
+			return "STRICT_DNS"
+		}
+	}
+	return "STATIC"
+}
+
+func sanType(name string) string {
+	if isIP(name) {
+		return "IP_ADDRESS"
+	}
+	return "DNS"
+}
+
+// plain are texts that mean themselves in YAML.
+var plain = regexp.MustCompile(`^[A-Za-z/0-9][A-Za-z0-9./_-]*$`)
+
+// scalar writes a text of YAML, in quotes where it needs them.
+func scalar(text string) string {
+	if plain.MatchString(text) && strings.ContainsAny(text, "./-_") {
+		return text
+	}
+	return quote(text)
+}
+
+func quote(text string) string { return strconv.QuoteToASCII(text) }
+
+func file(dir, name string) string { return scalar(strings.TrimSuffix(dir, "/") + "/" + name) }
+
+func list(texts []string) string {
+	quoted := make([]string, len(texts))
+	for i, t := range texts {
+		quoted[i] = quote(t)
+	}
+	return strings.Join(quoted, ", ")
+}
+
+// mutationRegex writes the expression that matches these headers, in every spelling with
+// `_` for some `-`, a line each.
+func mutationRegex(indent string, names []string) string {
+	var b strings.Builder
+	b.WriteString(`"`)
+	for i, name := range slices.Sorted(slices.Values(names)) {
+		if i > 0 {
+			b.WriteString("\\\n" + indent + "|")
+		}
+		text := quote(strings.ReplaceAll(regexp.QuoteMeta(name), "-", "[-_]"))
+		b.WriteString(text[1 : len(text)-1])
+	}
+	b.WriteString(`"`)
+	return b.String()
+}
+
+// notes are what to look at before the configuration is used.
+func (s *Settings) notes() (notes []string) {
+	tls := s.Kind == KindEdge || s.Mesh()
+	for i := range s.Gates {
+		g := &s.Gates[i]
+		if g.RequireTLS && !tls && s.hops() == 0 {
+			notes = append(notes, fmt.Sprintf("%s%s wants TLS, which this Envoy does not have, and no proxy in front is counted (trustedHops): every request would be refused", at(g), g.Name))
+		}
+		if g.ClientIP.Source == policy.FromHeader && g.ClientIP.Header != "x-envoy-external-address" {
+			notes = append(notes, fmt.Sprintf("%s%s takes the client's address from %s: the proxies in front must overwrite it, or clients choose it", at(g), g.Name, g.ClientIP.Header))
+		}
+	}
+	return notes
+}
+
+// Discovery is the type of patgate's cluster.
+func (v view) Discovery() string { return discovery(v.Patgate...) }

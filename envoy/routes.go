@@ -1,0 +1,164 @@
+package envoy
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/patgate/patgate/policy"
+)
+
+// host is an Envoy virtual host, and route one of its routes. Every request has one:
+// patgate refuses what no gate guards, and its audit knows of it.
+type host struct {
+	Name    string
+	Domains []string
+	Routes  []route
+}
+
+type route struct {
+	Match string   // Envoy's RouteMatch
+	Why   []string // comments
+	Body  bool     // buffered for patgate
+}
+
+// wholeHost is the match of every path.
+const wholeHost = `{prefix: "/"}`
+
+// bodies counts the gates whose rules read bodies.
+func (s *Settings) bodies() (n int) {
+	for _, g := range s.Gates {
+		if g.Body != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// hosts returns the virtual hosts: one, unless some gates read bodies and others don't.
+// Envoy picks the host as patgate does, exact before the longest wildcard before every
+// host, and the first route that matches, of which the longest prefix comes first.
+func (s *Settings) hosts() []host {
+	if n := s.bodies(); n == 0 || n == len(s.Gates) {
+		return []host{{Name: "api", Domains: []string{policy.AnyHost}, Routes: []route{{Match: wholeHost}}}}
+	}
+	var list []host
+	for _, domain := range s.domains() {
+		routes := s.routes(domain)
+		same := func(h host) bool {
+			return slices.EqualFunc(h.Routes, routes, func(a, b route) bool {
+				return a.Match == b.Match && a.Body == b.Body && slices.Equal(a.Why, b.Why)
+			})
+		}
+		if i := slices.IndexFunc(list, same); i >= 0 {
+			list[i].Domains = append(list[i].Domains, domain)
+			continue
+		}
+		list = append(list, host{Name: fmt.Sprintf("api-%d", len(list)+1), Domains: []string{domain}, Routes: routes})
+	}
+	return list
+}
+
+// domains lists the hosts of the gates, exact ones first, every host last.
+func (s *Settings) domains() []string {
+	list := []string{policy.AnyHost}
+	for _, g := range s.Gates {
+		list = append(list, g.Hosts...)
+	}
+	rank := func(domain string) int {
+		switch {
+		case domain == policy.AnyHost:
+			return 2
+		case strings.HasPrefix(domain, "*"):
+			return 1
+		}
+		return 0
+	}
+	slices.SortFunc(list, func(a, b string) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
+	})
+	return slices.Compact(list)
+}
+
+// guarded is one prefix of a gate at a host.
+type guarded struct {
+	prefix string
+	gate   *Gate
+}
+
+// routes returns the routes of a host. What reads no body has one only where a shorter
+// prefix does.
+func (s *Settings) routes(domain string) []route {
+	var guards []guarded
+	odd := false
+	for i := range s.Gates {
+		g := &s.Gates[i]
+		if slices.Contains(g.Hosts, domain) {
+			for _, p := range g.Prefixes {
+				guards = append(guards, guarded{p, g})
+				odd = odd || !plainPath(p)
+			}
+		}
+	}
+	slices.SortFunc(guards, func(a, b guarded) int {
+		return cmp.Or(cmp.Compare(len(b.prefix), len(a.prefix)), cmp.Compare(a.prefix, b.prefix))
+	})
+	if odd {
+		return wholeRoute(guards)
+	}
+	var list []route
+	for _, g := range guards {
+		r := route{Match: wholeHost, Body: g.gate.Body != nil, Why: g.gate.why()}
+		if g.prefix != "" {
+			r.Match = fmt.Sprintf("{path_separated_prefix: %s}", quote(g.prefix))
+		}
+		list = append(list, r)
+	}
+	if n := len(list); n == 0 || list[n-1].Match != wholeHost {
+		list = append(list, route{Match: wholeHost})
+	}
+	return needed(list)
+}
+
+// wholeRoute buffers for a whole host with prefixes that Envoy may see spelt otherwise:
+// it does not decode paths, and patgate does.
+func wholeRoute(guards []guarded) []route {
+	r := route{Match: wholeHost}
+	for _, g := range guards {
+		r.Body = r.Body || g.gate.Body != nil
+		for _, why := range g.gate.why() {
+			if !slices.Contains(r.Why, why) {
+				r.Why = append(r.Why, why)
+			}
+		}
+	}
+	return []route{r}
+}
+
+// needed leaves out routes that do what the last one, of the whole host, does, where no
+// other stands between.
+func needed(list []route) []route {
+	last := len(list) - 1
+	for i := last - 1; i >= 0 && !list[i].Body && !list[last].Body; i-- {
+		list = slices.Delete(list, i, i+1)
+		last--
+	}
+	return list
+}
+
+// plainPath reports whether a prefix reads the same in every request: unreserved
+// characters, which Envoy's normalize_path decodes, and slashes.
+func plainPath(prefix string) bool {
+	return !strings.ContainsFunc(prefix, func(r rune) bool {
+		return !strings.ContainsRune("/-._~", r) && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	})
+}
+
+// why says in a comment for which rule a gate's bodies are buffered.
+func (g *Gate) why() []string {
+	if g.Body == nil || g.Body.Source.File == "" {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s: rule %s (%s) reads bodies", g.Name, quote(g.Body.Name), g.Body.Source)}
+}

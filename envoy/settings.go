@@ -1,0 +1,262 @@
+package envoy
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/patgate/patgate/policy"
+)
+
+// The kinds of configurations.
+const (
+	KindStandalone   = "standalone"    // one Envoy in front of an API, plain HTTP
+	KindSidecar      = "sidecar"       // an Envoy in the API's pod, patgate on a unix socket
+	KindEdge         = "edge"          // TLS from clients, several replicas of patgate over mTLS
+	KindIstio        = "istio"         // Kubernetes objects for Istio
+	KindIstioMesh    = "istio-mesh"    // Helm values for istiod, which KindIstio needs
+	KindEnvoyGateway = "envoy-gateway" // Kubernetes objects for Envoy Gateway
+)
+
+// Kinds lists the kinds in the order of their names above.
+func Kinds() []string {
+	return []string{KindStandalone, KindSidecar, KindEdge, KindIstio, KindIstioMesh, KindEnvoyGateway}
+}
+
+// Gate is a gate that the configuration is made for.
+type Gate struct {
+	*policy.Gate
+	Body *policy.Rule // the rule for which bodies are buffered (policy.Rows.BodyRule); nil: none
+}
+
+// Settings say what a configuration is for. Empty fields take the kind's defaults; those
+// that mean nothing to a kind are not read.
+type Settings struct {
+	Kind  string
+	Gates []Gate // at least one
+
+	Listen   string   // host:port where Envoy listens
+	Admin    string   // host:port of Envoy's admin listener
+	Upstream string   // host:port of the API
+	Patgate  []string // host:port each, or one unix:///path; for a mesh one, of a Kubernetes Service
+
+	TLS        string // directory of tls.crt and tls.key, for clients
+	PatgateTLS string // directory (mesh: Secret) of tls.crt, tls.key and ca.crt, for patgate; "none": plain
+
+	MaxRequestBytes int // the largest body that is buffered; larger ones get 413
+
+	Namespace string   // of the mesh's objects and its Gateway
+	Gateway   string   // the Gateway (gateway.networking.k8s.io) that patgate stands in front of
+	Listeners []string // the names of its listeners; Envoy Gateway names what is patched by them
+}
+
+// NoTLS as Settings.PatgateTLS stands for a plain connection.
+const NoTLS = "none"
+
+const (
+	defaultService = "patgate.patgate.svc.cluster.local:9191"
+	defaultSocket  = "unix:///run/patgate/patgate.sock"
+)
+
+// defaults are what each kind takes for what is left empty.
+var defaults = map[string]Settings{
+	KindStandalone: {Listen: "127.0.0.1:8080", Patgate: []string{"127.0.0.1:9191"}, PatgateTLS: NoTLS},
+	KindSidecar:    {Listen: "0.0.0.0:8080", Patgate: []string{defaultSocket}, PatgateTLS: NoTLS},
+	KindEdge: {Listen: "0.0.0.0:8443", Upstream: "api.default.svc.cluster.local:80", Patgate: []string{defaultService},
+		TLS: "/etc/envoy/tls", PatgateTLS: "/etc/envoy/patgate"},
+	KindIstio:        {Patgate: []string{defaultService}, PatgateTLS: NoTLS},
+	KindIstioMesh:    {Patgate: []string{defaultService}, PatgateTLS: NoTLS},
+	KindEnvoyGateway: {Patgate: []string{defaultService}, PatgateTLS: NoTLS},
+}
+
+// complete returns the settings with their defaults.
+func (s Settings) complete() (Settings, error) {
+	d, ok := defaults[s.Kind]
+	if !ok {
+		return s, fmt.Errorf("no kind of configuration %q, expected one of %s", s.Kind, strings.Join(Kinds(), ", "))
+	}
+	if len(s.Gates) == 0 {
+		return s, errors.New("no gate, expected at least one")
+	}
+	if len(s.Patgate) == 0 {
+		s.Patgate = d.Patgate
+	}
+	if len(s.Listeners) == 0 {
+		s.Listeners = []string{"http"}
+	}
+	for _, field := range []struct {
+		value   *string
+		own     string
+		general string
+	}{
+		{&s.Listen, d.Listen, ""}, {&s.Admin, d.Admin, "127.0.0.1:9901"}, {&s.Upstream, d.Upstream, "127.0.0.1:8081"}, {&s.TLS, d.TLS, ""},
+		{&s.PatgateTLS, d.PatgateTLS, ""}, {&s.Namespace, d.Namespace, "default"}, {&s.Gateway, d.Gateway, "api"},
+	} {
+		if *field.value == "" {
+			*field.value = field.own
+		}
+		if *field.value == "" {
+			*field.value = field.general
+		}
+	}
+	if s.MaxRequestBytes == 0 {
+		s.MaxRequestBytes = 65536
+	}
+	return s, s.check()
+}
+
+// check wants what is given to have its form.
+func (s *Settings) check() error {
+	var errs []error
+	if s.MaxRequestBytes < 0 || s.MaxRequestBytes > 1<<30 {
+		errs = append(errs, fmt.Errorf("a body of %d bytes, expected 1 to %d", s.MaxRequestBytes, 1<<30))
+	}
+	if s.Mesh() {
+		errs = append(errs, s.checkMesh())
+		return errors.Join(append(errs, s.checkGates())...)
+	}
+	for _, address := range append([]string{s.Listen, s.Admin, s.Upstream}, s.Patgate...) {
+		errs = append(errs, checkAddress(address))
+	}
+	for _, address := range []string{s.Listen, s.Admin} {
+		if host, _, err := net.SplitHostPort(address); err == nil && !isIP(host) {
+			errs = append(errs, fmt.Errorf("%s: expected an IP address to listen on, such as 0.0.0.0:8080", address))
+		}
+	}
+	if isPipe(s.Patgate[0]) && len(s.Patgate) > 1 {
+		errs = append(errs, errors.New("a unix socket beside other addresses of patgate, expected it alone"))
+	}
+	if isPipe(s.Patgate[0]) && s.PatgateTLS != NoTLS {
+		errs = append(errs, fmt.Errorf("%s: TLS on a unix socket, expected none", s.Patgate[0]))
+	}
+	for _, dir := range []string{s.TLS, s.PatgateTLS} {
+		if dir != "" && dir != NoTLS && !filepath.IsAbs(dir) {
+			errs = append(errs, fmt.Errorf("%s: expected an absolute directory, as Envoy sees it", dir))
+		}
+	}
+	return errors.Join(append(errs, s.checkGates())...)
+}
+
+// Mesh reports whether the configuration is of Kubernetes objects for a mesh.
+func (s *Settings) Mesh() bool {
+	return s.Kind == KindIstio || s.Kind == KindIstioMesh || s.Kind == KindEnvoyGateway
+}
+
+// checkAddress wants host:port, or unix:///path.
+func checkAddress(address string) error {
+	if path, ok := strings.CutPrefix(address, "unix://"); ok {
+		if !filepath.IsAbs(path) || len(path) > 107 { // sun_path
+			return fmt.Errorf("%s: expected unix:// and an absolute path of at most 107 bytes, such as %s", address, defaultSocket)
+		}
+		return nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	n, numErr := strconv.ParseUint(port, 10, 16)
+	if err != nil || numErr != nil || n == 0 || !isIP(host) && !isName(host) {
+		return fmt.Errorf("%s: expected HOST:PORT, such as 127.0.0.1:8080", address)
+	}
+	return nil
+}
+
+func isPipe(address string) bool { return strings.HasPrefix(address, "unix://") }
+
+func isIP(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Zone() == ""
+}
+
+// isName reports whether a text is a DNS name.
+func isName(host string) bool {
+	return host != "" && len(host) <= 253 && !strings.ContainsFunc(host, func(r rune) bool {
+		return r != '.' && r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	})
+}
+
+// checkGates wants the gates to agree on what one Envoy can do in one way only.
+func (s *Settings) checkGates() error {
+	var errs []error
+	var counts *Gate
+	for i := range s.Gates {
+		g := &s.Gates[i]
+		if g.ClientIP.Source == policy.FromXFF {
+			if counts == nil {
+				counts = g
+			} else if g.ClientIP.TrustedHops != counts.ClientIP.TrustedHops {
+				errs = append(errs, fmt.Errorf("%strustedHops: %s counts %d, %s%s counts %d, and one Envoy has one number: expected the same, or --gate for those of each Envoy",
+					at(g), g.Name, g.ClientIP.TrustedHops, counts.Name, in(counts), counts.ClientIP.TrustedHops))
+			}
+		}
+		errs = append(errs, s.checkStripped(g)...)
+	}
+	return errors.Join(errs...)
+}
+
+// checkStripped wants no gate to read a header that is taken off every request, as
+// another sets it for its upstream.
+func (s *Settings) checkStripped(g *Gate) (errs []error) {
+	reads := map[string]string{"actAs.header": g.ActAsHeader}
+	if g.ClientIP.Source == policy.FromHeader {
+		reads["clientIP.header"] = g.ClientIP.Header
+	}
+	for _, field := range []string{"actAs.header", "clientIP.header"} {
+		for i := range s.Gates {
+			if other := &s.Gates[i]; reads[field] != "" && slices.Contains(other.IdentityHeaders(), reads[field]) {
+				errs = append(errs, fmt.Errorf("%s%s: %s reads %s, which %s%s sets for its upstream and which is taken off every request: expected another name, or --gate for those of each Envoy",
+					at(g), field, g.Name, reads[field], other.Name, in(other)))
+			}
+		}
+	}
+	return errs
+}
+
+// at is the place of a gate before a message, and in the place of one within it.
+func at(g *Gate) string {
+	if place := g.Source.String(); place != "" {
+		return place + ": "
+	}
+	return ""
+}
+
+func in(g *Gate) string {
+	if place := g.Source.String(); place != "" {
+		return " (" + place + ")"
+	}
+	return ""
+}
+
+// hops is the number of proxies in front, by the gates that count them.
+func (s *Settings) hops() int {
+	for i := range s.Gates {
+		if c := &s.Gates[i].ClientIP; c.Source == policy.FromXFF {
+			return c.TrustedHops
+		}
+	}
+	return 0
+}
+
+// identity lists what only patgate may say, at any of the gates.
+func (s *Settings) identity() []string {
+	return s.union((*policy.Gate).IdentityHeaders)
+}
+
+// mutated lists what answers set or remove, at any of the gates.
+func (s *Settings) mutated() []string {
+	return s.union((*policy.Gate).MutatedHeaders)
+}
+
+func (s *Settings) union(of func(*policy.Gate) []string) []string {
+	var names []string
+	for _, g := range s.Gates {
+		for _, name := range of(g.Gate) {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
