@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 )
 
@@ -68,7 +69,11 @@ var licenseFile = regexp.MustCompile(`^(?i)(LICENSE|LICENCE|COPYING|NOTICE|PATEN
 // licensesOf returns the license texts of all that is compiled into a binary, by their
 // paths: the program's own, Go's, and those of each module. A module without any is an error.
 func licensesOf(source string, info *debug.BuildInfo) (map[string][]byte, error) {
-	folders := map[string]string{info.Main.Path: source, "go": runtime.GOROOT()} //nolint:staticcheck // the toolchain that builds is the one that runs this
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return nil, fmt.Errorf("go env GOROOT: %w", err)
+	}
+	folders := map[string]string{info.Main.Path: source, "go": strings.TrimSpace(string(root))}
 	for _, m := range info.Deps {
 		if m.Replace != nil {
 			m = m.Replace

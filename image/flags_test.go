@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -24,6 +25,45 @@ func instructions(t *testing.T) []string {
 	return slices.DeleteFunc(strings.Split(whole, "\n"), func(line string) bool { return line == "" })
 }
 
+// releaseBuild is what goreleaser builds.
+type releaseBuild struct {
+	Main, Binary                                        string
+	Env, Flags, Ldflags, Goos, Goarch, Goamd64, Goarm64 []string
+}
+
+func theRelease(t *testing.T) releaseBuild {
+	t.Helper()
+	text, err := os.ReadFile("../.goreleaser.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var release struct{ Builds []releaseBuild }
+	if err := yaml.Unmarshal(text, &release); err != nil {
+		t.Fatal(err)
+	}
+	if len(release.Builds) != 1 {
+		t.Fatalf("goreleaser has %d builds, want 1", len(release.Builds))
+	}
+	return release.Builds[0]
+}
+
+// TestReleaseCompiles builds for each system of a release that the image is not for, on one
+// architecture: what differs between systems is which files are compiled.
+func TestReleaseCompiles(t *testing.T) {
+	b := theRelease(t)
+	for _, system := range b.Goos {
+		if system == "linux" {
+			continue
+		}
+		if err := compile(source, filepath.Join(t.TempDir(), "patgate"), system, "arm64"); err != nil {
+			t.Error(err)
+		}
+	}
+	if !slices.Contains(b.Goos, "linux") || !slices.Equal(b.Goarch, []string{"amd64", "arm64"}) {
+		t.Errorf("a release for %v on %v", b.Goos, b.Goarch)
+	}
+}
+
 // TestEveryBuildIsTheSame holds the Dockerfile and goreleaser to the flags that the
 // image is built with here.
 func TestEveryBuildIsTheSame(t *testing.T) {
@@ -36,23 +76,7 @@ func TestEveryBuildIsTheSame(t *testing.T) {
 		t.Errorf("Dockerfile does not say%s", want)
 	}
 
-	text, err := os.ReadFile("../.goreleaser.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var release struct {
-		Builds []struct {
-			Main, Binary                          string
-			Env, Flags, Ldflags, Goamd64, Goarm64 []string
-		}
-	}
-	if err := yaml.Unmarshal(text, &release); err != nil {
-		t.Fatal(err)
-	}
-	if len(release.Builds) != 1 {
-		t.Fatalf("goreleaser has %d builds, want 1", len(release.Builds))
-	}
-	b := release.Builds[0]
+	b := theRelease(t)
 	for _, level := range []struct {
 		name string
 		list []string
@@ -138,5 +162,46 @@ func TestGoIsTheOneTestedWith(t *testing.T) {
 	minor := regexp.MustCompile(`^go(1\.\d+)`).FindStringSubmatch(string(out))
 	if minor == nil || !strings.Contains(strings.Join(instructions(t), "\n"), " golang:"+minor[1]+".") {
 		t.Errorf("Dockerfile builds with another Go than %s", out)
+	}
+}
+
+// releaseCommands are those of docs/releasing.md, by their beginnings, and who runs them.
+var releaseCommands = map[string]string{
+	"make ":                   "", // its target must be there
+	"go -C image tool crane ": "TestRegistryTakesIt",
+	"goreleaser ":             "nobody: it takes many minutes to build. The flags are held here",
+	"git tag ":                "buildClone, without a signature and a remote",
+	"helm package ":           "the tests of the chart",
+	"helm push ":              "nobody: it wants a registry with TLS",
+}
+
+// TestReleasingCommands wants every command of docs/releasing.md accounted for.
+func TestReleasingCommands(t *testing.T) {
+	page, err := os.ReadFile("../docs/releasing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	makefile, err := os.ReadFile("../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, b := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(string(page), -1) {
+		for command := range strings.Lines(b[1]) {
+			n++
+			known := false
+			for beginning := range releaseCommands {
+				known = known || strings.HasPrefix(command, beginning)
+			}
+			if !known {
+				t.Errorf("nobody tests the command: %s", command)
+			}
+			if target, ok := strings.CutPrefix(strings.TrimSpace(command), "make "); ok && !strings.Contains(string(makefile), "\n"+target+":") {
+				t.Errorf("there is no `make %s`", target)
+			}
+		}
+	}
+	if n < 8 {
+		t.Errorf("%d commands", n)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"debug/buildinfo"
 	"debug/elf"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -178,7 +179,7 @@ func entries(t *testing.T, img v1.Image) (list []*tar.Header) {
 	defer content.Close()
 	for r := tar.NewReader(content); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return list
 		}
 		if err != nil {
@@ -225,28 +226,29 @@ func TestTwoBuildsAreOne(t *testing.T) {
 	}
 }
 
-// TestRegistryTakesIt pushes the index to a registry, and wants to get it back whole.
+// TestRegistryTakesIt pushes the index by the documented command, and wants to get it back whole.
 func TestRegistryTakesIt(t *testing.T) {
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer server.Close()
-	ref, err := name.ParseReference(strings.TrimPrefix(server.URL, "http://") + "/patgate/patgate:" + tag)
+	ref, err := name.ParseReference(strings.TrimPrefix(server.URL, "http://") + "/patgate/patgate:1.98.7")
+	mustDo(t, err)
+	out, err := exec.Command("go", "tool", "crane", "push", filepath.Join(first, "oci"), ref.String(), "--index").CombinedOutput()
 	if err != nil {
-		t.Fatal(err)
-	}
-	index, _ := images(t, first)
-	if err := remote.WriteIndex(ref, index); err != nil {
-		t.Fatal(err)
+		t.Fatalf("crane push: %v: %s", err, out)
 	}
 	back, err := remote.Index(ref)
-	if err != nil {
-		t.Fatal(err)
-	}
+	mustDo(t, err)
 	if err := validate.Index(back); err != nil {
 		t.Error(err)
 	}
-	want, _ := index.Digest()
+	index, _ := images(t, first)
+	want, err := index.Digest()
+	mustDo(t, err)
 	if got, err := back.Digest(); got != want || err != nil {
 		t.Errorf("%s came back, %v, want %s", got, err, want)
+	}
+	if !strings.Contains(string(out), want.String()) {
+		t.Errorf("crane does not name the digest %s: %s", want, out)
 	}
 }
 

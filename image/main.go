@@ -90,6 +90,6 @@ func build(source, out, tag string, platforms []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s %s\n", folder, digest)
+	fmt.Println(digest)
 	return nil
 }

@@ -20,7 +20,7 @@ import (
 // anew. They must say and run the same, whatever happens.
 func TestExchangeIsWhatAWholeLoadIs(t *testing.T) {
 	exchanged, loads := 0, 0
-	for seed := range uint64(12) {
+	for seed := range uint64(16) {
 		w := &wanderer{t: t, dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 1)), files: map[string][]string{}}
 		w.begin()
 		quick, whole := newWitness(t, w.dir), newWitness(t, w.dir)
@@ -191,7 +191,7 @@ func (w *wanderer) change() {
 	for range 1 + w.random.IntN(2) {
 		name := w.pick()
 		docs := slices.Clone(w.files[name])
-		what := w.random.IntN(14)
+		what := w.random.IntN(16)
 		w.last += fmt.Sprintf("change %d of %s; ", what, name)
 		if len(docs) == 0 {
 			what = 1
@@ -210,8 +210,11 @@ func (w *wanderer) change() {
 			put("spec:\n", "spec:\n  revoked: 2026-02-01T00:00:00Z\n")
 		case 4:
 			put("spec:\n", "spec:\n  suspended: true\n")
-		case 5: // another's name or value, if it is one of a token
-			put(fmt.Sprintf("t%d}", w.random.IntN(w.made)+1), fmt.Sprintf("t%d}", w.random.IntN(w.made)+1))
+		case 5: // the name of another, which may be gone
+			if _, name, ok := strings.Cut(docs[at], "{name: "); ok && strings.HasPrefix(name, "t") {
+				name, _, _ = strings.Cut(name, "}")
+				put("{name: "+name, fmt.Sprintf("{name: t%d", 1+w.random.IntN(w.made)))
+			}
 		case 6:
 			put("policies: [p0]", "policies: [p1]")
 		case 7: // a value is rotated to one that may stand elsewhere
@@ -234,7 +237,15 @@ func (w *wanderer) change() {
 			put("policies: [x", "policies: [p")
 		case 12: // a comment, which moves what stands after it
 			put(wanderHead, "# a comment\n"+wanderHead)
-		case 13: // all is good again
+		case 13: // the value of another, which may be gone
+			if _, digest, ok := strings.Cut(docs[at], "  digest: "); ok {
+				digest, _, _ = strings.Cut(digest, "\n")
+				put(digest, w.digests[w.random.IntN(len(w.digests))].String())
+			}
+		case 14: // a whole file goes
+			delete(w.files, name)
+			continue
+		case 15: // all is good again
 			w.files = map[string][]string{}
 			w.begin()
 			continue

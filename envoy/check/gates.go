@@ -70,18 +70,13 @@ func (c *checker) judgeGates() {
 }
 
 // ours returns the filters that ask patgate: those whose cluster or target is called so,
-// or all where none is.
+// or all where none is. Of a part of one it can't be told: it counts.
 func (c *checker) ours() []*authz {
-	var list []*authz
-	for _, a := range c.authz {
-		if strings.Contains(a.asks, "patgate") {
-			list = append(list, a)
-		}
-	}
-	if len(list) == 0 {
+	named := func(a *authz) bool { return strings.Contains(a.asks, "patgate") }
+	if !slices.ContainsFunc(c.authz, named) {
 		return c.authz
 	}
-	return list
+	return slices.DeleteFunc(slices.Clone(c.authz), func(a *authz) bool { return !a.part && !named(a) })
 }
 
 // compareHops compares how many proxies an Envoy believes with what gates count.

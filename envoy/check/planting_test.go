@@ -163,9 +163,11 @@ func TestMistakesAreConfigurations(t *testing.T) {
 // TestOurConfigurations wants what people copy to be without a finding.
 func TestOurConfigurations(t *testing.T) {
 	files, err := filepath.Glob("../*.yaml")
-	if err != nil || len(files) < 6 {
-		t.Fatal(err, files)
+	examples, errExamples := filepath.Glob("../../docs/examples/*/envoy.yaml")
+	if err != nil || errExamples != nil || len(files) < 6 || len(examples) < 1 {
+		t.Fatal(err, errExamples, files, examples)
 	}
+	files = append(files, examples...)
 	for _, name := range files {
 		text, err := os.ReadFile(name)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -25,6 +26,8 @@ type grpcLink struct {
 	next   uint32
 	mu     sync.Mutex // of out, next and sent
 	sent   map[uint32]sent
+
+	leaving atomic.Bool // the server takes no more on this connection, but answers what it has
 }
 
 // connWindow is how many bytes of answers the server may have on their way.
@@ -119,7 +122,10 @@ func (c *grpcLink) answers(done func(s sent, wrong error)) error {
 				received = 0
 			}
 		case *http2.GoAwayFrame:
-			return fmt.Errorf("the server goes away: %v %s", f.ErrCode, f.DebugData())
+			if f.ErrCode != http2.ErrCodeNo {
+				return fmt.Errorf("the server goes away: %v %s", f.ErrCode, f.DebugData())
+			}
+			c.leaving.Store(true)
 		case *http2.RSTStreamFrame:
 			decided[id] = fmt.Errorf("stream error %v", f.ErrCode)
 		}
@@ -174,3 +180,72 @@ func (s sent) judge(data []byte) error {
 }
 
 func (c *grpcLink) idle() bool { return c.in.Buffered() == 0 }
+
+// lastingLink is a grpcLink that goes on over a new connection when the server, which lets
+// none live for ever, leaves the last one.
+type lastingLink struct {
+	network, addr string
+	done          func(s sent, wrong error)
+	failed        chan error
+
+	mu  sync.Mutex
+	now *grpcLink
+}
+
+func dialLasting(network, addr string) (*lastingLink, error) {
+	first, err := dialGRPC(network, addr)
+	return &lastingLink{network: network, addr: addr, failed: make(chan error, 1), now: first}, err
+}
+
+func (l *lastingLink) answers(done func(s sent, wrong error)) error {
+	l.mu.Lock()
+	l.done = done
+	go l.follow(l.now)
+	l.mu.Unlock()
+	return <-l.failed
+}
+
+// follow reads the answers of one connection.
+func (l *lastingLink) follow(c *grpcLink) {
+	err := c.answers(l.done)
+	c.mu.Lock()
+	waiting := len(c.sent)
+	c.mu.Unlock()
+	if !c.leaving.Load() || waiting > 0 {
+		select {
+		case l.failed <- err:
+		default: // one is enough
+		}
+	}
+}
+
+func (l *lastingLink) send(r *request, s sent) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.now.leaving.Load() && l.done != nil {
+		if err := l.now.flush(); err != nil {
+			return err
+		}
+		next, err := dialGRPC(l.network, l.addr)
+		if err != nil {
+			return err
+		}
+		l.now = next
+		go l.follow(next)
+	}
+	return l.now.send(r, s)
+}
+
+func (l *lastingLink) flush() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.now.flush()
+}
+
+func (l *lastingLink) idle() bool { return false }
+
+func (l *lastingLink) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.now.close()
+}

@@ -206,5 +206,5 @@ func median(list []float64) float64 {
 		return 0
 	}
 	sorted := slices.Sorted(slices.Values(list))
-	return sorted[len(sorted)/2]
+	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }

@@ -20,7 +20,7 @@ type scaled struct {
 	MiB      float64  `json:"manifests_mib"`
 	Load     float64  `json:"load_seconds"` // from the start of the process until it allows the first check
 	LoadCPU  float64  `json:"load_cpu_seconds"`
-	Resident float64  `json:"resident_mib"` // then
+	Resident float64  `json:"resident_mib"` // when what the load left behind is given back
 	Peak     float64  `json:"peak_mib"`     // until then
 	Changes  []change `json:"changes"`
 	Settled  float64  `json:"resident_after_changes_mib"`
@@ -112,6 +112,14 @@ func (r *scaleRun) measure(e estate) (out scaled, err error) {
 		return out, err
 	}
 	out.Load, out.LoadCPU = time.Since(start).Seconds(), s.server.cpu().Seconds()
+	if err := s.server.await(10*time.Minute, func() error {
+		if !strings.Contains(s.server.stderr.String(), `"msg":"serving"`) {
+			return fmt.Errorf("it does not say that it serves")
+		}
+		return nil
+	}); err != nil {
+		return out, err
+	}
 	out.Resident, out.Peak = s.server.memory()
 	fmt.Fprintf(os.Stderr, "loaded in %.1f s, %.1f s CPU, %.0f MiB resident, %.0f at most\n", out.Load, out.LoadCPU, out.Resident, out.Peak)
 	for i := range r.rounds {
@@ -190,7 +198,7 @@ func (r *scaleRun) touch(s *subject, manifests string, i int) (change, error) {
 
 // untilRefused asks again and again until the answer is a refusal.
 func untilRefused(s *subject, request *request) error {
-	l, err := s.dial()
+	l, err := dialLasting("tcp", s.addr)
 	if err != nil {
 		return err
 	}
@@ -217,7 +225,7 @@ const calm = 5 * time.Second
 // underLoad makes a change amid checks at a fixed rate, until the server says that it
 // has loaded it.
 func (r *scaleRun) underLoad(s *subject, c *change, do func() error) error {
-	l, err := s.dial()
+	l, err := dialLasting("tcp", s.addr)
 	if err != nil {
 		return err
 	}
@@ -252,8 +260,8 @@ func (r *scaleRun) underLoad(s *subject, c *change, do func() error) error {
 	last := s.loads()[loads]
 	c.Loaded, c.Applied = micros(over.Sub(changed))/1e3, last.applied()
 	m.judge(c, changed, over)
-	fmt.Fprintf(os.Stderr, "%s: loaded after %.0f ms, %.1f ms of them after reading; p99 %.0f µs, before %.0f µs; %d of %d failed\n",
-		c.What, c.Loaded, c.Applied, c.P99, c.CalmP99, c.Failed, c.Checks)
+	fmt.Fprintf(os.Stderr, "%s: loaded after %.0f ms, %.1f ms of them after reading, %.0f ms CPU; p99 %.0f µs, before %.0f µs; %d of %d failed\n",
+		c.What, c.Loaded, c.Applied, c.CPU, c.P99, c.CalmP99, c.Failed, c.Checks)
 	if last.Msg != loadedMessage {
 		return fmt.Errorf("the load was not taken: %s", s.server.stderr.String())
 	}

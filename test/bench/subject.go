@@ -45,8 +45,8 @@ type programs struct {
 // sampleSize is how many of an estate's tokens are presented.
 const sampleSize = 1_000
 
-// garbage lets as much garbage gather as patgate does.
-const garbage = "GOGC=400"
+// garbage lets about as much garbage gather as patgate does, which has a ballast.
+const garbage = "GOGC=2000"
 
 // start starts the subject and waits until it answers.
 func (s *subject) start(p programs, dir string) error {

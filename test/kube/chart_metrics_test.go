@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -20,7 +21,7 @@ import (
 func TestChartMetrics(t *testing.T) {
 	// A gate that observes has a metric of its own.
 	observing := "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: observing}\nspec: {hosts: [observing.example.com], enforcement: observe}\n"
-	p := startChartPod(t, map[string]string{"observing.yaml": observing}, nil, "--values", filepath.Join(chartDir, "examples/minimal.yaml"))
+	p := startChartPod(t, map[string]string{"observing.yaml": observing}, nil, "--values", filepath.Join(chart, "examples/minimal.yaml"))
 	for _, host := range []string{"jira.example.com", "observing.example.com"} {
 		if _, err := p.check(t, insecure.NewCredentials(), host, "/"); err != nil {
 			t.Fatal(err)
@@ -103,7 +104,7 @@ func samples(text string) map[string][]string {
 func chartQueries(t *testing.T) map[string]string {
 	t.Helper()
 	queries := map[string]string{}
-	objects := chartObjects(t, chartRender(t, "helm", "--values", filepath.Join(chartDir, "examples/production.yaml")))
+	objects := chartObjects(t, chartRender(t, "helm", "--values", filepath.Join(chart, "examples/production.yaml")))
 	for _, group := range objects["PrometheusRule/patgate"].Spec.Groups {
 		for _, r := range group.Rules {
 			queries["the alert "+r.Alert] = r.Expr
@@ -149,5 +150,14 @@ func TestChartAlertsAreExplained(t *testing.T) {
 	}
 	if n < 10 {
 		t.Errorf("%d alerts", n)
+	}
+}
+
+// TestChartAlerts has Prometheus itself evaluate the alerts; see promql/alerts_test.go.
+func TestChartAlerts(t *testing.T) {
+	cmd := exec.Command("go", "test", "-count=1", "./...")
+	cmd.Dir = "promql"
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"fmt"
+	"errors"
 	"io"
 	"math/big"
 	"net"
@@ -22,7 +22,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -35,19 +34,6 @@ import (
 
 	"github.com/patgate/patgate/test/configmap"
 )
-
-// chartBinary is patgate, built once.
-var chartBinary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "patgate-chart-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "patgate")
-	if out, err := exec.Command("go", "build", "-o", path, "../../cmd/patgate").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w: %s", err, out)
-	}
-	return path, nil
-})
 
 // rendered is an object of the chart, as far as these tests read it.
 type rendered struct {
@@ -73,7 +59,7 @@ func chartObjects(t testing.TB, text string) map[string]rendered {
 	objects := map[string]rendered{}
 	for decoder := yaml.NewDecoder(strings.NewReader(text)); ; {
 		var o rendered
-		if err := decoder.Decode(&o); err == io.EOF {
+		if err := decoder.Decode(&o); errors.Is(err, io.EOF) {
 			return objects
 		} else if err != nil {
 			t.Fatal(err)
@@ -84,15 +70,11 @@ func chartObjects(t testing.TB, text string) map[string]rendered {
 
 // TestChartFlags wants every flag that the chart may pass to be one of the command's.
 func TestChartFlags(t *testing.T) {
-	binary, err := chartBinary()
-	if err != nil {
-		t.Fatal(err)
-	}
 	help, err := exec.Command(binary, "serve", "--help").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := os.ReadFile(filepath.Join(chartDir, "templates/_pod.tpl"))
+	source, err := os.ReadFile(filepath.Join(chart, "templates/_pod.tpl"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,11 +104,7 @@ type chartPod struct {
 // volumes are folders, and POD_IP is loopback.
 func startChartPod(t *testing.T, more map[string]string, certificate func(dir string, names []string), args ...string) *chartPod {
 	t.Helper()
-	binary, err := chartBinary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	checks, status := unusedPort(t), unusedPort(t)
+	checks, status := freePort(), freePort()
 	objects := chartObjects(t, chartRender(t, "helm", append(args, "--set", "ports.grpc="+checks+",ports.status="+status+",drain.delaySeconds=1")...))
 	dir := t.TempDir()
 	p := &chartPod{manifests: configmap.Mount{Dir: filepath.Join(dir, "manifests")}, exited: make(chan error, 1),
@@ -164,14 +142,9 @@ func startChartPod(t *testing.T, more map[string]string, certificate func(dir st
 	return p
 }
 
-func unusedPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
+// freePort returns a port of loopback that nobody listens on.
+func freePort() string {
+	_, port, _ := net.SplitHostPort(freeAddr())
 	return port
 }
 
@@ -227,7 +200,7 @@ func (p *chartPod) check(t *testing.T, creds credentials.TransportCredentials, h
 // ConfigMap without a restart, says that it goes when it is told to end, and has gone
 // within the time that Kubernetes leaves it.
 func TestChartServes(t *testing.T) {
-	p := startChartPod(t, nil, nil, "--values", filepath.Join(chartDir, "examples/minimal.yaml"))
+	p := startChartPod(t, nil, nil, "--values", filepath.Join(chart, "examples/minimal.yaml"))
 	if status, err := p.check(t, insecure.NewCredentials(), "jira.example.com", "/rest/api"); status != http.StatusUnauthorized {
 		t.Errorf("a request without a token: %d %v, want 401", status, err)
 	}
@@ -268,7 +241,7 @@ func TestChartServesMTLS(t *testing.T) {
 			if err := mount.Write(map[string]string{"tls.crt": cert, "tls.key": key, "ca.crt": ca.pem}); err != nil {
 				t.Fatal(err)
 			}
-		}, "--values", filepath.Join(chartDir, "examples/production.yaml"))
+		}, "--values", filepath.Join(chart, "examples/production.yaml"))
 	key, cert := ca.issue(t, x509.ExtKeyUsageClientAuth, "envoy")
 	pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
 	if err != nil {

@@ -15,8 +15,6 @@ import (
 	"testing"
 )
 
-const chartDir = "../../charts/patgate"
-
 var updateChart = flag.Bool("update", false, "write the golden files and the chart's README anew")
 
 // chartCases are the values that the chart is rendered with: its examples, and what
@@ -24,7 +22,7 @@ var updateChart = flag.Bool("update", false, "write the golden files and the cha
 func chartCases(t testing.TB) map[string]string {
 	t.Helper()
 	cases := map[string]string{}
-	for _, pattern := range []string{filepath.Join(chartDir, "examples", "*.yaml"), "testdata/chart/*.values.yaml"} {
+	for _, pattern := range []string{filepath.Join(chart, "examples", "*.yaml"), "testdata/chart/*.values.yaml"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %v, expected values", pattern, err)
@@ -55,7 +53,7 @@ func chartRun(t testing.TB, name string, args ...string) (string, error) {
 // chartRender is `helm template` of the chart as the release patgate of the namespace patgate.
 func chartRender(t testing.TB, helm string, args ...string) string {
 	t.Helper()
-	out, err := chartRun(t, helm, append([]string{"template", "patgate", chartDir, "--namespace", "patgate"}, args...)...)
+	out, err := chartRun(t, helm, append([]string{"template", "patgate", chart, "--namespace", "patgate"}, args...)...)
 	if err != nil {
 		t.Fatalf("%s: %v", helm, err)
 	}
@@ -66,10 +64,10 @@ func chartRender(t testing.TB, helm string, args ...string) string {
 // installed, and with each case.
 func TestChartLint(t *testing.T) {
 	cases := chartCases(t)
-	cases["defaults"] = filepath.Join(chartDir, "values.yaml")
-	for _, helm := range []string{"helm", "helm3"} {
+	cases["defaults"] = filepath.Join(chart, "values.yaml")
+	for _, helm := range helms {
 		for name, file := range cases {
-			out, err := chartRun(t, helm, "lint", "--strict", chartDir, "--values", file)
+			out, err := chartRun(t, helm, "lint", "--strict", chart, "--values", file)
 			if err != nil || !strings.Contains(out, "1 chart(s) linted, 0 chart(s) failed") {
 				t.Errorf("%s lint, %s: %v\n%s", helm, name, err, out)
 			}
@@ -156,7 +154,7 @@ func conforms(t *testing.T, file string) (string, error) {
 
 // TestChartUnits runs the suites of charts/patgate/tests.
 func TestChartUnits(t *testing.T) {
-	out, err := chartRun(t, "helm-unittest", "--strict", chartDir)
+	out, err := chartRun(t, "helm-unittest", "--strict", chart)
 	if err != nil {
 		t.Error(out)
 	}
@@ -167,14 +165,16 @@ func TestChartUnits(t *testing.T) {
 
 // TestChartReadme wants the README to be what helm-docs makes of the values' comments.
 func TestChartReadme(t *testing.T) {
-	dir, readme := t.TempDir(), filepath.Join(chartDir, "README.md")
+	dir, readme := t.TempDir(), filepath.Join(chart, "README.md")
 	if *updateChart {
-		dir = chartDir
-	} else if err := os.CopyFS(dir, os.DirFS(chartDir)); err != nil {
+		dir = chart
+	} else if err := os.CopyFS(dir, os.DirFS(chart)); err != nil {
+		t.Fatal(err)
+	} else if err := os.Remove(filepath.Join(dir, "README.md")); err != nil { // where helm-docs fails, it says so and ends well
 		t.Fatal(err)
 	}
-	if out, err := chartRun(t, "helm-docs", "--chart-search-root", dir, "--sort-values-order", "file", "--documentation-strict-mode", "--log-level", "warning"); err != nil {
-		t.Fatal(out)
+	if out, err := chartRun(t, "helm-docs", "--chart-search-root", dir, "--sort-values-order", "file", "--log-level", "warning"); err != nil || out != "" {
+		t.Fatal(err, out)
 	}
 	want, err := os.ReadFile(filepath.Join(dir, "README.md"))
 	if err != nil {
@@ -187,12 +187,15 @@ func TestChartReadme(t *testing.T) {
 	if !bytes.Equal(got, want) {
 		t.Errorf("%s is not what the values' comments say; write it anew with -update\n%s", readme, firstDifference(string(got), string(want)))
 	}
+	for _, row := range regexp.MustCompile("(?m)^\\| `.*\\| *\\|$").FindAllString(string(got), -1) {
+		t.Errorf("no word about %s", row)
+	}
 }
 
 // TestChartPackage wants the package to hold what users need, and nothing of the tests.
 func TestChartPackage(t *testing.T) {
 	dir := t.TempDir()
-	if out, err := chartRun(t, "helm", "package", chartDir, "--destination", dir); err != nil {
+	if out, err := chartRun(t, "helm", "package", chart, "--destination", dir); err != nil {
 		t.Fatal(out)
 	}
 	packages, err := filepath.Glob(filepath.Join(dir, "patgate-*.tgz"))
@@ -230,14 +233,14 @@ func documented(t testing.TB, page string) []string {
 	return commands
 }
 
-// TestChartDocumentedCommands runs the commands of the chart's pages that need no
-// cluster; the others are run in a real API server.
-func TestChartDocumentedCommands(t *testing.T) {
+// TestChartCommandsAlone runs the commands of the chart's pages that need no
+// cluster; TestChartCommands runs the others.
+func TestChartCommandsAlone(t *testing.T) {
 	inCluster := []string{"helm install ", "helm test ", "helm upgrade ", "helm history ", "helm rollback ", "helm uninstall ", "kubectl "}
 	ran := 0
-	for _, page := range []string{"../../docs/kubernetes.md", filepath.Join(chartDir, "README.md")} {
+	for _, page := range chartPages {
 		for _, command := range documented(t, page) {
-			words := strings.Fields(strings.ReplaceAll(command, "charts/patgate", chartDir))
+			words := strings.Fields(strings.ReplaceAll(command, "charts/patgate", chart))
 			switch {
 			case slices.ContainsFunc(inCluster, func(p string) bool { return strings.HasPrefix(command, p) }):
 			case words[0] == "helm":

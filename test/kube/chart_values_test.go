@@ -25,6 +25,8 @@ func TestChartRefuses(t *testing.T) {
 		{`{tls: {certManager: {issuerRef: {name: a, knd: Issuer}}}}`, "property knd"},
 		{`{replicaCount: two}`, "replicaCount"},
 		{`{replicaCount: -1}`, "replicaCount"},
+		{`{fullnameOverride: gates.example}`, "fullnameOverride"},
+		{`{nameOverride: Patgate}`, "nameOverride"},
 		{`{insecureListen: "yes"}`, "insecureListen"},
 		{`{ports: {grpc: 91910}}`, "ports.grpc"},
 		{`{ports: {grpc: 443}}`, "ports.grpc"},
@@ -67,8 +69,8 @@ func TestChartRefuses(t *testing.T) {
 		if err := os.WriteFile(file, []byte(tt.values), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		for _, helm := range []string{"helm", "helm3"} {
-			out, err := chartRun(t, helm, "template", "patgate", chartDir, "--values", filepath.Join(chartDir, "examples/minimal.yaml"), "--values", file)
+		for _, helm := range helms {
+			out, err := chartRun(t, helm, "template", "patgate", chart, "--values", filepath.Join(chart, "examples/minimal.yaml"), "--values", file)
 			switch {
 			case err == nil:
 				t.Errorf("%s takes %s", helm, tt.values)
@@ -77,8 +79,8 @@ func TestChartRefuses(t *testing.T) {
 			}
 		}
 	}
-	for _, helm := range []string{"helm", "helm3"} {
-		if _, err := chartRun(t, helm, "template", "patgate", chartDir, "--set", "insecureListen=true"); err == nil || !strings.Contains(err.Error(), "No manifests") {
+	for _, helm := range helms {
+		if _, err := chartRun(t, helm, "template", "patgate", chart, "--set", "insecureListen=true"); err == nil || !strings.Contains(err.Error(), "No manifests") {
 			t.Errorf("%s, without manifests: %v", helm, err)
 		}
 	}
@@ -120,7 +122,7 @@ var openObjects = []string{"global", "manifests", "podSecurityContext", "securit
 // keys are the chart's.
 func TestChartSchema(t *testing.T) {
 	var schema schemaNode
-	text, err := os.ReadFile(filepath.Join(chartDir, "values.schema.json"))
+	text, err := os.ReadFile(filepath.Join(chart, "values.schema.json"))
 	if err == nil {
 		err = json.Unmarshal(text, &schema)
 	}
@@ -128,7 +130,7 @@ func TestChartSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	var values map[string]any
-	text, err = os.ReadFile(filepath.Join(chartDir, "values.yaml"))
+	text, err = os.ReadFile(filepath.Join(chart, "values.yaml"))
 	if err == nil {
 		err = yaml.Unmarshal(text, &values)
 	}

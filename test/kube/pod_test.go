@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -141,7 +140,7 @@ func (p *pod) environment(c object) ([]string, map[string]string) {
 	}
 	for _, e := range objects(c["env"]) {
 		value := expand(e.text("value"), known)
-		if from := object(e).at("valueFrom"); from != nil {
+		if from := e.at("valueFrom"); from != nil {
 			value = p.source(c, from.(map[string]any))
 		}
 		known[e.text("name")] = value
@@ -271,14 +270,4 @@ func (p *pod) probe(c object, field string) (bool, string) {
 func (p *pod) grace() time.Duration {
 	seconds, _ := p.object.at("spec", "terminationGracePeriodSeconds").(float64)
 	return time.Duration(seconds) * time.Second
-}
-
-// mounts lists what a container sees and where.
-func (p *pod) mounts(c object) []string {
-	var list []string
-	for _, m := range objects(c["volumeMounts"]) {
-		list = append(list, m.text("mountPath"))
-	}
-	slices.Sort(list)
-	return list
 }
