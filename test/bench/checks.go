@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/patgate/patgate/envoy"
@@ -20,8 +22,9 @@ type plan struct {
 	programs
 	rounds    int
 	span      time.Duration
-	rate      int // of the open loop
-	envoyRate int // of the open loop through Envoy
+	rate      int            // of the open loop
+	envoyRate int            // of the open loop through Envoy
+	only      *regexp.Regexp // names of what is measured
 	out       string
 	plots     string
 }
@@ -35,10 +38,14 @@ func runChecks(args []string) error {
 	f.DurationVar(&p.span, "span", 2*time.Second, "how long a round takes")
 	f.IntVar(&p.rate, "rate", 3000, "checks a second of the open loop")
 	f.IntVar(&p.envoyRate, "envoy-rate", 1000, "requests a second of the open loop through Envoy")
+	only := f.String("only", "", "measure what has a name that matches this `pattern`; no targets then")
 	f.StringVar(&p.out, "o", "", "a `file` for all rounds, as JSON")
 	f.StringVar(&p.plots, "plots", "", "a `directory` for the plots, as SVG")
 	_ = f.Parse(args)
 	var err error
+	if p.only, err = regexp.Compile(*only); err != nil {
+		return err
+	}
 	if p.programs.envoy, err = envoy.Binary(); err != nil {
 		return err
 	}
@@ -67,7 +74,7 @@ func (p *plan) run() error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	list := subjects()
+	list := slices.DeleteFunc(subjects(), func(s *subject) bool { return !p.only.MatchString(s.name) })
 	for i, s := range list {
 		fmt.Fprintf(os.Stderr, "starting %s\n", s.name)
 		defer s.stop()
@@ -91,7 +98,9 @@ func (p *plan) run() error {
 		return err
 	}
 	fmt.Print(table(list, all))
-	fmt.Print(targets(all))
+	if p.only.String() == "" {
+		fmt.Print(targets(all))
+	}
 	return nil
 }
 

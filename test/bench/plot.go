@@ -27,18 +27,20 @@ type drawing struct{ strings.Builder }
 
 func newDrawing(title string, height int) *drawing {
 	d := &drawing{}
-	fmt.Fprintf(d, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12" fill="%s" role="img">`+"\n", plotWidth, height, ink)
-	fmt.Fprintf(d, "<title>%s</title>\n", title)
+	d.add(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12" fill="%s" role="img">`+"\n", plotWidth, height, ink)
+	d.add("<title>%s</title>\n", title)
 	d.text(plotLeft, 20, "start", title)
 	return d
 }
 
+func (d *drawing) add(format string, args ...any) { fmt.Fprintf(&d.Builder, format, args...) }
+
 func (d *drawing) text(x, y float64, anchor, text string) {
-	fmt.Fprintf(d, `<text x="%.1f" y="%.1f" text-anchor="%s">%s</text>`+"\n", x, y, anchor, text)
+	d.add(`<text x="%.1f" y="%.1f" text-anchor="%s">%s</text>`+"\n", x, y, anchor, text)
 }
 
 func (d *drawing) line(x1, y1, x2, y2 float64) {
-	fmt.Fprintf(d, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-opacity="0.35"/>`+"\n", x1, y1, x2, y2, ink)
+	d.add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-opacity="0.35"/>`+"\n", x1, y1, x2, y2, ink)
 }
 
 func (d *drawing) save(file string) error {
@@ -116,9 +118,9 @@ func plotLatencies(file, title string, list []*subject, all []round) error {
 			points = append(points, fmt.Sprintf("%.1f,%.1f", x(shares[k]), y(v)))
 		}
 		style := fmt.Sprintf(`fill="none" stroke="%s" stroke-width="2" stroke-dasharray="%s"`, stroke.colour, stroke.dash)
-		fmt.Fprintf(d, `<polyline points="%s" %s/>`+"\n", strings.Join(points, " "), style)
+		d.add(`<polyline points="%s" %s/>`+"\n", strings.Join(points, " "), style)
 		at := float64(plotTop + 10 + 20*i)
-		fmt.Fprintf(d, `<polyline points="%d,%.1f %d,%.1f" %s/>`+"\n", plotWidth-plotRight+14, at-4, plotWidth-plotRight+44, at-4, style)
+		d.add(`<polyline points="%d,%.1f %d,%.1f" %s/>`+"\n", plotWidth-plotRight+14, at-4, plotWidth-plotRight+44, at-4, style)
 		d.text(plotWidth-plotRight+52, at, "start", s.name)
 	}
 	return d.save(file)
@@ -157,8 +159,8 @@ func plotRates(file string, list []*subject, all []round) error {
 	for i, s := range list {
 		at := float64(plotTop + step*i)
 		d.text(left-10, at+14, "end", s.name)
-		fmt.Fprintf(d, `<rect x="%d" y="%.1f" width="%.1f" height="18" fill="%s" fill-opacity="0.7"/>`+"\n", left, at, x(bars[i].mid)-left, strokes[viaColour(s)].colour)
-		fmt.Fprintf(d, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-width="2"/>`+"\n", x(bars[i].low), at+9, x(bars[i].high), at+9, ink)
+		d.add(`<rect x="%d" y="%.1f" width="%.1f" height="18" fill="%s" fill-opacity="0.7"/>`+"\n", left, at, x(bars[i].mid)-left, strokes[viaColour(s)].colour)
+		d.add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-width="2"/>`+"\n", x(bars[i].low), at+9, x(bars[i].high), at+9, ink)
 		d.text(x(bars[i].high)+6, at+14, "start", fmt.Sprintf("%.2fx", bars[i].mid))
 	}
 	d.line(x(1), plotTop-6, x(1), float64(plotTop+step*len(list)))
