@@ -10,19 +10,39 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/linter"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"gopkg.in/yaml.v3"
 )
 
-// instructions are those of a Dockerfile, in their order, continued lines put together.
-func instructions(t *testing.T) []string {
+// stages reads the Dockerfile as BuildKit does, which must find nothing to warn of.
+func stages(t *testing.T) []instructions.Stage {
 	t.Helper()
-	text, err := os.ReadFile("../Dockerfile")
-	if err != nil {
-		t.Fatal(err)
+	f, err := os.Open("../Dockerfile")
+	mustDo(t, err)
+	defer f.Close()
+	parsed, err := parser.Parse(f)
+	mustDo(t, err)
+	list, _, err := instructions.Parse(parsed.AST, linter.New(&linter.Config{
+		Warn: func(rule, _, _, message string, where []parser.Range) {
+			t.Errorf("Dockerfile:%d: %s: %s", where[0].Start.Line, rule, message)
+		},
+	}))
+	mustDo(t, err)
+	if len(list) != 2 {
+		t.Fatalf("the Dockerfile has %d stages, want 2", len(list))
 	}
-	whole := regexp.MustCompile(`(?m)^#.*\n`).ReplaceAllString(string(text), "")
-	whole = regexp.MustCompile(`\\\n\s*`).ReplaceAllString(whole, "")
-	return slices.DeleteFunc(strings.Split(whole, "\n"), func(line string) bool { return line == "" })
+	return list
+}
+
+// text is a stage's instructions, one a line.
+func text(s instructions.Stage) string {
+	var b strings.Builder
+	for _, c := range s.Commands {
+		fmt.Fprintf(&b, "\n%s", c)
+	}
+	return b.String() + "\n"
 }
 
 // releaseBuild is what goreleaser builds.
@@ -67,7 +87,7 @@ func TestReleaseCompiles(t *testing.T) {
 // TestEveryBuildIsTheSame holds the Dockerfile and goreleaser to the flags that the
 // image is built with here.
 func TestEveryBuildIsTheSame(t *testing.T) {
-	dockerfile := strings.Join(instructions(t), "\n")
+	dockerfile := text(stages(t)[0])
 	quoted := strings.Replace(strings.Join(buildFlags, " "), "-ldflags=-s -w", `-ldflags="-s -w"`, 1)
 	if !strings.Contains(dockerfile, "go build "+quoted+" -o /out/patgate ./cmd/patgate\n") {
 		t.Errorf("Dockerfile does not build with %s", quoted)
@@ -91,27 +111,26 @@ func TestEveryBuildIsTheSame(t *testing.T) {
 
 // TestDockerfileIsTheSameImage holds its last stage to the image that is built here.
 func TestDockerfileIsTheSameImage(t *testing.T) {
-	all := instructions(t)
-	last := 0
-	for i, line := range all {
-		if strings.HasPrefix(line, "FROM ") {
-			last = i
-			if regexp.MustCompile(`:(latest|\d+)$|^FROM \S+$`).MatchString(strings.Fields(line)[1]) {
-				t.Errorf("%s: not pinned by an exact tag", line)
-			}
+	all := stages(t)
+	for _, s := range all {
+		if !regexp.MustCompile(`:[\w.-]*[a-z][\w.-]*$`).MatchString(s.BaseName) || strings.HasSuffix(s.BaseName, ":latest") {
+			t.Errorf("%s: not pinned by an exact tag", s.BaseName)
 		}
 	}
-	stage := strings.Join(all[last:], "\n") + "\n"
+	if base := all[1].BaseName; base != "gcr.io/distroless/static-debian13:nonroot" {
+		t.Errorf("the image stands on %s", base)
+	}
+	stage := text(all[1])
 	if strings.Contains(stage, "\nRUN ") || strings.Contains(stage, "\nCMD ") {
-		t.Errorf("the last stage has no shell to run anything with:\n%s", stage)
+		t.Errorf("the last stage has no shell to run anything with:%s", stage)
 	}
 	want := []string{
-		"FROM gcr.io/distroless/static-debian13:nonroot", "USER " + user, "WORKDIR /",
+		"USER " + user, "WORKDIR /",
 		"EXPOSE " + strings.Join(ports, " "), fmt.Sprintf("ENTRYPOINT [%q]", entrypoint),
 		"COPY --from=build /out/patgate " + entrypoint, "COPY --from=build /out/licenses /licenses",
 	}
 	for _, line := range want {
-		if !strings.Contains(stage, line+"\n") {
+		if !strings.Contains(stage, "\n"+line+"\n") {
 			t.Errorf("the last stage lacks: %s", line)
 		}
 	}
@@ -160,7 +179,7 @@ func TestGoIsTheOneTestedWith(t *testing.T) {
 		t.Fatal(err)
 	}
 	minor := regexp.MustCompile(`^go(1\.\d+)`).FindStringSubmatch(string(out))
-	if minor == nil || !strings.Contains(strings.Join(instructions(t), "\n"), " golang:"+minor[1]+".") {
+	if minor == nil || !strings.HasPrefix(stages(t)[0].BaseName, "golang:"+minor[1]+".") {
 		t.Errorf("Dockerfile builds with another Go than %s", out)
 	}
 }

@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		source, first = filepath.Join(dir, "source"), filepath.Join(dir, "out")
-		if err := buildClone(source, first); err != nil {
+		if err := buildClone("..", source, first); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -54,12 +54,12 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// buildClone builds the last commit of this checkout, as a release does: from a clone
-// that has the tag.
-func buildClone(folder, out string) error {
+// buildClone builds the last commit of a checkout, as a release does: from a clone that
+// has the tag.
+func buildClone(checkout, folder, out string) error {
 	for _, args := range [][]string{
-		{"clone", "--quiet", "--no-hardlinks", "..", folder},
-		{"-C", folder, "tag", tag},
+		{"clone", "--quiet", "--no-hardlinks", checkout, folder},
+		{"-C", folder, "tag", "--force", tag},
 	} {
 		if text, err := exec.Command("git", args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("git %s: %w: %s", strings.Join(args, " "), err, text)
@@ -212,7 +212,7 @@ func TestStatic(t *testing.T) {
 // TestTwoBuildsAreOne wants the same digest from another folder.
 func TestTwoBuildsAreOne(t *testing.T) {
 	second := filepath.Join(t.TempDir(), "out")
-	mustDo(t, buildClone(filepath.Join(t.TempDir(), "another folder", "patgate"), second))
+	mustDo(t, buildClone(source, filepath.Join(t.TempDir(), "another folder", "patgate"), second))
 	var digests [2]v1.Hash
 	for i, out := range []string{first, second} {
 		index, _ := images(t, out)

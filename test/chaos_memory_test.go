@@ -28,8 +28,8 @@ import (
 // load. It must stay below 512 MiB (P9) and answer every check.
 //
 // What a body costs is its size, twice, for each check under way: with 1 MiB (the limit of
-// --max-body-bytes, and not of our Envoy) a thousand at a time took 2.3 GiB. Headers cost the
-// same: with 50 KiB of them beside each body it took 513 MiB.
+// --max-body-bytes, and not of our Envoy) a thousand at a time took 2.0 GiB. Headers cost the
+// same: with 50 KiB of them beside each body it took 456 MiB.
 func TestMemoryIsBounded(t *testing.T) {
 	value := token.Mint().Reveal()
 	dir := t.TempDir()

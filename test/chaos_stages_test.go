@@ -37,9 +37,10 @@ var stages = []stage{
 	{"body", "policy/rule.go", "e.body.load(e.request)", "e.request.Target.Raw"},
 	{"decided", "policy/levels.go", "e.decision.Rule, e.decision.Failed", "e.request.Target.Raw"},
 	{"allow", "extauthz/response.go", "d := &a.decision\n\tup, identity", "tokenName(&a.decision)"},
-	{"refusal", "extauthz/response.go", "m := message(nil).message(deniedStatus", "tokenName(&a.decision)"},
-	{"metadata", "extauthz/response.go", "m := make(message, 0, 320)", "tokenName(d)"},
+	{"refusal", "extauthz/response.go", "var room [8]byte\n\tm = m.message(deniedStatus", "tokenName(&a.decision)"},
+	{"metadata", "extauthz/response.go", "user := d.Principal.User\n", "tokenName(d)"},
 	{"problem", "extauthz/problem.go", "p := problem{Type:", "tokenName(&a.decision)"},
+	{"compose", "extauthz/response.go", "const prefixes =", "string(metadata)"},
 	{"event", "extauthz/event.go", "if d.Located {", "r.Target.Raw"},
 	{"line", "audit/encode.go", "l := line{b: b}", "e.Path"},
 	{"queue", "audit/log.go", "en.timer.Reset(l.o.Wait)", "e.Path"},
@@ -47,7 +48,7 @@ var stages = []stage{
 }
 
 // What makes a manifest's row.
-var compiling = []stage{{"compile", "loader/compile.go", "rows.Tokens = append(rows.Tokens, c.token(d))", "d.Metadata.Name.Text"}}
+var compiling = []stage{{"compile", "loader/compile.go", "name, spec := d.Metadata.Name.Text, d.APIToken", "d.Metadata.Name.Text"}}
 
 // The stages that are no check's own: a panic there is the end of the process.
 var deadly = []stage{

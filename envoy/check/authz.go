@@ -39,11 +39,12 @@ func (c *checker) filter(s *scope, f *httpFilter, conn *connection) {
 // judgeAuthz judges the filter's own fields.
 func (c *checker) judgeAuthz(a *authz) {
 	c.judgeFields(authzRules, a.body, a.part)
-	if m := a.body.get("filter_enabled_metadata"); m != nil {
+	// With deny_at_disable the requests that are left out are refused.
+	if m := a.body.get("filter_enabled_metadata"); m != nil && !a.body.get("deny_at_disable", "default_value").isTrue() {
 		if strings.HasPrefix(m.get("filter").str(), "envoy.filters.http.rbac") {
-			c.find(IstioCondition, m.spot(), "only requests that a rule of an AuthorizationPolicy matches are asked about")
+			c.find(IstioCondition, m.spot(), "only requests that a rule of an AuthorizationPolicy matches are asked about: the others pass")
 		} else {
-			c.find(ConditionalCheck, m.spot(), "only requests with this metadata are asked about: another filter decides which")
+			c.find(ConditionalCheck, m.spot(), "only requests with this metadata are asked about: the others pass")
 		}
 	}
 	if a.scope != nil {

@@ -120,7 +120,7 @@ var codes = map[Code]struct {
 	FilterEnabled:    {Error, "take it out"},
 	DenyAtDisable:    {Warning, "write `deny_at_disable: {default_value: true, runtime_key: patgate.deny_at_disable}`"},
 	ConditionalCheck: {Error, "ask about every request, and let an anonymous rule of the gate open what is public"},
-	IstioCondition:   {Warning, "see that an AuthorizationPolicy with action CUSTOM and `rules: [{}]` selects the workload"},
+	IstioCondition:   {Warning, "set deny_at_disable by an EnvoyFilter, as envoy/istio.yaml has it, and see that an AuthorizationPolicy with `rules: [{}]` selects the workload"},
 	ShadowMode:       {Error, "take it out; a gate with `enforcement: observe` only watches"},
 	FilterRemoved:    {Error, "take the patch out"},
 	ContentBefore:    {Error, "put it behind ext_authz"},

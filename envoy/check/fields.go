@@ -37,7 +37,7 @@ var authzRules = []rule{
 	{"failure_mode_allow", isOff, FailureModeAllow, "every request passes while patgate is down or slow"},
 	{"failure_mode_allow_header_add", isOff, FailureHeader, "clients can forge x-envoy-auth-failure-mode-allowed, and it is added only where requests pass unasked"},
 	{"shadow_mode", isOff, ShadowMode, "refusals let requests pass"},
-	{"filter_enabled", isAlways, FilterEnabled, "requests that are left out, by the share or by whoever sets the runtime key, pass unasked"},
+	{"filter_enabled", isAlways, FilterEnabled, "requests that are left out, by the share or by whoever sets the runtime key, pass unasked, or are all refused with deny_at_disable"},
 	{"deny_at_disable.default_value", isOn, DenyAtDisable, "were the filter switched off, requests would pass"},
 	{"clear_route_cache", isOff, RouteCache, "the headers that patgate sets can move a request to another route after it was judged"},
 	{"validate_mutations", isOn, ValidateMutations, "bytes that no header may hold are not looked for"},

@@ -82,7 +82,7 @@ func (c *checker) authorizationPolicy(doc *node) {
 			return
 		}
 	}
-	c.find(ConditionalCheck, rules.spot(), "only requests that a rule matches are asked about: the others pass. Every request is `rules: [{}]`")
+	c.find(ConditionalCheck, rules.spot(), "only requests that a rule matches are asked about: the others pass, unless deny_at_disable refuses them. Every request is `rules: [{}]`")
 }
 
 // destinationRule judges how the mesh reaches patgate, if the rule is about it.

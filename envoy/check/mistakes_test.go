@@ -18,17 +18,18 @@ func codes(list ...check.Code) []check.Code { return list }
 
 // The places where edits put something in.
 const (
-	inConnection = "          stat_prefix: api\n"
-	inAuthz      = "              failure_mode_allow: false\n"
-	inRoute      = "                route: {cluster: upstream, timeout: 60s}\n"
-	inHost       = "              domains: [\"*\"]\n"
-	authzFilter  = "          - name: envoy.filters.http.ext_authz\n"
-	routerFilter = "          - name: envoy.filters.http.router\n"
-	patgateHTTP2 = "          http2_protocol_options: {connection_keepalive: {interval: 30s, timeout: 5s}}\n"
-	patgateAt    = "        - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 9191}}}  # PATGATE\n"
-	perRoute     = "\"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute"
-	filterConfig = "\"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig"
-	lua          = `          - name: script
+	inConnection  = "          stat_prefix: api\n"
+	inAuthz       = "              failure_mode_allow: false\n"
+	inRoute       = "                route: {cluster: upstream, timeout: 60s}\n"
+	inHost        = "              domains: [\"*\"]\n"
+	authzFilter   = "          - name: envoy.filters.http.ext_authz\n"
+	routerFilter  = "          - name: envoy.filters.http.router\n"
+	patgateHTTP2  = "          http2_protocol_options: {connection_keepalive: {interval: 30s, timeout: 5s}}\n"
+	patgateAt     = "        - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 9191}}}  # PATGATE\n"
+	denyAtDisable = "              deny_at_disable:\n                default_value: true\n                runtime_key: patgate.deny_at_disable\n"
+	perRoute      = "\"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute"
+	filterConfig  = "\"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig"
+	lua           = `          - name: script
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua
               default_source_code: {inline_string: "function envoy_on_request(h) end"}
@@ -65,12 +66,15 @@ var mistakes = []mistake{
 	after(inAuthz, "              failure_mode_allow_header_add: true\n", "header add", check.FailureHeader),
 	after(inAuthz, "              shadow_mode: true\n", "shadow mode", check.ShadowMode),
 	after(inAuthz, "              filter_enabled: {default_value: {numerator: 50}}\n", "half of the requests", check.FilterEnabled),
+	{"none of the requests", denyAtDisable, "              filter_enabled: {default_value: {numerator: 0}}\n", codes(check.FilterEnabled, check.DenyAtDisable)},
 	after(inAuthz, "              filter_enabled: {default_value: {numerator: 10000, denominator: TEN_THOUSAND}}\n", "all of the requests"),
 	after(inAuthz, "              filter_enabled: {runtime_key: patgate.asked, default_value: {numerator: 100}}\n", "all of the requests, by a key", check.FilterEnabled),
-	after(inAuthz, "              filter_enabled_metadata: {filter: some, path: [{key: check}], value: {bool_match: true}}\n", "by metadata", check.ConditionalCheck),
-	after(inAuthz, "              filter_enabled_metadata: {filter: envoy.filters.http.rbac, path: [{key: id}], value: {string_match: {prefix: istio}}}\n",
-		"by Istio's metadata", check.IstioCondition),
-	without("              deny_at_disable:\n                default_value: true\n                runtime_key: patgate.deny_at_disable\n", "no deny_at_disable", check.DenyAtDisable),
+	after(inAuthz, "              filter_enabled_metadata: {filter: some, path: [{key: check}], value: {bool_match: true}}\n", "by metadata, or refused"),
+	{"by metadata", denyAtDisable, "              filter_enabled_metadata: {filter: some, path: [{key: check}], value: {bool_match: true}}\n",
+		codes(check.ConditionalCheck, check.DenyAtDisable)},
+	{"by Istio's metadata", denyAtDisable, "              filter_enabled_metadata: {filter: envoy.filters.http.rbac, path: [{key: id}], value: {string_match: {prefix: istio}}}\n",
+		codes(check.IstioCondition, check.DenyAtDisable)},
+	without(denyAtDisable, "no deny_at_disable", check.DenyAtDisable),
 	{"deny_at_disable false", "default_value: true", "default_value: false", codes(check.DenyAtDisable)},
 	after("  layers:\n", "  - {name: more, static_layer: {patgate.deny_at_disable: false}}\n", "the runtime says otherwise", check.DenyAtDisable),
 	{"filter disabled", authzFilter, authzFilter + "            disabled: true\n", codes(check.FilterDisabled)},
@@ -101,7 +105,8 @@ var mistakes = []mistake{
 		"optional setting", check.FilterOptional),
 	{"one of several clusters disabled", inRoute, "                route: {weighted_clusters: {clusters: [{name: upstream, weight: 1, typed_per_filter_config: {envoy.filters.http.ext_authz: {" +
 		perRoute + ", disabled: true}}}]}}\n", codes(check.RouteUnchecked)},
-	{"a condition around the filter", `            typed_config:
+	{"a condition around the filter", piece(authzFilter, routerFilter), conditional(piece(authzFilter, routerFilter)), codes(check.ConditionalCheck)},
+	{"one of two filters", `            typed_config:
               "@type": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz
 `, `            typed_config:
               "@type": type.googleapis.com/xds.type.v3.TypedStruct
@@ -270,6 +275,25 @@ func piece(from, to string) string {
 		panic("standalone.yaml has no line " + to)
 	}
 	return envoy.Standalone[start : start+length]
+}
+
+// conditional puts a matcher around a filter, which skips it for a header.
+func conditional(filter string) string {
+	_, config, _ := strings.Cut(filter, "            typed_config:\n")
+	return authzFilter + `            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher
+              xds_matcher:
+                matcher_tree:
+                  input:
+                    name: header
+                    typed_config: {"@type": type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput, header_name: x-skip}
+                  exact_match_map:
+                    map:
+                      "1": {action: {name: skip, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.common.matcher.action.v3.SkipFilter}}}
+              extension_config:
+                name: envoy.filters.http.ext_authz
+                typed_config:
+` + "    " + strings.TrimSuffix(strings.ReplaceAll(config, "\n", "\n    "), "    ")
 }
 
 // afterRoutes cuts the text from a line to the end of the listeners.

@@ -25,24 +25,37 @@ func TestServerSideApply(t *testing.T) {
 	}
 }
 
-func testApply(t *testing.T, file string) {
-	ns := newNamespace(t)
-	rendered := ns.render("-f", file)
-	apply := func(objects string) { ns.pipe(objects, append([]string{"apply", "-f", "-"}, argo...)...) }
-	read := func() []object { return objects(decode(t, ns.pipe(rendered, "get", "-o", "json", "-f", "-"))["items"]) }
-	apply(rendered)
-	first := read()
-	if again := ns.render("-f", file); again != rendered {
-		t.Error("rendered twice, the chart differs")
+// applyTwice applies objects, and again what the chart renders anew: nothing may differ.
+func (ns *namespace) applyTwice(file string) (rendered string, first []object) {
+	ns.t.Helper()
+	rendered = ns.render("-f", file)
+	ns.pipe(rendered, append([]string{"apply", "--validate=strict", "-f", "-"}, argo...)...)
+	first = ns.read(rendered)
+	again := ns.render("-f", file)
+	if again != rendered {
+		ns.t.Error("rendered twice, the chart differs")
 	}
-	apply(rendered)
-	if list := changed(first, read()); len(list) > 0 {
-		t.Errorf("applied twice, %v changed", list)
+	ns.pipe(again, append([]string{"apply", "-f", "-"}, argo...)...)
+	if list := changed(first, ns.read(rendered)); len(list) > 0 {
+		ns.t.Errorf("applied twice, %v changed", list)
 	}
 	ns.pipe(rendered, append([]string{"diff", "-f", "-"}, argo...)...) // exit code 1 where anything differs
+	return rendered, first
+}
+
+// read reads the objects of a text as the cluster has them.
+func (ns *namespace) read(text string) []object {
+	ns.t.Helper()
+	return objects(decode(ns.t, ns.pipe(text, "get", "-o", "json", "-f", "-"))["items"])
+}
+
+func testApply(t *testing.T, file string) {
+	ns := newNamespace(t)
+	apply := func(objects string) { ns.pipe(objects, append([]string{"apply", "-f", "-"}, argo...)...) }
+	rendered, first := ns.applyTwice(file)
 
 	apply(ns.render("-f", file, "-f", manifestValues(t, map[string]string{"more.yaml": groupManifest})))
-	if list := changed(first, read()); !slices.Equal(list, []string{"configmap/" + release + "-manifests"}) {
+	if list := changed(first, ns.read(rendered)); !slices.Equal(list, []string{"configmap/" + release + "-manifests"}) {
 		t.Errorf("new manifests changed %v", list)
 	}
 	apply(rendered)

@@ -3,8 +3,10 @@
 package kube
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -13,13 +15,9 @@ import (
 )
 
 // withoutCRDs are groups of objects in examples whose definitions no module that the
-// tests may fetch has, and why that is no loss.
+// tests may fetch has.
 var withoutCRDs = map[string]string{
-	"argoproj.io":                    "Argo CD's module is 250 MB; docs describe one Application",
-	"kustomize.toolkit.fluxcd.io":    "Flux's modules have Go types, but no definitions",
-	"source.toolkit.fluxcd.io":       "likewise",
-	"helm.toolkit.fluxcd.io":         "likewise",
-	"notification.toolkit.fluxcd.io": "likewise",
+	"helm.toolkit.fluxcd.io": "the proxy has Flux's helm-controller not as a module; docs show one HelmRelease",
 }
 
 // notObjects are kinds of files for tools, and of patgate's own.
@@ -44,24 +42,36 @@ func documents(text string) []string {
 	return list
 }
 
-// TestExamples has the API server take every Kubernetes object that the documentation
-// and the configurations show, strictly: no unknown field, and every CEL rule holds. A
-// folder with a kustomization.yaml is taken as what kustomize makes of it too.
-func TestExamples(t *testing.T) {
-	installCRDs(t)
-	ns, n := newNamespace(t), 0
+// yamlBlock is a block of YAML on a page.
+var yamlBlock = regexp.MustCompile("(?ms)^```ya?ml\n(.*?)^```")
+
+// shown are the Kubernetes objects that the pages, their examples and the configurations
+// show, by file. Of a folder with a kustomization.yaml they are what kustomize makes of it too.
+func shown(t testing.TB) map[string][]string {
+	t.Helper()
+	found := map[string][]string{}
 	for _, root := range []string{"../../docs", "../../envoy"} {
 		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-			if err != nil || e.IsDir() || filepath.Ext(path) != ".yaml" {
+			if err != nil || e.IsDir() {
 				return err
 			}
-			list := documents(read(t, path))
-			if e.Name() == "kustomization.yaml" {
-				list = documents(ns.kubectl("kustomize", filepath.Dir(path)))
+			var list []string
+			switch {
+			case e.Name() == "kustomization.yaml":
+				out, err := exec.Command(tool(t, "kubectl"), "kustomize", filepath.Dir(path)).Output()
+				if err != nil {
+					return fmt.Errorf("kubectl kustomize %s: %w", path, err)
+				}
+				list = documents(string(out))
+			case filepath.Ext(path) == ".yaml":
+				list = documents(read(t, path))
+			case filepath.Ext(path) == ".md":
+				for _, block := range yamlBlock.FindAllStringSubmatch(read(t, path), -1) {
+					list = append(list, documents(block[1])...)
+				}
 			}
 			if len(list) > 0 {
-				n++
-				t.Run(strings.TrimPrefix(path, "../../"), func(t *testing.T) { newNamespace(t).takes(list) })
+				found[strings.TrimPrefix(path, "../../")] = list
 			}
 			return nil
 		})
@@ -69,7 +79,35 @@ func TestExamples(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("%d files", n)
+	if len(found) < 10 {
+		t.Fatalf("%d files with objects: are they elsewhere?", len(found))
+	}
+	return found
+}
+
+// TestExamples has the API server take every object that is shown, strictly: no unknown
+// field, and every CEL rule holds.
+func TestExamples(t *testing.T) {
+	installCRDs(t)
+	for path, list := range shown(t) {
+		t.Run(path, func(t *testing.T) { newNamespace(t).takes(list) })
+	}
+}
+
+// TestExampleSchemas holds every object that is shown to the schemas that need no
+// cluster, as a pipeline would.
+func TestExampleSchemas(t *testing.T) {
+	for path, list := range shown(t) {
+		list = slices.DeleteFunc(list, func(d string) bool { return withoutCRDs[groupOf.FindStringSubmatch(d)[1]] != "" })
+		file := filepath.Join(t.TempDir(), "objects.yaml")
+		if err := os.WriteFile(file, []byte("---\n"+strings.Join(list, "\n---\n")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		out, err := conforms(t, file)
+		if want := fmt.Sprintf("Valid: %d, Invalid: 0, Errors: 0, Skipped: 0", len(list)); err != nil || !strings.Contains(out, want) {
+			t.Errorf("%s: %v\n%s\nwant %s", path, err, out, want)
+		}
+	}
 }
 
 func read(t testing.TB, path string) string {

@@ -40,19 +40,27 @@ VALIDATE = ("kubernetes-validate", "1.37.0",
             "kubernetes_validate-1.37.0-py3-none-any.whl",
             "85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9")
 
-# Folder of crds, module, its sum, and where in it the CRDs are.
+# Folder of crds, module, its sum, and which of its files have the definitions.
 CRDS = [
     ("gateway-api", "github.com/envoyproxy/gateway@v1.9.1", "h1:vAVp6/AlBXJ1aOhp1mxL7fNEzVEfjADUguUhm2wzxQY=",
-     "charts/gateway-helm/charts/crds/crds"),
+     r"charts/gateway-helm/charts/crds/crds/gatewayapi-crds\.yaml"),
     ("envoy-gateway", "github.com/envoyproxy/gateway@v1.9.1", "h1:vAVp6/AlBXJ1aOhp1mxL7fNEzVEfjADUguUhm2wzxQY=",
-     "charts/gateway-helm/charts/crds/crds/generated"),
-    ("istio", "istio.io/api@v1.31.1", "h1:5Yb5ihcz4YQsCkciusK7DnFpBMwRB6EFWeUKH1Atuyk=", "kubernetes"),
+     r"charts/gateway-helm/charts/crds/crds/generated/[^/]*\.yaml"),
+    ("istio", "istio.io/api@v1.31.1", "h1:5Yb5ihcz4YQsCkciusK7DnFpBMwRB6EFWeUKH1Atuyk=",
+     r"kubernetes/customresourcedefinitions\.gen\.yaml"),
     ("prometheus-operator", "github.com/prometheus-operator/prometheus-operator@v0.85.0",
-     "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=", "example/prometheus-operator-crd"),
-    ("cert-manager", "github.com/cert-manager/cert-manager@v1.21.2",
-     "h1:UWgoYM+KLNtRlqmoWOKjKBOBUPVHeepQ6/ac3ERJW68=", "deploy/crds"),
+     "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
+     r"example/prometheus-operator-crd/[^/]*_(servicemonitors|podmonitors|prometheusrules)\.yaml"),
+    ("cert-manager", "github.com/cert-manager/cert-manager@v1.21.2", "h1:UWgoYM+KLNtRlqmoWOKjKBOBUPVHeepQ6/ac3ERJW68=",
+     r"deploy/crds/[^/]*\.yaml"),
+    ("argo-cd", "github.com/argoproj/argo-cd/v3@v3.6.1", "h1:OmhqeKiR3C//awbFrhQqFdtRI+Qiv17j8vqm3UkMj/g=",
+     r"manifests/crds/(application|appproject)-crd\.yaml"),
+    # Flux's helm-controller, with HelmRelease, is not to be had as a module.
+    ("flux", "github.com/fluxcd/source-controller@v1.9.6", "h1:nG534/bI6nVpyHra7ONAk6xDB3xPsVT+EOLHZHXPrrc=",
+     r"config/crd/bases/[^/]*\.yaml"),
+    ("flux", "github.com/fluxcd/kustomize-controller@v1.9.6", "h1:XB+G3A0mky0j5uVHZWv4oSlS2RvZBoNIUhstIvY0JKE=",
+     r"config/crd/bases/[^/]*\.yaml"),
 ]
-
 
 def fail(message):
     sys.exit("test/kube: " + message)
@@ -163,21 +171,27 @@ def make_helm_docs(folder, _, __):
 
 
 def make_crds(folder, downloads, _):
-    for name, module, digest, inside in CRDS:
+    for name, module, digest, files in CRDS:
         say("fetching the CRDs of " + module)
-        answer = subprocess.run(["go", "mod", "download", "-json", module], cwd=downloads, env=go_environment(),
-                                stdout=subprocess.PIPE)
+        # A module that wants a newer Go is told of as an error, after its zip was fetched and verified.
+        answer = subprocess.run(["go", "mod", "download", "-json", module], cwd=downloads, stdout=subprocess.PIPE,
+                                env=go_environment(GOTOOLCHAIN="local"))
         try:
             found = json.loads(answer.stdout)
         except ValueError:
             fail("go mod download %s: %s" % (module, answer.stdout))
         if found.get("Sum") != digest:
             fail("%s has the sum %s, expected %s: %s" % (module, found.get("Sum"), digest, found.get("Error", "")))
-        source, target = os.path.join(found["Dir"], inside), os.path.join(folder, "crds", name)
-        os.makedirs(target)
-        for file in sorted(os.listdir(source)):
-            if file.endswith(".yaml"):
-                shutil.copyfile(os.path.join(source, file), os.path.join(target, file))
+        target = os.path.join(folder, "crds", name)
+        os.makedirs(target, exist_ok=True)
+        with zipfile.ZipFile(found["Zip"]) as z:
+            inside = re.compile(re.escape(module + "/") + files)
+            wanted = [n for n in z.namelist() if inside.fullmatch(n)]
+            if not wanted:
+                fail("%s has no file %s" % (module, files))
+            for file in wanted:
+                with open(os.path.join(target, os.path.basename(file)), "wb") as out:
+                    out.write(z.read(file))
 
 
 def make_crd_schemas(folder, _, made):

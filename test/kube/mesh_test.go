@@ -22,7 +22,7 @@ func TestMeshObjects(t *testing.T) {
 		{"headers of its own", gate + "  actAs: {header: x-acting-for}\n  upstream: {userHeader: x-user, authorization: keep}\n"},
 		{"TLS wanted", gate + "  requireTLS: true\n"},
 	}
-	variants := [][]string{nil, {"--namespace", "shop", "--gateway", "front", "--patgate", "patgate.gates.svc.cluster.local:9443"}}
+	variants := [][]string{nil, {"--namespace", "shop", "--gateway", "front", "--patgate", "patgate.gates.svc.cluster.local:9443", "--patgate-tls", "client"}}
 	for _, mesh := range []string{"istio", "envoy-gateway"} {
 		for _, g := range gates {
 			t.Run(mesh+" "+g.name, func(t *testing.T) {
