@@ -8,7 +8,10 @@ TOOLS     := $(CACHE)/bin
 GO        := go
 LINT      := $(TOOLS)/golangci-lint-v2.15.0
 VULN      := $(TOOLS)/govulncheck-v1.8.0
+CYCLONEDX := $(TOOLS)/cyclonedx-gomod-v1.10.0
 FUZZTIME  := 20s
+KILLS     := 500
+SOAK      := 10m
 # The race detector needs a C compiler.
 RACE      := $(shell command -v "$$($(GO) env CC)" >/dev/null 2>&1 && [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo -race)
 
@@ -50,9 +53,31 @@ $(CLIENTS)/installed:
 	curl --version && java --version && node --version
 	touch $@
 
+.PHONY: test-kube
+test-kube: envoy ## run the chart and the examples with Helm and a real API server; its first run builds one
+	dir=$$(python3 test/kube/install.py) && PATGATE_TEST_KUBE=$$dir $(GO) test -tags kube -count 1 -timeout 20m ./test/kube
+
 .PHONY: build
 build: ## bin/patgate
 	$(GO) build -trimpath -o bin/patgate ./cmd/patgate
+
+.PHONY: image
+image: $(CYCLONEDX) ## the container image of the last commit, without a container engine: bin/image
+	$(GO) -C image run . -out ../bin/image
+	@set -e; for p in linux-amd64 linux-arm64; do \
+	  $(CYCLONEDX) bin -json -std -noserial -notimestamp -output bin/image/patgate-$$p.cdx.json bin/image/patgate-$$p; \
+	done
+
+.PHONY: test-image
+test-image: $(CYCLONEDX) ## build the image twice, look into it, run it, alone and as the sidecar of docs/examples (root, on Linux)
+	@ENVOY_PATH="$$(python3 envoy/install.py)" CYCLONEDX_GOMOD=$(CYCLONEDX) $(GO) -C image test -timeout 20m ./...
+
+# What the archives of a release hold beside the binary.
+.PHONY: release-files
+release-files:
+	rm -rf bin/release && mkdir -p bin/release/completions
+	$(GO) -C image run . -licenses ../bin/release
+	@set -e; for s in bash zsh fish powershell; do bin/release/patgate completion $$s > bin/release/completions/patgate.$$s; done
 
 .PHONY: envoy
 envoy: ## put the tested Envoy into the cache, and print its path
@@ -62,7 +87,10 @@ envoy: ## put the tested Envoy into the cache, and print its path
 check: $(LINT) $(VULN) ## format, vet, lint, and known vulnerabilities
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
+	$(GO) vet -tags chaos,soak ./test
+	$(GO) -C image vet ./...
 	$(LINT) run
+	cd image && $(LINT) run
 	@VULN=$(VULN) sh .ci/vuln
 
 .PHONY: fuzz
@@ -74,17 +102,31 @@ fuzz: ## run each fuzz test for FUZZTIME (20s)
 	done
 
 .PHONY: bench
-bench: build ## measure checks against a no-op server of plain grpc-go, in one run
+bench: build envoy ## measure checks against a no-op server of plain grpc-go, in one run
 	$(GO) build -o bin/bench ./test/bench
-	bin/bench -patgate bin/patgate -o bin/bench.json
+	$(GO) test -c -tags bench -o bin/bare ./extauthz
+	bin/bench checks -o bin/bench.json -plots docs
+
+.PHONY: bench-scale
+bench-scale: build ## load, memory, revocation and reload with 100,000 and 1,000,000 tokens
+	$(GO) build -o bin/bench ./test/bench
+	bin/bench scale -o bin/scale.json
 
 .PHONY: bench-parts
 bench-parts: ## benchmarks of the parts
-	$(GO) test -run '^$$' -bench . -benchmem ./policy ./audit ./extauthz
+	$(GO) test -run '^$$' -bench . -benchmem ./policy ./audit ./extauthz ./loader
 
 .PHONY: test-rolling
-test-rolling: envoy ## restart two replicas under load, on an idle machine: no call may be refused
-	$(GO) test -tags rolling -run '^TestRollingRestarts$$' -v ./test
+test-rolling: envoy ## restart and kill two replicas 20 times under load: no call may be refused
+	$(GO) test $(RACE) -timeout 20m -run '^(TestRollingRestarts|TestReplicasKilled)$$' -v ./test -restarts 20
+
+.PHONY: chaos
+chaos: envoy ## what takes longer than `make test` should: KILLS (500) kills under load, memory that runs out
+	$(GO) test -tags chaos -timeout 60m -v -run '^(TestKilled|TestChaos)' ./test -kills $(KILLS)
+
+.PHONY: soak
+soak: envoy ## a steady load with all sorts of trouble for SOAK (10m): memory, goroutines and descriptors stay flat
+	$(GO) test -tags soak -timeout 24h -v -run '^TestSoak$$' ./test -soak $(SOAK)
 
 .PHONY: mutants
 mutants: ## plant flaws in what decides, one at a time: a test must catch each
@@ -92,7 +134,7 @@ mutants: ## plant flaws in what decides, one at a time: a test must catch each
 
 .PHONY: golden
 golden: envoy ## write the golden files anew; read the diff before you commit it
-	$(GO) test ./loader ./cmd/patgate ./test -update
+	$(GO) test ./loader ./cmd/patgate ./test ./envoy/check -update
 
 # The tools are pinned by the names of their files.
 $(LINT):
@@ -102,3 +144,7 @@ $(LINT):
 $(VULN):
 	GOBIN=$(TOOLS)/build $(GO) install golang.org/x/vuln/cmd/govulncheck@v1.8.0
 	mv $(TOOLS)/build/govulncheck $@
+
+$(CYCLONEDX):
+	GOBIN=$(TOOLS)/build $(GO) install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+	mv $(TOOLS)/build/cyclonedx-gomod $@

@@ -12,14 +12,16 @@ import (
 // (POSIX: PIPE_BUF; 4096 on Linux).
 const pipeChunk = 4096
 
-// fileChunk is how much one write to a file has at the most.
+// fileChunk is how much one write has at the most where it can't block.
 const fileChunk = 64 << 10
 
 // File is a Sink on a file descriptor: a pipe, a file or a terminal. It never blocks
 // in a write to a pipe, so that a stalled reader leaves every queued event in reach.
 type File struct {
 	f     *os.File
-	chunk int
+	pipe  bool
+	eager bool // a write that would block says so: there is no need to ask before
+	full  bool // the last one did
 }
 
 // NewFile returns a sink that writes to f. A pipe is enlarged as far as the system lets.
@@ -28,9 +30,9 @@ func NewFile(f *os.File) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &File{f: f, chunk: fileChunk}
-	if info.Mode()&(os.ModeNamedPipe|os.ModeSocket) != 0 {
-		s.chunk = pipeChunk
+	s := &File{f: f, pipe: info.Mode()&(os.ModeNamedPipe|os.ModeSocket) != 0}
+	if s.pipe {
+		s.eager = true // until a write says that it can't be
 		enlargePipe(f)
 	}
 	return s, nil
@@ -38,24 +40,47 @@ func NewFile(f *os.File) (*File, error) {
 
 // Await implements Sink.
 func (s *File) Await(d time.Duration) bool {
+	if s.eager && !s.full {
+		return true
+	}
 	fds := []unix.PollFd{{Fd: int32(s.f.Fd()), Events: unix.POLLOUT}}
 	for deadline := time.Now().Add(d); ; {
 		n, err := unix.Poll(fds, int(max(0, time.Until(deadline).Milliseconds())))
 		if !errors.Is(err, unix.EINTR) {
 			// An error or a hang-up counts as ready: the write tells what is wrong.
-			return err == nil && n > 0
+			s.full = err != nil || n == 0
+			return !s.full
 		}
 	}
 }
 
 // Write implements Sink.
 func (s *File) Write(b []byte) (int, error) {
-	n, err := unix.Write(int(s.f.Fd()), b)
+	if s.eager {
+		n, err := writeNoWait(int(s.f.Fd()), b)
+		if !errors.Is(err, errors.ErrUnsupported) {
+			s.full = errors.Is(err, unix.EAGAIN)
+			return done(n, err)
+		}
+		s.eager = false
+		return 0, nil // Await is to be asked first
+	}
+	return done(unix.Write(int(s.f.Fd()), b))
+}
+
+// done tells what became of a write. Nothing is wrong with one that was interrupted, or
+// found a full pipe: Await tells when to go on.
+func done(n int, err error) (int, error) {
 	if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
-		err = nil // nothing is wrong, Await tells when to go on
+		err = nil
 	}
 	return max(n, 0), err
 }
 
 // Chunk implements Sink.
-func (s *File) Chunk() int { return s.chunk }
+func (s *File) Chunk() int {
+	if s.pipe && !s.eager {
+		return pipeChunk
+	}
+	return fileChunk
+}

@@ -2,13 +2,17 @@ package audit
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -383,4 +387,79 @@ func BenchmarkRecord(b *testing.B) {
 			}
 		}
 	})
+}
+
+// A pipe takes what there is room for at once, and says when it takes no more; by
+// non-blocking writes where the kernel has them, and by asking before each write where not.
+func TestFullPipe(t *testing.T) {
+	for name, open := range map[string]func(*testing.T) (r, w *os.File, eager bool){
+		"non-blocking writes": func(t *testing.T) (r, w *os.File, eager bool) { return anonymousPipe(t, true) },
+		"asked before":        func(t *testing.T) (r, w *os.File, eager bool) { return anonymousPipe(t, false) },
+		"named":               namedPipe, // some of which the kernel writes to in no other way than the second
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, w, eager := open(t)
+			sink, err := NewFile(w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sink.eager = eager
+			line := bytes.Repeat([]byte("x"), pipeChunk)
+			var written int
+			for sink.Await(10 * time.Millisecond) {
+				n, err := sink.Write(line)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if written += n; written > 64<<20 {
+					t.Fatal("a pipe without an end")
+				}
+			}
+			if written < 64<<10 {
+				t.Fatalf("full after %d bytes", written)
+			}
+			got := make([]byte, written)
+			if _, err := io.ReadFull(r, got); err != nil {
+				t.Fatal(err)
+			}
+			if !sink.Await(time.Second) {
+				t.Error("the pipe is empty, and takes nothing")
+			}
+			if n, err := sink.Write(line); n != len(line) || err != nil {
+				t.Errorf("a write to an empty pipe: %d, %v", n, err)
+			}
+			_ = r.Close()
+			if _, err := sink.Write(line); !errors.Is(err, syscall.EPIPE) {
+				t.Errorf("a write that nobody reads: %v, want EPIPE", err)
+			}
+		})
+	}
+}
+
+func anonymousPipe(t *testing.T, eager bool) (*os.File, *os.File, bool) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close(); _ = w.Close() })
+	return r, w, eager
+}
+
+func namedPipe(t *testing.T) (r, w *os.File, eager bool) {
+	path := filepath.Join(t.TempDir(), "audit")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan error, 1)
+	go func() {
+		var err error
+		r, err = os.Open(path)
+		opened <- err
+	}()
+	w, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err := errors.Join(err, <-opened); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close(); _ = w.Close() })
+	return r, w, true
 }

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"errors"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -27,6 +28,7 @@ func (l *Log) write() {
 	defer close(l.done)
 	var w batch
 	for l.awaitEntries() {
+		runtime.Gosched() // those who are about to record join this write
 		if !l.sink.Await(retry) {
 			l.stalled(nil)
 			continue

@@ -32,6 +32,8 @@ type attributes struct {
 	sni        string // tls_session.sni
 	route      string // context_extensions[patgate.gate]
 	routeNamed bool
+
+	panicked any // what reading them panicked with; nil: it did not
 }
 
 // readAttributes reads them from a message.

@@ -23,26 +23,38 @@ type codec struct{ encoding.CodecV2 }
 
 func newCodec() codec { return codec{encoding.GetCodecV2(proto.Name)} }
 
-// Unmarshal implements encoding.CodecV2.
+// Unmarshal implements encoding.CodecV2. gRPC calls it outside of guard, where a panic would end
+// the process: that of a check waits in the attributes until the check recovers from it.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	in, ok := v.(*incoming)
 	if !ok {
 		return c.CodecV2.Unmarshal(data, v)
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			in.attributes = attributes{panicked: p}
+		}
+	}()
+	c.read(data, in)
+	return nil
+}
+
+// read reads a check.
+func (c codec) read(data mem.BufferSlice, in *incoming) {
 	var text strings.Builder // one copy: the buffers are gRPC's to use again
 	text.Grow(data.Len())
 	for _, buffer := range data {
 		text.Write(buffer.ReadOnlyData())
 	}
+	var ok bool
 	if in.attributes, ok = parseWire(text.String()); ok {
-		return nil
+		return
 	}
 	in.attributes = attributes{}
 	message := &authv3.CheckRequest{}
 	if c.CodecV2.Unmarshal(data, message) == nil {
 		in.attributes = readAttributes(message)
 	}
-	return nil
 }
 
 // Marshal implements encoding.CodecV2.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
@@ -27,19 +28,29 @@ type reply struct{ wire []byte }
 // empty one for an allow. It is written as bytes rather than as messages, which cost as
 // much as all of the decision.
 func (a *answer) reply() *reply {
-	m := make(message, 0, 2048)
+	var contentRoom [2048]byte // what is put together here stays on the stack
+	var metadataRoom [512]byte
+	metadata := a.metadata(metadataRoom[:0])
 	if a.decision.Effect == policy.Allow && a.decision.Gate != nil {
-		m = m.message(responseStatus, nil) // code 0: OK
-		m = m.message(responseOK, a.allowed())
-	} else {
-		code := a.decision.Status()
-		if code < 400 {
-			code = policy.Internal.Status()
-		}
-		m = m.message(responseStatus, message(nil).number(statusCode, uint64(grpcCode(code))))
-		m = m.message(responseDenied, a.refused(code))
+		return compose(codes.OK, responseOK, a.allowed(contentRoom[:0]), metadata)
 	}
-	return &reply{m.message(responseMetadata, a.metadata())}
+	code := a.decision.Status()
+	if code < 400 {
+		code = policy.Internal.Status()
+	}
+	return compose(grpcCode(code), responseDenied, a.refused(contentRoom[:0], code), metadata)
+}
+
+// compose is a CheckResponse of its parts.
+func compose(code codes.Code, outcome protowire.Number, content, metadata message) *reply {
+	var statusRoom [8]byte
+	status := message(statusRoom[:0])
+	if code != codes.OK {
+		status = status.number(statusCode, uint64(code))
+	}
+	const prefixes = 3 * (1 + 5) // a tag and a length each
+	m := make(message, 0, prefixes+len(status)+len(content)+len(metadata))
+	return &reply{m.message(responseStatus, status).message(outcome, content).message(responseMetadata, metadata)}
 }
 
 // grpcCode is the code of a refusal, none of which is OK.
@@ -57,12 +68,12 @@ func grpcCode(status int) codes.Code {
 	return codes.Internal
 }
 
-// allowed is the OkHttpResponse: it tells the upstream who calls, and removes whatever
+// allowed appends the OkHttpResponse: it tells the upstream who calls, and removes whatever
 // the client said of it.
-func (a *answer) allowed() message {
+func (a *answer) allowed(m message) message {
 	d := &a.decision
 	up, identity := d.Gate.Upstream, d.Identity()
-	m := make(message, 0, 1536).header(okHeaders, policy.HeaderID, a.id)
+	m = m.header(okHeaders, policy.HeaderID, a.id)
 	if identity != policy.NoIdentity {
 		m = m.header(okHeaders, up.UserHeader, d.Principal.User).header(okHeaders, up.TokenHeader, d.Token.Name)
 	}
@@ -97,10 +108,11 @@ func groupNames(groups []*policy.Group) string {
 	return strings.Join(names, ",")
 }
 
-// refused is the DeniedHttpResponse. The headers of a 401 depend on the gate and the time
+// refused appends the DeniedHttpResponse. The headers of a 401 depend on the gate and the time
 // alone, whatever is wrong with the credential.
-func (a *answer) refused(code int) message {
-	m := message(nil).message(deniedStatus, message(nil).number(httpCode, uint64(code)))
+func (a *answer) refused(m message, code int) message {
+	var room [8]byte
+	m = m.message(deniedStatus, message(room[:0]).number(httpCode, uint64(code)))
 	m = m.header(deniedHeaders, "content-type", "application/problem+json")
 	m = m.header(deniedHeaders, "cache-control", "no-store")
 	m = m.header(deniedHeaders, policy.HeaderID, a.id)
@@ -139,15 +151,14 @@ func (a *answer) challenges() []string {
 	return list
 }
 
-// metadata is the dynamic metadata of both outcomes, for Envoy's access log and for
+// metadata appends the dynamic metadata of both outcomes, for Envoy's access log and for
 // later filters: a Struct.
-func (a *answer) metadata() message {
+func (a *answer) metadata(m message) message {
 	d := &a.decision
 	user := d.Principal.User
 	if d.Effect == policy.Allow && d.Identity() == policy.NoIdentity {
 		user = "" // nothing proves it, and a later filter might take it for proven
 	}
-	m := make(message, 0, 320)
 	for _, field := range [...]struct{ name, value string }{
 		{"id", a.id}, {"decision", d.Effect.String()}, {"reason", d.Reason.String()}, {"gate", gateName(d)},
 		{"user", shown(user)}, {"token", tokenName(d)}, {"actor", shown(d.Principal.Actor)},

@@ -72,7 +72,7 @@ func (s *Server) admitLarge(size int) (done func()) {
 type call struct {
 	server   *Server
 	start    time.Time
-	recorded bool // the audit has, or had, its one event
+	recorded bool // the audit has its one event
 	request  policy.Request
 	answer   answer
 }
@@ -98,6 +98,9 @@ func (s *Server) check(ctx context.Context, in *attributes) (out *reply) {
 func (c *call) decide(ctx context.Context, in *attributes, crowded bool) {
 	a := &c.answer
 	a.now = c.server.Clock.Now()
+	if in.panicked != nil {
+		panic(in.panicked)
+	}
 	c.request = in.request(a.now)
 	a.given = c.request.CredentialGiven()
 	snapshot := c.server.Index.Snapshot()
@@ -139,8 +142,9 @@ func (s *Server) awaitLoaded(ctx context.Context) *policy.Snapshot {
 func (c *call) finish(ctx context.Context) *reply {
 	d := &c.answer.decision
 	out := c.answer.reply()
+	err := c.server.Audit.Record(ctx, c.event())
 	c.recorded = true
-	if err := c.server.Audit.Record(ctx, c.event()); err != nil && d.Effect == policy.Allow {
+	if err != nil && d.Effect == policy.Allow {
 		d.Refuse(policy.AuditUnavailable)
 		out = c.answer.reply()
 	}
@@ -160,9 +164,24 @@ func (c *call) fault(ctx context.Context, p any) *reply {
 		c.answer.now = time.Now().UTC()
 	}
 	if !c.recorded {
-		c.recorded = true
-		_ = c.server.Audit.Record(ctx, c.event()) // a refusal does not wait
+		c.recordFault(ctx)
 		c.server.Observer.Decided(&c.answer.decision, c.elapsed())
 	}
 	return c.answer.reply()
+}
+
+// recordFault has the refusal of a panic audited (a refusal does not wait). Where the event is
+// what panics, it says no more than the decision.
+func (c *call) recordFault(ctx context.Context) {
+	defer func() {
+		if recover() == nil {
+			return
+		}
+		d := &c.answer.decision
+		_ = c.server.Audit.Record(ctx, &audit.Event{
+			Time: c.answer.now, Kind: audit.Decision, Severity: audit.Notice, ID: c.answer.id,
+			Decision: d.Effect.String(), Reason: d.Reason.String(), Status: d.Status(), Revision: c.answer.revision,
+		})
+	}()
+	_ = c.server.Audit.Record(ctx, c.event())
 }

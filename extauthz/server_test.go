@@ -18,6 +18,7 @@ import (
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/patgate/patgate/audit"
@@ -54,10 +55,10 @@ func (p *parts) Record(_ context.Context, e *audit.Event) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.events = append(p.events, e)
-	if p.panicIn == "record" && len(p.events) == 1 {
+	if p.panicIn == "record" && e.Decision == audit.Allow {
 		panic(errors.New("planted"))
 	}
+	p.events = append(p.events, e)
 	if e.Decision == audit.Allow {
 		return p.recorded
 	}
@@ -247,7 +248,7 @@ func TestPanicsAreRefusals(t *testing.T) {
 		if p.faults == 0 || len(p.events) != 1 {
 			t.Errorf("%s: %d faults, %d events", where, p.faults, len(p.events))
 		}
-		if where == "snapshot" && p.events[0].Reason != "internal" {
+		if where != "observe" && p.events[0].Reason != "internal" {
 			t.Errorf("%s: the event says %s", where, p.events[0].Reason)
 		}
 	}
@@ -258,6 +259,40 @@ func TestPanicsAreRefusals(t *testing.T) {
 		t.Errorf("the clock: %v, %v", out, err)
 	}
 }
+
+// TestAPanicInDecodingIsARefusal decodes as gRPC does, which recovers from nothing.
+func TestAPanicInDecodingIsARefusal(t *testing.T) {
+	s, p := newServer(t)
+	decode := func(in any) error { return newCodec().Unmarshal(mem.BufferSlice{nil}, in) }
+	out, err := handleCheck(s, context.Background(), decode, s.guard)
+	r := decoded(out)
+	if err != nil || r.GetDeniedResponse().GetStatus().GetCode() != 500 || reasonOf(r) != "internal" {
+		t.Errorf("%v, %v", r, err)
+	}
+	if p.faults != 1 || len(p.events) != 1 || p.events[0].Reason != "internal" {
+		t.Errorf("%d faults, %d events", p.faults, len(p.events))
+	}
+}
+
+// TestAnEventThatPanicsIsReplaced wants the refusal of a panic to have an event also where
+// the event is what panics.
+func TestAnEventThatPanicsIsReplaced(t *testing.T) {
+	s, p := newServer(t)
+	a := readAttributes(withToken())
+	c := &call{server: s, start: time.Now()}
+	c.decide(context.Background(), &a, false)
+	c.request.Header = panicky{}
+	if out := decoded(c.fault(context.Background(), "planted")); reasonOf(out) != "internal" {
+		t.Errorf("%v", out)
+	}
+	if len(p.events) != 1 || p.events[0].Reason != "internal" || p.events[0].ID != c.answer.id {
+		t.Errorf("%+v", p.events)
+	}
+}
+
+type panicky struct{}
+
+func (panicky) Get(string) (string, int) { panic("planted") }
 
 func TestTooManyAtOnceAreRefused(t *testing.T) {
 	s, p := newServer(t)

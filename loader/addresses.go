@@ -26,12 +26,16 @@ func (d *documents) clientRanges() {
 }
 
 func (d *documents) groupsByUser() map[manifest.User][]*manifest.Document {
+	if d.users != nil {
+		return d.users
+	}
 	byUser := map[manifest.User][]*manifest.Document{}
 	for _, g := range d.groups {
 		for _, user := range g.UserGroup.Members {
 			byUser[user] = append(byUser[user], g)
 		}
 	}
+	d.users = byUser
 	return byUser
 }
 

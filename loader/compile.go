@@ -22,12 +22,8 @@ type compiler struct {
 
 // compile makes the rows of documents that were checked.
 func compile(docs *documents, old *policy.Snapshot) policy.Rows {
-	c := &compiler{
-		old:      old,
-		policies: map[string]*policy.Policy{},
-		groups:   map[string]*policy.Group{},
-		members:  map[string][]*policy.Group{},
-	}
+	c := newCompiler(nil, nil)
+	c.old = old
 	var rows policy.Rows
 	for _, d := range docs.policies {
 		row := c.policy(d)
@@ -35,18 +31,9 @@ func compile(docs *documents, old *policy.Snapshot) policy.Rows {
 		rows.Policies = append(rows.Policies, row)
 	}
 	for _, d := range docs.groups {
-		row := c.group(d)
-		c.groups[row.Name] = row
-		rows.Groups = append(rows.Groups, row)
+		rows.Groups = append(rows.Groups, c.group(d))
 	}
-	policy.SortGroups(rows.Groups)
-	for _, g := range rows.Groups {
-		for _, user := range g.Members {
-			if of := c.members[user]; len(of) == 0 || of[len(of)-1] != g {
-				c.members[user] = append(of, g)
-			}
-		}
-	}
+	c.addGroups(rows.Groups)
 	for _, d := range docs.gates {
 		rows.Gates = append(rows.Gates, c.gate(d))
 	}
@@ -54,6 +41,29 @@ func compile(docs *documents, old *policy.Snapshot) policy.Rows {
 		rows.Tokens = append(rows.Tokens, c.token(d))
 	}
 	return rows
+}
+
+// newCompiler returns a compiler of what names these rows.
+func newCompiler(policies []*policy.Policy, groups []*policy.Group) *compiler {
+	c := &compiler{policies: map[string]*policy.Policy{}, groups: map[string]*policy.Group{}, members: map[string][]*policy.Group{}}
+	for _, row := range policies {
+		c.policies[row.Name] = row
+	}
+	c.addGroups(groups)
+	return c
+}
+
+// addGroups sorts the groups, and lists them by their members.
+func (c *compiler) addGroups(groups []*policy.Group) {
+	policy.SortGroups(groups)
+	for _, g := range groups {
+		c.groups[g.Name] = g
+		for _, user := range g.Members {
+			if of := c.members[user]; len(of) == 0 || of[len(of)-1] != g {
+				c.members[user] = append(of, g)
+			}
+		}
+	}
 }
 
 func (c *compiler) policy(d *manifest.Document) *policy.Policy {

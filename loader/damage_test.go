@@ -1,6 +1,8 @@
 package loader_test
 
 import (
+	"encoding/base64"
+	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -32,8 +34,8 @@ func (d *damage) file(kind, name, spec string) {
 
 // manifests fills the files: gates that are weaker and stronger than each other, groups
 // with bounds and caps, policies of every kind and tokens that name some of them. Every
-// group is named by a gate, but for the ones that nothing names: what goes with those is
-// the exception that promise P6 has.
+// group is named by a gate: what goes with one that nothing names is the exception that
+// promise P6 has.
 func (d *damage) manifests() {
 	d.files, d.users = map[string]string{}, []string{"alice", "bob", "carol"}
 	d.file("TokenPolicy", "reads", "  allow:\n  - methods: [GET]\n    path: /rest/.*\n")
@@ -50,7 +52,11 @@ func (d *damage) manifests() {
 		}
 		d.file("UserGroup", g, spec)
 	}
-	d.file("Gate", "every", "  schemes: [basic, bearer]\n  groups: [staff, guests]\n"+d.pick("", "  policies: [no-users]\n")+d.pick("", "  paths: [/rest]\n"))
+	d.file("Gate", "every", "  schemes: [basic, bearer]\n  groups: [staff, guests]\n"+
+		d.pick("", "  policies: [no-users]\n")+d.pick("", "  paths: [/rest]\n")+d.pick("", "  actAs: {header: x-for}\n"))
+	if d.IntN(2) == 0 {
+		d.file("Gate", "open", "  hosts: [other.org]\n  schemes: [basic, bearer]\n  actAs: {header: x-for}\n")
+	}
 	if d.IntN(3) > 0 {
 		d.file("Gate", "wild", "  hosts: [\"*.example.com\"]\n  schemes: [bearer]\n  groups: ["+d.pick(groups...)+"]\n"+d.pick("", "  requireTLS: true\n"))
 	}
@@ -59,7 +65,11 @@ func (d *damage) manifests() {
 	}
 	for i := range 4 {
 		value := fmt.Sprint("value-of-token-", i)
-		spec := fmt.Sprintf("  user: %s\n  digest: %s\n  issued: 2026-03-0%dT00:00:00Z\n", d.pick(d.users...), token.Sum(token.NewSecret(value)), i+1)
+		whose := "user: " + d.pick(d.users...) + d.pick("", "", "\n  actAs: [alice, b.*]")
+		if d.IntN(4) == 0 {
+			whose = "anyUser: true\n  schemes: [basic]"
+		}
+		spec := fmt.Sprintf("  %s\n  digest: %s\n  issued: 2026-03-0%dT00:00:00Z\n", whose, token.Sum(token.NewSecret(value)), i+1)
 		spec += d.pick("  unrestricted: true\n", "  unrestricted: true\n  policies: [no-users]\n", "  policies: [reads]\n", "  limitTo: '[get]/rest/issue.*'\n")
 		spec += d.pick("", "  expires: 2026-04-01T00:00:00Z\n", "  suspended: true\n", "  revoked: 2026-05-01T00:00:00Z\n")
 		d.file("APIToken", fmt.Sprint("t", i), spec)
@@ -75,25 +85,32 @@ func (d *damage) write(t *testing.T, dir string, files map[string]string) {
 	}
 }
 
-// allowed asks about every token, host, method and path, and lists what is allowed.
+// allowed asks about every way to present every token, host, method and path, and lists what
+// is allowed.
 func allowed(s *policy.Snapshot) map[string]bool {
 	list := map[string]bool{}
-	for _, value := range []string{"", "value-of-token-0", "value-of-token-1", "value-of-token-2", "value-of-token-3"} {
+	ask := func(authorization string, headers forUser) {
 		for _, host := range []string{"jira.example.com", "wiki.example.com", "other.org"} {
 			for _, method := range []string{"GET", "DELETE"} {
 				for _, path := range []string{"/", "/rest/info", "/rest/issue/1", "/rest/user/1"} {
-					authorization, n := "Bearer "+value, 1
-					if value == "" {
-						authorization, n = "", 0
-					}
 					r := policy.Request{
-						Time: at, Method: method, Target: policy.NewTarget(path), Host: host, TLS: true, Header: noHeaders{},
-						Peer: netip.MustParseAddr("192.0.2.7"), Credential: policy.ParseAuthorization(authorization, n),
+						Time: at, Method: method, Target: policy.NewTarget(path), Host: host, TLS: true, Header: headers,
+						Peer: netip.MustParseAddr("192.0.2.7"), Credential: policy.ParseAuthorization(authorization, min(1, len(authorization))),
 					}
 					if d := policy.Evaluate(s, &r, nil); d.Effect == policy.Allow {
-						list[strings.Join([]string{value, host, method, path}, " ")] = true
+						list[strings.Join([]string{authorization, string(headers), host, method, path}, " ")] = true
 					}
 				}
+			}
+		}
+	}
+	ask("", "")
+	for i := range 4 {
+		value := fmt.Sprint("value-of-token-", i)
+		for _, headers := range []forUser{"", "alice", "bob"} {
+			ask("Bearer "+value, headers)
+			for _, user := range []string{"alice", "bob", "carol"} {
+				ask("Basic "+base64.StdEncoding.EncodeToString([]byte(user+":"+value)), headers)
 			}
 		}
 	}
@@ -102,9 +119,15 @@ func allowed(s *policy.Snapshot) map[string]bool {
 
 var at = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
-type noHeaders struct{}
+// forUser are headers that ask to act for a user, if for any.
+type forUser string
 
-func (noHeaders) Get(string) (string, int) { return "", 0 }
+func (u forUser) Get(name string) (string, int) {
+	if name == "x-for" && u != "" {
+		return string(u), 1
+	}
+	return "", 0
+}
 
 // widened lists what one set holds beyond another.
 func widened(before, after map[string]bool) (list []string) {
@@ -116,48 +139,63 @@ func widened(before, after map[string]bool) (list []string) {
 	return list
 }
 
+// seeds is how many random manifests the test of deleted files tries.
+var seeds = flag.Uint64("seeds", 150, "how many random manifests TestDeletedFilesOnlyNarrow tries")
+
 // TestDeletedFilesOnlyNarrow deletes random files of random manifests: the load is
 // rejected, or what is allowed afterwards was allowed before.
 func TestDeletedFilesOnlyNarrow(t *testing.T) {
-	rejected, taken := 0, 0
-	for seed := range uint64(150) {
+	rejected, taken, groups := 0, 0, 0
+	for seed := range *seeds {
 		d := &damage{Rand: rand.New(rand.NewPCG(seed, 1))}
 		d.manifests()
 		dir := t.TempDir()
 		d.write(t, dir, d.files)
-		h := newHarness(t, dir)
+		h := newHarnessSettling(t, dir, time.Millisecond)
 		if r := h.load(); r.Rejected() {
 			t.Fatalf("seed %d: %v", seed, r.Problems)
 		}
 		before := allowed(h.index.Snapshot())
-		group := false
-		for _, name := range slices.Sorted(maps.Keys(d.files)) {
-			if d.IntN(6) == 0 {
-				group = group || strings.Contains(d.files[name], "kind: UserGroup")
-				if err := os.Remove(filepath.Join(dir, name)); err != nil {
-					t.Fatal(err)
-				}
+		gone := d.delete()
+		for _, name := range gone {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
 			}
 		}
 		r := h.load()
-		if r == nil {
+		switch {
+		case r == nil:
 			continue
-		}
-		if r.Rejected() {
+		case r.Rejected():
 			rejected++
-		} else {
-			taken++
-			if group {
-				continue // the gates that named it went, too: its bounds and cap go with it
+			if strings.Contains(fmt.Sprint(r.Problems), "the UserGroup ") {
+				groups++
 			}
+		default:
+			taken++
 		}
 		if more := widened(before, allowed(h.index.Snapshot())); len(more) > 0 {
-			t.Errorf("seed %d: allowed now: %q; %v\n%v", seed, more, r.Problems, d.files)
+			t.Errorf("seed %d: without %v, allowed now: %q; %v\n%v", seed, gone, more, r.Problems, d.files)
 		}
 	}
-	if rejected < 20 || taken < 20 {
-		t.Errorf("%d loads were rejected and %d taken: the manifests try too little", rejected, taken)
+	t.Logf("%d loads were rejected, %d of them for a group, and %d taken", rejected, groups, taken)
+	if rejected < 20 || taken < 20 || groups < 10 {
+		t.Error("the manifests try too little")
 	}
+}
+
+// delete lists files to delete: each now and then, and often a group with every gate that
+// names it.
+func (d *damage) delete() (gone []string) {
+	group := d.pick("staff", "guests", "guests", "nothing")
+	for _, name := range slices.Sorted(maps.Keys(d.files)) {
+		text := d.files[name]
+		names := strings.Contains(text, "kind: Gate") && strings.Contains(text, group)
+		if names || name == group+".yaml" || d.IntN(8) == 0 {
+			gone = append(gone, name)
+		}
+	}
+	return gone
 }
 
 // TestCutFilesMixNothing cuts each file at every byte and swaps files: the revision is

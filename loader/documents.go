@@ -2,8 +2,11 @@ package loader
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/patgate/patgate/loader/manifest"
 	"github.com/patgate/patgate/policy"
@@ -18,20 +21,19 @@ type documents struct {
 	names                           map[string]*manifest.Document // by kind and name, broken ones too
 	kinds                           map[string]bool               // that there are, broken ones too
 	hints                           map[string]string
+	users                           map[manifest.User][]*manifest.Document // their groups, once they were asked for
 	problems                        []manifest.Problem
 }
 
-// decodeTree decodes every file of a reading and checks each reference between them.
+// decodeTree decodes every file of a reading and checks each reference between them, on
+// all processors.
 func decodeTree(roots []string, t *tree) *documents {
+	return decodeTreeOn(runtime.GOMAXPROCS(0), roots, t)
+}
+
+func decodeTreeOn(processors int, roots []string, t *tree) *documents {
 	d := &documents{names: map[string]*manifest.Document{}, kinds: map[string]bool{}, hints: map[string]string{}, problems: slices.Clone(t.problems)}
-	var dec manifest.Decoder
-	for _, f := range t.files {
-		docs, problems := dec.Decode(f.name, f.data)
-		d.problems = append(d.problems, problems...)
-		for _, doc := range docs {
-			d.add(doc)
-		}
-	}
+	d.decode(processors, t.files)
 	if len(t.problems) == 0 && !d.kinds[manifest.KindGate] && !d.kinds[""] { // "": who knows what it was to be
 		d.problems = append(d.problems, manifest.Problem{
 			File: strings.Join(roots, ", "), Message: "no Gate in the manifests, expected at least one: without it every request is refused (`patgate check --help` shows one)",
@@ -40,6 +42,31 @@ func decodeTree(roots []string, t *tree) *documents {
 	d.check()
 	manifest.SortProblems(d.problems)
 	return d
+}
+
+// decode decodes files, many at a time, and adds their documents in the order of the files.
+func (d *documents) decode(processors int, files []file) {
+	var dec manifest.Decoder
+	var next atomic.Int64
+	decoded := make([]struct {
+		docs     []*manifest.Document
+		problems []manifest.Problem
+	}, len(files))
+	var workers sync.WaitGroup
+	for range min(processors, len(files)) {
+		workers.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(files); i = int(next.Add(1)) - 1 {
+				decoded[i].docs, decoded[i].problems = dec.Decode(files[i].name, files[i].data)
+			}
+		})
+	}
+	workers.Wait()
+	for i := range decoded {
+		d.problems = append(d.problems, decoded[i].problems...)
+		for _, doc := range decoded[i].docs {
+			d.add(doc)
+		}
+	}
 }
 
 func (d *documents) problem(doc *manifest.Document, at manifest.Pos, field, format string, args ...any) {

@@ -5,8 +5,11 @@ package loader
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -35,6 +38,7 @@ type Report struct {
 	Narrowed []string           // tokens that a rejected load refused from now on
 	Err      error              // a fault of ours
 	Took     time.Duration
+	Applied  time.Duration // of Took, from when the files were read and at rest
 }
 
 // Rejected reports whether the last good revision stays.
@@ -47,8 +51,10 @@ type Loader struct {
 	report func(Report)
 	o      Options
 	tree   func() *tree        // reads the directories
-	seen   *tree               // the last reading that was judged
+	seen   *tree               // the last reading that was judged, without what files held
 	dirs   map[string]interest // what the last reading depends on
+
+	standing *standing // what runs, by file; nil: it can't be told
 
 	rejected time.Time // since when loads are rejected; zero: the last one runs
 	told     time.Time // when the log heard of that last
@@ -79,7 +85,9 @@ func New(index *policy.Index, roots []string, report func(Report), o Options) *L
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Loader{roots: roots, index: index, report: report, o: o, tree: func() *tree { return readTree(roots, o.MaxBytes) }}
+	l := &Loader{roots: roots, index: index, report: report, o: o}
+	l.tree = func() *tree { return scan{roots: roots, maxBytes: o.MaxBytes, known: l.standing.files()}.read() }
+	return l
 }
 
 // distinct leaves out directories that stand there before, by whatever name.
@@ -109,7 +117,7 @@ func Check(roots []string) (policy.Rows, []manifest.Problem) {
 // CheckTests does what Check does, and reads the PolicyTests of the directories too.
 func CheckTests(roots []string) (policy.Rows, []*manifest.Document, []manifest.Problem) {
 	roots = distinct(roots)
-	t := readTreeWith(roots, MaxBytes, true)
+	t := scan{roots: roots, maxBytes: MaxBytes, tests: true}.read()
 	docs := decodeTree(roots, t)
 	problems := docs.problems
 	var tests []*manifest.Document
@@ -146,22 +154,50 @@ func sameNames(tests []*manifest.Document) (problems []manifest.Problem) {
 func (l *Loader) Load(ctx context.Context) error {
 	start := time.Now()
 	t := l.read()
-	if l.seen != nil && t.digest == l.seen.digest {
+	for {
+		var err error
+		if l.seen != nil && t.digest == l.seen.digest {
+			return nil
+		}
+		if t, err = l.settled(ctx, t); err != nil {
+			return err
+		}
+		if l.seen != nil && t.digest == l.seen.digest {
+			return nil
+		}
+		read, large := time.Now(), false
+		r, done := l.exchange(t)
+		if !done {
+			whole := l.whole(t)
+			if whole.digest != t.digest || whole.plain != t.plain {
+				t = whole // it changed meanwhile
+				continue
+			}
+			large = whole.size() > largeLoad
+			r = l.judge(whole)
+		}
+		l.seen = t.forget()
+		r.Took, r.Applied = time.Since(start), time.Since(read)
+		l.note(&r)
+		l.report(r)
+		if large {
+			debug.FreeOSMemory() // what reading it took is several times what runs
+		}
 		return nil
 	}
-	t, err := l.settled(ctx, t)
-	if err != nil {
-		return err
+}
+
+// largeLoad is from how many bytes of manifests on a collection is worth it, to give back
+// what reading them took.
+const largeLoad = 8 << 20
+
+// whole returns a reading that holds what is in every file.
+func (l *Loader) whole(t *tree) *tree {
+	l.standing = nil
+	if t.partial {
+		return l.read()
 	}
-	if l.seen != nil && t.digest == l.seen.digest {
-		return nil
-	}
-	l.seen = t
-	r := l.judge(t)
-	r.Took = time.Since(start)
-	l.note(&r)
-	l.report(r)
-	return nil
+	return t
 }
 
 // note remembers since when loads are rejected.
@@ -202,6 +238,7 @@ func (l *Loader) settled(ctx context.Context, t *tree) (*tree, error) {
 	}
 	for t.plain != stable {
 		if time.Now().After(deadline) {
+			t = l.whole(t)
 			t.problems = append(t.problems, manifest.Problem{
 				File: l.roots[0], Message: "the files keep changing, expected them to rest for " + l.o.Settle.String(),
 			})
@@ -222,7 +259,7 @@ func (l *Loader) settled(ctx context.Context, t *tree) (*tree, error) {
 // judge decodes and compiles a reading, and makes it the running revision. It does all
 // that can fail before it touches what runs.
 func (l *Loader) judge(t *tree) Report {
-	docs := decodeTree(l.roots, t)
+	docs := decodeTreeOn(l.processors(), l.roots, t)
 	r := Report{SHA256: t.digest, Files: len(t.files), Problems: docs.problems}
 	if len(docs.problems) > 0 {
 		r.Change.Revision = l.index.Snapshot().Revision().Number
@@ -230,29 +267,68 @@ func (l *Loader) judge(t *tree) Report {
 		l.narrow(&r, revoked, suspended)
 		return r
 	}
-	rows := compile(docs, l.index.Snapshot())
-	if r.Problems = l.losses(rows.Gates); len(r.Problems) > 0 {
+	rows, fault := compileGuarded(docs, l.index.Snapshot())
+	if fault == nil {
+		r.Problems = l.losses(&rows)
+	}
+	if fault != nil || len(r.Problems) > 0 {
 		revoked, suspended := docs.narrowing()
 		l.narrow(&r, revoked, suspended)
+		r.Err = errors.Join(fault, r.Err)
 		return r
 	}
 	rows.SHA256 = t.digest
-	r.Change, r.Err = l.index.Replace(rows, l.o.Now())
+	if r.Change, r.Err = l.index.Replace(rows, l.o.Now()); r.Err == nil {
+		l.standing = newStanding(t, docs, &rows)
+	}
 	return r
 }
 
+// compileGuarded turns a panic into an error: a fault of ours rejects a load, as a bad file
+// does, and does not end what runs.
+func compileGuarded(docs *documents, old *policy.Snapshot) (rows policy.Rows, fault error) {
+	defer func() {
+		if p := recover(); p != nil {
+			rows, fault = policy.Rows{}, errors.New(token.Mask(fmt.Sprintf("the manifests can't be compiled, a fault of patgate: %v", p)))
+		}
+	}()
+	return compile(docs, old), nil
+}
+
+// processors is how many decode: all of them at the start, and not all where checks are
+// answered meanwhile.
+func (l *Loader) processors() int {
+	n := runtime.GOMAXPROCS(0)
+	if l.index.Snapshot().Ready() {
+		n = max(1, n-1)
+	}
+	return n
+}
+
 // losses are problems of a reload in which a gate is gone and a weaker one would guard
-// what it guarded.
-func (l *Loader) losses(gates []*policy.Gate) []manifest.Problem {
+// what it guarded, or a group is gone together with the gates that named it, and tokens could
+// do more without its word.
+func (l *Loader) losses(rows *policy.Rows) []manifest.Problem {
 	var problems []manifest.Problem
-	for _, loss := range l.index.Snapshot().Losses(gates) {
-		problems = append(problems, manifest.Problem{
-			File: loss.Gate.Source.File, Pos: manifest.Pos{Line: loss.Gate.Source.Line, Column: 1},
-			Message: fmt.Sprintf("the Gate %s is gone, and %s would guard host %s and path %s/ in its place, expected it to stay: "+
-				"to remove it, let %s name that host and path itself, or restart", loss.Gate.Name, loss.Falls.Name, loss.Host, loss.Prefix, loss.Falls.Name),
-		})
+	running := l.index.Snapshot()
+	for _, loss := range running.Losses(rows.Gates) {
+		problems = append(problems, lost(loss.Gate.Source, "the Gate %s is gone, and %s would guard host %s and path %s/ in its place, expected it to stay: "+
+			"to remove it, let %s name that host and path itself, or restart", loss.Gate.Name, loss.Falls.Name, loss.Host, loss.Prefix, loss.Falls.Name))
+	}
+	for _, loss := range running.GroupLosses(rows, l.o.Now()) {
+		what := "be held by its policies"
+		if loss.Cap {
+			what = "end by its maxLifetime"
+		}
+		problems = append(problems, lost(loss.Group.Source, "the UserGroup %s is gone, and the token %s would no longer %s, expected it to stay: "+
+			"to remove it, first take its name out of the gates and let that load, then delete it, or restart", loss.Group.Name, loss.Token.Name, what))
 	}
 	return problems
+}
+
+// lost is a problem with a row that is gone, at the place where it was.
+func lost(at policy.Source, format string, args ...any) manifest.Problem {
+	return manifest.Problem{File: at.File, Pos: manifest.Pos{Line: at.Line, Column: 1}, Message: fmt.Sprintf(format, args...)}
 }
 
 // narrow lets the revocations of a rejected load take force on the last good revision.

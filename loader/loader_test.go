@@ -48,7 +48,7 @@ func newHarnessSettling(t *testing.T, dir string, settle time.Duration) *harness
 		case h.more <- struct{}{}:
 		default:
 		}
-	}, loader.Options{Settle: settle})
+	}, loader.Options{Settle: settle, Now: func() time.Time { return at }})
 	return h
 }
 

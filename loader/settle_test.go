@@ -2,6 +2,7 @@ package loader
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"strings"
 	"testing"
@@ -14,7 +15,7 @@ const settleGate = "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {nam
 
 // reading is a tree with one file, which was written at a moment.
 func reading(text string, stamp int64, atomic bool) *tree {
-	t := &tree{files: []file{{name: "m/gate.yaml", data: []byte(text), stamp: stamp, atomic: atomic}}}
+	t := &tree{files: []file{{name: "m/gate.yaml", data: []byte(text), sum: sha256.Sum256([]byte(text)), stamp: stamp, atomic: atomic}}}
 	t.sum()
 	return t
 }

@@ -1,6 +1,7 @@
 package loader
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -26,9 +27,10 @@ const dataLink = "..data"
 // file is one manifest file, by the name that people know it under.
 type file struct {
 	name   string
-	data   []byte
-	stamp  int64 // when it was last written, in nanoseconds
-	atomic bool  // from a ConfigMap mount, whose files never change under their names
+	data   []byte            // nil where it is what was known of the file
+	sum    [sha256.Size]byte // of data
+	stamp  int64             // when it was last written, in nanoseconds
+	atomic bool              // from a ConfigMap mount, whose files never change under their names
 }
 
 // tree is what one reading of the directories found.
@@ -36,6 +38,7 @@ type tree struct {
 	files    []file
 	tests    []file // PolicyTests, which are no part of what runs
 	problems []manifest.Problem
+	partial  bool                // some files hold what was known, and have no data
 	watch    map[string]interest // the directories whose entries decide what a reading finds
 	links    map[string]string
 	digest   [sha256.Size]byte // of all files and problems
@@ -48,12 +51,23 @@ const maxAttempts = 10
 // readTree reads every manifest file below the roots. Symbolic links are resolved
 // once, and the files of a ConfigMap mount are all read from one `..data`: where a
 // link moved meanwhile, everything is read again.
-func readTree(roots []string, maxBytes int64) *tree { return readTreeWith(roots, maxBytes, false) }
+func readTree(roots []string, maxBytes int64) *tree {
+	return scan{roots: roots, maxBytes: maxBytes}.read()
+}
 
-func readTreeWith(roots []string, maxBytes int64, tests bool) *tree {
+// scan is what to read.
+type scan struct {
+	roots    []string
+	maxBytes int64
+	tests    bool                         // PolicyTests too
+	known    map[string][sha256.Size]byte // files whose data is not wanted where it has this digest
+}
+
+func (g scan) read() *tree {
 	var t *tree
+	roots := g.roots
 	for attempt := 1; ; attempt++ {
-		r := &reader{tree: &tree{links: map[string]string{}, watch: map[string]interest{}}, left: maxBytes, withTests: tests}
+		r := &reader{tree: &tree{links: map[string]string{}, watch: map[string]interest{}}, scan: g, left: g.maxBytes}
 		for _, root := range roots {
 			r.root(filepath.Clean(root))
 		}
@@ -85,18 +99,29 @@ func (t *tree) unmoved() bool {
 	return true
 }
 
+// size is how many bytes of files the reading holds.
+func (t *tree) size() (n int) {
+	for _, f := range t.files {
+		n += len(f.data)
+	}
+	return n
+}
+
+// forget returns the reading without what files held.
+func (t *tree) forget() *tree {
+	return &tree{digest: t.digest, plain: t.plain}
+}
+
 func (t *tree) sum() {
 	all, plain := sha256.New(), sha256.New()
 	for _, f := range t.files {
 		var head []byte
 		head = binary.AppendUvarint(head, uint64(len(f.name)))
 		head = append(head, f.name...)
-		head = binary.AppendUvarint(head, uint64(len(f.data)))
+		head = append(head, f.sum[:]...)
 		all.Write(head)
-		all.Write(f.data)
 		if !f.atomic {
 			plain.Write(binary.AppendVarint(head, f.stamp))
-			plain.Write(f.data)
 		}
 	}
 	for _, p := range t.problems {
@@ -111,9 +136,10 @@ func (t *tree) sum() {
 // reader walks directories into a tree.
 type reader struct {
 	*tree
-	withTests bool // read PolicyTests too
-	left      int64
-	vanished  bool // something that was listed was not there to be read
+	scan
+	left     int64
+	buffer   bytes.Buffer // of the file that is read
+	vanished bool         // something that was listed was not there to be read
 }
 
 func (r *reader) problem(name, format string, args ...any) {
@@ -225,24 +251,45 @@ func (r *reader) entry(e fs.DirEntry, name, path string, above []string, atomic 
 		r.failed(name, err)
 	case info.IsDir():
 		r.directory(name, real, above, atomic)
-	case !isManifest(name) && !(r.withTests && isTest(name)):
+	case !isManifest(name) && !(r.scan.tests && isTest(name)):
 	case !info.Mode().IsRegular():
 		r.problem(name, "not a regular file, expected one")
 	case info.Size() > r.left:
 		r.problem(name, "the manifests are larger than the limit of --manifests-max-bytes, expected less or a higher limit")
 	default:
-		data, err := os.ReadFile(real)
-		if err != nil {
+		f := file{name: name, stamp: info.ModTime().UnixNano(), atomic: atomic}
+		if err := r.content(&f, real); err != nil {
 			r.failed(name, err)
 			return
 		}
-		r.left -= int64(len(data))
 		if isTest(name) {
-			r.tests = append(r.tests, file{name: name, data: data})
+			r.tree.tests = append(r.tree.tests, f)
 			return
 		}
-		r.files = append(r.files, file{name, data, info.ModTime().UnixNano(), atomic})
+		r.files = append(r.files, f)
 	}
+}
+
+// content reads what a file holds. Most files of a large directory are what they were: those
+// are read into one buffer, and leave nothing behind.
+func (r *reader) content(f *file, real string) error {
+	in, err := os.Open(real)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	r.buffer.Reset()
+	if _, err := r.buffer.ReadFrom(in); err != nil {
+		return err
+	}
+	r.left -= int64(r.buffer.Len())
+	f.sum = sha256.Sum256(r.buffer.Bytes())
+	if r.known[f.name] == f.sum {
+		r.partial = true
+		return nil
+	}
+	f.data = bytes.Clone(r.buffer.Bytes())
+	return nil
 }
 
 func (r *reader) failed(name string, err error) {

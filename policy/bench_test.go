@@ -7,38 +7,115 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
+// manyTokens is an index of that many tokens with one policy.
+func manyTokens(b *testing.B, tokens int, p *policy.Policy) *policy.Snapshot {
+	b.Helper()
+	rows := policy.Rows{Policies: []*policy.Policy{p}, Gates: []*policy.Gate{{
+		Name: "jira", Hosts: []string{policy.AnyHost}, Prefixes: []string{""}, Schemes: policy.Schemes(0).With(policy.Bearer),
+		Upstream: policy.NewUpstream("x-forwarded-user", "x-forwarded-groups", "x-patgate-token", "", false),
+	}}}
+	for i := range tokens {
+		tok := row(fmt.Sprint("t", i), fmt.Sprint("value", i))
+		tok.Grant.Policies = []*policy.Policy{p}
+		rows.Tokens = append(rows.Tokens, tok)
+	}
+	x := policy.NewIndex()
+	if _, err := x.Replace(rows, now); err != nil {
+		b.Fatal(err)
+	}
+	return x.Snapshot()
+}
+
+// tenRules are rules of which the last matches.
+func tenRules() *policy.Policy {
+	p := &policy.Policy{Name: "p"}
+	for i := range 10 {
+		p.Allow = append(p.Allow, rule(&testing.T{}, fmt.Sprint("r", i), "method", "GET", "path", fmt.Sprintf("/rest/api/2/issue%d/[A-Z]+-\\d+", i)))
+	}
+	return p
+}
+
 // BenchmarkEvaluate measures a decision with the snapshot in hand: ten rules of which
-// the last matches, at several numbers of tokens.
+// the last matches, at several numbers of tokens. Each request presents another token.
 func BenchmarkEvaluate(b *testing.B) {
-	for _, tokens := range []int{1_000, 100_000} {
-		x := policy.NewIndex()
-		t := &testing.T{}
-		rows := policy.Rows{Gates: []*policy.Gate{{
-			Name: "jira", Hosts: []string{policy.AnyHost}, Prefixes: []string{""}, Schemes: policy.Schemes(0).With(policy.Bearer),
-			Upstream: policy.NewUpstream("x-forwarded-user", "x-forwarded-groups", "x-patgate-token", "", false),
-		}}}
-		var rules []*policy.Rule
-		for i := range 10 {
-			rules = append(rules, rule(t, fmt.Sprint("r", i), "method", "GET", "path", fmt.Sprintf("/rest/api/2/issue%d/[A-Z]+-\\d+", i)))
-		}
-		p := &policy.Policy{Name: "p", Allow: rules}
-		for i := range tokens {
-			tok := row(fmt.Sprint("t", i), fmt.Sprint("value", i))
-			tok.Grant.Policies = []*policy.Policy{p}
-			rows.Tokens = append(rows.Tokens, tok)
-		}
-		if _, err := x.Replace(rows, now); err != nil {
-			b.Fatal(err)
-		}
-		s := x.Snapshot()
+	for _, tokens := range []int{1_000, 100_000, 1_000_000} {
 		b.Run(fmt.Sprintf("tokens=%d", tokens), func(b *testing.B) {
-			b.ReportAllocs()
+			s := manyTokens(b, tokens, tenRules())
 			requests := make([]*policy.Request, 997)
 			for i := range requests {
 				requests[i] = request(with(bearer(fmt.Sprint("value", i*(tokens/997)))), target("/rest/api/2/issue9/JRA-123"))
 			}
+			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				if d := policy.Evaluate(s, requests[i%len(requests)], nil); d.Effect != policy.Allow {
+					b.Fatal(d.Reason)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkRefusal measures refusals of a given credential by its reason. Who presents values
+// should not learn from the time whether there is such a token.
+func BenchmarkRefusal(b *testing.B) {
+	x := policy.NewIndex()
+	rows := policy.Rows{Gates: []*policy.Gate{{
+		Name: "jira", Hosts: []string{policy.AnyHost}, Prefixes: []string{""}, Schemes: policy.Schemes(0).With(policy.Bearer).With(policy.Basic),
+		Upstream: policy.NewUpstream("x-forwarded-user", "x-forwarded-groups", "x-patgate-token", "", false),
+	}}}
+	for i := range 100_000 {
+		tok := row(fmt.Sprint("t", i), fmt.Sprint("value", i))
+		tok.Grant.Unrestricted, tok.Revoked = true, i == 5
+		rows.Tokens = append(rows.Tokens, tok)
+	}
+	if _, err := x.Replace(rows, now); err != nil {
+		b.Fatal(err)
+	}
+	s := x.Snapshot()
+	for _, c := range []struct {
+		name       string
+		credential policy.Credential
+		reason     policy.Reason
+	}{
+		{"unknown", bearer("value of nobody"), policy.TokenUnknown},
+		{"revoked", bearer("value5"), policy.TokenRevoked},
+		{"another user's", basic("nobody", "value6"), policy.UserMismatch},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			q := request(with(c.credential))
+			b.ReportAllocs()
+			for b.Loop() {
+				if d := policy.Evaluate(s, q, nil); d.Reason != c.reason {
+					b.Fatal(d.Reason)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkRules measures rules by what they ask for: ten of a kind, of which the last
+// matches.
+func BenchmarkRules(b *testing.B) {
+	for _, c := range []struct {
+		name, target string
+		conditions   func(i int) []string
+	}{
+		{"path, literal prefix", "/rest/api/2/issue9/JRA-123", func(i int) []string { return []string{"path", fmt.Sprintf("/rest/api/2/issue%d/[A-Z]+-\\d+", i)} }},
+		{"path, .* first", "/rest/api/2/issue9/JRA-123", func(i int) []string { return []string{"path", fmt.Sprintf(".*/api/2/issue%d/[A-Z]+-\\d+.*", i)} }},
+		{"query", "/rest/worklog?user=alice&from=2018-03-01&n=9", func(i int) []string {
+			return []string{"path", "/rest/worklog", "query", "from=2018-(0[1-9]|1[0-2])-\\d\\d", "query", fmt.Sprintf("n=%d", i)}
+		}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			p := &policy.Policy{Name: "p"}
+			for i := range 10 {
+				p.Allow = append(p.Allow, rule(&testing.T{}, fmt.Sprint("r", i), c.conditions(i)...))
+			}
+			s := manyTokens(b, 1_000, p)
+			q := request(with(bearer("value7")), target(c.target))
+			b.ReportAllocs()
+			for b.Loop() {
+				if d := policy.Evaluate(s, q, nil); d.Effect != policy.Allow {
 					b.Fatal(d.Reason)
 				}
 			}

@@ -12,6 +12,7 @@ type evaluation struct {
 	span     lifetime // of the value presented
 	own      []*Group // of the token's user
 	target   []*Group // of the user that the token speaks for
+	group    *Group   // whose rules are asked, for the trace
 	query    query
 	body     body
 }

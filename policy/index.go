@@ -73,6 +73,31 @@ func (x *Index) Replace(rows Rows, now time.Time) (Change, error) {
 	})
 }
 
+// Exchange puts tokens in the place of others of the running revision, in one transaction.
+// Gates, groups and policies stay, and so do tokens that are among both. It is what Replace
+// does with all rows of which no others differ, at the cost of those that do. It returns an
+// error, and changes nothing, where one of the old tokens is not of the running revision.
+func (x *Index) Exchange(old, tokens []*Token, sha256 [32]byte, now time.Time) (Change, error) {
+	x.writer.Lock()
+	defer x.writer.Unlock()
+	running := x.Snapshot()
+	for _, t := range old {
+		if running.TokenByName(t.Name) != t {
+			return Change{}, fmt.Errorf("the token %s is not what runs", t.Name)
+		}
+	}
+	txn := x.db.Txn(true)
+	defer txn.Abort()
+	next := *running.Revision()
+	next.Number++
+	next.SHA256, next.Loaded, next.gone = sha256, now, running.rememberExchange(old, tokens)
+	c := Change{Revision: next.Number}
+	if err := exchangeRows(txn, tableTokens, old, tokens, tokenName, &c); err != nil {
+		return Change{}, err
+	}
+	return c, x.commit(txn, &next)
+}
+
 // Narrow takes `revoked` and `suspended` out of a load that was rejected: the rows
 // with one of the digests are refused from now on, in one transaction on the last good
 // revision. It returns their names; none means that nothing changed.
@@ -124,35 +149,45 @@ func (x *Index) commit(txn *memdb.Txn, r *Revision) error {
 	return nil
 }
 
-// replaceTable makes rows the whole of a table. What goes or changes is deleted before
-// anything is inserted: a digest may move from one token to another.
+// replaceTable makes rows the whole of a table.
 func replaceTable[T any](txn *memdb.Txn, table string, rows []*T, name func(*T) string, c *Change) error {
-	next := make(map[string]*T, len(rows))
-	for _, row := range rows {
-		next[name(row)] = row
-	}
 	all, err := txn.Get(table, indexID)
 	if err != nil {
 		return err
 	}
+	var old []*T
+	for raw := all.Next(); raw != nil; raw = all.Next() {
+		old = append(old, raw.(*T))
+	}
+	return exchangeRows(txn, table, old, rows, name, c)
+}
+
+// exchangeRows puts rows into a table in place of old ones; those that are among both stay
+// as they are. What goes or changes is deleted before anything is inserted: a digest may
+// move from one token to another.
+func exchangeRows[T any](txn *memdb.Txn, table string, old, rows []*T, name func(*T) string, c *Change) error {
+	next := make(map[string]*T, len(rows))
+	for _, row := range rows {
+		next[name(row)] = row
+	}
 	var gone []*T
 	changed := 0
-	for raw := all.Next(); raw != nil; raw = all.Next() {
-		switch old := raw.(*T); next[name(old)] {
-		case old:
-			delete(next, name(old)) // nothing to do
+	for _, row := range old {
+		switch next[name(row)] {
+		case row:
+			delete(next, name(row)) // nothing to do
 		case nil:
 			c.Removed++
-			gone = append(gone, old)
+			gone = append(gone, row)
 		default:
 			changed++
-			gone = append(gone, old)
+			gone = append(gone, row)
 		}
 	}
 	c.Added += len(next) - changed
 	c.Changed += changed
-	for _, old := range gone {
-		if err := txn.Delete(table, old); err != nil {
+	for _, row := range gone {
+		if err := txn.Delete(table, row); err != nil {
 			return err
 		}
 	}

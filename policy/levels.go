@@ -23,6 +23,7 @@ func (e *evaluation) denied(grant []*Policy) Reason {
 
 func (e *evaluation) deniedByGroups(groups []*Group) Reason {
 	for _, g := range groups {
+		e.group = g
 		if reason := e.deniedAt(LevelGroup, g.Policies); reason != OK {
 			return reason
 		}
@@ -77,6 +78,7 @@ func (e *evaluation) allowed(grant *Grant) Reason {
 
 func (e *evaluation) boundedByGroups(groups []*Group) Reason {
 	for _, g := range groups {
+		e.group = g
 		if reason := e.bounded(LevelGroup, g.Policies); reason != OK {
 			return reason
 		}
@@ -161,7 +163,11 @@ func (e *evaluation) observe(p *Policy) {
 
 // told notes an answer of a rule in the trace, where there is one.
 func (e *evaluation) told(level Level, r *Rule, deny bool, o outcome) {
-	if e.trace != nil {
-		e.trace.rule(level, r, deny, o)
+	if e.trace == nil {
+		return
+	}
+	e.trace.rule(level, r, deny, o)
+	if level == LevelGroup {
+		e.trace.Rules[len(e.trace.Rules)-1].Group = e.group.Name
 	}
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -87,16 +88,35 @@ func (s *Snapshot) remember(rows Rows) map[token.Digest]struct{} {
 	if !forwards {
 		return nil
 	}
-	gone := map[token.Digest]struct{}{}
-	for d := range s.revision.gone {
-		gone[d] = struct{}{}
+	gone := maps.Clone(s.revision.gone)
+	if gone == nil {
+		gone = map[token.Digest]struct{}{}
 	}
 	for t := range s.Tokens {
 		for _, d := range t.digests() {
 			gone[d] = struct{}{}
 		}
 	}
-	for _, t := range rows.Tokens {
+	return without(gone, rows.Tokens)
+}
+
+// rememberExchange is remember where all tokens stay but these, and gates stay as they are.
+func (s *Snapshot) rememberExchange(old, tokens []*Token) map[token.Digest]struct{} {
+	if s.revision.gone == nil {
+		return nil // no gate forwards
+	}
+	gone := maps.Clone(s.revision.gone)
+	for _, t := range old {
+		for _, d := range t.digests() {
+			gone[d] = struct{}{}
+		}
+	}
+	return without(gone, tokens)
+}
+
+// without takes the digests of tokens that there are out of those that went.
+func without(gone map[token.Digest]struct{}, tokens []*Token) map[token.Digest]struct{} {
+	for _, t := range tokens {
 		for _, d := range t.digests() {
 			delete(gone, d)
 		}

@@ -16,6 +16,7 @@ type TraceStep struct {
 // TraceRule is one rule's answer.
 type TraceRule struct {
 	Level   Level
+	Group   string // at LevelGroup: whose policy has the rule
 	Rule    *Rule
 	Deny    bool   // a deny rule
 	Matched bool   // every condition held

@@ -12,7 +12,7 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// metrics are what the status port tells Prometheus. No user, token or path is ever a
+// metrics are what the status port tells Prometheus. No user, token, path or address is ever a
 // label: their number is not ours to bound, and their names are nobody else's business.
 type metrics struct {
 	registry   *prometheus.Registry
@@ -24,11 +24,13 @@ type metrics struct {
 	loads      *prometheus.CounterVec
 	loadOK     prometheus.Gauge
 	loadTime   prometheus.Gauge
+	failures   *failures
 }
 
 func newMetrics(s *Server) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
+		failures: newFailures(s.clock.Now, s.o.Logger),
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "patgate_decisions_total", Help: "Checks answered, by gate, decision and reason.",
 		}, []string{"gate", "decision", "reason"}),
@@ -75,6 +77,9 @@ func (m *metrics) Decided(d *policy.Decision, took time.Duration) {
 	if d.Shadowed {
 		m.shadows.WithLabelValues(gate, d.Shadow.String()).Inc()
 	}
+	if (d.Effect == policy.Deny || d.Shadowed) && failed(d) {
+		m.failures.add(d.Client)
+	}
 	m.duration.Observe(took.Seconds())
 }
 
@@ -114,11 +119,13 @@ var (
 	writtenDesc  = prometheus.NewDesc("patgate_audit_events_total", "Audit events written.", nil, nil)
 	lostDesc     = prometheus.NewDesc("patgate_audit_lost_total", "Audit events that were never written.", nil, nil)
 	stalledDesc  = prometheus.NewDesc("patgate_audit_stalled", "1 while the audit's reader takes nothing.", nil, nil)
+	failingDesc  = prometheus.NewDesc("patgate_failing_clients", "Client addresses (of IPv6: /64) with 10 or more failed credentials within the last minute.", nil, nil)
+	mostDesc     = prometheus.NewDesc("patgate_client_failures_max", "The most failed credentials that one client address had within the last minute.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{tokensDesc, revisionDesc, queuedDesc, writtenDesc, lostDesc, stalledDesc} {
+	for _, d := range []*prometheus.Desc{tokensDesc, revisionDesc, queuedDesc, writtenDesc, lostDesc, stalledDesc, failingDesc, mostDesc} {
 		ch <- d
 	}
 }
@@ -139,6 +146,9 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 		stalled = 1
 	}
 	ch <- prometheus.MustNewConstMetric(stalledDesc, prometheus.GaugeValue, stalled)
+	clients, most := c.server.metrics.failures.state()
+	ch <- prometheus.MustNewConstMetric(failingDesc, prometheus.GaugeValue, float64(clients))
+	ch <- prometheus.MustNewConstMetric(mostDesc, prometheus.GaugeValue, float64(most))
 }
 
 func (c *stateCollector) count(s *policy.Snapshot) [policy.StateCount]int {

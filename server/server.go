@@ -261,7 +261,7 @@ func (s *Server) loaded(r loader.Report) {
 		s.rejected(&r, e)
 	} else {
 		s.o.Logger.Info("manifests loaded", "revision", r.Change.Revision, "files", r.Files,
-			"added", r.Change.Added, "changed", r.Change.Changed, "removed", r.Change.Removed, "took", r.Took.Round(time.Millisecond).String())
+			"added", r.Change.Added, "changed", r.Change.Changed, "removed", r.Change.Removed, "took", r.Took.Round(time.Millisecond).String(), "applied", r.Applied.Round(time.Microsecond).String())
 	}
 	_ = s.audit.Record(context.Background(), e) // only an allow can fail
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -95,6 +96,7 @@ type event struct {
 // patgate is a running `patgate serve`, and what it wrote.
 type patgate struct {
 	t      *testing.T
+	binary string
 	cmd    *exec.Cmd
 	addr   string
 	status string
@@ -123,9 +125,17 @@ func freeAddr(t *testing.T) string {
 // end well when the test does.
 func startPatgate(t *testing.T, manifests string, flags ...string) *patgate {
 	t.Helper()
-	p := &patgate{t: t, addr: freeAddr(t), status: freeAddr(t), exited: make(chan struct{}), more: make(chan struct{})}
+	return startBinary(t, binary, manifests, flags...)
+}
+
+// startBinary does it with a build of its own.
+func startBinary(t *testing.T, binary, manifests string, flags ...string) *patgate {
+	t.Helper()
+	p := &patgate{t: t, binary: binary, addr: freeAddr(t), status: freeAddr(t), exited: make(chan struct{}), more: make(chan struct{})}
 	p.start(manifests, flags...)
+	settled := p.usage()
 	t.Cleanup(func() {
+		p.wantNoLeaks(settled)
 		p.stop(syscall.SIGTERM)
 		if t.Failed() {
 			t.Logf("patgate's log:\n%s", p.log())
@@ -137,7 +147,7 @@ func startPatgate(t *testing.T, manifests string, flags ...string) *patgate {
 func (p *patgate) start(manifests string, flags ...string) {
 	p.t.Helper()
 	args := append([]string{"serve", "--manifests", manifests, "--listen", p.addr, "--status-listen", p.status, "--drain-delay", "0s"}, flags...)
-	p.cmd = exec.Command(binary, args...)
+	p.cmd = exec.Command(p.binary, args...)
 	p.cmd.Stderr = writer(func(b []byte) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -150,13 +160,7 @@ func (p *patgate) start(manifests string, flags ...string) {
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	p.reader.Go(func() {
-		s := bufio.NewScanner(out)
-		s.Buffer(nil, 1<<20)
-		for s.Scan() {
-			p.line(s.Text())
-		}
-	})
+	p.reader.Go(func() { p.read(out) })
 	go func() {
 		p.reader.Wait()
 		_ = p.cmd.Wait()
@@ -168,6 +172,15 @@ func (p *patgate) start(manifests string, flags ...string) {
 type writer func([]byte)
 
 func (w writer) Write(b []byte) (int, error) { w(b); return len(b), nil }
+
+// read takes what patgate writes to stdout, until its end.
+func (p *patgate) read(stdout io.Reader) {
+	s := bufio.NewScanner(stdout)
+	s.Buffer(nil, 1<<20)
+	for s.Scan() {
+		p.line(s.Text())
+	}
+}
 
 // line takes one line of stdout, which must be an event.
 func (p *patgate) line(text string) {
@@ -187,7 +200,7 @@ func (p *patgate) line(text string) {
 
 func (p *patgate) awaitReady() {
 	p.t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		if answer, err := http.Get("http://" + p.status + "/readyz"); err == nil {
 			answer.Body.Close()
@@ -270,10 +283,6 @@ func (p *patgate) byID(id string) event {
 func (p *patgate) decisions() []event {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.decisionsLocked()
-}
-
-func (p *patgate) decisionsLocked() []event {
 	var list []event
 	for _, e := range p.events {
 		if e.Kind == "decision" {
@@ -287,7 +296,13 @@ func (p *patgate) decisionsLocked() []event {
 // of refusals may come after their answers.
 func (p *patgate) wantDecisions(n int) {
 	p.t.Helper()
-	p.find(fmt.Sprintf("number %d", n), func(*event) bool { return n == 0 || len(p.decisionsLocked()) >= n })
+	seen := 0
+	p.find(fmt.Sprintf("number %d", n), func(e *event) bool {
+		if e.Kind == "decision" {
+			seen++
+		}
+		return seen >= n
+	})
 	if got := len(p.decisions()); got != n {
 		p.t.Errorf("%d events for %d checks", got, n)
 	}
@@ -339,7 +354,13 @@ type system struct {
 // that people copy.
 func startSystem(t *testing.T, manifests string, change func(string) string, flags ...string) *system {
 	t.Helper()
-	s := &system{patgate: startPatgate(t, manifests, flags...), upstream: startUpstream(t), clients: freeAddr(t)}
+	return behindEnvoy(t, startPatgate(t, manifests, flags...), change)
+}
+
+// behindEnvoy puts an Envoy and an upstream in front of a patgate.
+func behindEnvoy(t *testing.T, p *patgate, change func(string) string) *system {
+	t.Helper()
+	s := &system{patgate: p, upstream: startUpstream(t), clients: freeAddr(t)}
 	admin := freeAddr(t)
 	config, err := envoy.Render(envoy.Addresses{Admin: admin, Clients: s.clients, Upstream: s.upstream.addr, Patgate: s.addr})
 	if err != nil {

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -124,10 +127,8 @@ func said(verdict error) error {
 
 // tell prints for people: warnings and revivals on stderr, what there is on stdout.
 func (c *checked) tell(s streams, ok bool) error {
-	for _, w := range c.warnings {
-		if _, err := fmt.Fprintln(s.err, w); err != nil {
-			return err
-		}
+	if err := tellWarnings(s.err, c.warnings); err != nil {
+		return err
 	}
 	for _, r := range c.revivals {
 		if _, err := fmt.Fprintln(s.err, r); err != nil {
@@ -141,6 +142,31 @@ func (c *checked) tell(s streams, ok bool) error {
 	_, err := fmt.Fprintf(s.out, "ok: %s, %s, %s, %s\n", count(len(rows.Gates), "gate"), count(len(rows.Tokens), "token"),
 		count(len(rows.Groups), "group"), plural(len(rows.Policies), "policy", "policies"))
 	return err
+}
+
+// maxTold is how many warnings of a code people are told one by one.
+const maxTold = 10
+
+// tellWarnings prints the first warnings of each code and counts the others: thousands of
+// tokens may have the same, and would hide the rest.
+func tellWarnings(w io.Writer, warnings []lint.Warning) error {
+	told := map[lint.Code]int{}
+	for _, warning := range warnings {
+		if told[warning.Code]++; told[warning.Code] > maxTold {
+			continue
+		}
+		if _, err := fmt.Fprintln(w, warning); err != nil {
+			return err
+		}
+	}
+	for _, code := range slices.Sorted(maps.Keys(told)) {
+		if more := told[code] - maxTold; more > 0 {
+			if _, err := fmt.Fprintf(w, "and %d more warnings %s (-o json has all)\n", more, code); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func count(n int, noun string) string { return plural(n, noun, noun+"s") }

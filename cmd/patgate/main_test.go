@@ -29,6 +29,11 @@ func TestSessions(t *testing.T) {
 		Dir:           "testdata",
 		UpdateScripts: *update,
 		Setup: func(e *testscript.Env) error {
+			standalone, err := filepath.Abs("../../envoy/standalone.yaml")
+			if err != nil {
+				return err
+			}
+			e.Setenv("STANDALONE", standalone)
 			for _, name := range []string{"CHECKS", "STATUS"} {
 				l, err := net.Listen("tcp", "127.0.0.1:0")
 				if err != nil {
@@ -158,7 +163,8 @@ var arrows = []struct {
 	{"policy", []string{"token"}, "the domain: no clock, no network, no YAML"},
 	{"audit", []string{"policy", "token"}, "events name what the policy decided, and mask what a token looks like"},
 	{"envoy", []string{"policy"}, "configurations are text; gates fill them in"},
-	{"loader/manifest", []string{"policy", "token"}, "the only reader of YAML"},
+	{"envoy/check", []string{"loader/manifest", "policy"}, "configurations as located trees, and the comments that accept"},
+	{"loader/manifest", []string{"policy", "token"}, "the only reader of YAML manifests"},
 	{"loader", []string{"loader/manifest", "policy", "token"}, "a directory to rows, by digests where it narrows"},
 	{"loader/policytest", []string{"loader", "loader/manifest", "audit", "policy", "token"}, "questions to the same evaluation"},
 	{"loader/lint", []string{"loader", "loader/manifest", "loader/policytest", "policy", "token"}, "warnings about manifests that are valid"},
@@ -168,15 +174,15 @@ var arrows = []struct {
 	{"server", []string{"extauthz", "loader", "loader/manifest", "audit", "policy"}, "puts the parts together"},
 	{"cmd/patgate/demo", []string{"envoy", "token"}, "runs the binary as a user would"},
 	{"cmd/patgate", []string{"server", "loader", "loader/manifest", "loader/policytest", "loader/lint", "loader/migrate",
-		"extauthz", "audit", "policy", "token", "token/snippet", "envoy", "cmd/patgate/demo"}, "flags, wiring and output"},
+		"extauthz", "audit", "policy", "token", "token/snippet", "envoy", "envoy/check", "cmd/patgate/demo"}, "flags, wiring and output"},
 	{"test/configmap", nil, "for tests alone"},
 	{"test/mutants", nil, "plants flaws in a copy"},
-	{"test/bench", []string{"token"}, "measures the binary from outside"},
+	{"test/bench", []string{"token", "envoy"}, "measures the binary from outside"},
 }
 
 // outside says which packages may import a library, so that it can be replaced there.
 var outside = map[string][]string{
-	"gopkg.in/yaml.v3":                    {"loader/manifest"},
+	"gopkg.in/yaml.v3":                    {"loader/manifest", "envoy/check"}, // manifests; configurations of Envoy
 	"github.com/hashicorp/go-memdb":       {"policy"},
 	"github.com/fsnotify/fsnotify":        {"loader"},
 	"google.golang.org/grpc":              {"extauthz", "test/bench"},

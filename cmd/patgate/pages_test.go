@@ -8,16 +8,22 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/patgate/patgate/envoy"
 )
 
 // pages are the documents whose commands are run, each in a directory of its own with what
 // the page takes for granted, and how many there are.
 var pages = map[string]struct {
 	files    string
+	folders  map[string]string // from below docs/, to where the page has them
 	commands int
 }{
-	"testing": {pageManifests, 3}, "clients": {"", 2}, "migrating": {pageManifests, 4}, "checks": {pageManifests, 1},
-	"istio": {pageManifests, 3}, "envoy-gateway": {pageManifests, 2},
+	"testing": {pageManifests, nil, 3}, "clients": {"", nil, 2}, "migrating": {pageManifests, nil, 4}, "checks": {pageManifests, nil, 1},
+	"envoy-checks": {pageManifests + "-- envoy.yaml --\n" + envoy.Standalone, nil, 1},
+	"istio":        {pageManifests, nil, 3}, "envoy-gateway": {pageManifests, nil, 2},
+	"sidecar": {"", map[string]string{"examples": "docs/examples"}, 4},
+	"gitops":  {"", map[string]string{"examples/gitops": ".", "examples/gitops/manifests": "tmp/before/manifests"}, 5},
 }
 
 const pageManifests = `
@@ -60,6 +66,11 @@ func TestPages(t *testing.T) {
 			dir := t.TempDir()
 			for _, f := range txtar.Parse([]byte(page.files)).Files {
 				writePageFile(t, filepath.Join(dir, f.Name), f.Data)
+			}
+			for from, to := range page.folders {
+				if err := os.CopyFS(filepath.Join(dir, to), os.DirFS(filepath.Join("../../docs", from))); err != nil {
+					t.Fatal(err)
+				}
 			}
 			for _, b := range block.FindAllStringSubmatch(string(text), -1) {
 				if b[1] == "yaml" && strings.Contains(b[2], "kind: PolicyTest") {

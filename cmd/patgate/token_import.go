@@ -109,9 +109,16 @@ func (f *importFlags) write(list []migrate.Imported) (told []importedToken, err 
 		reasons = append(reasons, "Nothing was written, expected all tokens to be carried over, or --skip-refused to leave these out")
 		return told, &loader.RefusedError{Reasons: reasons}
 	}
-	paths, err := loader.Import(tokens, f.into, f.manifests, f.dryRun)
-	for n, path := range paths {
-		told[places[n]].File = path
+	done, err := loader.Import(tokens, f.into, f.manifests, loader.ImportOptions{DryRun: f.dryRun, SkipRefused: f.skipRefused})
+	left := len(done)
+	for n, d := range done {
+		told[places[n]].File, told[places[n]].Refused = d.Path, d.Refused
+		if d.Refused != "" {
+			left--
+		}
+	}
+	if err == nil && left == 0 && len(done) > 0 {
+		err = &loader.RefusedError{Reasons: []string{"Nothing was written: every token was refused"}}
 	}
 	return told, err
 }

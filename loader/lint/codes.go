@@ -14,6 +14,7 @@ const (
 	MatchesEverything Code = "matches-everything"
 	CrossesSegments   Code = "crosses-segments"
 	LeadingAny        Code = "leading-any"
+	UnknownMethod     Code = "unknown-method"
 	GetWithoutHead    Code = "get-without-head"
 	NeverMatches      Code = "never-matches"
 	OutsideGate       Code = "outside-gate"
@@ -39,6 +40,7 @@ var codes = map[Code]struct{ fix string }{
 	MatchesEverything: {"say which ones are meant; in a rule that means every path, leave the path out"},
 	CrossesSegments:   {"write [^/]* for text within one segment"},
 	LeadingAny:        {"begin the pattern with / and the first segment"},
+	UnknownMethod:     {"correct the method, or accept one that your API made up"},
 	GetWithoutHead:    {"add HEAD beside GET"},
 	NeverMatches:      {"correct the condition, or take the rule out"},
 	OutsideGate:       {"correct the path or the gate's paths, or name the gate in Envoy's route"},

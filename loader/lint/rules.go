@@ -102,16 +102,6 @@ func (r *ruleLint) warn(code Code, part []any, format string, args ...any) {
 	r.warnings[len(r.warnings)-1].rule = r.rule.At.Line
 }
 
-func (r *ruleLint) methods() {
-	if slices.Contains(r.rule.Methods, "GET") && !slices.Contains(r.rule.Methods, "HEAD") {
-		if r.deny {
-			r.warn(GetWithoutHead, []any{"methods"}, "GET is denied and HEAD is not, which tells as much but for the body")
-		} else {
-			r.warn(GetWithoutHead, []any{"methods"}, "GET is allowed and HEAD is not: clients that ask for the headers first are refused")
-		}
-	}
-}
-
 // path looks at the path's pattern. In a deny rule a wide one is on the safe side.
 func (r *ruleLint) path() {
 	if r.rule.Path.Pattern == nil {

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
@@ -18,9 +19,9 @@ import (
 )
 
 // Decoder decodes the files of one load. It compiles a pattern that stands in many
-// manifests once. The zero value is ready.
+// manifests once. Any number of goroutines may share it. The zero value is ready.
 type Decoder struct {
-	patterns map[string]compiledPattern
+	patterns sync.Map // of compiledPattern, by the pattern's text
 }
 
 type compiledPattern struct {
@@ -30,14 +31,11 @@ type compiledPattern struct {
 
 // pattern compiles a regular expression, or returns what became of it before.
 func (dec *Decoder) pattern(text string) (*policy.Pattern, error) {
-	if c, ok := dec.patterns[text]; ok {
-		return c.pattern, c.err
-	}
-	if dec.patterns == nil {
-		dec.patterns = map[string]compiledPattern{}
+	if c, ok := dec.patterns.Load(text); ok {
+		return c.(compiledPattern).pattern, c.(compiledPattern).err
 	}
 	p, err := policy.CompilePattern(text)
-	dec.patterns[text] = compiledPattern{p, err}
+	dec.patterns.Store(text, compiledPattern{p, err})
 	return p, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"gopkg.in/yaml.v3"
 )
@@ -100,24 +101,17 @@ func (s *scope) object(n *yaml.Node, v reflect.Value, field string, o options) {
 		s.problem(n, field, "empty, expected %s", expected(v.Type()))
 		return
 	}
-	at := map[string]int{}
-	for i := range v.NumField() {
-		if v.Type().Field(i).Type == posType {
-			v.Field(i).Set(reflect.ValueOf(s.pos(n)))
-			continue
-		}
-		if key, _ := fieldTag(v.Type().Field(i)); key != "-" {
-			at[key] = i
-		}
+	l := layoutOf(v.Type())
+	for _, i := range l.places {
+		v.Field(i).Set(reflect.ValueOf(s.pos(n)))
 	}
-	given := s.fields(n, field, keysOf(v.Type()), func(key string, value *yaml.Node) {
-		_, o := fieldTag(v.Type().Field(at[key]))
-		s.value(value, v.Field(at[key]), child(field, key), o)
+	given := s.fields(n, field, l.keys, func(key string, value *yaml.Node) {
+		f := l.fields[key]
+		s.value(value, v.Field(f.index), child(field, key), f.options)
 	})
-	for _, key := range keysOf(v.Type()) {
-		f := v.Type().Field(at[key])
-		if _, o := fieldTag(f); o.required && !given[key] {
-			s.problem(n, child(field, key), "missing, expected %s", expected(f.Type))
+	for _, key := range l.keys {
+		if f := l.fields[key]; f.required && !given[key] {
+			s.problem(n, child(field, key), "missing, expected %s", expected(v.Type().Field(f.index).Type))
 		}
 	}
 	if c, ok := v.Addr().Interface().(interface {
@@ -200,16 +194,41 @@ func (s *scope) texts(n *yaml.Node, v reflect.Value, field string, o options) {
 	})
 }
 
-// keysOf returns the keys of a struct's fields, in their order.
-func keysOf(t reflect.Type) []string {
-	var keys []string
+// layout is what the fields of a struct's type say of themselves, read once a type: a load
+// decodes the same few types a million times.
+type layout struct {
+	keys   []string // in the order of the fields
+	fields map[string]layoutField
+	places []int // the fields that hold where the struct stood
+}
+
+type layoutField struct {
+	index int
+	options
+}
+
+var layouts sync.Map // of *layout, by reflect.Type
+
+func layoutOf(t reflect.Type) *layout {
+	if l, ok := layouts.Load(t); ok {
+		return l.(*layout)
+	}
+	l := &layout{fields: map[string]layoutField{}}
 	for i := range t.NumField() {
-		if key, _ := fieldTag(t.Field(i)); key != "-" {
-			keys = append(keys, key)
+		switch key, o := fieldTag(t.Field(i)); {
+		case t.Field(i).Type == posType:
+			l.places = append(l.places, i)
+		case key != "-":
+			l.keys = append(l.keys, key)
+			l.fields[key] = layoutField{i, o}
 		}
 	}
-	return keys
+	layouts.Store(t, l)
+	return l
 }
+
+// keysOf returns the keys of a struct's fields, in their order.
+func keysOf(t reflect.Type) []string { return layoutOf(t).keys }
 
 func fieldTag(f reflect.StructField) (key string, o options) {
 	key, rest, _ := strings.Cut(f.Tag.Get("yaml"), ",")

@@ -44,7 +44,8 @@ type StepResult struct {
 // RuleResult is one rule that was asked.
 type RuleResult struct {
 	Level  string `json:"level"`
-	Kind   string `json:"kind"` // allow or deny
+	Group  string `json:"group,omitempty"` // at the level of groups
+	Kind   string `json:"kind"`            // allow or deny
 	Policy string `json:"policy,omitempty"`
 	Rule   string `json:"rule"`
 	Source string `json:"source"`
@@ -112,7 +113,7 @@ func masked(r *policy.Request, text string) string {
 
 func ruleResult(told policy.TraceRule) RuleResult {
 	r := RuleResult{
-		Level: told.Level.String(), Kind: "allow", Policy: told.Rule.Policy, Rule: told.Rule.Name,
+		Level: told.Level.String(), Group: told.Group, Kind: "allow", Policy: told.Rule.Policy, Rule: told.Rule.Name,
 		Source: told.Rule.Source.String(), Result: "failed",
 	}
 	if told.Deny {
@@ -231,6 +232,9 @@ func (r *RuleResult) text() string {
 	text := r.Rule
 	if r.Policy != "" {
 		text += " of policy " + r.Policy
+	}
+	if r.Group != "" {
+		text += " of group " + r.Group
 	}
 	text += " (" + r.Source + "): "
 	switch {

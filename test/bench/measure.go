@@ -8,82 +8,136 @@ import (
 	"time"
 )
 
+// round is one measurement of one subject.
+type round struct {
+	Subject     string    `json:"subject"`
+	Loop        string    `json:"loop"` // closed or open
+	Round       int       `json:"round"`
+	Checks      int       `json:"checks"`
+	Rate        float64   `json:"rate"`       // checks a second
+	CPUMicros   float64   `json:"cpu_micros"` // of the server, a check
+	EnvoyMicros float64   `json:"envoy_cpu_micros,omitempty"`
+	P50         float64   `json:"p50_micros"`
+	P99         float64   `json:"p99_micros"`
+	P999        float64   `json:"p999_micros"`
+	Curve       []float64 `json:"curve_micros"` // latency at each of the shares
+	Events      int       `json:"events,omitempty"`
+}
+
+// shares are where the curve of latencies is taken.
+var shares = []float64{0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999}
+
 // measure runs one loop for a span. The closed loop keeps a number of checks on their
 // way; the open one sends at a fixed rate, and counts latency from when a check was to be
 // sent, so that a server that stalls is not asked less for it.
 func (s *subject) measure(loop string, span time.Duration, rate int) (round, error) {
-	c, err := dial(s.network, s.server.addr)
+	l, err := s.dial()
 	if err != nil {
 		return round{}, err
 	}
-	defer func() { _ = c.conn.Close() }()
-	m := &measurement{client: c, requests: s.server.requests, took: make([]time.Duration, 0, 1<<18)}
+	defer l.close()
+	m := &measurement{link: l, requests: s.requests, answers: make([]answer, 0, 1<<18), refill: loop == "closed"}
 	ended := make(chan error, 1)
-	m.refill = loop == "closed"
-	go func() { ended <- c.answers(m.done) }()
-	before, events, start := s.server.cpu(), s.server.events.Load(), time.Now()
+	go func() { ended <- l.answers(m.done) }()
+	before, envoyBefore, events, start := s.server.cpu(), s.envoyCPU(), s.server.events.Load(), time.Now()
 	if m.refill {
-		err = m.burst(inFlight)
+		if err = m.burst(inFlight); err == nil {
+			time.Sleep(time.Until(start.Add(span)))
+		}
 	} else {
 		err = m.schedule(start, span, rate)
 	}
+	m.over.Store(true)
+	if err == nil {
+		err = m.drain(ended)
+	}
 	if err != nil {
 		return round{}, err
 	}
-	if m.refill {
-		time.Sleep(time.Until(start.Add(span)))
-	}
-	m.over.Store(true)
-	if err := m.drain(ended); err != nil {
-		return round{}, err
-	}
-	took, used := time.Since(start), s.server.cpu()-before
-	n := len(m.took)
-	for deadline := time.Now().Add(time.Second); s.tokens > 0 && s.server.events.Load()-events < int64(n) && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond) // the reader has yet to see the last of them
-	}
+	took, used, envoyUsed := time.Since(start), s.server.cpu()-before, s.envoyCPU()-envoyBefore
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.wrong != nil {
 		return round{}, fmt.Errorf("a wrong answer: %w", m.wrong)
 	}
+	n := len(m.answers)
 	r := round{
 		Subject: s.name, Loop: loop, Checks: n, Rate: float64(n) / took.Seconds(),
-		CPUMicros: float64(used.Microseconds()) / float64(n), Events: int(s.server.events.Load() - events),
+		CPUMicros: micros(used) / float64(n), EnvoyMicros: micros(envoyUsed) / float64(n),
 	}
-	slices.Sort(m.took)
-	at := func(share float64) float64 { return float64(m.took[int(float64(n-1)*share)].Nanoseconds()) / 1e3 }
-	r.P50, r.P99, r.P999 = at(0.5), at(0.99), at(0.999)
-	if s.tokens > 0 && r.Events < n {
-		return r, fmt.Errorf("%d checks, and %d events", n, r.Events)
+	r.Curve = curve(m.answers)
+	r.P50, r.P99, r.P999 = r.Curve[2], r.Curve[7], r.Curve[10]
+	if s.kind != full {
+		return r, nil
 	}
-	return r, nil
+	r.Events, err = s.awaitEvents(events, n)
+	return r, err
+}
+
+// awaitEvents wants an audit event for each check. The reader may have yet to see the
+// last of them.
+func (s *subject) awaitEvents(before int64, checks int) (int, error) {
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		events := int(s.server.events.Load() - before)
+		if events >= checks {
+			return events, nil
+		}
+		if time.Now().After(deadline) {
+			return events, fmt.Errorf("%d checks, and %d events", checks, events)
+		}
+	}
+}
+
+func (s *subject) envoyCPU() time.Duration {
+	if s.envoy == nil {
+		return 0
+	}
+	return s.envoy.cpu()
+}
+
+func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
+
+// curve returns the latencies of answers at each of the shares, in microseconds.
+func curve(answers []answer) []float64 {
+	took := make([]time.Duration, len(answers))
+	for i, a := range answers {
+		took[i] = a.took
+	}
+	slices.Sort(took)
+	list := make([]float64, len(shares))
+	for i, share := range shares {
+		if len(took) > 0 {
+			list[i] = micros(took[int(float64(len(took)-1)*share)])
+		}
+	}
+	return list
+}
+
+// answer is one that came.
+type answer struct {
+	from time.Time // when its check was sent, or was to be sent
+	took time.Duration
 }
 
 // measurement is a round under way.
 type measurement struct {
-	client   *client
+	link     link
 	requests []request
 	refill   bool
 	over     atomic.Bool
 	next     atomic.Int64
 	pending  atomic.Int64
 
-	mu    sync.Mutex
-	took  []time.Duration
-	wrong error
-}
-
-// request is an encoded check, and what must be answered.
-type request struct {
-	message []byte
-	allow   bool
+	mu      sync.Mutex
+	answers []answer
+	wrong   error
+	failed  int
 }
 
 func (m *measurement) send(from time.Time) error {
 	r := &m.requests[int(m.next.Add(1))%len(m.requests)]
 	m.pending.Add(1)
-	return m.client.send(r.message, sent{from, r.allow})
+	return m.link.send(r, sent{from, r.allow})
 }
 
 func (m *measurement) burst(n int) error {
@@ -92,20 +146,20 @@ func (m *measurement) burst(n int) error {
 			return err
 		}
 	}
-	return m.client.flush()
+	return m.link.flush()
 }
 
-// schedule sends at a fixed rate, in steps of a millisecond.
+// schedule sends at a fixed rate, until the span is over or somebody says so.
 func (m *measurement) schedule(start time.Time, span time.Duration, rate int) error {
 	each := time.Second / time.Duration(rate)
-	for due := start; due.Before(start.Add(span)); {
+	for due := start; due.Before(start.Add(span)) && !m.over.Load(); {
 		now := time.Now()
 		for ; !due.After(now); due = due.Add(each) {
 			if err := m.send(due); err != nil {
 				return err
 			}
 		}
-		if err := m.client.flush(); err != nil {
+		if err := m.link.flush(); err != nil {
 			return err
 		}
 		time.Sleep(time.Until(due))
@@ -117,23 +171,24 @@ func (m *measurement) schedule(start time.Time, span time.Duration, rate int) er
 func (m *measurement) done(s sent, wrong error) {
 	now := time.Now()
 	m.mu.Lock()
-	m.took = append(m.took, now.Sub(s.from))
-	if wrong != nil && m.wrong == nil {
+	m.answers = append(m.answers, answer{s.from, now.Sub(s.from)})
+	if wrong != nil {
 		m.wrong = wrong
+		m.failed++
 	}
 	m.mu.Unlock()
 	m.pending.Add(-1)
 	if m.refill && !m.over.Load() {
-		if err := m.send(now); err == nil && m.client.idle() {
-			_ = m.client.flush()
+		if err := m.send(now); err == nil && m.link.idle() {
+			_ = m.link.flush()
 		}
 	}
 }
 
 // drain waits for the checks that are on their way.
 func (m *measurement) drain(ended <-chan error) error {
-	_ = m.client.flush()
-	for deadline := time.Now().Add(5 * time.Second); m.pending.Load() > 0; time.Sleep(time.Millisecond) {
+	_ = m.link.flush()
+	for deadline := time.Now().Add(30 * time.Second); m.pending.Load() > 0; time.Sleep(time.Millisecond) {
 		select {
 		case err := <-ended:
 			return err
@@ -151,7 +206,5 @@ func median(list []float64) float64 {
 		return 0
 	}
 	sorted := slices.Sorted(slices.Values(list))
-	return sorted[len(sorted)/2]
+	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
-
-func extremes(list []float64) (low, high float64) { return slices.Min(list), slices.Max(list) }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Mount is a directory that holds a ConfigMap. The zero value is not mounted.
@@ -16,7 +17,7 @@ type Mount struct {
 
 // Write makes files, by name, the content of the mount: all of them at once, by the
 // rename of one symbolic link, as the kubelet's atomic writer does. The names that
-// people see are links into it.
+// people see are links into it. A name may have folders in it, as the items of a volume may.
 func (m *Mount) Write(files map[string]string) error {
 	m.step++
 	old, _ := os.Readlink(filepath.Join(m.Dir, "..data"))
@@ -25,7 +26,11 @@ func (m *Mount) Write(files map[string]string) error {
 		return err
 	}
 	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(m.Dir, stamp, name), []byte(text), 0o644); err != nil {
+		path := filepath.Join(m.Dir, stamp, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			return err
 		}
 	}
@@ -45,23 +50,28 @@ func (m *Mount) Write(files map[string]string) error {
 	return os.RemoveAll(filepath.Join(m.Dir, old))
 }
 
-// links makes a link for each name that is new, and removes those of names that went.
+// links makes a link for each name that is new, and removes those of names that went. Of
+// a name with folders the first has the link.
 func (m *Mount) links(files map[string]string) error {
 	entries, err := os.ReadDir(m.Dir)
 	if err != nil {
 		return err
 	}
-	have := map[string]bool{}
+	wanted, have := map[string]bool{}, map[string]bool{}
+	for name := range files {
+		first, _, _ := strings.Cut(name, "/")
+		wanted[first] = true
+	}
 	for _, e := range entries {
 		name := e.Name()
-		if _, wanted := files[name]; !wanted && e.Type()&os.ModeSymlink != 0 && name[0] != '.' {
+		if !wanted[name] && e.Type()&os.ModeSymlink != 0 && name[0] != '.' {
 			if err := os.Remove(filepath.Join(m.Dir, name)); err != nil {
 				return err
 			}
 		}
 		have[name] = true
 	}
-	for name := range files {
+	for name := range wanted {
 		if have[name] {
 			continue
 		}

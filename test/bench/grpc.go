@@ -6,17 +6,18 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// client sends checks over one HTTP/2 connection and reads their answers. It is as cheap
-// as can be, as it runs on the cores of the server that it measures: every request's
-// headers are the same bytes, and of an answer it reads what the decision is.
-type client struct {
+// grpcLink sends checks over one HTTP/2 connection, as a worker of Envoy's does, and reads
+// their answers. It is as cheap as can be, as it runs on the cores of the server that it
+// measures: every request's headers are the same bytes, and of an answer it reads what the
+// decision is.
+type grpcLink struct {
 	conn   net.Conn
 	in     *bufio.Reader
 	out    *bufio.Writer
@@ -25,23 +26,19 @@ type client struct {
 	next   uint32
 	mu     sync.Mutex // of out, next and sent
 	sent   map[uint32]sent
-}
 
-// sent is a check on its way.
-type sent struct {
-	from  time.Time // when it was sent, or was to be sent
-	allow bool      // what must be answered
+	leaving atomic.Bool // the server takes no more on this connection, but answers what it has
 }
 
 // connWindow is how many bytes of answers the server may have on their way.
 const connWindow = 1 << 30
 
-func dial(network, addr string) (*client, error) {
+func dialGRPC(network, addr string) (*grpcLink, error) {
 	conn, err := net.Dial(network, addr)
 	if err != nil {
 		return nil, err
 	}
-	c := &client{conn: conn, in: bufio.NewReaderSize(conn, 64<<10), out: bufio.NewWriterSize(conn, 64<<10), next: 1, sent: map[uint32]sent{}}
+	c := &grpcLink{conn: conn, in: bufio.NewReaderSize(conn, 64<<10), out: bufio.NewWriterSize(conn, 64<<10), next: 1, sent: map[uint32]sent{}}
 	c.framer = http2.NewFramer(c.out, c.in)
 	var block bytes.Buffer
 	e := hpack.NewEncoder(&block)
@@ -68,8 +65,9 @@ func dial(network, addr string) (*client, error) {
 	return c, err
 }
 
-// send sends a message, with its prefix of five bytes.
-func (c *client) send(message []byte, s sent) error {
+func (c *grpcLink) close() { _ = c.conn.Close() }
+
+func (c *grpcLink) send(r *request, s sent) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	id := c.next
@@ -78,18 +76,16 @@ func (c *client) send(message []byte, s sent) error {
 	if err := c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.header, EndHeaders: true}); err != nil {
 		return err
 	}
-	return c.framer.WriteData(id, true, message)
+	return c.framer.WriteData(id, true, r.message)
 }
 
-func (c *client) flush() error {
+func (c *grpcLink) flush() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.out.Flush()
 }
 
-// answers reads what comes and calls done for each check that ended, with what was wrong
-// with its answer. It returns when the connection ends.
-func (c *client) answers(done func(s sent, wrong error)) error {
+func (c *grpcLink) answers(done func(s sent, wrong error)) error {
 	decided := map[uint32]error{}
 	received := 0
 	for {
@@ -126,7 +122,10 @@ func (c *client) answers(done func(s sent, wrong error)) error {
 				received = 0
 			}
 		case *http2.GoAwayFrame:
-			return fmt.Errorf("the server goes away: %v %s", f.ErrCode, f.DebugData())
+			if f.ErrCode != http2.ErrCodeNo {
+				return fmt.Errorf("the server goes away: %v %s", f.ErrCode, f.DebugData())
+			}
+			c.leaving.Store(true)
 		case *http2.RSTStreamFrame:
 			decided[id] = fmt.Errorf("stream error %v", f.ErrCode)
 		}
@@ -180,6 +179,73 @@ func (s sent) judge(data []byte) error {
 	return fmt.Errorf("an answer that says neither")
 }
 
-// idle reports whether no more answers are waiting to be read, so that what is to be
-// sent should go now.
-func (c *client) idle() bool { return c.in.Buffered() == 0 }
+func (c *grpcLink) idle() bool { return c.in.Buffered() == 0 }
+
+// lastingLink is a grpcLink that goes on over a new connection when the server, which lets
+// none live for ever, leaves the last one.
+type lastingLink struct {
+	network, addr string
+	done          func(s sent, wrong error)
+	failed        chan error
+
+	mu  sync.Mutex
+	now *grpcLink
+}
+
+func dialLasting(network, addr string) (*lastingLink, error) {
+	first, err := dialGRPC(network, addr)
+	return &lastingLink{network: network, addr: addr, failed: make(chan error, 1), now: first}, err
+}
+
+func (l *lastingLink) answers(done func(s sent, wrong error)) error {
+	l.mu.Lock()
+	l.done = done
+	go l.follow(l.now)
+	l.mu.Unlock()
+	return <-l.failed
+}
+
+// follow reads the answers of one connection.
+func (l *lastingLink) follow(c *grpcLink) {
+	err := c.answers(l.done)
+	c.mu.Lock()
+	waiting := len(c.sent)
+	c.mu.Unlock()
+	if !c.leaving.Load() || waiting > 0 {
+		select {
+		case l.failed <- err:
+		default: // one is enough
+		}
+	}
+}
+
+func (l *lastingLink) send(r *request, s sent) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.now.leaving.Load() && l.done != nil {
+		if err := l.now.flush(); err != nil {
+			return err
+		}
+		next, err := dialGRPC(l.network, l.addr)
+		if err != nil {
+			return err
+		}
+		l.now = next
+		go l.follow(next)
+	}
+	return l.now.send(r, s)
+}
+
+func (l *lastingLink) flush() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.now.flush()
+}
+
+func (l *lastingLink) idle() bool { return false }
+
+func (l *lastingLink) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.now.close()
+}

@@ -1,0 +1,37 @@
+{{- /* What the schema can't say: values that contradict each other, or leave a door to be chosen. */ -}}
+{{- define "patgate.validate" -}}
+{{- $v := .Values -}}
+{{- if not (or $v.manifests $v.existingConfigMaps) -}}
+{{- fail "No manifests: patgate does not start without a Gate. Set `manifests` (files in the values) or `existingConfigMaps` (names of ConfigMaps); examples/minimal.yaml shows one." -}}
+{{- end -}}
+{{- if and $v.tls.certManager.enabled $v.tls.existingSecret -}}
+{{- fail "Both tls.certManager.enabled and tls.existingSecret are set: choose one." -}}
+{{- end -}}
+{{- if and $v.tls.certManager.enabled (not $v.tls.certManager.issuerRef.name) -}}
+{{- fail "tls.certManager.enabled wants tls.certManager.issuerRef.name, the Issuer (or, with kind: ClusterIssuer, the ClusterIssuer) of the certificate." -}}
+{{- end -}}
+{{- if and $v.tls.clientCA.existingSecret $v.tls.clientCA.existingConfigMap -}}
+{{- fail "Both tls.clientCA.existingSecret and tls.clientCA.existingConfigMap are set: choose one." -}}
+{{- end -}}
+{{- if not (or (include "patgate.mtls" .) $v.insecureListen) -}}
+{{- fail "Who may ask patgate? Choose: mTLS by tls.existingSecret or tls.certManager (with tls.clientCA, whose certificates Envoy shows); or insecureListen: true where something else admits Envoy alone, such as networkPolicy." -}}
+{{- end -}}
+{{- if and $v.networkPolicy.enabled (not $v.networkPolicy.envoys) -}}
+{{- fail "networkPolicy.enabled wants networkPolicy.envoys, who may call: without any, every request would be refused." -}}
+{{- end -}}
+{{- if and $v.prometheusRule.enabled (not $v.serviceMonitor.enabled) -}}
+{{- fail "prometheusRule.enabled wants serviceMonitor.enabled: its alerts ask for the labels that scrape gives, and would never fire." -}}
+{{- end -}}
+{{- if and $v.autoscaling.enabled (lt (int $v.autoscaling.maxReplicas) (int $v.autoscaling.minReplicas)) -}}
+{{- fail (printf "autoscaling.maxReplicas (%v) is less than autoscaling.minReplicas (%v)." $v.autoscaling.maxReplicas $v.autoscaling.minReplicas) -}}
+{{- end -}}
+{{- range $name, $_ := $v.manifests -}}
+{{- range $v.existingConfigMaps -}}
+{{- range .items -}}
+{{- if eq .path $name -}}
+{{- fail (printf "%s is in manifests and in existingConfigMaps: one would hide the other. Give each file a name of its own." $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

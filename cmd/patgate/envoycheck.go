@@ -1,0 +1,165 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	envoycheck "github.com/patgate/patgate/envoy/check"
+	"github.com/patgate/patgate/token"
+)
+
+// envoyCheckOptions are the flags of envoy-check.
+type envoyCheckOptions struct {
+	output    string
+	strict    bool
+	manifests []string
+	gates     []string
+	open      []string
+}
+
+func newEnvoyCheck(s streams) *cobra.Command {
+	var o envoyCheckOptions
+	cmd := &cobra.Command{
+		Use:   "envoy-check FILE...",
+		Short: "Name the switches of an Envoy configuration that open the door",
+		Long: "Envoy-check reads configurations of Envoy and prints what lets requests pass unasked, or weakens the gate, as\n" +
+			"FILE:LINE:COLUMN: field: what is wrong. Fix: what to write [severity code]; docs/envoy-checks.md has each code.\n" +
+			"A FILE is a bootstrap (YAML or JSON), an answer of the admin's /config_dump, resources of xDS, or objects of\n" +
+			"Kubernetes for Istio and Envoy Gateway; - is stdin. Files that are named together are judged together.\n\n" +
+			"With --manifests it compares what the gates want: trusted hops, headers, bodies, the gates that routes name.\n" +
+			"The comment `# patgate:accept CODE reason` on the line or the one above accepts a finding.\n" +
+			"It exits with 1 for errors, with --strict for warnings too, and with 2 for what can't be read.",
+		Example: "  patgate envoy-check envoy.yaml --manifests manifests\n  patgate envoy-check --strict -o json bootstrap.yaml routes.yaml\n" +
+			"  curl -s 'http://127.0.0.1:9901/config_dump?include_eds' | patgate envoy-check -",
+		Args: args(cobra.MinimumNArgs(1), "expected the files of the configuration"),
+		RunE: func(_ *cobra.Command, files []string) error {
+			if err := checkOutput(o.output); err != nil {
+				return err
+			}
+			return envoyCheck(s, &o, files)
+		},
+	}
+	outputFlag(cmd, &o.output)
+	f := cmd.Flags()
+	f.BoolVar(&o.strict, "strict", false, "exit with 1 for warnings too")
+	f.StringArrayVar(&o.manifests, "manifests", nil, "`directory` of the manifests whose gates Envoy serves; may repeat")
+	f.StringArrayVar(&o.gates, "gate", nil, "`name` of a gate that stands behind this Envoy (default: all of them); may repeat")
+	f.StringArrayVar(&o.open, "open-listener", nil, "`name` of a listener that is open on purpose, such as one for metrics; may repeat")
+	return cmd
+}
+
+func envoyCheck(s streams, o *envoyCheckOptions, names []string) error {
+	var gates *envoycheck.Gates
+	if len(o.manifests) > 0 {
+		m, snapshot, err := readGood(o.manifests, time.Now())
+		if err != nil {
+			return err
+		}
+		chosen, err := chosenGates(snapshot.Gates(), o.gates)
+		if err != nil {
+			return err
+		}
+		gates = envoycheck.NewGates(m.Rows(), chosen)
+	} else if len(o.gates) > 0 {
+		return usageError{errors.New("--gate needs --manifests DIR")}
+	}
+	files, err := readFiles(s.in, names)
+	if err != nil {
+		return usageError{err}
+	}
+	findings, err := envoycheck.Check(files, envoycheck.Options{Gates: gates, Open: o.open})
+	if err != nil {
+		return usageError{err}
+	}
+	var standing, accepted []envoycheck.Finding
+	failures := 0
+	for _, f := range findings {
+		if f.Accepted != "" {
+			accepted = append(accepted, f)
+			continue
+		}
+		standing = append(standing, f)
+		if o.strict || f.Severity() == envoycheck.Error {
+			failures++
+		}
+	}
+	if o.output == outputJSON {
+		err = json.NewEncoder(s.out).Encode(envoyChecked{failures == 0, describeFindings(standing), describeFindings(accepted)})
+	} else {
+		err = tellFindings(s, standing, failures == 0)
+	}
+	switch {
+	case err != nil:
+		return err
+	case failures == 0:
+		return nil
+	case o.output == outputJSON:
+		return errSaid
+	}
+	return fmt.Errorf("refused: %s", count(failures, "finding"))
+}
+
+// readFiles reads files, of which `-` is stdin.
+func readFiles(in io.Reader, names []string) ([]envoycheck.File, error) {
+	var files []envoycheck.File
+	var errs []error
+	for _, name := range names {
+		var data []byte
+		var err error
+		if name == "-" {
+			name = "stdin"
+			data, err = io.ReadAll(in)
+		} else {
+			data, err = os.ReadFile(name)
+		}
+		if err != nil {
+			errs = append(errs, err)
+		}
+		files = append(files, envoycheck.File{Name: name, Data: data})
+	}
+	return files, errors.Join(errs...)
+}
+
+// tellFindings prints for people: findings on stderr.
+func tellFindings(s streams, findings []envoycheck.Finding, ok bool) error {
+	for _, f := range findings {
+		if _, err := fmt.Fprintln(s.err, token.Mask(f.String())); err != nil {
+			return err
+		}
+	}
+	if !ok {
+		return nil
+	}
+	_, err := fmt.Fprintf(s.out, "ok: %s\n", count(len(findings), "warning"))
+	return err
+}
+
+// envoyChecked is what envoy-check tells a program.
+type envoyChecked struct {
+	OK       bool           `json:"ok"` // the exit code is 0
+	Findings []envoyFinding `json:"findings"`
+	Accepted []envoyFinding `json:"accepted,omitempty"` // those that a comment accepts
+}
+
+type envoyFinding struct {
+	Code     string `json:"code"`
+	Severity string `json:"severity"`
+	checkProblem
+	Fix    string `json:"fix"`
+	Reason string `json:"reason,omitempty"` // of the comment that accepts it
+}
+
+func describeFindings(findings []envoycheck.Finding) []envoyFinding {
+	list := []envoyFinding{}
+	for _, f := range findings {
+		list = append(list, envoyFinding{string(f.Code), f.Severity().String(),
+			checkProblem{f.File, f.Pos.Line, f.Pos.Column, f.Field, token.Mask(f.Message)}, f.Fix, f.Accepted})
+	}
+	return list
+}

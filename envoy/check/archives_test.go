@@ -1,0 +1,102 @@
+package check_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/patgate/patgate/envoy/check"
+	"github.com/patgate/patgate/loader"
+)
+
+// TestFindings holds what is found in each archive of files against what it wants: what
+// is not listed must not be found. Files below manifests/ make the gates.
+func TestFindings(t *testing.T) {
+	archives, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(archives) == 0 {
+		t.Fatal(err, archives)
+	}
+	seen := map[check.Code]bool{}
+	for _, m := range mistakes {
+		for _, code := range m.want {
+			seen[code] = true
+		}
+	}
+	for _, name := range archives {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) { testArchive(t, name, seen) })
+	}
+	for _, code := range check.Codes() {
+		if !seen[code] {
+			t.Errorf("no test finds %s", code)
+		}
+	}
+}
+
+func testArchive(t *testing.T, name string, seen map[check.Code]bool) {
+	archive, err := txtar.ParseFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []check.File
+	kept, want := archive.Files[:0:0], ""
+	for _, f := range archive.Files {
+		switch {
+		case f.Name == "want":
+			want = string(f.Data)
+			continue
+		case !strings.HasPrefix(f.Name, "manifests/"):
+			files = append(files, check.File{Name: f.Name, Data: f.Data})
+		}
+		kept = append(kept, f)
+	}
+	dir := t.TempDir()
+	list, err := check.Check(files, check.Options{Gates: gatesOf(t, dir, archive)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	for _, f := range list {
+		seen[f.Code] = true
+		accepted := ""
+		if f.Accepted != "" {
+			accepted = "accepted (" + f.Accepted + "): "
+		}
+		fmt.Fprintf(&got, "%s%s:%d:%d: %s %s: %s: %s\n", accepted, f.File, f.Pos.Line, f.Pos.Column, f.Severity(), f.Code, f.Field, strings.ReplaceAll(f.Message, dir, "manifests"))
+	}
+	if *update {
+		archive.Files = append(kept, txtar.File{Name: "want", Data: []byte(got.String())})
+		if err := os.WriteFile(name, txtar.Format(archive), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if got.String() != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got.String(), want)
+	}
+}
+
+// gatesOf loads the manifests of an archive, if it has any.
+func gatesOf(t *testing.T, dir string, archive *txtar.Archive) *check.Gates {
+	t.Helper()
+	for _, f := range archive.Files {
+		name, ok := strings.CutPrefix(f.Name, "manifests/")
+		if !ok {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), f.Data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) == 0 {
+		return nil
+	}
+	rows, problems := loader.Check([]string{dir})
+	for _, p := range problems {
+		t.Fatal(p)
+	}
+	return check.NewGates(rows, rows.Gates)
+}

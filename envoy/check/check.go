@@ -1,0 +1,175 @@
+// Package check reads configurations of Envoy, of Istio and of Envoy Gateway, and names the
+// switches that let requests pass unasked or weaken what patgate promises.
+//
+// It reads text and asks no server. A configuration becomes a tree with places (node); what
+// is wrong with one field is a row of a table (fields.go), what takes more is a function.
+// What can't be decided is a finding too.
+package check
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/patgate/patgate/loader/manifest"
+)
+
+// File is one file to read: YAML with any number of documents, or JSON.
+type File struct {
+	Name string // for places alone
+	Data []byte
+}
+
+// Finding is one thing that is wrong with a configuration.
+type Finding struct {
+	Code     Code
+	File     string
+	Pos      manifest.Pos
+	Field    string // its path, in the style of the file
+	Message  string // what is wrong, and what follows
+	Fix      string
+	Accepted string // the reason that a comment gives for it; empty: it stands
+}
+
+// Severity tells how much a finding matters. Codes have one each.
+func (f Finding) Severity() Severity { return codes[f.Code].severity }
+
+// String returns `FILE:LINE:COLUMN: field: what is wrong, and what follows. Fix: what to
+// write [severity code]`.
+func (f Finding) String() string {
+	return fmt.Sprintf("%s:%d:%d: %s: %s. Fix: %s [%s %s]", f.File, f.Pos.Line, f.Pos.Column, f.Field, f.Message, f.Fix, f.Severity(), f.Code)
+}
+
+// Options say what a configuration is for. The zero value asks about no gates.
+type Options struct {
+	Gates *Gates   // nil: what only the manifests know is not asked
+	Open  []string // names of listeners that are open on purpose: their requests may go unasked
+}
+
+// Check judges configurations together: resources of one file are found from another.
+// The findings are in the order of their places, those too that a comment accepts. An
+// error says that a file can't be read, or holds nothing that could be judged.
+func Check(files []File, o Options) ([]Finding, error) {
+	c := &checker{gates: o.Gates, open: o.Open, listeners: map[string]bool{}, loose: newScope(), led: map[*node]map[string]bool{}, asked: map[string]bool{}}
+	var problems []error
+	for _, f := range files {
+		if err := c.read(&text{file: f.Name, data: f.Data}); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	c.judge()
+	if c.judged == 0 {
+		return nil, errors.New("nothing to judge: no listener, no ext_authz filter and no policy that names one was found")
+	}
+	for _, name := range o.Open {
+		if !c.listeners[name] {
+			return nil, fmt.Errorf("no listener is called %s, %s", name, manifest.Suggest(name, slices.Sorted(maps.Keys(c.listeners))))
+		}
+	}
+	c.accept()
+	slices.SortStableFunc(c.findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column), cmp.Compare(a.Code, b.Code))
+	})
+	return slices.CompactFunc(c.findings, func(a, b Finding) bool { // an anchor is met wherever it is named
+		return a.Code == b.Code && a.File == b.File && a.Pos == b.Pos && a.Message == b.Message
+	}), nil
+}
+
+// checker is one run.
+type checker struct {
+	gates     *Gates
+	open      []string
+	listeners map[string]bool // names of those that were seen
+	texts     []*text
+	scopes    []*scope
+	loose     *scope // resources in files of their own
+	kube      objects
+
+	led   map[*node]map[string]bool // where routes lead to
+	asked map[string]bool           // routes that were judged, for filters of these names
+
+	judged   int // how many things there were to judge
+	authz    []*authz
+	findings []Finding
+}
+
+// read takes in a file, or a text within one.
+func (c *checker) read(t *text) error {
+	docs, twice, err := readText(t)
+	if err != nil {
+		return fmt.Errorf("%s: %s", t.file, strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	if len(docs) == 0 {
+		return fmt.Errorf("%s: is empty: expected a configuration of Envoy", t.file)
+	}
+	c.texts = append(c.texts, t)
+	for _, s := range twice {
+		c.find(DuplicateField, s, "stands twice: which of the two counts is not certain")
+	}
+	for _, doc := range docs {
+		if err := c.document(t, doc); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judge asks the rules about everything that was read.
+func (c *checker) judge() {
+	if len(c.loose.listeners)+len(c.loose.clusters)+len(c.loose.routes) > 0 {
+		c.scopes = append(c.scopes, c.loose)
+	}
+	for _, s := range c.scopes {
+		c.judgeScope(s)
+	}
+	c.judgeObjects()
+	c.judgeGates()
+}
+
+// find adds a finding.
+func (c *checker) find(code Code, at spot, format string, args ...any) {
+	c.findings = append(c.findings, Finding{
+		Code: code, File: at.at.file, Pos: manifest.Pos{Line: at.at.line, Column: at.at.column}, Field: at.path,
+		Message: fmt.Sprintf(format, args...), Fix: codes[code].fix,
+	})
+}
+
+// accept marks the findings that comments accept, and warns of comments that accept none.
+func (c *checker) accept() {
+	for _, t := range c.texts {
+		for _, a := range manifest.Accepts(t.data) {
+			for _, code := range a.Codes {
+				if problem := c.acceptOne(t, &a, Code(code)); problem != "" {
+					c.find(UnusedAccept, spot{t.place(a.Pos.Line, a.Pos.Column), "patgate:accept"}, "%s", problem)
+				}
+			}
+		}
+	}
+}
+
+// acceptOne says why a comment accepts nothing.
+func (c *checker) acceptOne(t *text, a *manifest.Accept, code Code) (problem string) {
+	if _, known := codes[code]; !known || code == UnusedAccept {
+		return fmt.Sprintf("%q is no code to accept, %s", string(code), manifest.Suggest(string(code), names()))
+	}
+	if strings.TrimSpace(a.Reason) == "" {
+		return fmt.Sprintf("%s is accepted without a reason, so that it stands", code)
+	}
+	used := false
+	for i := range c.findings {
+		f := &c.findings[i]
+		if f.Code == code && f.File == t.file && a.Covers(f.Pos.Line-t.line) {
+			f.Accepted, used = a.Reason, true
+		}
+	}
+	if !used {
+		return fmt.Sprintf("no %s is found on this line or the next", code)
+	}
+	return ""
+}

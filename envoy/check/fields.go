@@ -1,0 +1,186 @@
+package check
+
+import "strings"
+
+// rule judges one field by its value alone.
+type rule struct {
+	field   string // its path below the message, in snake_case, with dots
+	is      want
+	code    Code
+	follows string // what follows of it
+}
+
+// want says what is wrong with a value, or nothing. It is asked about nil where the field
+// is absent.
+type want func(*node) string
+
+// connectionRules are about HttpConnectionManager.
+var connectionRules = []rule{
+	{"normalize_path", isOn, NormalizePath, "`..` and `%2e%2e` reach patgate, which refuses them, and routes are found by a path that the upstream reads otherwise"},
+	{"merge_slashes", isOn, MergeSlashes, "patgate refuses each path with `//`, and routes are found by it"},
+	{"path_with_escaped_slashes_action", isWord("REJECT_REQUEST", 2), EscapedSlashes, "a `%2f` is one path for routes and another for the upstream"},
+	{"skip_xff_append", isOff, XFFAppend, "x-forwarded-for lacks the peer, so that the entry that a gate counts to is the client's own word"},
+	{"common_http_protocol_options.headers_with_underscores_action", isWord("REJECT_REQUEST", 1), Underscores, "`x_forwarded_user` reaches filters and upstreams that take it for x-forwarded-user"},
+	{"request_timeout", isGiven, RequestTimeout, "a slow client holds a buffer before it is asked about"},
+	{"request_headers_timeout", isGiven, RequestTimeout, "a slow client holds a connection before it is asked about"},
+	{"upgrade_configs", isNotGiven, Upgrade, "a tunnel is judged once, at its beginning"},
+}
+
+// remoteAddress is asked where no extension chooses the client's address.
+var remoteAddress = rule{"use_remote_address", isOn, RemoteAddress, "x-forwarded-for and x-forwarded-proto are the client's own words: ranges of addresses and requireTLS mean nothing"}
+
+// hostPort is asked where the routes do not pass over ports by themselves.
+var hostPort = rule{"strip_any_host_port", isOn, HostPort, "a virtual host is found by `example.com:8443`, a gate by `example.com`"}
+
+// authzRules are about ExtAuthz.
+var authzRules = []rule{
+	{"failure_mode_allow", isOff, FailureModeAllow, "every request passes while patgate is down or slow"},
+	{"failure_mode_allow_header_add", isOff, FailureHeader, "clients can forge x-envoy-auth-failure-mode-allowed, and it is added only where requests pass unasked"},
+	{"shadow_mode", isOff, ShadowMode, "refusals let requests pass"},
+	{"filter_enabled", isAlways, FilterEnabled, "requests that are left out, by the share or by whoever sets the runtime key, pass unasked, or are all refused with deny_at_disable"},
+	{"deny_at_disable.default_value", isOn, DenyAtDisable, "were the filter switched off, requests would pass"},
+	{"clear_route_cache", isOff, RouteCache, "the headers that patgate sets can move a request to another route after it was judged"},
+	{"validate_mutations", isOn, ValidateMutations, "bytes that no header may hold are not looked for"},
+	{"encode_raw_headers", isOn, RawHeaders, "patgate sees `!` for bytes that the upstream gets as they are, and refuses a path with one"},
+	{"status_on_error", isServerError, StatusOnError, "clients take an outage for a refusal, and throw good tokens away"},
+	{"allowed_headers", isNotGiven, HeadersHidden, "patgate sees only some headers: authorization, x-forwarded-for, content-type and those that change the method must be among them"},
+	{"disallowed_headers", isNotGiven, HeadersHidden, "patgate does not see headers that the upstream acts on"},
+	{"http_service", isNotGiven, HTTPService, "patgate speaks gRPC alone, so that every request is refused"},
+	{"decoder_header_mutation_rules", isGiven, MutationRules, "an answer may change any header, and one that fails to be set is not noticed"},
+}
+
+// bodyRules are about BufferSettings, where there are any.
+var bodyRules = []rule{
+	{"allow_partial_message", isOff, PartialBody, "patgate gets the beginning of a body, and does not read it"},
+	{"pack_as_bytes", isOn, BodyText, "bytes that are no UTF-8 are replaced, so that patgate does not read the body"},
+	{"max_request_bytes", isAtMost(1 << 20), BodySize, "patgate takes no more than 1048576 by default: a larger body is refused without an audit event"},
+}
+
+// mutationRules are about HeaderMutationRules, where there are any.
+var mutationRules = []rule{
+	{"disallow_is_error", isOn, MutationRules, "a header that the rules leave out is passed over: the client's own goes through in its place"},
+	{"disallow_all", isOn, MutationRules, "an answer may change headers that no gate names"},
+}
+
+// judgeFields asks rules about a message. Of a part of one, as a patch has it, only what
+// stands there is judged.
+func (c *checker) judgeFields(rules []rule, message *node, part bool) {
+	for _, r := range rules {
+		names := strings.Split(r.field, ".")
+		value := message.get(names...)
+		if value == nil && part {
+			continue
+		}
+		if wrong := r.is(value); wrong != "" {
+			at := value.spot()
+			if value == nil {
+				at = message.missing(names...)
+			}
+			c.find(r.code, at, "%s: %s", wrong, r.follows)
+		}
+	}
+}
+
+func shown(n *node) string {
+	if n.kind == scalar {
+		return "is " + n.text
+	}
+	return "is set"
+}
+
+// isOn wants a switch that is off by default to be on.
+func isOn(n *node) string {
+	switch {
+	case n == nil:
+		return "is missing"
+	case !n.isTrue():
+		return shown(n)
+	}
+	return ""
+}
+
+// isOff wants a switch to be off, or absent.
+func isOff(n *node) string {
+	switch {
+	case n == nil, n.kind == scalar && (n.text == "" || strings.EqualFold(n.text, "false") || strings.EqualFold(n.text, "no") ||
+		strings.EqualFold(n.text, "off") || strings.EqualFold(n.text, "n")):
+		return ""
+	}
+	return shown(n)
+}
+
+// isGiven wants a field to be there.
+func isGiven(n *node) string {
+	if n == nil {
+		return "is missing"
+	}
+	return ""
+}
+
+// isNotGiven wants a field to be absent.
+func isNotGiven(n *node) string {
+	if n == nil || n.kind == list && len(n.items) == 0 {
+		return ""
+	}
+	return "is set"
+}
+
+// isAlways wants a RuntimeFractionalPercent to be absent, or all without a key.
+func isAlways(n *node) string {
+	if n == nil {
+		return ""
+	}
+	share := n.get("default_value")
+	of := int64(100)
+	switch d := share.get("denominator"); {
+	case d.is("TEN_THOUSAND", 1):
+		of = 10_000
+	case d.is("MILLION", 2):
+		of = 1_000_000
+	}
+	if part, _ := share.get("numerator").number(); part >= of && n.get("runtime_key").str() == "" {
+		return ""
+	}
+	return "is set"
+}
+
+// isAtMost wants no larger number.
+func isAtMost(limit int64) want {
+	return func(n *node) string {
+		if i, ok := n.number(); ok && i > limit {
+			return shown(n)
+		}
+		return ""
+	}
+}
+
+// isWord wants one value of an enum.
+func isWord(name string, number int64) want {
+	return func(n *node) string {
+		switch {
+		case n == nil:
+			return "is missing"
+		case !n.is(name, number):
+			return shown(n)
+		}
+		return ""
+	}
+}
+
+// isServerError wants an HttpStatus of 5xx.
+func isServerError(n *node) string {
+	code := n.get("code")
+	if code == nil {
+		return "is missing"
+	}
+	if i, ok := code.number(); ok && i >= 500 && i < 600 {
+		return ""
+	}
+	for _, name := range []string{"InternalServerError", "NotImplemented", "BadGateway", "ServiceUnavailable", "GatewayTimeout",
+		"InsufficientStorage", "LoopDetected", "NetworkAuthenticationRequired", "HTTPVersionNotSupported", "VariantAlsoNegotiates"} {
+		if strings.EqualFold(code.str(), name) {
+			return ""
+		}
+	}
+	return "is " + code.str()
+}

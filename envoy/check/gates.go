@@ -1,0 +1,179 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/patgate/patgate/policy"
+)
+
+// Gates are what manifests want of Envoy. Make them with NewGates.
+type Gates struct {
+	rows       []*policy.Gate
+	identities []string // the headers that patgate alone sets
+	bodies     map[string]*policy.Rule
+}
+
+// NewGates takes what matters from the rows of a load, for those of its gates that stand
+// behind the Envoy.
+func NewGates(rows policy.Rows, gates []*policy.Gate) *Gates {
+	g := &Gates{rows: gates, bodies: map[string]*policy.Rule{}}
+	for _, gate := range gates {
+		for _, name := range gate.IdentityHeaders() {
+			if !slices.Contains(g.identities, name) {
+				g.identities = append(g.identities, name)
+			}
+		}
+		if rule := rows.BodyRule(gate); rule != nil {
+			g.bodies[gate.Name] = rule
+		}
+	}
+	return g
+}
+
+// readsBodies returns the first gate of which a rule reads bodies, and what to say of it.
+func (g *Gates) readsBodies() (gate, why string) {
+	if g == nil {
+		return "", ""
+	}
+	for _, gate := range g.rows {
+		if rule := g.bodies[gate.Name]; rule != nil {
+			return gate.Name, fmt.Sprintf("the rule %s (%s) of the Gate %s reads bodies, can't be decided without, and refuses", rule.Name, rule.Source, gate.Name)
+		}
+	}
+	return "", ""
+}
+
+// names lists the names of the gates.
+func (g *Gates) names() []string {
+	var list []string
+	for _, gate := range g.rows {
+		list = append(list, gate.Name)
+	}
+	return list
+}
+
+// judgeGates compares what was read with what the gates want.
+func (c *checker) judgeGates() {
+	if c.gates == nil {
+		return
+	}
+	for _, a := range c.ours() {
+		c.mutations(a)
+		if a.conn != nil {
+			c.bodies(a)
+			hops, n := c.hops(a.conn)
+			c.compareHops(hops, n)
+		}
+	}
+}
+
+// ours returns the filters that ask patgate: those whose cluster or target is called so,
+// or all where none is. Of a part of one it can't be told: it counts.
+func (c *checker) ours() []*authz {
+	named := func(a *authz) bool { return strings.Contains(a.asks, "patgate") }
+	if !slices.ContainsFunc(c.authz, named) {
+		return c.authz
+	}
+	return slices.DeleteFunc(slices.Clone(c.authz), func(a *authz) bool { return !a.part && !named(a) })
+}
+
+// compareHops compares how many proxies an Envoy believes with what gates count.
+func (c *checker) compareHops(at spot, hops int64) {
+	for _, g := range c.gates.rows {
+		if g.ClientIP.Source == policy.FromXFF && int64(g.ClientIP.TrustedHops) != hops {
+			c.find(HopsDiffer, at, "is %d, and the Gate %s counts %d (clientIP.trustedHops): one of the two takes a client's own word for its address",
+				hops, g.Name, g.ClientIP.TrustedHops)
+		}
+	}
+}
+
+// mutations wants every header that patgate sets or removes to be let through.
+func (c *checker) mutations(a *authz) {
+	rules := a.body.get("decoder_header_mutation_rules")
+	if rules == nil {
+		return
+	}
+	at := rules.spot()
+	if e := rules.get("allow_expression", "regex"); e != nil {
+		at = e.spot()
+	}
+	for _, g := range c.gates.rows {
+		var refused []string
+		for _, name := range changed(g) {
+			if !letThrough(rules, name) {
+				refused = append(refused, name)
+			}
+		}
+		if len(refused) == 0 {
+			continue
+		}
+		follows := "the client's own goes through in their place"
+		if rules.get("disallow_is_error").isTrue() {
+			follows = "each call fails with 500"
+		}
+		more := ""
+		if len(refused) > 4 {
+			refused, more = refused[:4], fmt.Sprintf(" and %d more", len(refused)-4)
+		}
+		c.find(HeaderRefused, at, "the Gate %s sets or removes %s%s, which the rules leave out: %s", g.Name, strings.Join(refused, ", "), more, follows)
+	}
+}
+
+// changed lists the headers that answers of a gate set or remove, in every spelling.
+func changed(g *policy.Gate) []string {
+	list := g.MutatedHeaders()
+	for _, i := range []policy.Identity{policy.NoIdentity, policy.UserIdentity, policy.UserGroups, policy.AssertedIdentity} {
+		list = append(list, g.Upstream.Remove(i, true)...)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// letThrough evaluates HeaderMutationRules for a header that is none of routing.
+func letThrough(rules *node, name string) bool {
+	matches := func(field string) bool {
+		pattern := rules.get(field, "regex")
+		return pattern != nil && fullMatch(pattern.str(), name)
+	}
+	switch {
+	case matches("disallow_expression"):
+		return false
+	case matches("allow_expression"):
+		return true
+	case rules.get("disallow_all").isTrue():
+		return false
+	}
+	return !strings.HasPrefix(name, "x-envoy") || rules.get("allow_envoy").isTrue()
+}
+
+// bodies wants bodies to be sent where a rule reads them.
+func (c *checker) bodies(a *authz) {
+	gate, why := c.gates.readsBodies()
+	if gate == "" {
+		return
+	}
+	routes := a.conn.routes
+	if a.body.get("with_request_body") == nil && len(routes.within("with_request_body")) == 0 {
+		c.find(BodyMissing, a.body.missing("with_request_body"), "is missing: %s", why)
+	}
+	for _, off := range routes.within("disable_request_body_buffering") {
+		named := off.parent.get("context_extensions").key("patgate.gate").str()
+		if off.isTrue() && (named == "" || c.gates.bodies[named] != nil) {
+			c.find(BodyMissing, off.spot(), "no body is sent from this route: %s", why)
+		}
+	}
+}
+
+// routeGate wants the gate that a route names to be there.
+func (c *checker) routeGate(settings *node) {
+	c.gateName(settings.get("context_extensions").key("patgate.gate"))
+}
+
+func (c *checker) gateName(name *node) {
+	if name == nil || c.gates == nil || slices.Contains(c.gates.names(), name.str()) {
+		return
+	}
+	c.find(UnknownGate, name.spot(), "there is no Gate %s, so that every request is refused", name.str())
+}

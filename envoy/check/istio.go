@@ -1,0 +1,120 @@
+package check
+
+import "strings"
+
+// istioRules are about MeshConfig's EnvoyExternalAuthorizationGrpcProvider and its like for
+// HTTP.
+var istioRules = []rule{
+	{"fail_open", isOff, FailureModeAllow, "every request passes while patgate is down or slow"},
+	{"clear_route_cache", isOff, RouteCache, "the headers that patgate sets can move a request to another route after it was judged"},
+	{"status_on_error", isServerStatus, StatusOnError, "clients take an outage for a refusal, and throw good tokens away"},
+	{"timeout", isGiven, Timeout, "it is 600 s: a patgate that hangs holds every request so long"},
+}
+
+// isServerStatus wants a status of 5xx as a number.
+func isServerStatus(n *node) string {
+	if n == nil {
+		return "is missing"
+	}
+	if i, ok := n.number(); !ok || i < 500 || i > 599 {
+		return "is " + n.str()
+	}
+	return ""
+}
+
+// mesh judges a MeshConfig.
+func (c *checker) mesh(mesh *node) {
+	if mesh == nil {
+		return
+	}
+	grpc, web := mesh.within("envoy_ext_authz_grpc"), mesh.within("envoy_ext_authz_http")
+	for _, provider := range append(grpc, web...) {
+		c.judged++
+		c.judgeFields(istioRules, provider, false)
+		if t := provider.get("timeout"); t != nil {
+			c.checkTimeout(t)
+		}
+		if body := provider.get("include_request_body_in_check"); body != nil {
+			c.judgeFields(bodyRules, body, false)
+		}
+	}
+	if len(grpc) == 0 {
+		for _, n := range web {
+			c.find(HTTPService, n.spot(), "is set: patgate speaks gRPC alone, so that every request is refused (envoyExtAuthzGrpc)")
+		}
+	}
+	if len(grpc)+len(web) == 0 {
+		return
+	}
+	path := mesh.get("path_normalization", "normalization")
+	switch at := mesh.missing("path_normalization", "normalization"); {
+	case path.is("NONE", 1):
+		c.find(NormalizePath, at, "is NONE: `..` and `%%2e%%2e` reach patgate, which refuses them, and rules of Istio read other paths than the upstream")
+	case !path.is("MERGE_SLASHES", 3) && !path.is("DECODE_AND_MERGE_SLASHES", 4):
+		c.find(MergeSlashes, at, "is not MERGE_SLASHES: patgate refuses each path with `//`, and rules of Istio are found by it")
+	}
+	hops := mesh.get("default_config", "gateway_topology", "num_trusted_proxies")
+	n, _ := hops.number()
+	if c.gates != nil {
+		c.compareHops(mesh.missing("default_config", "gateway_topology", "num_trusted_proxies"), n)
+	} else if n > 0 {
+		c.find(TrustedHops, hops.spot(), hopsUnasked, n)
+	}
+}
+
+// authorizationPolicy judges one with action CUSTOM: which requests it asks about.
+func (c *checker) authorizationPolicy(doc *node) {
+	spec := doc.get("spec")
+	if !spec.get("action").is("CUSTOM", 3) {
+		return
+	}
+	c.judged++
+	if dry := doc.get("metadata", "annotations").key("istio.io/dry-run"); dry.isTrue() {
+		c.find(ShadowMode, dry.spot(), "the policy is only tried: refusals let requests pass")
+	}
+	rules := spec.get("rules")
+	if len(rules.elements()) == 0 {
+		c.find(ConditionalCheck, spec.missing("rules"), "without a rule the policy matches no request: nobody is asked. Every request is `rules: [{}]`")
+		return
+	}
+	for _, r := range rules.elements() {
+		if len(r.fields) == 0 {
+			return
+		}
+	}
+	c.find(ConditionalCheck, rules.spot(), "only requests that a rule matches are asked about: the others pass, unless deny_at_disable refuses them. Every request is `rules: [{}]`")
+}
+
+// destinationRule judges how the mesh reaches patgate, if the rule is about it.
+func (c *checker) destinationRule(spec *node) {
+	if !strings.Contains(spec.get("host").str(), "patgate") {
+		return
+	}
+	c.judged++
+	for _, tls := range spec.within("tls") {
+		if tls.get("mode").is("DISABLE", 0) {
+			c.find(NoTLS, tls.spot(), "tokens go to patgate in the clear, and whoever is on the way can answer allow")
+		}
+		if skip := tls.get("insecure_skip_verify"); skip.isTrue() {
+			c.find(UnverifiedTLS, skip.spot(), "is true: whoever takes patgate's place is believed")
+		}
+	}
+}
+
+// envoyFilter judges the patches of an EnvoyFilter.
+func (c *checker) envoyFilter(spec *node) {
+	for _, p := range spec.get("config_patches").elements() {
+		patch := p.get("patch")
+		operation := patch.get("operation")
+		if operation.is("REMOVE", 3) && strings.Contains(matchedFilter(p), "ext_authz") {
+			c.judged++
+			c.find(FilterRemoved, operation.spot(), "the patch takes ext_authz off: nobody is asked")
+		}
+		c.fragment(patch.get("value"), operation.is("MERGE", 1))
+	}
+}
+
+// matchedFilter is the name of the HTTP filter that a patch is about.
+func matchedFilter(p *node) string {
+	return p.get("match", "listener", "filter_chain", "filter", "sub_filter", "name").str()
+}

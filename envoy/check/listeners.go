@@ -1,0 +1,283 @@
+package check
+
+import (
+	"slices"
+	"strings"
+)
+
+// connection is one HTTP connection manager.
+type connection struct {
+	body    *node
+	filters []*httpFilter
+	authz   []int // which of the filters are ext_authz
+	routes  *node // nil where they can't be seen
+	targets map[string]bool
+}
+
+// judgeScope judges what one configuration holds.
+func (c *checker) judgeScope(s *scope) {
+	c.judgeEnvoy(s)
+	guarded := map[string]bool{}
+	var tunnels []*node
+	for _, listener := range s.listeners {
+		if listener.get("traffic_direction").is("OUTBOUND", 2) {
+			continue // a sidecar's way out
+		}
+		c.judged++
+		name := listener.get("name").str()
+		c.listeners[name] = true
+		listener.walk(func(n *node) bool {
+			switch typ, body := typed(n); typ {
+			case typeConnection:
+				if slices.Contains(c.open, name) {
+					return false
+				}
+				conn := c.connection(s, body)
+				for cluster := range conn.targets {
+					guarded[cluster] = guarded[cluster] || len(conn.authz) > 0
+				}
+				return false
+			case typeTCPProxy:
+				tunnels = append(tunnels, body)
+			case typeProxyProtocol:
+				if mixed := body.get("allow_requests_without_proxy_protocol"); mixed.isTrue() {
+					c.find(RemoteAddress, mixed.spot(), "is true: whoever reaches the listener directly may say any address for its own by PROXY protocol")
+				}
+			case typeNetworkAuthz:
+				c.find(ConditionalCheck, body.spot(), "a network filter asks about connections, not about requests: patgate refuses what has no path")
+			}
+			return true
+		})
+	}
+	for _, t := range tunnels {
+		clusters := t.within("cluster")
+		for _, w := range t.get("weighted_clusters", "clusters").elements() {
+			clusters = append(clusters, w.get("name"))
+		}
+		for _, cluster := range clusters {
+			if guarded[cluster.str()] {
+				c.find(SideDoor, cluster.spot(), "a tcp_proxy leads to %s, which requests reach elsewhere through ext_authz", cluster.str())
+			}
+		}
+	}
+	c.misplaced(s)
+}
+
+// connection judges one connection manager with its filters and routes.
+func (c *checker) connection(s *scope, body *node) *connection {
+	conn := &connection{body: body, filters: c.httpFilters(s, body.get("http_filters"))}
+	for i, f := range conn.filters {
+		if f.message == typeExtAuthz {
+			conn.authz = append(conn.authz, i)
+		}
+	}
+	c.findRoutes(s, conn)
+	conn.targets = c.targets(conn.routes)
+	c.upgrades(conn)
+	if len(conn.authz) == 0 {
+		nested := func(f *httpFilter) bool { return holds(f.body, typeExtAuthz) } // misplaced says so
+		if slices.ContainsFunc(conn.filters, nested) {
+			return conn
+		}
+		if conn.routes == nil || forwards(conn.routes) {
+			c.find(NoExtAuthz, body.missing("http_filters"), "no ext_authz filter: nobody is asked about these requests")
+		}
+		return conn
+	}
+	c.judgeFields(connectionRules, body, false)
+	if !conn.routes.get("ignore_port_in_host_matching").isTrue() {
+		c.judgeFields([]rule{hostPort}, body, false)
+	}
+	c.clientAddress(conn)
+	c.addressExtensions(conn)
+	c.order(conn.filters, conn.authz[0], conn.authz[len(conn.authz)-1])
+	c.identity(conn)
+	for _, i := range conn.authz {
+		c.filter(s, conn.filters[i], conn)
+	}
+	c.disabled(conn)
+	c.judgeRoutes(s, conn)
+	return conn
+}
+
+// targets lists the clusters that routes lead to. Many connection managers may have the
+// same routes.
+func (c *checker) targets(routes *node) map[string]bool {
+	if known := c.led[routes]; known != nil {
+		return known
+	}
+	list := map[string]bool{}
+	for _, route := range routes.within("route") {
+		for _, key := range []string{"cluster", "name"} {
+			for _, cluster := range route.within(key) {
+				list[cluster.str()] = true
+			}
+		}
+	}
+	c.led[routes] = list
+	return list
+}
+
+// upgrades judges filters of their own for upgraded requests: those of the others are not
+// asked then.
+func (c *checker) upgrades(conn *connection) {
+	for _, u := range conn.body.get("upgrade_configs").elements() {
+		if chain := u.get("filters"); len(chain.elements()) > 0 && !holds(chain, typeExtAuthz) {
+			c.find(NoExtAuthz, chain.spot(), "no ext_authz filter: nobody is asked about upgraded requests, which have filters of their own")
+		}
+	}
+}
+
+// holds reports whether a message of a type stands below a node.
+func holds(n *node, message string) (found bool) {
+	n.walk(func(inner *node) bool {
+		typ, _ := typed(inner)
+		found = found || typ == message
+		return !found
+	})
+	return found
+}
+
+// findRoutes finds the routes of a connection manager: its own, or those of a name.
+func (c *checker) findRoutes(s *scope, conn *connection) {
+	conn.routes = conn.body.get("route_config")
+	if rds := conn.body.get("rds"); rds != nil {
+		name := rds.get("route_config_name").str()
+		if conn.routes = c.route(s, name); conn.routes == nil {
+			c.find(NotSeen, rds.spot(), "the routes %q come from elsewhere (RDS): whether one of them goes unasked can't be told", name)
+		}
+	}
+	if scoped := conn.body.get("scoped_routes"); scoped != nil {
+		c.find(NotSeen, scoped.spot(), "the routes are chosen by scopes: whether one of them goes unasked can't be told")
+	}
+	if vhds := conn.routes.get("vhds"); vhds != nil {
+		c.find(NotSeen, vhds.spot(), "virtual hosts come from elsewhere (VHDS): whether one of them goes unasked can't be told")
+	}
+}
+
+// forwards reports whether routes lead anywhere: one with a direct_response or a redirect
+// does not.
+func forwards(routes *node) bool {
+	return len(routes.within("route")) > 0 || len(routes.within("non_forwarding_action")) > 0 ||
+		len(routes.within("filter_action")) > 0 || len(routes.within("cluster_specifier_plugins")) > 0
+}
+
+// hopsUnasked is said of a number of proxies that no gate is compared with.
+const hopsUnasked = "is %d: each gate that counts x-forwarded-for must say the same (clientIP.trustedHops)"
+
+// clientAddress judges what Envoy takes for the client's address.
+func (c *checker) clientAddress(conn *connection) {
+	internal := conn.body.get("internal_address_config")
+	if internal != nil {
+		if ranges := internal.get("cidr_ranges").elements(); len(ranges) == 0 && !internal.get("unix_sockets").isTrue() {
+			c.find(InternalAddress, internal.spot(), "is empty: loopback counts as internal, and may set x-envoy headers")
+		} else {
+			for _, r := range ranges {
+				if length, _ := r.get("prefix_len").number(); length < 32 {
+					c.find(InternalAddress, r.spot(), "clients of %s/%d count as internal: they may set x-envoy headers", r.get("address_prefix").str(), length)
+				}
+			}
+		}
+	}
+	hops, n := c.hops(conn)
+	if n > 0 && c.gates == nil {
+		c.find(TrustedHops, hops, hopsUnasked, n)
+	}
+}
+
+// hops returns how many proxies in front a connection manager believes, as
+// xff_num_trusted_hops counts them.
+func (c *checker) hops(conn *connection) (spot, int64) {
+	for _, e := range conn.body.get("original_ip_detection_extensions").elements() {
+		if typ, body := typed(e.get("typed_config")); typ == typeXFF { // counts one less
+			n, _ := body.get("xff_num_trusted_hops").number()
+			return body.missing("xff_num_trusted_hops"), n + 1
+		}
+	}
+	n, _ := conn.body.get("xff_num_trusted_hops").number()
+	return conn.body.missing("xff_num_trusted_hops"), n
+}
+
+// addressExtensions judges extensions that choose the client's address. The one that
+// counts x-forwarded-for is as good as use_remote_address where it appends the peer.
+func (c *checker) addressExtensions(conn *connection) {
+	extensions := conn.body.get("original_ip_detection_extensions").elements()
+	for _, e := range extensions {
+		typ, body := typed(e.get("typed_config"))
+		switch skip := body.get("skip_xff_append"); {
+		case typ != typeXFF:
+			c.find(RemoteAddress, e.spot(), "the client's address comes from a header: x-forwarded-for and x-forwarded-proto are the client's own words")
+		case skip == nil || skip.isTrue():
+			c.find(XFFAppend, body.missing("skip_xff_append"), "x-forwarded-for lacks the peer, so that the entry that a gate counts to is the client's own word")
+		}
+	}
+	if len(extensions) == 0 {
+		c.judgeFields([]rule{remoteAddress}, conn.body, false)
+	}
+}
+
+// misplaced finds ext_authz filters that stand elsewhere than in a chain of their own
+// right: there something decides whether they are asked.
+func (c *checker) misplaced(s *scope) {
+	for _, listener := range s.listeners {
+		listener.walk(func(n *node) bool {
+			if n.parent.get("config_discovery") == n {
+				return false // a default, judged where it counts
+			}
+			if typ, body := typed(n); typ == typeExtAuthz && !c.seen(body) {
+				c.find(ConditionalCheck, body.spot(), "ext_authz stands within another filter, which decides which requests are asked about")
+				a := &authz{body: body, scope: s}
+				c.authz = append(c.authz, a)
+				c.judgeAuthz(a)
+				return false
+			}
+			return true
+		})
+	}
+	for _, cluster := range s.clusters {
+		cluster.walk(func(n *node) bool {
+			if typ, body := typed(n); typ == typeExtAuthz {
+				c.find(ConditionalCheck, body.spot(), "ext_authz stands among a cluster's filters: only requests to this cluster are asked about, after they were routed")
+			}
+			return true
+		})
+	}
+}
+
+// seen reports whether a filter was judged in its place.
+func (c *checker) seen(body *node) bool {
+	for _, a := range c.authz {
+		if a.body == body {
+			return true
+		}
+	}
+	return false
+}
+
+// judgeEnvoy judges what is Envoy's own: its admin, its version, its runtime.
+func (c *checker) judgeEnvoy(s *scope) {
+	if s.bootstrap == nil {
+		return
+	}
+	c.admin(s.bootstrap.get("admin"))
+	c.runtime(s.bootstrap)
+	c.nodeVersion(s.bootstrap.get("node"))
+	dynamic := s.bootstrap.get("dynamic_resources")
+	if lds := dynamic.get("lds_config"); lds != nil && !s.dump {
+		c.judged++
+		c.find(NotSeen, lds.spot(), "listeners come from elsewhere (LDS): whether one of them lacks ext_authz can't be told")
+	}
+}
+
+// admin judges who reaches Envoy's admin: it changes the runtime and shows everything.
+func (c *checker) admin(admin *node) {
+	address := admin.get("address", "socket_address", "address")
+	if address == nil || loopback(address.str()) || len(admin.get("allow_paths").elements()) > 0 {
+		return
+	}
+	c.judged++
+	c.find(AdminOpen, address.spot(), "the admin listens on %s: who reaches it changes the runtime, reads the configuration and ends Envoy", address.str())
+}
+
+// shortName is a message's name without its packages.
+func shortName(message string) string { return message[strings.LastIndexByte(message, '.')+1:] }

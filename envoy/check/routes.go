@@ -1,0 +1,100 @@
+package check
+
+import (
+	"fmt"
+	"strings"
+)
+
+// judgeRoutes judges what routes change for themselves: the check, and the headers of the
+// request that was judged.
+func (c *checker) judgeRoutes(s *scope, conn *connection) {
+	var chain []string
+	for _, i := range conn.authz {
+		chain = append(chain, conn.filters[i].name())
+	}
+	key := fmt.Sprintf("%p %q", conn.routes, chain)
+	if c.asked[key] {
+		return
+	}
+	c.asked[key] = true
+	c.perRoute(s, conn.routes, chain)
+	c.routeHeaders(conn.routes)
+	for _, n := range append(conn.routes.within("upgrade_configs"), conn.routes.within("connect_matcher")...) {
+		c.find(Upgrade, n.spot(), "is set: a tunnel is judged once, at its beginning")
+	}
+}
+
+// perRoute judges the settings of ext_authz at routes, virtual hosts and weighted
+// clusters, wherever they stand below a node. chain names the filters; empty: any that is
+// called like one.
+func (c *checker) perRoute(s *scope, routes *node, chain []string) {
+	for _, settings := range routes.within("typed_per_filter_config") {
+		for _, f := range settings.entries() {
+			if f.value != nil {
+				c.routeSetting(s, f.name, f.value, chain)
+			}
+		}
+	}
+}
+
+// routeSetting judges one entry of typed_per_filter_config.
+func (c *checker) routeSetting(s *scope, name string, n *node, chain []string) {
+	ours := strings.Contains(name, "ext_authz")
+	for _, f := range chain {
+		ours = ours || f == name
+	}
+	typ, body := typed(n)
+	if typ == typeFilterConfig {
+		if !ours {
+			if inner, _ := typed(body.get("config")); inner != typePerRoute {
+				return
+			}
+		}
+		if d := body.get("disabled"); d.isTrue() {
+			c.find(RouteUnchecked, d.spot(), "nobody is asked about the requests of this route; under a prefix, `/public/../admin` is one")
+		}
+		if o := body.get("is_optional"); o.isTrue() {
+			c.find(FilterOptional, o.spot(), "an Envoy that does not know the setting passes over it")
+		}
+		if typ, body = typed(body.get("config")); body == nil {
+			return
+		}
+	}
+	switch {
+	case typ == typePerRoute:
+		c.routeCheck(s, body)
+	case ours:
+		c.find(NotSeen, n.spot(), "%s is no setting of ext_authz that is known", shortName(typ))
+	}
+}
+
+// routeCheck judges an ExtAuthzPerRoute.
+func (c *checker) routeCheck(s *scope, body *node) {
+	if d := body.get("disabled"); d.isTrue() {
+		c.find(RouteUnchecked, d.spot(), "nobody is asked about the requests of this route; under a prefix, `/public/../admin` is one")
+	}
+	settings := body.get("check_settings")
+	if b := settings.get("with_request_body"); b != nil {
+		c.judgeFields(bodyRules, b, false)
+	}
+	if h := settings.get("http_service"); h != nil {
+		c.find(HTTPService, h.spot(), "is set: patgate speaks gRPC alone, so that every request of this route is refused, or judged by another")
+	}
+	if g := settings.get("grpc_service"); g != nil {
+		c.find(OtherService, g.spot(), "this route asks somebody else")
+		c.service(&authz{scope: s}, g)
+	}
+	c.routeGate(settings)
+}
+
+// routeHeaders judges the headers that routes set after the request was judged.
+func (c *checker) routeHeaders(routes *node) {
+	for _, list := range routes.within("request_headers_to_add") {
+		for _, option := range list.elements() {
+			key := option.get("header", "key")
+			if name := strings.ToLower(key.str()); c.isIdentity(name) {
+				c.find(IdentityForged, key.spot(), "the route sets %s after the request was judged: the upstream takes it for patgate's word", name)
+			}
+		}
+	}
+}

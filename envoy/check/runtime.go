@@ -1,0 +1,50 @@
+package check
+
+import "strings"
+
+// setting is one key of a static layer of the runtime, its parts divided by dots.
+type setting struct {
+	key   string
+	value *node
+}
+
+// static returns what the static layers of an Envoy's runtime set. Keys may be written
+// as one text or as mappings within mappings.
+func static(bootstrap *node) (list []setting) {
+	var add func(prefix string, n *node)
+	add = func(prefix string, n *node) {
+		for _, f := range n.entries() {
+			switch {
+			case f.value == nil:
+			case f.value.kind == mapping:
+				add(prefix+f.name+".", f.value)
+			default:
+				list = append(list, setting{prefix + f.name, f.value})
+			}
+		}
+	}
+	for _, layer := range bootstrap.get("layered_runtime", "layers").elements() {
+		add("", layer.get("static_layer"))
+	}
+	return list
+}
+
+// runtime judges what the runtime sets whatever the filters are.
+func (c *checker) runtime(bootstrap *node) {
+	for _, s := range static(bootstrap) {
+		guard := strings.HasPrefix(s.key, "envoy.reloadable_features.") || strings.HasPrefix(s.key, "envoy.restart_features.")
+		if guard && !s.value.isTrue() {
+			c.find(RuntimeGuard, s.value.spot(), "is %s: a mended behaviour of Envoy is switched back", s.value.str())
+		}
+	}
+}
+
+// switchedOff looks for a key of the runtime that turns deny_at_disable of a filter off.
+func (c *checker) switchedOff(a *authz) {
+	key := a.body.get("deny_at_disable", "runtime_key").str()
+	for _, s := range static(a.scope.bootstrap) {
+		if s.key == key && !s.value.isTrue() {
+			c.find(DenyAtDisable, s.value.spot(), "the runtime sets it to %s: were the filter switched off, requests would pass", s.value.str())
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package check
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+)
+
+// image matches the name of an Envoy image with its tag, as in envoyproxy/envoy:v1.40.0 or
+// envoyproxy/envoy:distroless-v1.40.0.
+var image = regexp.MustCompile(`(?:^|/)envoy(?:-[a-z-]+)?(?::([^@\s]+))?(@sha256:[0-9a-f]+)?$`)
+
+var versionNumber = regexp.MustCompile(`v?(\d+)\.(\d+)(?:\.(\d+))?`)
+
+// nodeVersion judges the version that an Envoy says in its node.
+func (c *checker) nodeVersion(n *node) {
+	if v := n.get("user_agent_build_version", "version"); v != nil {
+		major, _ := v.get("major_number").number()
+		minor, _ := v.get("minor_number").number()
+		patch, _ := v.get("patch").number()
+		c.version(v.spot(), int(major), int(minor), int(patch))
+		return
+	}
+	if v := n.get("user_agent_version"); v != nil {
+		c.versionText(v.spot(), v.str())
+	}
+}
+
+// imageVersion judges an image, if it is one of Envoy.
+func (c *checker) imageVersion(n *node) {
+	m := image.FindStringSubmatch(n.str())
+	if m == nil {
+		return
+	}
+	c.judged++
+	if m[1] == "" && m[2] != "" {
+		c.find(UnknownVersion, n.spot(), "which Envoy this is can't be told from its digest")
+		return
+	}
+	c.versionText(n.spot(), m[1])
+}
+
+func (c *checker) versionText(at spot, text string) {
+	m := versionNumber.FindStringSubmatch(text)
+	if m == nil {
+		c.find(UnknownVersion, at, "which Envoy this is can't be told from %q", text)
+		return
+	}
+	var numbers [3]int
+	for i := range numbers {
+		numbers[i], _ = strconv.Atoi(m[i+1]) // absent: the first of them
+	}
+	c.version(at, numbers[0], numbers[1], numbers[2])
+}
+
+// version judges a version: 1.38.4 has the fixes that the gate relies on, 1.39 has them not.
+func (c *checker) version(at spot, major, minor, patch int) {
+	text := fmt.Sprintf("%d.%d.%d", major, minor, patch)
+	switch {
+	case major > 1, major == 1 && minor >= 40:
+	case major == 1 && minor == 38 && patch >= 4:
+		c.find(OlderVersion, at, "Envoy %s has the fixes that matter; this project's tests run with 1.40", text)
+	default:
+		c.find(OldVersion, at, "Envoy %s reads some paths otherwise than it forwards them (`..;`), and has known flaws in ext_authz", text)
+	}
+}

@@ -1,0 +1,258 @@
+package loader
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
+)
+
+// TestExchangeIsWhatAWholeLoadIs makes random changes to directories, good and bad ones, and
+// loads each twice: by a loader that knows what stands, and by one that judges everything
+// anew. They must say and run the same, whatever happens.
+func TestExchangeIsWhatAWholeLoadIs(t *testing.T) {
+	exchanged, loads := 0, 0
+	for seed := range uint64(16) {
+		w := &wanderer{t: t, dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 1)), files: map[string][]string{}}
+		w.begin()
+		quick, whole := newWitness(t, w.dir), newWitness(t, w.dir)
+		for step := range 40 {
+			w.write()
+			before := quick.loader.standing
+			quick.load()
+			whole.loader.standing = nil
+			whole.load()
+			if step > 0 && before != nil && before == quick.loader.standing {
+				exchanged++
+			}
+			loads++
+			if got, want := quick.describe(w.digests), whole.describe(w.digests); got != want {
+				t.Fatalf("seed %d, step %d: %s\nby exchange:\n%s\nas a whole:\n%s", seed, step, w.last, got, want)
+			}
+			w.judged(quick.last.Rejected())
+			w.change()
+		}
+	}
+	if exchanged < loads/4 {
+		t.Errorf("only %d of %d loads were exchanges", exchanged, loads)
+	}
+}
+
+// witness is a loader, and what it reported last.
+type witness struct {
+	t      *testing.T
+	loader *Loader
+	last   Report
+}
+
+func newWitness(t *testing.T, dir string) *witness {
+	w := &witness{t: t}
+	w.loader = New(policy.NewIndex(), []string{dir}, func(r Report) { w.last = r }, Options{
+		Settle: time.Microsecond, Patience: time.Minute, Now: func() time.Time { return time.Unix(1_780_000_000, 0) },
+	})
+	return w
+}
+
+func (w *witness) load() {
+	w.last = Report{}
+	if err := w.loader.Load(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// describe tells what was reported and what runs.
+func (w *witness) describe(digests []token.Digest) string {
+	var b strings.Builder
+	r := w.last
+	r.Took, r.Applied = 0, 0
+	fmt.Fprintf(&b, "%+v\n", r)
+	s := w.loader.index.Snapshot()
+	fmt.Fprintf(&b, "revision %d, %x\n", s.Revision().Number, s.Revision().SHA256)
+	for row := range s.Tokens {
+		fmt.Fprintf(&b, "%s at %v: user %s, %v, previous %v, revoked %v, suspended %v, gates %v, schemes %v, clients %v, fingerprint %x, grants", row.Name,
+			row.Source, row.User, row.Digest, row.Previous, row.Revoked, row.Suspended, row.Gates, row.Schemes, row.Clients, row.Fingerprint[:4])
+		for _, p := range row.Grant.Policies {
+			fmt.Fprintf(&b, " %q of %d rules", p.Name, len(p.Allow))
+			if p.Name != "" && s.Policy(p.Name) != p {
+				fmt.Fprint(&b, " (not the one that runs)")
+			}
+		}
+		for _, g := range row.Groups {
+			fmt.Fprintf(&b, " in %s", g.Name)
+			if s.Group(g.Name) != g {
+				fmt.Fprint(&b, " (not the one that runs)")
+			}
+		}
+		fmt.Fprintln(&b)
+	}
+	for i, d := range digests {
+		fmt.Fprintf(&b, "value %d: token %v, gone %v\n", i, s.Token(&d) != nil, s.Gone(d))
+	}
+	return b.String()
+}
+
+// wanderer changes a directory at random.
+type wanderer struct {
+	t       *testing.T
+	dir     string
+	random  *rand.Rand
+	files   map[string][]string // their documents
+	good    map[string][]string // as they were when they ran last
+	made    int
+	digests []token.Digest
+	last    string // what was changed
+}
+
+const (
+	wanderHead  = "apiVersion: patgate.dev/v1alpha1\nkind: "
+	wanderGate  = wanderHead + "Gate\nmetadata: {name: jira}\nspec: {schemes: [basic, bearer], forwardUnknown: [basic]}\n"
+	wanderGroup = wanderHead + "UserGroup\nmetadata: {name: staff}\nspec: {members: [u0, u1, u2]}\n"
+)
+
+func (w *wanderer) begin() {
+	w.files["gate.yaml"] = []string{wanderGate}
+	w.files["groups.yaml"] = []string{wanderGroup}
+	w.files["policies.yaml"] = []string{w.policy(0), w.policy(1)}
+	for i := range 4 {
+		for range 3 {
+			w.files[fmt.Sprintf("tokens-%d.yaml", i)] = append(w.files[fmt.Sprintf("tokens-%d.yaml", i)], w.token())
+		}
+	}
+}
+
+func (w *wanderer) policy(i int) string {
+	return fmt.Sprintf("%sTokenPolicy\nmetadata: {name: p%d}\nspec:\n  allow:\n  - path: /%d/.*\n", wanderHead, i, w.random.IntN(5))
+}
+
+func (w *wanderer) token() string {
+	w.made++
+	d := token.Sum(token.NewSecret(fmt.Sprintf("a value of no token %d", w.made)))
+	w.digests = append(w.digests, d)
+	return fmt.Sprintf("%sAPIToken\nmetadata: {name: t%d}\nspec:\n  user: u%d\n  digest: %s\n  issued: 2026-01-01T00:00:00Z\n  policies: [p%d]\n",
+		wanderHead, w.made, w.random.IntN(4), d, w.random.IntN(2))
+}
+
+// write writes what there is, and nothing else.
+func (w *wanderer) write() {
+	there, err := filepath.Glob(filepath.Join(w.dir, "*.yaml"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, name := range there {
+		if _, kept := w.files[filepath.Base(name)]; !kept {
+			if err := os.Remove(name); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+	for name, docs := range w.files {
+		text := []byte(strings.Join(docs, "---\n"))
+		if old, err := os.ReadFile(filepath.Join(w.dir, name)); err == nil && string(old) == string(text) {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(w.dir, name), text, 0o600); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// pick returns a file, mostly one of tokens.
+func (w *wanderer) pick() string {
+	names := slices.Sorted(maps.Keys(w.files))
+	for range 3 {
+		if name := names[w.random.IntN(len(names))]; strings.HasPrefix(name, "tokens") {
+			return name
+		}
+	}
+	return names[w.random.IntN(len(names))]
+}
+
+// judged goes back to what ran, now and then, where what there is does not.
+func (w *wanderer) judged(rejected bool) {
+	switch {
+	case !rejected:
+		w.good = maps.Clone(w.files)
+	case w.random.IntN(2) == 0:
+		w.files = maps.Clone(w.good)
+	}
+}
+
+// change makes one or a few changes.
+func (w *wanderer) change() {
+	w.last = ""
+	for range 1 + w.random.IntN(2) {
+		name := w.pick()
+		docs := slices.Clone(w.files[name])
+		what := w.random.IntN(16)
+		w.last += fmt.Sprintf("change %d of %s; ", what, name)
+		if len(docs) == 0 {
+			what = 1
+		}
+		at := 0
+		if len(docs) > 0 {
+			at = w.random.IntN(len(docs))
+		}
+		put := func(old, new string) { docs[at] = strings.Replace(docs[at], old, new, 1) }
+		switch what {
+		case 0: // one goes
+			docs = slices.Delete(docs, at, at+1)
+		case 1, 2: // one comes
+			docs = append(docs, w.token())
+		case 3:
+			put("spec:\n", "spec:\n  revoked: 2026-02-01T00:00:00Z\n")
+		case 4:
+			put("spec:\n", "spec:\n  suspended: true\n")
+		case 5: // the name of another, which may be gone
+			if _, name, ok := strings.Cut(docs[at], "{name: "); ok && strings.HasPrefix(name, "t") {
+				name, _, _ = strings.Cut(name, "}")
+				put("{name: "+name, fmt.Sprintf("{name: t%d", 1+w.random.IntN(w.made)))
+			}
+		case 6:
+			put("policies: [p0]", "policies: [p1]")
+		case 7: // a value is rotated to one that may stand elsewhere
+			put("  issued:", fmt.Sprintf("  previous:\n  - {digest: %s, issued: 2025-01-01T00:00:00Z, until: 2027-01-01T00:00:00Z}\n  issued:",
+				w.digests[w.random.IntN(len(w.digests))]))
+		case 8: // moves to another file
+			if to := w.pick(); to != name {
+				w.files[to] = append(slices.Clone(w.files[to]), docs[at])
+				docs = slices.Delete(docs, at, at+1)
+			}
+		case 9: // addresses at a gate that does not say where they come from, and not any more
+			if strings.Contains(docs[at], "clients:") {
+				put("  clients: {allow: [10.0.0.0/8]}\n", "")
+			} else {
+				put("spec:\n", "spec:\n  clients: {allow: [10.0.0.0/8]}\n")
+			}
+		case 10:
+			put("policies: [p", "policies: [x")
+		case 11: // mended
+			put("policies: [x", "policies: [p")
+		case 12: // a comment, which moves what stands after it
+			put(wanderHead, "# a comment\n"+wanderHead)
+		case 13: // the value of another, which may be gone
+			if _, digest, ok := strings.Cut(docs[at], "  digest: "); ok {
+				digest, _, _ = strings.Cut(digest, "\n")
+				put(digest, w.digests[w.random.IntN(len(w.digests))].String())
+			}
+		case 14: // a whole file goes
+			delete(w.files, name)
+			continue
+		case 15: // all is good again
+			w.files = map[string][]string{}
+			w.begin()
+			continue
+		}
+		w.files[name] = docs
+		if len(docs) == 0 && strings.HasPrefix(name, "tokens") {
+			delete(w.files, name)
+		}
+	}
+}

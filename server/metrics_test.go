@@ -1,0 +1,62 @@
+package server
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/policy"
+)
+
+// TestMetricsAreDocumented wants each metric in docs/reference.md, with its labels.
+func TestMetricsAreDocumented(t *testing.T) {
+	out, err := os.Create(filepath.Join(t.TempDir(), "audit"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	s, err := New(Options{Manifests: []string{t.TempDir()}, Listen: "127.0.0.1:0", StatusListen: "127.0.0.1:0", Audit: out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.status.Close()
+	defer s.listener.Close()
+	s.metrics.Decided(&policy.Decision{Effect: policy.Allow, Shadowed: true}, time.Millisecond)
+	s.metrics.loaded(&loader.Report{})
+	families, err := s.metrics.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var there []string
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), "patgate_") {
+			continue
+		}
+		what := f.GetName()
+		for _, label := range f.GetMetric()[0].GetLabel() {
+			what += " " + label.GetName()
+		}
+		there = append(there, what)
+	}
+	page, err := os.ReadFile("../docs/reference.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	for _, row := range regexp.MustCompile("(?m)^\\| (`patgate_[^|]*) \\| ([^|]*)\\|").FindAllStringSubmatch(string(page), -1) {
+		labels := strings.Fields(strings.NewReplacer("`", "", ",", " ").Replace(row[2]))
+		slices.Sort(labels)
+		for _, name := range strings.Split(strings.ReplaceAll(row[1], "`", ""), ", ") {
+			told = append(told, strings.Join(append([]string{name}, labels...), " "))
+		}
+	}
+	slices.Sort(told)
+	if !slices.Equal(there, told) {
+		t.Errorf("the metrics are\n%s\nand the page tells\n%s", strings.Join(there, "\n"), strings.Join(told, "\n"))
+	}
+}

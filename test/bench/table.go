@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// values picks a number out of each round of a subject.
+func values(all []round, subject, loop string, value func(round) float64) []float64 {
+	var list []float64
+	for _, r := range all {
+		if r.Subject == subject && r.Loop == loop {
+			list = append(list, value(r))
+		}
+	}
+	return list
+}
+
+// ratios divides a subject's number by another's of the same round: what else the machine
+// did in that minute is in both.
+func ratios(all []round, subject, base, loop string, value func(round) float64) []float64 {
+	a, b := values(all, subject, loop, value), values(all, base, loop, value)
+	list := make([]float64, 0, len(a))
+	for i := range min(len(a), len(b)) {
+		list = append(list, a[i]/b[i])
+	}
+	return list
+}
+
+func rateOf(r round) float64  { return r.Rate }
+func cpuOf(r round) float64   { return r.CPUMicros }
+func envoyOf(r round) float64 { return r.EnvoyMicros }
+func p50Of(r round) float64   { return r.P50 }
+func p99Of(r round) float64   { return r.P99 }
+func p999Of(r round) float64  { return r.P999 }
+
+// table shows the median of each subject's rounds, the spread, and the median of its
+// ratios to the no-op's of the same rounds.
+func table(subjects []*subject, all []round) string {
+	var b strings.Builder
+	for _, loop := range []string{"closed", "open"} {
+		fmt.Fprintf(&b, "\n%s loop: median (lowest to highest) of the rounds, and median of the ratios to the no-op's of the same rounds\n", loop)
+		const row = "%-24s | %-32s | %-26s | %-10s | %-15s | %-15s | %s\n"
+		fmt.Fprintf(&b, row, "server", "checks a second", "CPU µs a check", "Envoy's", "p50 µs", "p99 µs", "p99.9 µs")
+		for _, s := range subjects {
+			show := func(value func(round) float64, spread bool) string {
+				list := values(all, s.name, loop, value)
+				text := fmt.Sprintf("%.0f", median(list))
+				if spread {
+					text += fmt.Sprintf(" (%.0f to %.0f)", slices.Min(list), slices.Max(list))
+				}
+				return text + fmt.Sprintf(" %.2fx", median(ratios(all, s.name, s.base, loop, value)))
+			}
+			through := ""
+			if s.via == "envoy" {
+				through = show(envoyOf, false)
+			}
+			fmt.Fprintf(&b, row, s.name, show(rateOf, true), show(cpuOf, true), through, show(p50Of, false), show(p99Of, false), show(p999Of, false))
+		}
+	}
+	return b.String()
+}
+
+// targets holds the rounds against what we want of them.
+func targets(all []round) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\ntargets, by the median of the ratios of the same rounds (lowest to highest)\n")
+	for _, t := range []struct {
+		what, subject, base, loop string
+		value                     func(round) float64
+		target                    float64
+		most                      bool // the target is an upper bound
+	}{
+		{"rate against the no-op", "patgate", "no-op", "closed", rateOf, 1.6, false},
+		{"CPU against the no-op", "patgate", "no-op", "closed", cpuOf, 0.6, true},
+		{"rate against the check taken out", "patgate", "check taken out", "closed", rateOf, 0.85, false},
+		{"rate with 100,000 tokens and 10,000 policies against 1,000 and 10", "patgate, 100,000 tokens", "patgate", "closed", rateOf, 0.9, false},
+		{"p99 of the open loop against the no-op", "patgate", "no-op", "open", p99Of, 1.2, true},
+	} {
+		list := ratios(all, t.subject, t.base, t.loop, t.value)
+		bound, reached := "at least", median(list) >= t.target
+		if t.most {
+			bound, reached = "at most", median(list) <= t.target
+		}
+		verdict := "not reached"
+		if reached {
+			verdict = "reached"
+		}
+		fmt.Fprintf(&b, "%-68s %.2fx (%.2f to %.2f), wanted %s %.2fx: %s\n", t.what, median(list), slices.Min(list), slices.Max(list), bound, t.target, verdict)
+	}
+	return b.String()
+}

@@ -1,0 +1,210 @@
+package test
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"github.com/patgate/patgate/token"
+)
+
+// maxResident is how much memory patgate may take (bytes), whatever its clients do (P9).
+const maxResident = 512 << 20
+
+// An attack is what a client does to patgate that means no good. It returns when the harm
+// is done, and the connections stay open until close.
+type attack struct {
+	name string
+	run  func(t *testing.T, h *hostile)
+}
+
+var attacks = []attack{
+	{"streams that send nothing", func(t *testing.T, h *hostile) {
+		for range 8 {
+			f := h.dial(t)
+			for range 1000 {
+				_, _ = f.open()
+			}
+		}
+	}},
+	{"more streams than are allowed", func(t *testing.T, h *hostile) {
+		f := h.dial(t)
+		for range 10_000 {
+			_, _ = f.open()
+		}
+	}},
+	{"one byte at a time", func(t *testing.T, h *hostile) {
+		f := h.dial(t)
+		streams := make([]uint32, 100)
+		for i := range streams {
+			streams[i], _ = f.open()
+		}
+		for _, c := range h.framed {
+			for _, stream := range streams {
+				_ = f.WriteData(stream, false, []byte{c})
+			}
+		}
+	}},
+	{"answers that nobody reads", func(t *testing.T, h *hostile) {
+		for range 4 {
+			f := h.dial(t, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+			for range 1000 {
+				_ = f.check(h.framed)
+			}
+		}
+	}},
+	{"rapid reset", func(t *testing.T, h *hostile) {
+		for range 4 {
+			f := h.dial(t)
+			for range 5000 {
+				stream, err := f.open()
+				if err != nil {
+					break
+				}
+				_ = f.WriteRSTStream(stream, http2.ErrCodeCancel)
+			}
+		}
+	}},
+	{"checks that are reset", func(t *testing.T, h *hostile) {
+		for range 2 {
+			f := h.dial(t)
+			for range 2000 {
+				if f.check(h.framed) != nil {
+					break
+				}
+				_ = f.WriteRSTStream(f.next-2, http2.ErrCodeCancel)
+			}
+		}
+	}},
+	{"messages over the limit", func(t *testing.T, h *hostile) {
+		f := h.dial(t)
+		for _, size := range []byte{0x00, 0x7f, 0xff} { // 4 MiB, 2 GiB, 4 GiB
+			stream, _ := f.open()
+			_ = f.WriteData(stream, false, append([]byte{0, size, 0x40, 0, 0}, bytes.Repeat([]byte{1}, 16<<10)...))
+		}
+		for range 4 {
+			stream, _ := f.open()
+			for range 64 {
+				_ = f.WriteData(stream, false, make([]byte, 16<<10)) // whatever the window says
+			}
+		}
+	}},
+	{"headers without an end", func(t *testing.T, h *hostile) {
+		f := h.dial(t)
+		_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: f.head})
+		for range 1000 {
+			if f.WriteContinuation(1, false, bytes.Repeat([]byte{0x88}, 16<<10)) != nil {
+				break
+			}
+		}
+	}},
+	{"pings and settings", func(t *testing.T, h *hostile) {
+		f := h.dial(t)
+		for range 10_000 {
+			if f.WritePing(false, [8]byte{}) != nil || f.WriteSettings() != nil {
+				break
+			}
+		}
+	}},
+	{"a thousand connections", func(t *testing.T, h *hostile) {
+		for range 1000 {
+			h.dial(t)
+		}
+	}},
+	{"a thousand connections that say nothing", func(t *testing.T, h *hostile) {
+		for range 1000 {
+			h.raw(t)
+		}
+	}},
+	{"noise", func(t *testing.T, h *hostile) {
+		for range 100 {
+			_, _ = h.raw(t).Write(bytes.Repeat([]byte("GET / HTTP/1.1\r\n\xff\x00"), 100))
+		}
+	}},
+}
+
+// TestHostileClients lets clients misbehave beside an ordinary load through Envoy, which
+// goes on. Memory stays within its bound, and all is as before when they are gone.
+func TestHostileClients(t *testing.T) {
+	value := token.Mint().Reveal()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "m.yaml"), gateManifest+"---\n"+tokenManifest("ci", value, ""))
+	s := behindEnvoy(t, startBinary(t, plainBinary(t), dir), nil)
+	l := startLoad(t, 2, "http://"+s.clients+"/rest/x", "Bearer "+value)
+	l.awaitMore(t)
+	before := s.usage()
+	t.Logf("at first %d MiB, %d goroutines, %d descriptors", before.resident>>20, before.goroutines, before.descriptors)
+	for _, a := range attacks {
+		t.Run(a.name, func(t *testing.T) {
+			refused := l.refused.Load()
+			h := &hostile{addr: s.addr, framed: (&message{method: "GET", target: "/", host: "h"}).framed(t)}
+			a.run(t, h)
+			during := s.usage()
+			l.awaitMore(t)
+			h.close()
+			l.awaitMore(t)
+			s.wantNoLeaks(before)
+			t.Logf("%d MiB, %d goroutines, %d descriptors; %d ordinary calls were refused",
+				during.resident>>20, during.goroutines, during.descriptors, l.refused.Load()-refused)
+			if during.resident > maxResident {
+				t.Errorf("%d MiB", during.resident>>20)
+			}
+		})
+	}
+	l.end()
+	s.wantInvariants(l)
+	if n := s.metrics()["patgate_check_faults_total"]; n > 0 {
+		t.Errorf("%v faults", n)
+	}
+}
+
+// hostile is a client of many connections.
+type hostile struct {
+	addr   string
+	framed []byte // a check
+	open   []io.Closer
+}
+
+// attackTime is after how long a write that the server does not take is given up.
+const attackTime = 2 * time.Second
+
+func (h *hostile) dial(t *testing.T, settings ...http2.Setting) *frames {
+	t.Helper()
+	f := dialFrames(t, h.addr, settings...)
+	_ = f.SetDeadline(time.Now().Add(attackTime))
+	h.open = append(h.open, f)
+	return f
+}
+
+func (h *hostile) raw(t *testing.T) net.Conn {
+	t.Helper()
+	c, err := net.DialTimeout("tcp", h.addr, wireTimeout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetDeadline(time.Now().Add(attackTime))
+	h.open = append(h.open, c)
+	return c
+}
+
+func (h *hostile) close() {
+	for _, c := range h.open {
+		_ = c.Close()
+	}
+}
+
+var plain sync.Once
+
+// plainBinary builds patgate without the race detector, which takes many times the memory.
+func plainBinary(t *testing.T) string {
+	t.Helper()
+	out := filepath.Join(filepath.Dir(binary), "patgate-plain")
+	plain.Do(func() { build(t, out, "./cmd/patgate") })
+	return out
+}

@@ -1,0 +1,274 @@
+package test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
+)
+
+// A stage is a place in the code of a check, and what is at hand there that tells which
+// request it is. A build that has a panic planted at each shows that whatever fails, and
+// wherever, is a refusal. A stage panics for requests and tokens that bear its name.
+type stage struct {
+	name, file string
+	before     string // this text, which stands once in the file
+	at         string // what tells the request
+}
+
+// The stages of a check in their order. Those of policy.Step are planted all at once.
+var stages = []stage{
+	{"decode", "extauthz/codec.go", "var text strings.Builder", "string(data.Materialize())"},
+	{"read", "extauthz/attributes.go", "r := policy.Request{", "a.path"},
+	{"snapshot", "extauthz/server.go", "snapshot := c.server.Index.Snapshot()", "c.request.Target.Raw"},
+	{"evaluate", "policy/evaluate.go", "e.decision.Scheme = r.Credential.Scheme", "r.Target.Raw"},
+	{"identify", "policy/evaluate.go", "d := &e.decision\n\td.Principal.Groups", "e.request.Target.Raw"},
+	{"denies", "policy/levels.go", "o := e.ask(r, false)", "e.request.Target.Raw"},
+	{"allows", "policy/levels.go", "o := e.ask(r, true)", "e.request.Target.Raw"},
+	{"query", "policy/rule.go", "e.query.load(e.request.Target.Query)", "e.request.Target.Raw"},
+	{"body", "policy/rule.go", "e.body.load(e.request)", "e.request.Target.Raw"},
+	{"decided", "policy/levels.go", "e.decision.Rule, e.decision.Failed", "e.request.Target.Raw"},
+	{"allow", "extauthz/response.go", "d := &a.decision\n\tup, identity", "tokenName(&a.decision)"},
+	{"refusal", "extauthz/response.go", "var room [8]byte\n\tm = m.message(deniedStatus", "tokenName(&a.decision)"},
+	{"metadata", "extauthz/response.go", "user := d.Principal.User\n", "tokenName(d)"},
+	{"problem", "extauthz/problem.go", "p := problem{Type:", "tokenName(&a.decision)"},
+	{"compose", "extauthz/response.go", "const prefixes =", "string(metadata)"},
+	{"event", "extauthz/event.go", "if d.Located {", "r.Target.Raw"},
+	{"line", "audit/encode.go", "l := line{b: b}", "e.Path"},
+	{"queue", "audit/log.go", "en.timer.Reset(l.o.Wait)", "e.Path"},
+	{"metrics", "server/metrics.go", "gate := \"\"\n\tif d.Gate != nil {", "fmt.Sprint(d.Token)"},
+}
+
+// What makes a manifest's row.
+var compiling = []stage{{"compile", "loader/compile.go", "name, spec := d.Metadata.Name.Text, d.APIToken", "d.Metadata.Name.Text"}}
+
+// The stages that are no check's own: a panic there is the end of the process.
+var deadly = []stage{
+	{"answer", "extauthz/codec.go", "if r, ok := v.(*reply); ok {", "answerOf(v)"},
+	{"writer", "audit/writer.go", "w.rest = w.buffer", "string(w.buffer)"},
+}
+
+// TestPanicsInEveryStage makes a check panic in each of its stages, behind an Envoy that
+// would let errors pass. Each is refused with 500 and has its event, and ordinary calls
+// beside are answered as ever.
+func TestPanicsInEveryStage(t *testing.T) {
+	names := []string{"ordinary"}
+	for _, s := range stages {
+		names = append(names, s.name)
+	}
+	dir, values := t.TempDir(), map[string]string{}
+	text := gateManifest + "---\n" + kind("bounds", "TokenPolicy", "deny:\n- path: /never\n")
+	for _, name := range names {
+		values[name] = token.Mint().Reveal()
+		grant := "policies: [bounds]\nallow:\n- methods: [GET]\n  path: /rest/.*\n- methods: [POST]\n  path: /rest/.*\n  query: {q: \"1\"}\n  json: {a: \"1\"}\n"
+		text += strings.Replace(tokenManifest(planted(name), values[name], ""), "  unrestricted: true\n", indent(grant), 1)
+	}
+	write(t, filepath.Join(dir, "m.yaml"), text)
+	s := behindEnvoy(t, startBinary(t, plantedBinary(t), dir), replacing(t, "failure_mode_allow: false", "failure_mode_allow: true"))
+	l := startLoad(t, 2, "http://"+s.clients+"/rest/x", "Bearer "+values["ordinary"])
+	cases := map[string]ask{}
+	for step := policy.StepReady; step <= policy.StepActAs; step++ {
+		a := ask{path: "/rest/" + planted(stepName(step)), authorization: "Bearer " + values["ordinary"]}
+		if step == policy.StepForward {
+			a.authorization = "Bearer " + token.Mint().Reveal()
+		}
+		cases["step "+step.String()] = a
+	}
+	for _, st := range stages {
+		a := ask{path: "/rest/" + planted(st.name), authorization: "Bearer " + values[st.name]}
+		switch st.name {
+		case "query", "body":
+			a.method, a.path, a.body = http.MethodPost, a.path+"?q=1", `{"a": 1}`
+		case "refusal", "problem":
+			a.method = http.MethodDelete
+		}
+		cases[st.name] = a
+	}
+	for name, a := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := s.http(t, a)
+			if got.status != http.StatusInternalServerError || !strings.Contains(got.body, `"reason":"internal"`) {
+				t.Errorf("%d %s", got.status, got.body)
+			}
+			want := "deny internal 500"
+			if name == "metrics" {
+				want = "allow ok 0" // its event was written before; nobody got the allow
+			}
+			if e := got.event; fmt.Sprintf("%s %s %d", e.Decision, e.Reason, e.Status) != want {
+				t.Errorf("the event says %s %s %d, want %s", e.Decision, e.Reason, e.Status, want)
+			}
+		})
+	}
+	rejectsWhatPanics(t, s.patgate, dir)
+	l.awaitMore(t)
+	l.end()
+	if n := l.refused.Load(); n > 0 {
+		t.Errorf("%d ordinary calls were refused meanwhile", n)
+	}
+	if n := s.metrics()["patgate_check_faults_total"]; int(n) != len(cases) {
+		t.Errorf("%v faults were counted for %d panics", n, len(cases))
+	}
+	if log := s.log(); strings.Count(log, "planted in") > strings.Count(log, "planted in compile") {
+		t.Error("the value of a panic is in the log, and it may hold what a client sent")
+	}
+	s.wantInvariants(l)
+	s.holdsNo(values)
+}
+
+// rejectsWhatPanics adds a manifest whose compiling panics: the load is rejected, as with any
+// broken file.
+func rejectsWhatPanics(t *testing.T, p *patgate, dir string) {
+	t.Helper()
+	write(t, filepath.Join(dir, "broken.yaml"), tokenManifest(planted("compile"), token.Mint().Reveal(), ""))
+	rejected := p.find("a load that is rejected", func(e *event) bool { return e.Kind == "policy.rejected" })
+	if rejected.Severity != "alert" || len(rejected.Problems) == 0 || !strings.Contains(rejected.Problems[0], "a fault of patgate") {
+		t.Errorf("%+v", rejected)
+	}
+	if err := os.Remove(filepath.Join(dir, "broken.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	p.find("the mended load", func(e *event) bool { return e.Kind == "policy.loaded" && e.Seq > rejected.Seq })
+}
+
+// TestDeadlyPanics ends the process by a panic where no check can catch it. Envoy refuses,
+// and all is well after the next start.
+func TestDeadlyPanics(t *testing.T) {
+	dir, value := t.TempDir(), token.Mint().Reveal()
+	text := gateManifest + "---\n" + tokenManifest("ordinary", value, "")
+	values := map[string]string{}
+	for _, st := range deadly {
+		values[st.name] = token.Mint().Reveal()
+		text += tokenManifest(planted(st.name), values[st.name], "")
+	}
+	write(t, filepath.Join(dir, "m.yaml"), text)
+	p := startBinary(t, plantedBinary(t), dir)
+	s := behindEnvoy(t, p, nil)
+	l := startLoad(t, 2, "http://"+s.clients+"/rest/x", "Bearer "+value)
+	for _, st := range deadly {
+		l.awaitMore(t)
+		reached := false
+		status, err := call(plainClient, "http://"+s.clients+"/rest/"+planted(st.name), "Bearer "+values[st.name])
+		if err != nil || status != http.StatusServiceUnavailable {
+			t.Errorf("%s: %d, %v", st.name, status, err)
+		}
+		<-p.exited
+		if !strings.Contains(p.log(), "planted in "+st.name) {
+			t.Errorf("%s: it ended for another reason: %s", st.name, p.log())
+		}
+		s.upstream.ids.Range(func(id, _ any) bool {
+			for _, e := range s.decisions() {
+				reached = reached || e.ID == id && e.Token == planted(st.name)
+			}
+			return true
+		})
+		if reached {
+			t.Errorf("%s: the request reached the upstream", st.name)
+		}
+		p.exited = make(chan struct{})
+		p.start(dir)
+	}
+	l.awaitMore(t)
+	l.end()
+	s.wantLast(value)
+	s.wantInvariants(l)
+}
+
+// planted is what requests and tokens are called that make a stage panic.
+func planted(stage string) string { return "planted-" + stage + "-here" }
+
+// stepName is what the stage of a step is called.
+func stepName(s policy.Step) string { return fmt.Sprintf("step%d", s) }
+
+// plantedBinary builds patgate, once, with a panic in each stage and in each step of Evaluate.
+// The tree stays as it is: the build reads the changed files from elsewhere.
+func plantedBinary(t *testing.T) string {
+	t.Helper()
+	dir, root := filepath.Dir(binary), repository(t)
+	out := filepath.Join(dir, "patgate-planted")
+	if _, err := os.Stat(out); err == nil {
+		return out
+	}
+	texts := map[string]string{}
+	insert := func(file, before, code string) {
+		if _, read := texts[file]; !read {
+			b, err := os.ReadFile(filepath.Join(root, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts[file] = string(b)
+		}
+		if n := strings.Count(texts[file], before); n != 1 {
+			t.Fatalf("%q stands %d times in %s, want once", before, n, file)
+		}
+		texts[file] = strings.Replace(texts[file], before, code+"\n"+before, 1)
+	}
+	for _, s := range slices.Concat(stages, compiling, deadly) {
+		insert(s.file, s.before, fmt.Sprintf("planted(%q, %s)", s.name, s.at))
+	}
+	insert("policy/evaluate.go", "if e.trace != nil {\n\t\te.trace.step", `planted(fmt.Sprintf("step%d", s), e.request.Target.Raw)`)
+	texts["policy/evaluate.go"] = strings.Replace(texts["policy/evaluate.go"], `import "time"`, "import (\n\"fmt\"\n\"time\"\n)", 1)
+	if text, there := texts["server/metrics.go"]; there {
+		texts["server/metrics.go"] = strings.Replace(text, "import (", "import (\n\"fmt\"", 1)
+	}
+	for _, name := range []string{"policy", "extauthz", "audit", "server", "loader"} {
+		texts[name+"/planted.go"] = "package " + name + plantedCode
+	}
+	texts["extauthz/planted.go"] += "func answerOf(v any) string { if r, ok := v.(*reply); ok { return string(r.wire) }; return \"\" }\n"
+	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	for file, text := range texts {
+		path := filepath.Join(dir, "planted_"+strings.ReplaceAll(file, "/", "_"))
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		overlay.Replace[filepath.Join(root, file)] = path
+	}
+	b, err := json.Marshal(overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(list, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	build(t, out, raceFlag, "-overlay", list, "./cmd/patgate")
+	return out
+}
+
+// build builds patgate with these arguments.
+func build(t *testing.T, out string, args ...string) {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"build", "-o", out}, args...)...)
+	cmd.Dir = repository(t)
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+}
+
+const plantedCode = `
+
+import "strings"
+
+func planted(stage, at string) {
+	if strings.Contains(at, "planted-"+stage+"-here") {
+		panic("planted in " + stage)
+	}
+}
+`
+
+// repository is where the module is.
+func repository(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}

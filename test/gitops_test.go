@@ -1,0 +1,234 @@
+package test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+)
+
+// gitopsExample is the repository of docs/gitops.md.
+const gitopsExample = "../docs/examples/gitops"
+
+// access is a clone of a team's repository, laid out as the example, beside its origin.
+type access struct {
+	t   *testing.T
+	dir string
+}
+
+// newAccess makes the origin with a first commit, and a clone on a branch for a change.
+// base changes what is there before.
+func newAccess(t *testing.T, base func(*access)) *access {
+	t.Helper()
+	root := t.TempDir()
+	origin := &access{t, filepath.Join(root, "origin")}
+	if err := os.CopyFS(origin.dir, os.DirFS(gitopsExample)); err != nil {
+		t.Fatal(err)
+	}
+	if base != nil {
+		base(origin)
+	}
+	origin.git("init", "--quiet", "--initial-branch=main")
+	origin.commit("what is in force")
+	a := &access{t, filepath.Join(root, "clone")}
+	origin.git("clone", "--quiet", origin.dir, a.dir)
+	a.git("switch", "--quiet", "--create", "change")
+	return a
+}
+
+func (a *access) git(args ...string) {
+	a.t.Helper()
+	cmd := exec.Command("git", append([]string{"-c", "user.name=alice", "-c", "user.email=alice@example.com"}, args...)...)
+	cmd.Dir = a.dir
+	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		a.t.Fatalf("git %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+}
+
+func (a *access) commit(message string) {
+	a.t.Helper()
+	a.git("add", "--all")
+	a.git("commit", "--quiet", "--allow-empty", "--message", message)
+}
+
+// patgate runs a command of ours in the clone, as a person does before a commit.
+func (a *access) patgate(args ...string) {
+	a.t.Helper()
+	cmd := exec.Command(binary, args...)
+	cmd.Dir = a.dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		a.t.Fatalf("patgate %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+}
+
+// edit replaces a text of a file, which must be there once.
+func (a *access) edit(name, old, new string) {
+	a.t.Helper()
+	path := filepath.Join(a.dir, name)
+	text, err := os.ReadFile(path)
+	if err != nil || strings.Count(string(text), old) != 1 {
+		a.t.Fatalf("%s holds %q %d times: %v", name, old, strings.Count(string(text), old), err)
+	}
+	write(a.t, path, strings.Replace(string(text), old, new, 1))
+}
+
+// pipelines are the steps that a change must pass, without those that fetch patgate, and
+// the variables that the CI sets.
+func pipelines(t *testing.T, a *access) map[string]struct{ steps, env []string } {
+	t.Helper()
+	var github struct {
+		Jobs struct {
+			Check struct {
+				Steps []struct{ Name, Run string }
+			}
+		}
+	}
+	var gitlab struct {
+		Manifests struct{ Script []string }
+	}
+	for name, into := range map[string]any{"github": &github, "gitlab": &gitlab} {
+		text, err := os.ReadFile(filepath.Join(gitopsExample, "ci", name+".yaml"))
+		if err == nil {
+			err = yaml.Unmarshal(text, into)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var steps []string
+	for _, s := range github.Jobs.Check.Steps {
+		if s.Run != "" && s.Name != "install" {
+			steps = append(steps, s.Run)
+		}
+	}
+	if len(steps) != 3 || len(gitlab.Manifests.Script) != 5 {
+		t.Fatalf("%d steps for GitHub and %d for GitLab", len(steps), len(gitlab.Manifests.Script))
+	}
+	return map[string]struct{ steps, env []string }{
+		"github": {steps, []string{"GITHUB_BASE_REF=main", "RUNNER_TEMP=" + t.TempDir()}},
+		"gitlab": {gitlab.Manifests.Script, []string{"CI_MERGE_REQUEST_TARGET_BRANCH_NAME=main", "CI_PROJECT_DIR=" + a.dir}},
+	}
+}
+
+// run runs steps until one fails, as CI does.
+func (a *access) run(steps, env []string) (string, error) {
+	var out strings.Builder
+	for _, step := range steps {
+		cmd := exec.Command("sh", "-e", "-c", step)
+		cmd.Dir = a.dir
+		cmd.Env = append(append(os.Environ(), env...), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"))
+		text, err := cmd.CombinedOutput()
+		out.Write(text)
+		if err != nil {
+			return out.String(), fmt.Errorf("%s: %w", step, err)
+		}
+	}
+	return out.String(), nil
+}
+
+// TestPullRequests makes changes as people do, and has the documented pipelines judge them.
+func TestPullRequests(t *testing.T) {
+	revoked := func(a *access) {
+		a.edit("manifests/tokens/ci-bot.yaml", "  gates: [jira]\n", "  gates: [jira]\n  revoked: 2026-11-01T00:00:00Z\n")
+	}
+	for name, c := range map[string]struct {
+		before func(*access)
+		change func(*access)
+		wrong  string // what the pipeline says; empty: it passes
+	}{
+		"nothing": {nil, func(*access) {}, ""},
+		"a rotation": {nil, func(a *access) {
+			a.patgate("token", "rotate", "ci-bot", "--manifests", "manifests")
+		}, ""},
+		"a revocation": {nil, func(a *access) {
+			a.patgate("token", "revoke", "ci-bot", "--manifests", "manifests", "--yes")
+		}, ""},
+		"a revocation taken back": {revoked, func(a *access) {
+			a.edit("manifests/tokens/ci-bot.yaml", "  revoked: 2026-11-01T00:00:00Z\n", "")
+		}, "revoked"},
+		"a token, and nobody told the cluster": {nil, func(a *access) {
+			a.patgate("token", "create", "deploy", "--user", "bob", "--gate", "jira", "--policy", "kanban-ci", "--manifests", "manifests", "--into", "manifests/tokens")
+		}, "tokens/deploy.yaml: not among the files of manifests/kustomization.yaml"},
+		"a token": {nil, func(a *access) {
+			a.patgate("token", "create", "deploy", "--user", "bob", "--gate", "jira", "--policy", "kanban-ci", "--manifests", "manifests", "--into", "manifests/tokens")
+			a.edit("manifests/kustomization.yaml", "  - tokens/ci-bot.yaml\n", "  - tokens/ci-bot.yaml\n  - tokens/deploy.yaml\n")
+		}, ""},
+		"a misspelt field": {nil, func(a *access) {
+			a.edit("manifests/tokens/ci-bot.yaml", "  policies:", "  polices:")
+		}, "policies"},
+		"a rule for everything": {nil, func(a *access) {
+			a.edit("manifests/policies.yaml", `    path: /rest/api/2/issue/KANBAN-\d+/comment`, "    path: /.*")
+		}, "matches-everything"},
+		"a rule that nobody should have widened": {nil, func(a *access) {
+			a.edit("manifests/policies.yaml", `    path: /rest/api/2/issue/KANBAN-\d+`+"\n", `    path: /rest/api/2/issue/[A-Z]+-\d+`+"\n")
+		}, "SECRET-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAccess(t, c.before)
+			c.change(a)
+			a.commit(name)
+			for ci, p := range pipelines(t, a) {
+				out, err := a.run(p.steps, p.env)
+				switch {
+				case c.wrong == "" && err != nil:
+					t.Errorf("%s: %v\n%s", ci, err, out)
+				case c.wrong != "" && (err == nil || !strings.Contains(out, c.wrong)):
+					t.Errorf("%s: %v, expected a failure that says %q\n%s", ci, err, c.wrong, out)
+				}
+			}
+		})
+	}
+}
+
+// TestGitopsIsConsistent holds the parts of the example that say the same to each other.
+func TestGitopsIsConsistent(t *testing.T) {
+	documents := func(name string) (list []map[string]any) {
+		f, err := os.Open(filepath.Join(gitopsExample, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		for d := yaml.NewDecoder(f); ; {
+			var doc map[string]any
+			if err := d.Decode(&doc); err != nil {
+				return list
+			}
+			list = append(list, doc)
+		}
+	}
+	values := documents("clusters/production/values.yaml")[0]
+	flux := documents("flux/patgate.yaml")
+	release := flux[slices.IndexFunc(flux, func(d map[string]any) bool { return d["kind"] == "HelmRelease" })]
+	if got := release["spec"].(map[string]any)["values"]; fmt.Sprint(got) != fmt.Sprint(values) {
+		t.Errorf("Flux has the values\n%v\nand Argo CD\n%v", got, values)
+	}
+	kustomization := documents("manifests/kustomization.yaml")[0]
+	var names []map[string]any
+	for _, g := range kustomization["configMapGenerator"].([]any) {
+		names = append(names, map[string]any{"name": g.(map[string]any)["name"]})
+	}
+	if fmt.Sprint(values["existingConfigMaps"]) != fmt.Sprint(names) {
+		t.Errorf("kustomize makes %v, and the chart reads %v", names, values["existingConfigMaps"])
+	}
+	// Of two files with one name, a pod would have one.
+	seen := map[string]string{}
+	err := filepath.WalkDir(filepath.Join(gitopsExample, "manifests"), func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() && seen[e.Name()] != "" {
+			err = errors.New(path + " and " + seen[e.Name()])
+		}
+		seen[e.Name()] = path
+		return err
+	})
+	if err != nil {
+		t.Errorf("two files with one name: %v", err)
+	}
+}

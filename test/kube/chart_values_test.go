@@ -1,0 +1,166 @@
+//go:build kube
+
+package kube
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+)
+
+// TestChartRefuses wants bad values to be refused before anything is installed, with a
+// word that leads to the mistake. Values are added to those of the minimal example.
+func TestChartRefuses(t *testing.T) {
+	for _, tt := range []struct{ values, want string }{
+		// By the schema.
+		{`{replicas: 3}`, "property replicas"},
+		{`{tls: {secretName: x}}`, "property secretName"},
+		{`{tls: {certManager: {issuerRef: {name: a, knd: Issuer}}}}`, "property knd"},
+		{`{replicaCount: two}`, "replicaCount"},
+		{`{replicaCount: -1}`, "replicaCount"},
+		{`{fullnameOverride: gates.example}`, "fullnameOverride"},
+		{`{nameOverride: Patgate}`, "nameOverride"},
+		{`{insecureListen: "yes"}`, "insecureListen"},
+		{`{ports: {grpc: 91910}}`, "ports.grpc"},
+		{`{ports: {grpc: 443}}`, "ports.grpc"},
+		{`{image: {digest: latest}}`, "image.digest"},
+		{`{image: {pullPolicy: Sometimes}}`, "image.pullPolicy"},
+		{`{audit: {overflow: allow}}`, "audit.overflow"},
+		{`{audit: {wait: 200}}`, "audit.wait"},
+		{`{drain: {delaySeconds: 15s}}`, "drain.delaySeconds"},
+		{`{logLevel: trace}`, "logLevel"},
+		{`{extraArgs: [insecure-listen]}`, "extraArgs.0"},
+		{`{manifests: {gate.txt: "kind: Gate"}}`, "gate.txt"},
+		{`{manifests: {kustomization.yaml: "kind: Gate"}}`, "kustomization.yaml"},
+		{`{manifests: {.hidden.yaml: "kind: Gate"}}`, ".hidden.yaml"},
+		{`{manifests: {empty.yaml: ""}}`, "manifests.empty.yaml"},
+		{`{manifests: {g.yaml: {kind: Gate, metadata: {name: g}, spec: {}}}}`, "manifests.g.yaml"},
+		{`{manifests: {g.yaml: {apiVersion: patgate.dev/v1, kind: Gate, metadata: {name: g}, spec: {}}}}`, "manifests.g.yaml"},
+		{`{existingConfigMaps: [policies]}`, "existingConfigMaps.0"},
+		{`{existingConfigMaps: [{name: policies, optional: true}]}`, "property optional"},
+		{`{existingConfigMaps: [{name: p, items: [{key: a, path: ../a.yaml}]}]}`, "existingConfigMaps.0.items.0.path"},
+		{`{networkPolicy: {envoys: [{}]}}`, "networkPolicy.envoys.0"},
+		{`{networkPolicy: {envoys: [{podselector: {}}]}}`, "property podselector"},
+		{`{podDisruptionBudget: {maxUnavailable: 0}}`, "podDisruptionBudget.maxUnavailable"},
+		{`{prometheusRule: {disabled: [PatgateDwn]}}`, "prometheusRule.disabled.0"},
+		{`{dashboard: {labels: {grafana_dashboard: 1}}}`, "dashboard.labels.grafana_dashboard"},
+		// By the templates.
+		{`{manifests: {gate.yaml: null}}`, "manifests.gate.yaml"},
+		{`{insecureListen: false}`, "Who may ask patgate?"},
+		{`{insecureListen: false, tls: {existingSecret: s, clientCA: {enabled: false}}}`, "Who may ask patgate?"},
+		{`{tls: {existingSecret: s, certManager: {enabled: true, issuerRef: {name: i}}}}`, "choose one"},
+		{`{tls: {certManager: {enabled: true}}}`, "tls.certManager.issuerRef.name"},
+		{`{tls: {existingSecret: s, clientCA: {existingSecret: a, existingConfigMap: b}}}`, "choose one"},
+		{`{networkPolicy: {enabled: true, envoys: []}}`, "networkPolicy.envoys"},
+		{`{prometheusRule: {enabled: true}}`, "serviceMonitor.enabled"},
+		{`{autoscaling: {enabled: true, minReplicas: 5, maxReplicas: 3}}`, "autoscaling.maxReplicas (3)"},
+		{`{existingConfigMaps: [{name: p, items: [{key: a, path: gate.yaml}]}]}`, "gate.yaml is in manifests and in existingConfigMaps"},
+		{`{resources: {limits: {memory: lots}}}`, "resources.limits.memory: lots"},
+		{`{resources: {limits: {memory: 1e9B}}}`, "resources.limits.memory: 1e9B"},
+	} {
+		file := filepath.Join(t.TempDir(), "values.yaml")
+		if err := os.WriteFile(file, []byte(tt.values), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for _, helm := range helms {
+			out, err := chartRun(t, helm, "template", "patgate", chart, "--values", filepath.Join(chart, "examples/minimal.yaml"), "--values", file)
+			switch {
+			case err == nil:
+				t.Errorf("%s takes %s", helm, tt.values)
+			case !strings.Contains(oneForm(err.Error()), tt.want):
+				t.Errorf("%s, %s: expected %q in: %s", helm, tt.values, tt.want, out)
+			}
+		}
+	}
+	for _, helm := range helms {
+		if _, err := chartRun(t, helm, "template", "patgate", chart, "--set", "insecureListen=true"); err == nil || !strings.Contains(err.Error(), "No manifests") {
+			t.Errorf("%s, without manifests: %v", helm, err)
+		}
+	}
+}
+
+// oneForm brings what the two helms' validators say into one form: helm 4 has a JSON
+// Pointer for a place, helm 3 dots.
+func oneForm(text string) string {
+	text = additional.ReplaceAllString(text, "property $1")
+	return place.ReplaceAllStringFunc(text, func(p string) string {
+		return strings.ReplaceAll(strings.Trim(p, "'/"), "/", ".")
+	})
+}
+
+var (
+	additional = regexp.MustCompile(`(?i)additional propert(?:y|ies) '?([a-zA-Z]+)'?`)
+	place      = regexp.MustCompile(`'/[^']*'`)
+)
+
+// schemaNode is as much of a JSON Schema as the chart's uses.
+type schemaNode struct {
+	Ref                  string `json:"$ref"`
+	Type                 string
+	Properties           map[string]*schemaNode
+	AdditionalProperties any
+	Items                *schemaNode
+	AnyOf                []*schemaNode
+	Description          string
+	Definitions          map[string]*schemaNode
+}
+
+// openObjects are the values that the API server judges, and maps whose keys are the user's.
+var openObjects = []string{"global", "manifests", "podSecurityContext", "securityContext", "resources", "startupProbe", "livenessProbe",
+	"readinessProbe", "strategy", "affinity", "autoscaling.behavior", "commonLabels", "podAnnotations", "podLabels", "nodeSelector",
+	"service.annotations", "service.labels", "serviceAccount.annotations", "serviceMonitor.labels", "serviceMonitor.annotations",
+	"prometheusRule.labels", "prometheusRule.annotations", "prometheusRule.alertLabels", "dashboard.labels", "dashboard.annotations"}
+
+// TestChartSchema wants the schema to know exactly the keys of values.yaml, and to be closed wherever
+// keys are the chart's.
+func TestChartSchema(t *testing.T) {
+	var schema schemaNode
+	text, err := os.ReadFile(filepath.Join(chart, "values.schema.json"))
+	if err == nil {
+		err = json.Unmarshal(text, &schema)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values map[string]any
+	text, err = os.ReadFile(filepath.Join(chart, "values.yaml"))
+	if err == nil {
+		err = yaml.Unmarshal(text, &values)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	values["global"] = map[string]any{}
+	var compare func(path string, node *schemaNode, values map[string]any)
+	compare = func(path string, node *schemaNode, values map[string]any) {
+		if node.AdditionalProperties != false {
+			t.Errorf("the schema is open at %q", path)
+		}
+		for _, key := range slices.Sorted(maps.Keys(values)) {
+			full := strings.TrimPrefix(path+"."+key, ".")
+			child, known := node.Properties[key]
+			if !known {
+				t.Errorf("the schema does not know %s", full)
+				continue
+			}
+			if m, isMap := values[key].(map[string]any); isMap && !slices.Contains(openObjects, full) && child.Properties != nil && full != "tls.certManager.issuerRef" {
+				compare(full, child, m)
+			} else if isMap && child.Properties == nil && !slices.Contains(openObjects, full) {
+				t.Errorf("the schema is open at %s, which is not listed as open", full)
+			}
+		}
+		for _, key := range slices.Sorted(maps.Keys(node.Properties)) {
+			if _, known := values[key]; !known {
+				t.Errorf("the schema knows %s.%s, values.yaml does not", path, key)
+			}
+		}
+	}
+	compare("", &schema, values)
+}
