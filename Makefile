@@ -79,6 +79,7 @@ release-files:
 	rm -rf bin/release && mkdir -p bin/release/completions
 	$(GO) -C image run . -licenses ../bin/release
 	@set -e; for s in bash zsh fish powershell; do bin/release/patgate completion $$s > bin/release/completions/patgate.$$s; done
+	@mv bin/release/completions/patgate.powershell bin/release/completions/patgate.ps1
 
 .PHONY: envoy
 envoy: ## put the tested Envoy into the cache, and print its path
