@@ -60,6 +60,7 @@ $(CLIENTS)/installed:
 .PHONY: test-kube
 test-kube: envoy ## run the chart and the examples with Helm and a real API server; its first run builds one
 	dir=$$(python3 test/kube/install.py) && PATGATE_TEST_KUBE=$$dir $(GO) test -tags kube -count 1 -timeout 20m ./test/kube
+	$(GO) -C test/kube/flux test ./...
 
 .PHONY: build
 build: ## bin/patgate
