@@ -56,6 +56,7 @@ $(CLIENTS)/installed:
 .PHONY: test-kube
 test-kube: envoy ## run the chart and the examples with Helm and a real API server; its first run builds one
 	dir=$$(python3 test/kube/install.py) && PATGATE_TEST_KUBE=$$dir $(GO) test -tags kube -count 1 -timeout 20m ./test/kube
+	$(GO) -C test/kube/flux test ./...
 
 .PHONY: build
 build: ## bin/patgate
@@ -78,6 +79,7 @@ release-files:
 	rm -rf bin/release && mkdir -p bin/release/completions
 	$(GO) -C image run . -licenses ../bin/release
 	@set -e; for s in bash zsh fish powershell; do bin/release/patgate completion $$s > bin/release/completions/patgate.$$s; done
+	@mv bin/release/completions/patgate.powershell bin/release/completions/patgate.ps1
 
 .PHONY: envoy
 envoy: ## put the tested Envoy into the cache, and print its path

@@ -21,26 +21,24 @@ const (
 // collecting took a fifth of a check's time.
 const growth = 400
 
-// ballast is never touched, and so takes no memory, but the collector counts it as in use: how
-// much garbage may gather does not sink with how little a small set of manifests needs. Without
-// it a thousand tokens had garbage collected some fifteen times a second, for a tenth of a check's time.
-var ballast []byte
-
-// ballastFor is how large it is: a thirty-second part of the limit, 16 MiB at the most. Garbage
-// of up to four times that may gather.
+// ballastFor is the size of memory that is never touched, and so takes none, while the
+// collector counts it as in use: how much garbage may gather does not sink with how little a
+// small set of manifests needs. Without it a thousand tokens had garbage collected some
+// fifteen times a second, for a tenth of a check's time. It is a thirty-second part of the
+// limit, 16 MiB at the most; garbage of four times that may gather.
 func ballastFor(limit int64) int64 { return min(16<<20, limit/32) }
 
 // tuneMemory lets garbage gather as far as there is memory: up to nine tenths of the
 // container's limit, or to a quarter of the machine's memory where there is none.
-// GOMEMLIMIT and GOGC have the last word.
-func tuneMemory(l *slog.Logger, cgroup, machine string) {
+// GOMEMLIMIT and GOGC have the last word. The ballast is to be kept for as long as it is to count.
+func tuneMemory(l *slog.Logger, cgroup, machine string) (ballast []byte) {
 	limit, err := containerMemory(cgroup)
 	if err == nil {
 		limit = limit / 10 * 9
 	} else if limit, err = totalMemory(machine); err == nil {
 		limit /= 4
 	} else {
-		return // unknown: Go's own settings are made for that
+		return nil // unknown: Go's own settings are made for that
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(limit)
@@ -50,6 +48,7 @@ func tuneMemory(l *slog.Logger, cgroup, machine string) {
 		ballast = make([]byte, ballastFor(limit))
 	}
 	l.Debug("memory", "limit", limit, "GOMEMLIMIT", os.Getenv("GOMEMLIMIT"), "GOGC", os.Getenv("GOGC"))
+	return ballast
 }
 
 func containerMemory(file string) (int64, error) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -145,7 +146,7 @@ func serve(o server.Options) error {
 		return err
 	}
 	warnOfNullAudit(o.Logger)
-	tuneMemory(o.Logger, cgroupLimit, machineMemory)
+	defer runtime.KeepAlive(tuneMemory(o.Logger, cgroupLimit, machineMemory))
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals := make(chan os.Signal, 1)

@@ -166,7 +166,7 @@ func (s sent) judge(data []byte) error {
 		}
 		if n == fieldOK || n == fieldDenied {
 			if (n == fieldOK) != s.allow {
-				return fmt.Errorf("allowed: %v, want %v", n == fieldOK, s.allow)
+				return fmt.Errorf("allowed: %v, want %v: %.300q", n == fieldOK, s.allow, data)
 			}
 			return nil
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -36,6 +37,7 @@ type change struct {
 	CPU     float64 `json:"cpu_millis"`                // of the process meanwhile, its checks' included
 	Checks  int     `json:"checks"`
 	Failed  int     `json:"failed"`
+	Wrong   string  `json:"wrong,omitempty"` // what was wrong with the last of those
 	P50     float64 `json:"p50_micros"`
 	P99     float64 `json:"p99_micros"`
 	Longest float64 `json:"longest_micros"`
@@ -61,6 +63,7 @@ func runScale(args []string) error {
 	out := f.String("o", "", "a `file` for the result, as JSON")
 	_ = f.Parse(args)
 	var all []scaled
+	var failed error
 	for size := range strings.SplitSeq(*sizes, ",") {
 		n, err := strconv.Atoi(size)
 		if err != nil {
@@ -68,9 +71,9 @@ func runScale(args []string) error {
 		}
 		s, err := r.measure(estate{1, n, *policies})
 		if err != nil {
-			return fmt.Errorf("%d tokens: %w", n, err)
+			failed = errors.Join(failed, fmt.Errorf("%d tokens: %w", n, err))
 		}
-		all = append(all, s)
+		all = append(all, s) // what was measured before counts
 	}
 	if *out != "" {
 		text, err := json.MarshalIndent(map[string]any{"cpus": runtime.NumCPU(), "go": runtime.Version(), "rate": r.rate, "sizes": all}, "", " ")
@@ -82,7 +85,7 @@ func runScale(args []string) error {
 		}
 	}
 	fmt.Print(scaleTable(all))
-	return nil
+	return failed
 }
 
 func (r *scaleRun) measure(e estate) (out scaled, err error) {
@@ -260,8 +263,8 @@ func (r *scaleRun) underLoad(s *subject, c *change, do func() error) error {
 	last := s.loads()[loads]
 	c.Loaded, c.Applied = micros(over.Sub(changed))/1e3, last.applied()
 	m.judge(c, changed, over)
-	fmt.Fprintf(os.Stderr, "%s: loaded after %.0f ms, %.1f ms of them after reading, %.0f ms CPU; p99 %.0f µs, before %.0f µs; %d of %d failed\n",
-		c.What, c.Loaded, c.Applied, c.CPU, c.P99, c.CalmP99, c.Failed, c.Checks)
+	fmt.Fprintf(os.Stderr, "%s: loaded after %.0f ms, %.1f ms of them after reading, %.0f ms CPU; p99 %.0f µs, before %.0f µs; %d of %d failed %s\n",
+		c.What, c.Loaded, c.Applied, c.CPU, c.P99, c.CalmP99, c.Failed, c.Checks, c.Wrong)
 	if last.Msg != loadedMessage {
 		return fmt.Errorf("the load was not taken: %s", s.server.stderr.String())
 	}
@@ -282,6 +285,9 @@ func (m *measurement) judge(c *change, from, until time.Time) {
 		}
 	}
 	c.Checks, c.Failed = len(m.answers), m.failed
+	if m.wrong != nil {
+		c.Wrong = m.wrong.Error()
+	}
 	calm, curve := curve(before), curve(during)
 	c.CalmP50, c.CalmP99 = calm[2], calm[7]
 	c.P50, c.P99 = curve[2], curve[7]
