@@ -39,7 +39,7 @@ EG_XDS    := $(TOOLS)/envoy-gateway-xds-$(shell cat test/envoygateway/* | cksum 
 
 .PHONY: test-mesh
 test-mesh: envoy $(EG_XDS) ## run what Envoy Gateway's own translator makes of our objects (builds it once: minutes)
-	PATGATE_ENVOY_GATEWAY_XDS=$(EG_XDS) $(GO) test -tags mesh -timeout 20m -run '^TestMesh' ./test
+	ENVOY_GATEWAY_XDS=$(EG_XDS) $(GO) test -tags mesh -timeout 20m -run '^TestMesh' ./test
 
 $(EG_XDS):
 	cd test/envoygateway && $(GO) build -trimpath -ldflags '-s -w' -o $@ .

@@ -45,7 +45,7 @@ func (m *mesh) envoyGateway(t *testing.T, edit func(string) string) string {
 	}
 	file := filepath.Join(t.TempDir(), "objects.yaml")
 	write(t, file, m.ported(t, "envoy-gateway.yaml", m.status)+"---\n"+objects)
-	out := generate(t, "PATGATE_ENVOY_GATEWAY_XDS", file)
+	out := generate(t, "ENVOY_GATEWAY_XDS", file)
 	admin := freeAddr(t)
 	config := staticConfig(t, out, admin)
 	validate(t, config)

@@ -1,7 +1,7 @@
 // Command envoy-gateway-xds prints what Envoy Gateway would send to Envoy for the objects
 // of a file: it runs Envoy Gateway's own translators, from objects to its inner form and
 // from there to Envoy's resources. It prints a JSON object of lists, by the resources'
-// type, and ends with 1 where a translator has something against the objects.
+// type; what a translator has against the objects stands on stderr.
 //
 // `egctl experimental translate` does the same and brings a thousand packages more. The
 // translators are internal to Envoy Gateway's module: that is why this one's path begins
@@ -59,7 +59,8 @@ func run(file string) error {
 	}
 	inner, err := toIR.Translate(context.Background(), resources)
 	if err != nil {
-		return err
+		// Such as the certificate of a controller that is not there: egctl goes on, too.
+		fmt.Fprintln(os.Stderr, err)
 	}
 	out := map[string][]json.RawMessage{}
 	for name, ir := range inner.XdsIR {
