@@ -224,7 +224,7 @@ func TestAStalledReader(t *testing.T) {
 	if err := l.Close(context.Background()); err != nil {
 		t.Error(err)
 	}
-	r.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+	_ = l.sink.(*File).f.Close() // the reader sees the end
 	reader.Wait()
 	for id, want := range answers {
 		if seen[id] != want {
@@ -352,7 +352,7 @@ func TestLongLinesAreWrittenWhole(t *testing.T) {
 	if err := l.Close(context.Background()); err != nil {
 		t.Error(err)
 	}
-	r.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	_ = l.sink.(*File).f.Close() // the reader sees the end
 	reader.Wait()
 	if seen != 50 {
 		t.Errorf("%d events", seen)
