@@ -34,19 +34,15 @@ CLIENTS   := $(CACHE)/clients-$(shell cat test/clients/* | cksum | cut -d' ' -f1
 test-clients: envoy $(CLIENTS)/installed ## run the snippets with real clients, in every language
 	PATGATE_TEST_CLIENTS=$(CLIENTS) $(GO) test -tags clients -timeout 20m -run '^TestSnippets$$' ./test
 
-# The generators of Envoy Gateway and Istio, each of a module of its own; a change there builds it anew.
-EGCTL       := $(TOOLS)/egctl-v1.9.1
-ISTIO_ENVOY := $(TOOLS)/istio-envoy-$(shell cat test/istio/* | cksum | cut -d' ' -f1)
+# Envoy Gateway's translator, from a module of its own.
+EG_XDS    := $(TOOLS)/envoy-gateway-xds-$(shell cat test/envoygateway/* | cksum | cut -d' ' -f1)
 
 .PHONY: test-mesh
-test-mesh: envoy $(EGCTL) $(ISTIO_ENVOY) ## run what Istio and Envoy Gateway make of our objects (builds both, once: 10 minutes)
-	PATGATE_EGCTL=$(EGCTL) PATGATE_ISTIO_ENVOY=$(ISTIO_ENVOY) $(GO) test -tags mesh -timeout 20m -run '^TestMesh' ./test
+test-mesh: envoy $(EG_XDS) ## run what Envoy Gateway's own translator makes of our objects (builds it once: minutes)
+	ENVOY_GATEWAY_XDS=$(EG_XDS) $(GO) test -tags mesh -timeout 20m -run '^TestMesh' ./test
 
-$(EGCTL): test/envoygateway/go.mod
-	cd test/envoygateway && $(GO) build -trimpath -ldflags '-s -w' -o $@ github.com/envoyproxy/gateway/cmd/egctl
-
-$(ISTIO_ENVOY): test/istio/go.mod
-	cd test/istio && $(GO) build -trimpath -ldflags '-s -w' -o $@ .
+$(EG_XDS):
+	cd test/envoygateway && $(GO) build -trimpath -ldflags '-s -w' -o $@ .
 
 $(CLIENTS)/installed:
 	rm -rf $(CLIENTS) && mkdir -p $(CLIENTS)
@@ -60,6 +56,7 @@ $(CLIENTS)/installed:
 .PHONY: test-kube
 test-kube: envoy ## run the chart and the examples with Helm and a real API server; its first run builds one
 	dir=$$(python3 test/kube/install.py) && PATGATE_TEST_KUBE=$$dir $(GO) test -tags kube -count 1 -timeout 20m ./test/kube
+	$(GO) -C test/kube/flux test ./...
 
 .PHONY: build
 build: ## bin/patgate
@@ -82,6 +79,7 @@ release-files:
 	rm -rf bin/release && mkdir -p bin/release/completions
 	$(GO) -C image run . -licenses ../bin/release
 	@set -e; for s in bash zsh fish powershell; do bin/release/patgate completion $$s > bin/release/completions/patgate.$$s; done
+	@mv bin/release/completions/patgate.powershell bin/release/completions/patgate.ps1
 
 .PHONY: envoy
 envoy: ## put the tested Envoy into the cache, and print its path

@@ -20,13 +20,14 @@ type GroupLoss struct {
 // policies bound the members' tokens, and that its maxLifetime ended them: no token may be
 // left that could do more without. A group that no gate names can be deleted at will.
 func (s *Snapshot) GroupLosses(next *Rows, now time.Time) []GroupLoss {
-	l := losing{next: next, now: now, lost: s.lostGroups(next.Groups), members: membership(next.Groups)}
-	if len(l.lost) == 0 {
+	lost := s.lostGroups(next.Groups)
+	if len(lost) == 0 {
 		return nil
 	}
+	l := losing{next: next, now: now, lost: lost, members: membership(next.Groups)}
 	tokens := slices.SortedFunc(slices.Values(next.Tokens), func(a, b *Token) int { return cmp.Compare(a.Name, b.Name) })
 	var losses []GroupLoss
-	for _, g := range l.lost {
+	for _, g := range lost {
 		for _, t := range tokens {
 			if bounds, lifetime := l.needs(t, g); bounds || lifetime {
 				losses = append(losses, GroupLoss{Group: g, Token: t, Cap: !bounds})

@@ -13,6 +13,8 @@ var flagValues = map[string]cobra.CompletionFunc{
 	"against":        directories,
 	"into":           directories,
 	"manifests":      directories,
+	"patgate-tls":    directories,
+	"tls":            directories,
 	"body":           files,
 	"tls-cert":       files,
 	"tls-client-ca":  files,

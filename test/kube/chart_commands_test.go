@@ -120,3 +120,13 @@ func TestChartKeepsItsService(t *testing.T) {
 		t.Errorf("made anew, the Service has the address %q", got)
 	}
 }
+
+// TestChartFilesDoNotHideEachOther holds what docs/kubernetes.md says of items: the API
+// server refuses a path that two ConfigMaps want.
+func TestChartFilesDoNotHideEachOther(t *testing.T) {
+	ns := newNamespace(t)
+	twice := values(t, "existingConfigMaps:\n- {name: a, items: [{key: t, path: team/t.yaml}]}\n- {name: b, items: [{key: t, path: team/t.yaml}]}\n")
+	if _, err := ns.tryHelm("install", release, chart, "-f", examples(t)["minimal"], "-f", twice); err == nil || !strings.Contains(err.Error(), "conflicting duplicate paths") {
+		t.Errorf("two ConfigMaps want the same path: %v", err)
+	}
+}

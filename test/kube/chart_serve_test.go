@@ -212,6 +212,9 @@ func TestChartServes(t *testing.T) {
 		status, err := p.check(t, insecure.NewCredentials(), "jira.example.com", "/rest/api")
 		return err == nil && status == http.StatusOK
 	})
+	if _, text := p.get("/revision"); !strings.Contains(text, `"revision":2`) || !strings.Contains(text, `"ok":true`) {
+		t.Errorf("/revision: %s", text)
+	}
 	told := time.Now()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

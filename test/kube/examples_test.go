@@ -17,7 +17,7 @@ import (
 // withoutCRDs are groups of objects in examples whose definitions no module that the
 // tests may fetch has.
 var withoutCRDs = map[string]string{
-	"helm.toolkit.fluxcd.io": "the proxy has Flux's helm-controller not as a module; docs show one HelmRelease",
+	"helm.toolkit.fluxcd.io": "the proxy has Flux's helm-controller not as a module; docs show one HelmRelease, which flux/ reads",
 }
 
 // notObjects are kinds of files for tools, and of patgate's own.

@@ -124,7 +124,7 @@ func (c *cluster) start(etcd, apiserver string) error {
 	err = c.run(apiserver, "--etcd-servers", "http://"+client, "--cert-dir", certs,
 		"--bind-address", host, "--secure-port", port, "--token-auth-file", users, "--authorization-mode", "RBAC",
 		"--service-account-issuer", "https://kubernetes.default.svc", "--service-account-key-file", key,
-		"--service-account-signing-key-file", key, "--service-cluster-ip-range", "10.0.0.0/24,fd00:10::/112")
+		"--service-account-signing-key-file", key, "--service-cluster-ip-range", "10.0.0.0/24")
 	if err != nil {
 		return err
 	}

@@ -98,6 +98,9 @@ func runPod(ns *namespace, template object) *served {
 	ns.t.Helper()
 	s := &served{t: ns.t, ns: ns, pod: newPod(ns, template)}
 	s.spec = named(s.t, s.pod.containers(), "patgate")
+	if s.spec.at("securityContext", "readOnlyRootFilesystem") != true {
+		s.t.Error("the container may write to its root: it needs none, and an intruder would like one")
+	}
 	s.patgate = s.pod.start(s.spec)
 	s.awaitProbe("startupProbe", true)
 	for _, probe := range []string{"livenessProbe", "readinessProbe"} {
