@@ -89,6 +89,11 @@ func (c *grpcLink) answers(done func(s sent, wrong error)) error {
 	decided := map[uint32]error{}
 	received := 0
 	for {
+		if c.idle() { // else what was sent at the last answer might wait for ever
+			if err := c.flush(); err != nil {
+				return err
+			}
+		}
 		frame, err := c.framer.ReadFrame()
 		if err != nil {
 			return err
