@@ -20,7 +20,7 @@ func TestLoadsSharePatterns(t *testing.T) {
 		t.Error("a second load compiled it anew")
 	}
 	runtime.KeepAlive(&first)
-	first, second, p = Decoder{}, Decoder{}, nil
+	first, second = Decoder{}, Decoder{}
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		runtime.GC()
 		if _, there := inUse.Load(text); !there {
