@@ -3,6 +3,7 @@ package audit
 import (
 	"errors"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,8 @@ type File struct {
 	pipe  bool
 	eager bool // a write that would block says so: there is no need to ask before
 	full  bool // the last one did
+
+	noWait func(fd int, b []byte) (int, error)
 }
 
 // NewFile returns a sink that writes to f. A pipe is enlarged as far as the system lets.
@@ -30,7 +33,7 @@ func NewFile(f *os.File) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &File{f: f, pipe: info.Mode()&(os.ModeNamedPipe|os.ModeSocket) != 0}
+	s := &File{f: f, pipe: info.Mode()&(os.ModeNamedPipe|os.ModeSocket) != 0, noWait: writeNoWait}
 	if s.pipe {
 		s.eager = true // until a write says that it can't be
 		enlargePipe(f)
@@ -57,15 +60,22 @@ func (s *File) Await(d time.Duration) bool {
 // Write implements Sink.
 func (s *File) Write(b []byte) (int, error) {
 	if s.eager {
-		n, err := writeNoWait(int(s.f.Fd()), b)
-		if !errors.Is(err, errors.ErrUnsupported) {
+		n, err := s.noWait(int(s.f.Fd()), b)
+		if err == nil || isAny(err, unix.EAGAIN, unix.EINTR, unix.EPIPE) {
 			s.full = errors.Is(err, unix.EAGAIN)
 			return done(n, err)
 		}
+		// A kernel without such writes, or a sandbox: which error it is says little (EOPNOTSUPP,
+		// ENOSYS, EINVAL, EPERM by a seccomp profile). An ordinary write tells what is wrong, if anything.
 		s.eager = false
 		return 0, nil // Await is to be asked first
 	}
 	return done(unix.Write(int(s.f.Fd()), b))
+}
+
+// isAny reports whether an error is one of several.
+func isAny(err error, of ...error) bool {
+	return slices.ContainsFunc(of, func(other error) bool { return errors.Is(err, other) })
 }
 
 // done tells what became of a write. Nothing is wrong with one that was interrupted, or

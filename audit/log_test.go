@@ -436,6 +436,27 @@ func TestFullPipe(t *testing.T) {
 	}
 }
 
+// Where non-blocking writes are refused for whatever reason, the audit is written by ordinary ones.
+func TestNonBlockingWritesAreRefused(t *testing.T) {
+	for _, refusal := range []error{syscall.EOPNOTSUPP, syscall.ENOSYS, syscall.EINVAL, syscall.EPERM, syscall.ESPIPE} {
+		r, w, _ := anonymousPipe(t, true)
+		sink, err := NewFile(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink.noWait = func(int, []byte) (int, error) { return -1, refusal }
+		l := New(sink, Options{Wait: 5 * time.Second})
+		if err := l.Record(context.Background(), allow("ABCDEFGHIJKLMNOPQRSTUVWXYZ")); err != nil {
+			t.Errorf("%v: %v", refusal, err)
+		}
+		_ = r.Close()
+		if _, err := sink.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("a write that nobody reads: %v, want EPIPE", err)
+		}
+		_ = l.Close(context.Background())
+	}
+}
+
 func anonymousPipe(t *testing.T, eager bool) (*os.File, *os.File, bool) {
 	r, w, err := os.Pipe()
 	if err != nil {

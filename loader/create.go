@@ -26,6 +26,7 @@ type NewToken struct {
 	Manifests []string      // directories with the groups and policies; none: Into
 	Now       time.Time
 	Warnings  []string // filled in by Create: what its user should know
+	Bearer    bool     // filled in by Create: no gate takes it with Basic
 }
 
 // RefusedError says why a token was not created or changed. Each line is a reason.
@@ -65,9 +66,11 @@ func (t *NewToken) Create() (secret token.Secret, path string, err error) {
 		return token.Secret{}, "", &RefusedError{[]string{err.Error()}}
 	}
 	tree.files = append(tree.files, file{name: path, data: text})
-	if problems := withoutEmptiness(decodeTree(roots, tree).problems, roots); len(problems) > 0 {
+	after := decodeTree(roots, tree)
+	if problems := withoutEmptiness(after.problems, roots); len(problems) > 0 {
 		return token.Secret{}, "", refused(problems)
 	}
+	t.Bearer = bearerAlone(compile(after, policy.NewIndex().Snapshot()), t.Name, t.Now)
 	if err := os.MkdirAll(t.Into, 0o755); err != nil {
 		return token.Secret{}, "", err
 	}
@@ -75,6 +78,16 @@ func (t *NewToken) Create() (secret token.Secret, path string, err error) {
 		return token.Secret{}, "", err
 	}
 	return secret, path, nil
+}
+
+// bearerAlone reports whether a token can't be presented with Basic at any gate.
+func bearerAlone(rows policy.Rows, name string, now time.Time) bool {
+	i := slices.IndexFunc(rows.Tokens, func(t *policy.Token) bool { return t.Name == name })
+	if i < 0 || !rows.Tokens[i].Takes(policy.Basic) {
+		return i >= 0
+	}
+	takesBasic := func(g *policy.Gate) bool { return rows.Tokens[i].For(g) && g.Challenges(now).Has(policy.Basic) }
+	return len(rows.Gates) > 0 && !slices.ContainsFunc(rows.Gates, takesBasic)
 }
 
 // roots returns every directory to read once, Into among them.

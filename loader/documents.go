@@ -130,8 +130,16 @@ func previousDigests(spec *manifest.APIToken) []manifest.Digest {
 	return list
 }
 
-// check asks what manifests must hold together.
+// check asks what manifests must hold together. A panic is a problem: what was decoded is
+// rejected, and may still narrow.
 func (d *documents) check() {
+	defer func() {
+		if p := recover(); p != nil {
+			d.problems = append(d.problems, manifest.Problem{
+				File: "the manifests", Message: token.Mask(fmt.Sprintf("can't be checked, a fault of patgate: %v", p)),
+			})
+		}
+	}()
 	for _, doc := range d.gates {
 		d.refs(doc, "spec.groups", doc.Gate.Groups, manifest.KindUserGroup)
 		d.refs(doc, "spec.policies", doc.Gate.Policies, manifest.KindTokenPolicy)

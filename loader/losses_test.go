@@ -43,6 +43,8 @@ func TestAGroupThatIsGone(t *testing.T) {
 		"one that ends after the cap":  {group: cap, token: "user: alice, expires: 2099-01-01T00:00:00Z", want: end},
 		"whose older value ends after it": {group: cap, want: end, token: "user: alice, expires: 2026-06-28T00:00:00Z, " +
 			"previous: [{digest: " + token.Sum(token.NewSecret("older")).String() + ", issued: 2026-04-01T00:00:00Z, until: 2026-06-20T00:00:00Z}]"},
+		"whose older value has ended either way": {group: cap, token: "user: alice, expires: 2026-06-28T00:00:00Z, " +
+			"previous: [{digest: " + token.Sum(token.NewSecret("older")).String() + ", issued: 2026-01-01T00:00:00Z, until: 2026-05-15T00:00:00Z}]"},
 		"a token of any user":            {group: policy, token: "anyUser: true, schemes: [basic]", want: bounds},
 		"the cap of a token of any user": {group: cap, token: "anyUser: true, schemes: [basic]", want: end},
 		"one that may speak for members": {group: policy, token: "user: carol, actAs: ['al.*']", rights: "actAs: {header: x-for}", want: bounds},
@@ -113,5 +115,26 @@ func TestAGroupIsRemovedOnPurpose(t *testing.T) {
 	remove()
 	if r := h.load(); r.Rejected() || h.index.Snapshot().Group("staff") != nil {
 		t.Errorf("then the group deleted: %v", r.Problems)
+	}
+}
+
+// TestAGroupIsRenamed changes a group's name wherever it stands, in a file in which its
+// policy moves down a line.
+func TestAGroupIsRenamed(t *testing.T) {
+	m := func(kind, name, spec string) string {
+		return "apiVersion: patgate.dev/v1alpha1\nkind: " + kind + "\nmetadata: {name: " + name + "}\nspec: {" + spec + "}\n---\n"
+	}
+	h := newHarness(t, t.TempDir())
+	all := func(comment, group string) {
+		write(t, h.dir+"/all.yaml", comment+m("Gate", "jira", "groups: ["+group+"]")+m("UserGroup", group, "members: [alice], policies: [no-users]")+
+			m("TokenPolicy", "no-users", "deny: [{path: /rest/user.*}]")+tokenNamed("a", ""))
+	}
+	all("", "staff")
+	if r := h.load(); r.Rejected() {
+		t.Fatal(r.Problems)
+	}
+	all("# a comment\n", "people")
+	if r := h.load(); r.Rejected() {
+		t.Error(r.Problems)
 	}
 }

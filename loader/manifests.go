@@ -15,6 +15,7 @@ type Manifests struct {
 	roots []string
 	tree  *tree
 	docs  *documents
+	rows  *policy.Rows // once they were asked for
 }
 
 // Read reads directories once. What is wrong with them are Problems.
@@ -28,14 +29,18 @@ func Read(roots []string) *Manifests {
 // Problems returns everything that is wrong with the manifests.
 func (m *Manifests) Problems() []manifest.Problem { return m.docs.problems }
 
-// Rows returns what the manifests make. With problems it returns nothing.
+// Rows returns what the manifests make, the same each time: rows name each other. With
+// problems it returns nothing.
 func (m *Manifests) Rows() policy.Rows {
-	if len(m.docs.problems) > 0 {
+	if m.rows == nil && len(m.docs.problems) == 0 {
+		rows := compile(m.docs, policy.NewIndex().Snapshot())
+		rows.SHA256 = m.tree.digest
+		m.rows = &rows
+	}
+	if m.rows == nil {
 		return policy.Rows{}
 	}
-	rows := compile(m.docs, policy.NewIndex().Snapshot())
-	rows.SHA256 = m.tree.digest
-	return rows
+	return *m.rows
 }
 
 // UnknownError says that no token has a name.

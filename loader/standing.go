@@ -20,8 +20,11 @@ type standing struct {
 	compiler *compiler
 }
 
-// newStanding remembers a load that runs.
+// newStanding remembers a load that runs, and nothing where two files have one name.
 func newStanding(t *tree, docs *documents, rows *policy.Rows) *standing {
+	if t.ambiguous() {
+		return nil
+	}
 	st := &standing{known: make(map[string][sha256.Size]byte, len(t.files)), tokens: make(map[string][]*policy.Token, len(t.files))}
 	for _, f := range t.files {
 		st.known[f.name] = f.sum
@@ -57,7 +60,7 @@ func (st *standing) files() map[string][sha256.Size]byte {
 // so: then nothing has changed, and the reading must be judged as a whole.
 func (l *Loader) exchange(t *tree) (r Report, done bool) {
 	st := l.standing
-	if st == nil || len(t.problems) > 0 {
+	if st == nil || len(t.problems) > 0 || t.ambiguous() {
 		return r, false
 	}
 	changed, leaving := st.differences(t)

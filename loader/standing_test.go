@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patgate/patgate/loader/manifest"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
 )
@@ -43,6 +44,27 @@ func TestExchangeIsWhatAWholeLoadIs(t *testing.T) {
 	}
 	if exchanged < loads/4 {
 		t.Errorf("only %d of %d loads were exchanges", exchanged, loads)
+	}
+}
+
+// TestAPanicIsNotTheEnd has what checks files panic: the load is then judged as a whole, and
+// rejected where that panics too.
+func TestAPanicIsNotTheEnd(t *testing.T) {
+	w := &wanderer{t: t, dir: t.TempDir(), random: rand.New(rand.NewPCG(1, 1)), files: map[string][]string{}}
+	w.begin()
+	w.write()
+	witness := newWitness(t, w.dir)
+	witness.load()
+	broken := &manifest.Document{} // no decoder makes one that is filed as a gate without being one
+	witness.loader.standing.docs.gates = append(witness.loader.standing.docs.gates, broken)
+	w.files["more.yaml"] = []string{w.token()}
+	w.write()
+	if witness.load(); witness.last.Rejected() || witness.last.Change.Added != 1 {
+		t.Errorf("%+v", witness.last)
+	}
+	docs := &documents{gates: []*manifest.Document{broken}}
+	if docs.check(); len(docs.problems) != 1 || !strings.Contains(docs.problems[0].String(), "the manifests: can't be checked, a fault of patgate") {
+		t.Errorf("%v", docs.problems)
 	}
 }
 

@@ -107,6 +107,17 @@ func (t *tree) size() (n int) {
 	return n
 }
 
+// ambiguous reports whether two files have one name: a directory that shows a mount's files
+// may have one of its own beside them.
+func (t *tree) ambiguous() bool {
+	for i := range t.files[:max(0, len(t.files)-1)] {
+		if t.files[i].name == t.files[i+1].name { // they are sorted
+			return true
+		}
+	}
+	return false
+}
+
 // forget returns the reading without what files held.
 func (t *tree) forget() *tree {
 	return &tree{digest: t.digest, plain: t.plain}

@@ -158,3 +158,33 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestTwoFilesOfOneName has a file beside a mount that shows one of the same name: neither may
+// take the place of the other when a third changes.
+func TestTwoFilesOfOneName(t *testing.T) {
+	h := newHarness(t, t.TempDir())
+	write(t, h.dir+"/gate.yaml", gateNamed("jira"))
+	if err := os.Mkdir(h.dir+"/..v1", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("..v1", h.dir+"/..data"); err != nil {
+		t.Fatal(err)
+	}
+	write(t, h.dir+"/..v1/x.yaml", tokenNamed("a", ""))
+	write(t, h.dir+"/x.yaml", tokenNamed("b", ""))
+	write(t, h.dir+"/c.yaml", tokenNamed("c", ""))
+	if r := h.load(); r.Rejected() {
+		t.Fatal(r.Problems)
+	}
+	for _, more := range []string{"  displayName: C\n", "  displayName: D\n", "  displayName: E\n"} {
+		write(t, h.dir+"/c.yaml", tokenNamed("c", more))
+		if r := h.load(); r.Rejected() {
+			t.Fatal(r.Problems)
+		}
+		for _, name := range []string{"a", "b", "c"} {
+			if !known(h.index.Snapshot(), name) {
+				t.Errorf("%q: the token %s is gone", more, name)
+			}
+		}
+	}
+}

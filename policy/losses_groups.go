@@ -104,19 +104,27 @@ func (l *losing) speaksForUnbound(t *Token, g *Group) bool {
 	})
 }
 
-// unbound reports whether a group has bounds that none of the groups that stay has.
+// unbound reports whether a group has bounds that none of the groups that stay has. A policy is
+// what its name says, whatever became of its text or place: that is an edit, and no loss.
 func unbound(g *Group, groups []*Group) bool {
 	bounds := enforced(g.Policies)
 	return len(bounds) > 0 && !slices.ContainsFunc(groups, func(other *Group) bool { return slices.Equal(enforced(other.Policies), bounds) })
 }
 
-// enforced leaves out policies that only observe.
-func enforced(policies []*Policy) []*Policy {
-	return slices.DeleteFunc(slices.Clone(policies), func(p *Policy) bool { return p.Observe })
+// enforced lists the names of policies, once each and sorted, but for those that only observe.
+func enforced(policies []*Policy) []string {
+	var names []string
+	for _, p := range policies {
+		if !p.Observe {
+			names = append(names, p.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // longer reports whether one of the token's values would end later, or never, than with
-// the groups that go.
+// the groups that go, and has not ended either way.
 func (l *losing) longer(t *Token, user string) bool {
 	groups := l.members[user]
 	all := slices.Clone(groups)
@@ -127,6 +135,6 @@ func (l *losing) longer(t *Token, user string) bool {
 	}
 	return slices.ContainsFunc(t.digests(), func(d token.Digest) bool {
 		before, after := t.lifetime(d, all).end, t.lifetime(d, groups).end
-		return !before.IsZero() && (after.IsZero() || after.After(before))
+		return !before.IsZero() && (after.IsZero() || after.After(before) && l.now.Before(after))
 	})
 }

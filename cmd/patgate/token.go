@@ -111,7 +111,7 @@ func createToken(s streams, t *loader.NewToken) error {
 	switch {
 	case t.AnyUser:
 		user, how = "any user", "-u USER:VALUE"
-	case len(t.Schemes) > 0 && !slices.Contains(t.Schemes, "basic"):
+	case t.Bearer:
 		how = `-H "Authorization: Bearer VALUE"`
 	}
 	for _, w := range t.Warnings {
