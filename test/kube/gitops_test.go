@@ -159,6 +159,8 @@ var elsewhere = map[string]string{
 	"git ":                     "TestPullRequests runs the pipelines, which have the same",
 	"sh ci/":                   "likewise",
 	"kubectl create namespace": "the rig makes them, with the restricted pod security standard",
+	"kubectl apply -f argocd/": "there is no Argo CD; TestExamples applies the file's objects",
+	"kubectl apply -f flux/":   "there is no Flux; likewise",
 	"kubectl get --raw":        "there is no pod that answers: the API server's proxy wants a kubelet's network",
 }
 
