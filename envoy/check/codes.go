@@ -84,14 +84,15 @@ const (
 	ValidateMutations Code = "validate-mutations"
 
 	// The way to patgate.
-	HTTPService    Code = "http-service"
-	GoogleGRPC     Code = "google-grpc"
-	UnknownCluster Code = "unknown-cluster"
-	NotHTTP2       Code = "not-http2"
-	NoTLS          Code = "no-tls"
-	UnverifiedTLS  Code = "unverified-tls"
-	OtherService   Code = "other-service"
-	UnknownGate    Code = "unknown-gate"
+	HTTPService     Code = "http-service"
+	GoogleGRPC      Code = "google-grpc"
+	UnknownCluster  Code = "unknown-cluster"
+	NotHTTP2        Code = "not-http2"
+	NoTLS           Code = "no-tls"
+	UnverifiedTLS   Code = "unverified-tls"
+	OtherService    Code = "other-service"
+	UnknownGate     Code = "unknown-gate"
+	UnknownProvider Code = "unknown-provider"
 
 	// Envoy itself.
 	AdminOpen      Code = "admin-open"
@@ -129,7 +130,7 @@ var codes = map[Code]struct {
 
 	FailureModeAllow: {Error, "write false, or take it out"},
 	FailureHeader:    {Warning, "take it out"},
-	StatusOnError:    {Warning, "write 503 (ServiceUnavailable)"},
+	StatusOnError:    {Warning, "write 503"},
 	Timeout:          {Warning, "write 0.5s: more than patgate's --audit-wait (200ms), and short enough to fail"},
 	Retry:            {Warning, "write a retry_policy as envoy/standalone.yaml has it"},
 	OneEndpoint:      {Warning, "run two replicas or more"},
@@ -147,7 +148,7 @@ var codes = map[Code]struct {
 	RawHeaders:     {Warning, "write true"},
 	PartialBody:    {Warning, "write false, or take it out"},
 	BodyText:       {Warning, "write true"},
-	BodyMissing:    {Error, "write `with_request_body: {max_request_bytes: 65536, pack_as_bytes: true}` where the gate's requests pass"},
+	BodyMissing:    {Error, "write `with_request_body: {max_request_bytes: 65536, pack_as_bytes: true}` where the gate's requests pass, in Istio includeRequestBodyInCheck, in Envoy Gateway bodyToExtAuth"},
 	BodySize:       {Warning, "write no more than 1048576, or give `patgate serve` a larger --max-body-bytes and accept it"},
 	RouteCache:     {Error, "write false, or take it out"},
 	ChangesAfter:   {Warning, "put it before ext_authz, or accept it with its reason"},
@@ -164,14 +165,15 @@ var codes = map[Code]struct {
 	HeaderRefused:     {Error, "let the header through in allow_expression"},
 	ValidateMutations: {Warning, "write true"},
 
-	HTTPService:    {Error, "write grpc_service"},
-	GoogleGRPC:     {Warning, "write envoy_grpc with a cluster"},
-	UnknownCluster: {Error, "add the cluster, or correct the name"},
-	NotHTTP2:       {Error, "write http2_protocol_options into its HttpProtocolOptions"},
-	NoTLS:          {Warning, "give the cluster a transport_socket with TLS, or accept it where the network encrypts"},
-	UnverifiedTLS:  {Error, "write validation_context with a trusted_ca"},
-	OtherService:   {Warning, "take it out, or accept it with its reason"},
-	UnknownGate:    {Error, "write the name of a Gate"},
+	HTTPService:     {Error, "write grpc_service"},
+	GoogleGRPC:      {Warning, "write envoy_grpc with a cluster"},
+	UnknownCluster:  {Error, "add the cluster, or correct the name"},
+	NotHTTP2:        {Error, "write http2_protocol_options into its HttpProtocolOptions"},
+	NoTLS:           {Warning, "give the cluster a transport_socket with TLS, or accept it where the network encrypts"},
+	UnverifiedTLS:   {Error, "write validation_context with a trusted_ca"},
+	OtherService:    {Warning, "take it out, or accept it with its reason"},
+	UnknownGate:     {Error, "write the name of a Gate"},
+	UnknownProvider: {Error, "write a provider as envoy/istio-mesh.yaml has it, and its name in the policy"},
 
 	AdminOpen:      {Error, "let it listen on 127.0.0.1, or limit it by allow_paths"},
 	OldVersion:     {Error, "use Envoy 1.40 or later, or 1.38.4"},

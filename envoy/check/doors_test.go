@@ -31,7 +31,7 @@ func (m *mistake) opens() bool {
 
 // TestDoors runs a real Envoy with each mistake that is said to let requests pass, and no
 // patgate behind it: they do pass. Without a mistake, and with the metadata that
-// deny_at_disable makes harmless, they do not.
+// deny_at_disable makes harmless, they do not. What status_on_error says is what clients get.
 func TestDoors(t *testing.T) {
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
 	t.Cleanup(api.Close)
@@ -43,6 +43,10 @@ func TestDoors(t *testing.T) {
 		switch {
 		case m.name == "by metadata, or refused", m.name == "all of the requests":
 			want = http.StatusServiceUnavailable
+		case m.name == "status_on_error 200": // Envoy's own, as the upstream says 418
+			want = http.StatusOK
+		case m.name == "status_on_error 302":
+			want = http.StatusFound
 		case !m.opens():
 			continue
 		}

@@ -42,7 +42,9 @@ var authzRules = []rule{
 	{"clear_route_cache", isOff, RouteCache, "the headers that patgate sets can move a request to another route after it was judged"},
 	{"validate_mutations", isOn, ValidateMutations, "bytes that no header may hold are not looked for"},
 	{"encode_raw_headers", isOn, RawHeaders, "patgate sees `!` for bytes that the upstream gets as they are, and refuses a path with one"},
-	{"status_on_error", isServerError, StatusOnError, "clients take an outage for a refusal, and throw good tokens away"},
+	{"status_on_error", isStatus(true, 4), StatusOnError, asRefusal},
+	{"status_on_error", isStatus(true, 2), StatusOnError, asSuccess},
+	{"status_on_error", isStatus(true, 0, 1, 3), StatusOnError, asNeither},
 	{"allowed_headers", isNotGiven, HeadersHidden, "patgate sees only some headers: authorization, x-forwarded-for, content-type and those that change the method must be among them"},
 	{"disallowed_headers", isNotGiven, HeadersHidden, "patgate does not see headers that the upstream acts on"},
 	{"http_service", isNotGiven, HTTPService, "patgate speaks gRPC alone, so that every request is refused"},
@@ -165,22 +167,4 @@ func isWord(name string, number int64) want {
 		}
 		return ""
 	}
-}
-
-// isServerError wants an HttpStatus of 5xx.
-func isServerError(n *node) string {
-	code := n.get("code")
-	if code == nil {
-		return "is missing"
-	}
-	if i, ok := code.number(); ok && i >= 500 && i < 600 {
-		return ""
-	}
-	for _, name := range []string{"InternalServerError", "NotImplemented", "BadGateway", "ServiceUnavailable", "GatewayTimeout",
-		"InsufficientStorage", "LoopDetected", "NetworkAuthenticationRequired", "HTTPVersionNotSupported", "VariantAlsoNegotiates"} {
-		if strings.EqualFold(code.str(), name) {
-			return ""
-		}
-	}
-	return "is " + code.str()
 }

@@ -61,8 +61,10 @@ func (c *checker) judgeGates() {
 	}
 	for _, a := range c.ours() {
 		c.mutations(a)
-		if a.conn != nil {
+		if !a.part {
 			c.bodies(a)
+		}
+		if a.conn != nil {
 			hops, n := c.hops(a.conn)
 			c.compareHops(hops, n)
 		}
@@ -150,13 +152,25 @@ func letThrough(rules *node, name string) bool {
 
 // bodies wants bodies to be sent where a rule reads them.
 func (c *checker) bodies(a *authz) {
-	gate, why := c.gates.readsBodies()
-	if gate == "" {
+	_, why := c.gates.readsBodies()
+	if why == "" {
 		return
 	}
-	routes := a.conn.routes
+	var routes *node // of a patch's filter they are not seen
+	if a.conn != nil {
+		routes = a.conn.routes
+	}
 	if a.body.get("with_request_body") == nil && len(routes.within("with_request_body")) == 0 {
 		c.find(BodyMissing, a.body.missing("with_request_body"), "is missing: %s", why)
+	}
+	c.unbuffered(routes)
+}
+
+// unbuffered wants no route to leave out bodies that a rule reads.
+func (c *checker) unbuffered(routes *node) {
+	_, why := c.gates.readsBodies()
+	if why == "" {
+		return
 	}
 	for _, off := range routes.within("disable_request_body_buffering") {
 		named := off.parent.get("context_extensions").key("patgate.gate").str()

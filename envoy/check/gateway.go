@@ -11,7 +11,8 @@ var securityRules = []rule{
 	{"recompute_route", isOff, RouteCache, "the headers that patgate sets can move a request to another route after it was judged"},
 	{"headers_to_ext_auth", isNotGiven, HeadersHidden, "patgate sees only some headers: authorization, x-forwarded-for, content-type and those that change the method must be among them"},
 	{"http", isNotGiven, HTTPService, "patgate speaks gRPC alone, so that every request is refused"},
-	{"status_on_error", isServerStatus, StatusOnError, "clients take an outage for a refusal, and throw good tokens away"},
+	{"status_on_error", isStatus(false, 4), StatusOnError, asRefusal},
+	{"status_on_error", isStatus(false, 0, 1, 2, 3), StatusOnError, "Envoy Gateway takes the numbers of 4xx and 5xx alone: the policy is not taken, or stays as it was"},
 	{"timeout", isGiven, Timeout, "it is 10 s: a patgate that hangs holds every request so long"},
 }
 

@@ -7,19 +7,11 @@ import "strings"
 var istioRules = []rule{
 	{"fail_open", isOff, FailureModeAllow, "every request passes while patgate is down or slow"},
 	{"clear_route_cache", isOff, RouteCache, "the headers that patgate sets can move a request to another route after it was judged"},
-	{"status_on_error", isServerStatus, StatusOnError, "clients take an outage for a refusal, and throw good tokens away"},
+	{"status_on_error", isStatus(false, 4), StatusOnError, asRefusal},
+	{"status_on_error", isStatus(false, 2), StatusOnError, asSuccess},
+	{"status_on_error", isStatus(false, 1, 3), StatusOnError, asNeither},
+	{"status_on_error", isStatus(false, 0), UnknownProvider, "istiod takes the number of a status that Envoy knows, does not take this provider, and has every request refused"},
 	{"timeout", isGiven, Timeout, "it is 600 s: a patgate that hangs holds every request so long"},
-}
-
-// isServerStatus wants a status of 5xx as a number.
-func isServerStatus(n *node) string {
-	if n == nil {
-		return "is missing"
-	}
-	if i, ok := n.number(); !ok || i < 500 || i > 599 {
-		return "is " + n.str()
-	}
-	return ""
 }
 
 // mesh judges a MeshConfig.
@@ -27,6 +19,7 @@ func (c *checker) mesh(mesh *node) {
 	if mesh == nil {
 		return
 	}
+	c.takeProviders(mesh)
 	grpc, web := mesh.within("envoy_ext_authz_grpc"), mesh.within("envoy_ext_authz_http")
 	for _, provider := range append(grpc, web...) {
 		c.judged++
@@ -71,6 +64,8 @@ func (c *checker) authorizationPolicy(doc *node) {
 	c.judged++
 	if dry := doc.get("metadata", "annotations").key("istio.io/dry-run"); dry.isTrue() {
 		c.find(ShadowMode, dry.spot(), "the policy is only tried: refusals let requests pass")
+	} else {
+		c.kube.custom = append(c.kube.custom, spec)
 	}
 	rules := spec.get("rules")
 	if len(rules.elements()) == 0 {

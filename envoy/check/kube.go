@@ -10,6 +10,10 @@ type objects struct {
 	security []*node // SecurityPolicy with extAuth
 	others   []*node // and without
 	clients  []*node // ClientTrafficPolicy
+
+	mesh      bool       // whether there is a MeshConfig
+	providers []provider // of all MeshConfigs
+	custom    []*node    // specs of AuthorizationPolicies that ask one
 }
 
 // object takes in one object of Kubernetes. Kinds that say nothing of Envoy are passed over.
@@ -92,6 +96,7 @@ func (c *checker) embedded(t *text, key string, n *node) error {
 
 // judgeObjects judges what several objects say together.
 func (c *checker) judgeObjects() {
+	c.judgeProviders()
 	for _, doc := range c.kube.security {
 		c.securityPolicy(doc)
 	}
@@ -124,6 +129,7 @@ func (c *checker) fragment(value *node, part bool) {
 		return true
 	})
 	c.perRoute(nil, value, nil)
+	c.unbuffered(value)
 	c.routeHeaders(value)
 	c.admin(value.get("admin"))
 	if d := value.get("disabled"); d.isTrue() && strings.Contains(value.get("name").str(), "ext_authz") {

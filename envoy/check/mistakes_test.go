@@ -161,6 +161,10 @@ var mistakes = []mistake{
 	// Failures.
 	without("              status_on_error: {code: ServiceUnavailable}\n", "no status_on_error", check.StatusOnError),
 	{"status_on_error 403", "code: ServiceUnavailable", "code: Forbidden", codes(check.StatusOnError)},
+	{"status_on_error 200", "code: ServiceUnavailable", "code: OK", codes(check.StatusOnError)},
+	{"status_on_error 204 by number", "code: ServiceUnavailable", "code: 204", codes(check.StatusOnError)},
+	{"status_on_error 302", "code: ServiceUnavailable", "code: Found", codes(check.StatusOnError)},
+	{"status_on_error 500, in small letters", "code: ServiceUnavailable", "code: internalservererror", nil},
 	{"status_on_error 403 by number", "code: ServiceUnavailable", "code: 403", codes(check.StatusOnError)},
 	without("                timeout: 0.5s\n", "no timeout", check.Timeout),
 	{"no longer than the audit waits", "timeout: 0.5s", "timeout: 0.2s", codes(check.Timeout)},
