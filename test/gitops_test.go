@@ -80,6 +80,33 @@ func (a *access) edit(name, old, new string) {
 	write(a.t, path, strings.Replace(string(text), old, new, 1))
 }
 
+// add writes a text at the end of a file, which may be new.
+func (a *access) add(name, text string) {
+	a.t.Helper()
+	path := filepath.Join(a.dir, name)
+	was, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		a.t.Fatal(err)
+	}
+	write(a.t, path, string(was)+text)
+}
+
+func (a *access) read(name string) string {
+	a.t.Helper()
+	text, err := os.ReadFile(filepath.Join(a.dir, name))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return string(text)
+}
+
+func (a *access) remove(name string) {
+	a.t.Helper()
+	if err := os.Remove(filepath.Join(a.dir, name)); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
 // pipelines are the steps that a change must pass, without those that fetch patgate, and
 // the variables that the CI sets.
 func pipelines(t *testing.T, a *access) map[string]struct{ steps, env []string } {
@@ -109,7 +136,7 @@ func pipelines(t *testing.T, a *access) map[string]struct{ steps, env []string }
 			steps = append(steps, s.Run)
 		}
 	}
-	if len(steps) != 3 || len(gitlab.Manifests.Script) != 5 {
+	if len(steps) != 4 || len(gitlab.Manifests.Script) != 6 {
 		t.Fatalf("%d steps for GitHub and %d for GitLab", len(steps), len(gitlab.Manifests.Script))
 	}
 	return map[string]struct{ steps, env []string }{
@@ -161,6 +188,40 @@ func TestPullRequests(t *testing.T) {
 			a.patgate("token", "create", "deploy", "--user", "bob", "--gate", "jira", "--policy", "kanban-ci", "--manifests", "manifests", "--into", "manifests/tokens")
 			a.edit("manifests/kustomization.yaml", "  - tokens/ci-bot.yaml\n", "  - tokens/ci-bot.yaml\n  - tokens/deploy.yaml\n")
 		}, ""},
+		"a token, in a list with another indent": {nil, func(a *access) {
+			a.edit("manifests/kustomization.yaml", "  - tokens/ci-bot.yaml\n  - tokens/reports.yaml\n", "    # teams\n    - tokens/ci-bot.yaml\n\n    - tokens/reports.yaml # of finance\n")
+		}, ""},
+		"a token deleted, and the cluster still told": {nil, func(a *access) {
+			a.remove("manifests/tokens/reports.yaml")
+		}, "manifests/kustomization.yaml: lists tokens/reports.yaml, and there is no such file"},
+		"a token deleted": {func(a *access) {
+			a.add("manifests/tokens/second.yaml", strings.NewReplacer("ci-bot", "second", "a225", "a226").Replace(a.read("manifests/tokens/ci-bot.yaml")))
+			a.edit("manifests/kustomization.yaml", "  - tokens/ci-bot.yaml\n", "  - tokens/ci-bot.yaml\n  - tokens/second.yaml\n")
+		}, func(a *access) {
+			a.remove("manifests/tokens/second.yaml")
+			a.edit("manifests/kustomization.yaml", "  - tokens/second.yaml\n", "")
+		}, ""},
+		"a token named as another file is": {nil, func(a *access) {
+			a.patgate("token", "create", "policies", "--user", "bob", "--gate", "jira", "--policy", "kanban-ci", "--manifests", "manifests", "--into", "manifests/tokens")
+			a.edit("manifests/kustomization.yaml", "  - tokens/ci-bot.yaml\n", "  - tokens/ci-bot.yaml\n  - tokens/policies.yaml\n")
+		}, "lists policies.yaml more than once"},
+		"a file listed twice": {nil, func(a *access) {
+			a.edit("manifests/kustomization.yaml", "  - tokens/ci-bot.yaml\n", "  - tokens/ci-bot.yaml\n  - tokens/ci-bot.yaml\n")
+		}, "lists ci-bot.yaml more than once"},
+		"a manifest listed as a resource": {nil, func(a *access) {
+			a.edit("manifests/kustomization.yaml", "  - tokens/reports.yaml\n", "resources:\n  - tokens/reports.yaml\n")
+		}, "tokens/reports.yaml: not among the files"},
+		"a gate among the tokens": {nil, func(a *access) {
+			a.add("manifests/tokens/ci-bot.yaml", "---\n{apiVersion: patgate.dev/v1alpha1, \"k\\u0069nd\": Gate, metadata: {name: open}, spec: {hosts: [wiki.example.com], anonymous: {allow: [{path: /pages/.*}]}}}\n")
+		}, "manifests/tokens: holds more than APITokens"},
+		"a gate moved among the tokens": {nil, func(a *access) {
+			a.git("mv", "manifests/gates.yaml", "manifests/tokens/gates.yaml")
+			a.edit("manifests/kustomization.yaml", "  - gates.yaml\n", "  - tokens/gates.yaml\n")
+		}, "manifests/tokens: holds more than APITokens"},
+		"a policy among the tokens": {nil, func(a *access) {
+			a.add("manifests/tokens/ci-bot.yaml", "---\napiVersion: patgate.dev/v1alpha1\nkind: TokenPolicy\nmetadata: {name: more}\nspec: {allow: [{methods: [GET, HEAD], path: /rest/api/2/project}]}\n")
+			a.edit("manifests/tokens/ci-bot.yaml", "[kanban-ci]", "[kanban-ci, more]")
+		}, "manifests/tokens: holds more than APITokens"},
 		"a misspelt field": {nil, func(a *access) {
 			a.edit("manifests/tokens/ci-bot.yaml", "  policies:", "  polices:")
 		}, "policies"},

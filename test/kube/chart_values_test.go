@@ -59,6 +59,7 @@ func TestChartRefuses(t *testing.T) {
 		{`{tls: {certManager: {enabled: true}}}`, "tls.certManager.issuerRef.name"},
 		{`{tls: {existingSecret: s, clientCA: {existingSecret: a, existingConfigMap: b}}}`, "choose one"},
 		{`{networkPolicy: {enabled: true, envoys: []}}`, "networkPolicy.envoys"},
+		{`{serviceMonitor: {enabled: true}}`, "networkPolicy.metricsNamespaces"},
 		{`{prometheusRule: {enabled: true}}`, "serviceMonitor.enabled"},
 		{`{autoscaling: {enabled: true, minReplicas: 5, maxReplicas: 3}}`, "autoscaling.maxReplicas (3)"},
 		{`{existingConfigMaps: [{name: p, items: [{key: a, path: gate.yaml}]}]}`, "gate.yaml is in manifests and in existingConfigMaps"},

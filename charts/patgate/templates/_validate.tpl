@@ -19,6 +19,9 @@
 {{- if and $v.networkPolicy.enabled (not $v.networkPolicy.envoys) -}}
 {{- fail "networkPolicy.enabled wants networkPolicy.envoys, who may call: without any, every request would be refused." -}}
 {{- end -}}
+{{- if and $v.networkPolicy.enabled $v.serviceMonitor.enabled (not $v.networkPolicy.metricsNamespaces) -}}
+{{- fail "networkPolicy.enabled with serviceMonitor.enabled wants networkPolicy.metricsNamespaces, the namespace of Prometheus: without it nothing reaches the status port, and every replica would pass for one that is down." -}}
+{{- end -}}
 {{- if and $v.prometheusRule.enabled (not $v.serviceMonitor.enabled) -}}
 {{- fail "prometheusRule.enabled wants serviceMonitor.enabled: its alerts ask for the labels that scrape gives, and would never fire." -}}
 {{- end -}}

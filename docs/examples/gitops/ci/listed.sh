@@ -1,15 +1,29 @@
 #!/bin/sh
-# Names the manifests of a folder that its kustomization.yaml does not list: they are in
-# Git, and no cluster gets to know them.
+# Holds the files of a folder and those that its kustomization.yaml lists to each other. What is
+# not listed gets to no cluster; what is listed and gone keeps every later change from all of them;
+# of two files with one name, a pod has one.
 #
 #   sh ci/listed.sh manifests
 set -eu
 cd "$1"
-missing=0
-for file in $(find . -name '*.y*ml' ! -name 'kustomization.yaml' ! -name '*.test.yaml' | sed 's|^\./||' | sort); do
-  if ! grep -qxF -e "  - $file" kustomization.yaml; then
-    echo "$1/$file: not among the files of $1/kustomization.yaml" >&2
-    missing=1
-  fi
+list=$(awk '
+  /^ *(#.*)?$/ { next }
+  /^ *files: *(#.*)?$/ { inside = 1; next }
+  inside && /^ *- +[^ :]+ *( #.*)?$/ { print $2; next }
+  { inside = 0 }
+' kustomization.yaml)
+wrong=0
+say() {
+  echo "$1" >&2
+  wrong=1
+}
+for file in $(find . -name '*.y*ml' ! -name kustomization.yaml ! -name '*.test.yaml' | sed 's|^\./||' | sort); do
+  printf '%s\n' "$list" | grep -qxF -e "$file" || say "$1/$file: not among the files of $1/kustomization.yaml"
 done
-exit $missing
+for file in $list; do
+  test -f "$file" || say "$1/kustomization.yaml: lists $file, and there is no such file"
+done
+for name in $(printf '%s\n' "$list" | sed 's|.*/||' | sort | uniq -d); do
+  say "$1/kustomization.yaml: lists $name more than once, maybe in two folders; a pod would have one of them"
+done
+exit $wrong
