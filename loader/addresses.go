@@ -1,7 +1,7 @@
 package loader
 
 import (
-	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/manifest"
 )
 
 // clientRanges wants a gate to write out where it takes client addresses from, where

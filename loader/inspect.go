@@ -1,7 +1,7 @@
 package loader
 
 import (
-	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 )
 

@@ -3,7 +3,7 @@ package loader
 import (
 	"time"
 
-	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/manifest"
 )
 
 // Revoke prepares the revocation of a token, which Token found: `revoked` in its file.

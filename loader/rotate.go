@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
 )

@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"maps"
 
-	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 )
 

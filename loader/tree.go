@@ -13,7 +13,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/manifest"
 )
 
 // MaxBytes is how much a load reads at most, by default: well above what a million

@@ -20,7 +20,7 @@ import (
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/extauthz"
 	"github.com/patgate/patgate/loader"
-	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 )
 

@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patgate/patgate/lint"
 	"github.com/patgate/patgate/loader"
-	"github.com/patgate/patgate/loader/lint"
 	"github.com/patgate/patgate/server"
 )
 

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/patgate/patgate/loader/lint"
+	"github.com/patgate/patgate/lint"
 )
 
 // checkExample is a rule with a request that it decides and a near one that it does not.

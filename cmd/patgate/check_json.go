@@ -3,8 +3,8 @@ package main
 import (
 	"fmt"
 
-	"github.com/patgate/patgate/loader/lint"
-	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/lint"
+	"github.com/patgate/patgate/manifest"
 )
 
 // checkResult is what check tells a program.

@@ -11,10 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patgate/patgate/explain"
 	"github.com/patgate/patgate/extauthz"
 	"github.com/patgate/patgate/loader"
-	"github.com/patgate/patgate/loader/manifest"
-	"github.com/patgate/patgate/loader/policytest"
+	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/server"
 	"github.com/patgate/patgate/token"
@@ -88,7 +88,7 @@ func (f *explainFlags) run(s streams) error {
 	if err != nil {
 		return err
 	}
-	e, err := policytest.Answer(rows, q)
+	e, err := explain.Answer(rows, q)
 	if err != nil {
 		return usageError{err}
 	}
@@ -139,8 +139,8 @@ func (f *explainFlags) time() (time.Time, error) {
 }
 
 // question puts the flags into one.
-func (f *explainFlags) question(s streams, rows policy.Rows, at time.Time) (*policytest.Question, error) {
-	q := &policytest.Question{Now: at, Method: f.method, Token: f.token, User: f.user, Gate: f.gate, Header: map[string][]string{}}
+func (f *explainFlags) question(s streams, rows policy.Rows, at time.Time) (*explain.Question, error) {
+	q := &explain.Question{Now: at, Method: f.method, Token: f.token, User: f.user, Gate: f.gate, Header: map[string][]string{}}
 	if at.IsZero() {
 		q.Now = time.Now()
 	}
@@ -149,7 +149,7 @@ func (f *explainFlags) question(s streams, rows policy.Rows, at time.Time) (*pol
 		return nil, err
 	}
 	if q.Host == "" && strings.HasPrefix(f.url, "/") {
-		q.Host = policytest.FirstHost(rows)
+		q.Host = explain.FirstHost(rows)
 	}
 	if f.client != "" {
 		if q.Client, err = netip.ParseAddr(f.client); err != nil || q.Client.Zone() != "" {
@@ -177,7 +177,7 @@ func (f *explainFlags) question(s streams, rows policy.Rows, at time.Time) (*pol
 	return q, nil
 }
 
-func (f *explainFlags) addHeaders(q *policytest.Question) error {
+func (f *explainFlags) addHeaders(q *explain.Question) error {
 	for _, h := range f.headers {
 		name, value, ok := strings.Cut(h, ":")
 		name = strings.ToLower(strings.TrimSpace(name))
@@ -283,7 +283,7 @@ func (f *explainFlags) checkRequest(s streams, rows policy.Rows, at time.Time) e
 	if err != nil {
 		return usageError{fmt.Errorf("--check-request %s: expected a CheckRequest as JSON: %w", f.checkJSON, err)}
 	}
-	e, err := policytest.AnswerRequest(rows, r)
+	e, err := explain.AnswerRequest(rows, r)
 	if err != nil {
 		return err
 	}
@@ -291,7 +291,7 @@ func (f *explainFlags) checkRequest(s streams, rows policy.Rows, at time.Time) e
 }
 
 // print tells the explanation. A refusal is an answer of no.
-func (f *explainFlags) print(s streams, e *policytest.Explanation) error {
+func (f *explainFlags) print(s streams, e *explain.Explanation) error {
 	if f.output == outputJSON {
 		if err := json.NewEncoder(s.out).Encode(e); err != nil {
 			return err

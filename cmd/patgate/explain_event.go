@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/patgate/patgate/loader/policytest"
+	"github.com/patgate/patgate/explain"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
 )
@@ -53,7 +53,7 @@ func (f *explainFlags) event(s streams, rows policy.Rows, at time.Time) error {
 	if !at.IsZero() {
 		q.Now = at
 	}
-	e, err := policytest.Answer(rows, q)
+	e, err := explain.Answer(rows, q)
 	if err != nil {
 		return usageError{err}
 	}
@@ -79,7 +79,7 @@ func outcome(decision, reason, shadow string) string {
 
 // gateNote says where the manifests no longer send the request to the event's gate. The
 // event does not tell whether Envoy's route had named it, so it is asked all the same.
-func (l *loggedDecision) gateNote(rows policy.Rows, q policytest.Question) string {
+func (l *loggedDecision) gateNote(rows policy.Rows, q explain.Question) string {
 	if l.Gate == "" {
 		return ""
 	}
@@ -87,7 +87,7 @@ func (l *loggedDecision) gateNote(rows policy.Rows, q policytest.Question) strin
 		return fmt.Sprintf("the event's gate %s is gone, so that host and path choose one", l.Gate)
 	}
 	q.Gate = ""
-	now, err := policytest.Answer(rows, &q)
+	now, err := explain.Answer(rows, &q)
 	switch {
 	case err != nil || now.Gate == l.Gate:
 		return ""
@@ -118,8 +118,8 @@ func findDecision(data []byte, id string) (*loggedDecision, error) {
 
 // question asks again what was asked. Who has only the event doesn't have the value: the
 // token that it names gets a made-up one.
-func (l *loggedDecision) question(rows policy.Rows) *policytest.Question {
-	q := &policytest.Question{Now: l.Time, Method: l.Method, Host: l.Host, Target: l.Path, TLS: l.Reason != policy.TLSRequired.String(), Header: map[string][]string{}}
+func (l *loggedDecision) question(rows policy.Rows) *explain.Question {
+	q := &explain.Question{Now: l.Time, Method: l.Method, Host: l.Host, Target: l.Path, TLS: l.Reason != policy.TLSRequired.String(), Header: map[string][]string{}}
 	if l.Query != "" {
 		q.Target += "?" + l.Query
 	}

@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patgate/patgate/explain"
 	"github.com/patgate/patgate/loader"
-	"github.com/patgate/patgate/loader/manifest"
-	"github.com/patgate/patgate/loader/policytest"
+	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 )
 
@@ -130,7 +130,7 @@ func checkManifestsOf(t *testing.T, name, text string) {
 	if len(problems) > 0 || len(docs) == 0 || len(rows.Gates) == 0 {
 		return
 	}
-	report, problems := policytest.Run(rows, docs, time.Now(), regexp.MustCompile(""))
+	report, problems := explain.Run(rows, docs, time.Now(), regexp.MustCompile(""))
 	if len(problems) > 0 {
 		t.Fatalf("%s: %v", name, problems)
 	}

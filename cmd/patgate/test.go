@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patgate/patgate/explain"
 	"github.com/patgate/patgate/loader"
-	"github.com/patgate/patgate/loader/policytest"
 	"github.com/patgate/patgate/server"
 )
 
@@ -63,14 +63,14 @@ func newTest(s streams) *cobra.Command {
 	return cmd
 }
 
-func runTests(dirs []string, only *regexp.Regexp) (*policytest.Report, error) {
+func runTests(dirs []string, only *regexp.Regexp) (*explain.Report, error) {
 	rows, tests, problems := loader.CheckTests(dirs)
 	if len(problems) == 0 && len(tests) == 0 {
 		return nil, usageError{fmt.Errorf("%s: no PolicyTest in it, expected files that end in .test.yaml", strings.Join(dirs, ", "))}
 	}
-	var report *policytest.Report
+	var report *explain.Report
 	if len(problems) == 0 {
-		report, problems = policytest.Run(rows, tests, time.Now(), only)
+		report, problems = explain.Run(rows, tests, time.Now(), only)
 	}
 	if len(problems) > 0 {
 		return nil, &server.ManifestsError{Problems: problems}
@@ -83,7 +83,7 @@ func runTests(dirs []string, only *regexp.Regexp) (*policytest.Report, error) {
 
 // printTests prints a table of the cases, why each that failed did, and the rules that no
 // case has matched.
-func printTests(s streams, report *policytest.Report) error {
+func printTests(s streams, report *explain.Report) error {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, r := range report.Results {
@@ -125,14 +125,14 @@ type testsResult struct {
 }
 
 type testResult struct {
-	Test    string                  `json:"test"`
-	Case    string                  `json:"case"`
-	Source  string                  `json:"source"`
-	Request string                  `json:"request"`
-	Want    string                  `json:"want"`
-	Got     string                  `json:"got"`
-	Passed  bool                    `json:"passed"`
-	Why     *policytest.Explanation `json:"why,omitempty"`
+	Test    string               `json:"test"`
+	Case    string               `json:"case"`
+	Source  string               `json:"source"`
+	Request string               `json:"request"`
+	Want    string               `json:"want"`
+	Got     string               `json:"got"`
+	Passed  bool                 `json:"passed"`
+	Why     *explain.Explanation `json:"why,omitempty"`
 }
 
 type testRule struct {
@@ -141,7 +141,7 @@ type testRule struct {
 	Source string `json:"source"`
 }
 
-func describeTests(report *policytest.Report) testsResult {
+func describeTests(report *explain.Report) testsResult {
 	out := testsResult{OK: report.Failed == 0, Failed: report.Failed, Cases: []testResult{}, Rules: len(report.Rules), Missed: []testRule{}}
 	for _, r := range report.Results {
 		c := testResult{r.Test, r.Name, r.Source.String(), r.Request, r.Want, r.Got, r.Passed, nil}
@@ -185,7 +185,7 @@ type junitFailure struct {
 	Text    string `xml:",chardata"`
 }
 
-func writeJUnit(file string, report *policytest.Report) error {
+func writeJUnit(file string, report *explain.Report) error {
 	all := junitSuites{Tests: len(report.Results), Failures: report.Failed}
 	for _, r := range report.Results {
 		if n := len(all.Suites); n == 0 || all.Suites[n-1].Name != r.Test {

@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/patgate/patgate/loader"
-	"github.com/patgate/patgate/loader/manifest"
-	"github.com/patgate/patgate/loader/migrate"
+	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/migrate"
 )
 
 // importFlags are what a user says of an import.

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/patgate/patgate/loader"
-	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/manifest"
 )
 
 func newTokenRevoke(s streams) *cobra.Command {

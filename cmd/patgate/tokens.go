@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/patgate/patgate/loader"
-	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/server"
 	"github.com/patgate/patgate/token"

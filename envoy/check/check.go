@@ -14,7 +14,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/manifest"
 )
 
 // File is one file to read: YAML with any number of documents, or JSON.

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/manifest"
 )
 
 // provider is an extension provider of Istio that asks for decisions.

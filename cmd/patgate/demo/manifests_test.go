@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patgate/patgate/lint"
 	"github.com/patgate/patgate/loader"
-	"github.com/patgate/patgate/loader/lint"
 )
 
 // TestManifestsAreClean wants what people copy from to be without a warning, but for

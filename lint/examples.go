@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/patgate/patgate/loader/policytest"
+	"github.com/patgate/patgate/explain"
 	"github.com/patgate/patgate/policy"
 )
 
@@ -24,7 +24,7 @@ type Example struct {
 
 // Asked is a request and what became of it.
 type Asked struct {
-	policytest.Question
+	explain.Question
 	Reason policy.Reason
 }
 
@@ -57,7 +57,7 @@ func Examples(rows policy.Rows, now time.Time) ([]Example, error) {
 		}
 	}
 	slices.Sort(names)
-	armed, err := policytest.Arm(rows, now, slices.Compact(names)...)
+	armed, err := explain.Arm(rows, now, slices.Compact(names)...)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ func askersByPolicy(rows policy.Rows) map[*policy.Policy][]asker {
 }
 
 // exampleOf tries each way to ask until there are both requests.
-func exampleOf(armed *policytest.Armed, now time.Time, u use) Example {
+func exampleOf(armed *explain.Armed, now time.Time, u use) Example {
 	best := Example{Rule: u.rule, Deny: u.deny}
 	switch {
 	case u.policy.Observe:
@@ -164,7 +164,7 @@ func exampleOf(armed *policytest.Armed, now time.Time, u use) Example {
 type trial struct {
 	use
 	asker
-	armed *policytest.Armed
+	armed *explain.Armed
 	now   time.Time
 	last  policy.Reason // of the last request that was not what was looked for
 	asked bool

@@ -97,8 +97,8 @@ var block = regexp.MustCompile("(?ms)^```yaml\n(apiVersion: patgate.dev/.*?)^```
 func goodManifests(t testing.TB) map[string]string {
 	t.Helper()
 	good := map[string]string{}
-	for _, pattern := range []string{"../testdata/good/*.yaml", "../../cmd/patgate/demo/*.yaml", "../../test/corpus/manifests.yaml",
-		"../../README.md", "../../envoy/README.md", "../../docs/*.md"} {
+	for _, pattern := range []string{"../loader/testdata/good/*.yaml", "../cmd/patgate/demo/*.yaml", "../test/corpus/manifests.yaml",
+		"../README.md", "../envoy/README.md", "../docs/*.md"} {
 		names, err := filepath.Glob(pattern)
 		if err != nil || len(names) == 0 {
 			t.Fatalf("%s: %v, %v", pattern, names, err)
@@ -118,7 +118,7 @@ func goodManifests(t testing.TB) map[string]string {
 			}
 		}
 	}
-	corpus := "../../test/corpus/manifests.yaml"
+	corpus := "../test/corpus/manifests.yaml"
 	good[corpus] = regexp.MustCompile(`\$\{[^}]*DAYS-AGO\}`).ReplaceAllString(good[corpus], "2026-05-01T00:00:00Z")
 	good[corpus] = regexp.MustCompile(`\$\{\w+\}`).ReplaceAllString(good[corpus], "sha256:"+strings.Repeat("ab", 32))
 	return good
@@ -137,7 +137,7 @@ func TestSchemaTakesGoodManifests(t *testing.T) {
 				t.Errorf("%s, document %d: %v", name, i, err)
 			}
 		}
-		if strings.HasPrefix(name, "../testdata/good/") {
+		if strings.HasPrefix(name, "../loader/testdata/good/") {
 			if len(docs) == 0 {
 				t.Errorf("%s is empty", name)
 			}
@@ -175,7 +175,7 @@ func TestSchemaRefusesBadManifests(t *testing.T) {
 			reasons[name] = reason
 		}
 	}
-	archives, err := filepath.Glob("../testdata/bad/*.txtar")
+	archives, err := filepath.Glob("../loader/testdata/bad/*.txtar")
 	if err != nil || len(archives) == 0 {
 		t.Fatalf("%v, %v", archives, err)
 	}

@@ -1,11 +1,11 @@
-package policytest
+package explain
 
 import (
 	"fmt"
 	"regexp"
 	"time"
 
-	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
 )

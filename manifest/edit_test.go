@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/token"
 )
 

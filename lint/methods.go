@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/manifest"
 )
 
 // knownMethods are those of the HTTP Method Registry (IANA), and further ones that Envoy

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/patgate/patgate/loader/policytest"
+	"github.com/patgate/patgate/explain"
 	"github.com/patgate/patgate/policy"
 )
 
@@ -50,7 +50,7 @@ func (t *trial) candidates(rules []*policy.Rule) []*candidate {
 }
 
 func exampleHost(g *policy.Gate) string {
-	return policytest.FirstHost(policy.Rows{Gates: []*policy.Gate{g}})
+	return explain.FirstHost(policy.Rows{Gates: []*policy.Gate{g}})
 }
 
 func (c *candidate) chooseMethod(rules []*policy.Rule) bool {
@@ -142,8 +142,8 @@ func (c *candidate) withPaths(g *policy.Gate, rules []*policy.Rule) []*candidate
 }
 
 // question writes the candidate as a request.
-func (c *candidate) question(now time.Time) policytest.Question {
-	q := policytest.Question{
+func (c *candidate) question(now time.Time) explain.Question {
+	q := explain.Question{
 		Now: now, Method: c.method, Target: escapePath(c.path), Host: c.host, TLS: true, Client: c.client,
 		Token: c.token, User: c.user, Body: bodyOf(c.nodes),
 	}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/patgate/patgate/lint"
 	"github.com/patgate/patgate/loader"
-	"github.com/patgate/patgate/loader/lint"
 )
 
 var update = flag.Bool("update", false, "write the wanted warnings anew")

@@ -10,7 +10,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/manifest"
 )
 
 // extenderToken is an entry of Extender's token list.

@@ -7,12 +7,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/patgate/patgate/loader/lint"
+	"github.com/patgate/patgate/lint"
 )
 
 // TestDocs wants docs/checks.md to have each code, and no other, with why and what to do.
 func TestDocs(t *testing.T) {
-	text, err := os.ReadFile("../../docs/checks.md")
+	text, err := os.ReadFile("../docs/checks.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/patgate/patgate/loader/manifest"
-	"github.com/patgate/patgate/loader/migrate"
+	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/migrate"
 	"github.com/patgate/patgate/token"
 )
 

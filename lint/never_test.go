@@ -12,9 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/patgate/patgate/explain"
+	"github.com/patgate/patgate/lint"
 	"github.com/patgate/patgate/loader"
-	"github.com/patgate/patgate/loader/lint"
-	"github.com/patgate/patgate/loader/policytest"
 	"github.com/patgate/patgate/policy"
 )
 
@@ -94,7 +94,7 @@ func TestNeverIsProven(t *testing.T) {
 				never[fmt.Sprintf("%s:%d", w.File, w.Pos.Line)] = true
 			}
 		}
-		armed, err := policytest.Arm(in.Rows, now, "t")
+		armed, err := explain.Arm(in.Rows, now, "t")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func TestNeverIsProven(t *testing.T) {
 			aims = append(append(aims, p.Allow...), p.Deny...)
 		}
 		for range 40 {
-			q := policytest.Question{Now: now, Method: "GET", Target: pick(r, pathPieces, 4), TLS: true, Token: "t"}
+			q := explain.Question{Now: now, Method: "GET", Target: pick(r, pathPieces, 4), TLS: true, Token: "t"}
 			aim := aims[r.IntN(len(aims))]
 			if aim.Path != nil && r.IntN(4) > 0 {
 				q.Target = sample(r, aim.Path.String())
@@ -192,7 +192,7 @@ func TestExamplesHold(t *testing.T) {
 		if len(examples) != 3 {
 			t.Fatalf("%d examples of 3 rules", len(examples))
 		}
-		armed, err := policytest.Arm(in.Rows, now, "t")
+		armed, err := explain.Arm(in.Rows, now, "t")
 		if err != nil {
 			t.Fatal(err)
 		}

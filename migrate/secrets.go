@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/manifest"
 )
 
 func sorted(list []string) []string { slices.Sort(list); return list }

@@ -1,4 +1,4 @@
-package policytest_test
+package explain_test
 
 import (
 	"encoding/hex"
@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patgate/patgate/explain"
 	"github.com/patgate/patgate/loader"
-	"github.com/patgate/patgate/loader/policytest"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
 )
@@ -95,33 +95,33 @@ func TestAnswer(t *testing.T) {
 	inside, outside := netip.MustParseAddr("10.1.1.1"), netip.MustParseAddr("192.0.2.7")
 	for _, c := range []struct {
 		name string
-		q    policytest.Question
+		q    explain.Question
 		want string
 	}{
-		{"the address stands where the gate looks for it", policytest.Question{Host: "a.example.com", Token: "office", Client: inside}, "allow ok"},
-		{"also in a header", policytest.Question{Host: "named.example.org", Token: "office", Client: inside, TLS: true}, "allow ok"},
-		{"another address", policytest.Question{Host: "a.example.com", Token: "office", Client: outside}, "deny client_denied"},
-		{"no address", policytest.Question{Host: "a.example.com", Token: "office"}, "deny client_denied"},
-		{"without TLS", policytest.Question{Host: "named.example.org", Token: "office", Client: inside}, "deny tls_required"},
-		{"one of the logins", policytest.Question{Host: "a.example.com", Token: "office", Client: inside, User: "alice@example.com", Scheme: policy.Basic}, "allow ok"},
-		{"another user", policytest.Question{Host: "a.example.com", Token: "office", Client: inside, User: "bob", Scheme: policy.Basic}, "deny user_mismatch"},
-		{"for another user", policytest.Question{Host: "a.example.com", Token: "office", Client: inside, Header: map[string][]string{"X-On-Behalf-Of": {"svc-a"}}}, "allow ok"},
-		{"for one it may not", policytest.Question{Host: "a.example.com", Token: "office", Client: inside, Header: map[string][]string{"x-on-behalf-of": {"bob"}}}, "deny act_as_denied"},
-		{"for two at once", policytest.Question{Host: "a.example.com", Token: "office", Client: inside, Header: map[string][]string{"x-on-behalf-of": {"svc-a", "svc-b"}}}, "deny act_as_denied"},
-		{"a honeytoken", policytest.Question{Host: "a.example.com", Token: "honey"}, "deny token_canary"},
-		{"a body", policytest.Question{Host: "a.example.com", Token: "body", Body: []byte(`{"a":1}`)}, "allow ok"},
-		{"an empty body", policytest.Question{Host: "a.example.com", Token: "body", Body: []byte{}}, "deny body_unavailable"},
-		{"a body of an upgrade", policytest.Question{Host: "a.example.com", Token: "body", Body: []byte(`{"a":1}`), Header: map[string][]string{"Upgrade": {"websocket"}}}, "deny body_unavailable"},
-		{"of any user", policytest.Question{Host: "a.example.com", Token: "anybody", User: "bob"}, "allow ok"},
-		{"of any user, where Basic is off", policytest.Question{Host: "named.example.org", Token: "anybody", User: "bob", TLS: true}, "deny scheme_denied"},
-		{"the route names the gate", policytest.Question{Host: "a.example.com", Gate: "named", Token: "office", Client: inside, TLS: true}, "allow ok"},
-		{"nobody's value", policytest.Question{Host: "a.example.com", Value: token.Mint(), User: "bob"}, "deny token_unknown"},
-		{"two credentials", policytest.Question{Host: "a.example.com", Token: "office", Header: map[string][]string{"authorization": {"Bearer x"}}}, "deny bad_credential"},
-		{"none", policytest.Question{Host: "a.example.com"}, "deny no_credential"},
-		{"no gate", policytest.Question{Host: "example.net"}, "deny no_gate"},
+		{"the address stands where the gate looks for it", explain.Question{Host: "a.example.com", Token: "office", Client: inside}, "allow ok"},
+		{"also in a header", explain.Question{Host: "named.example.org", Token: "office", Client: inside, TLS: true}, "allow ok"},
+		{"another address", explain.Question{Host: "a.example.com", Token: "office", Client: outside}, "deny client_denied"},
+		{"no address", explain.Question{Host: "a.example.com", Token: "office"}, "deny client_denied"},
+		{"without TLS", explain.Question{Host: "named.example.org", Token: "office", Client: inside}, "deny tls_required"},
+		{"one of the logins", explain.Question{Host: "a.example.com", Token: "office", Client: inside, User: "alice@example.com", Scheme: policy.Basic}, "allow ok"},
+		{"another user", explain.Question{Host: "a.example.com", Token: "office", Client: inside, User: "bob", Scheme: policy.Basic}, "deny user_mismatch"},
+		{"for another user", explain.Question{Host: "a.example.com", Token: "office", Client: inside, Header: map[string][]string{"X-On-Behalf-Of": {"svc-a"}}}, "allow ok"},
+		{"for one it may not", explain.Question{Host: "a.example.com", Token: "office", Client: inside, Header: map[string][]string{"x-on-behalf-of": {"bob"}}}, "deny act_as_denied"},
+		{"for two at once", explain.Question{Host: "a.example.com", Token: "office", Client: inside, Header: map[string][]string{"x-on-behalf-of": {"svc-a", "svc-b"}}}, "deny act_as_denied"},
+		{"a honeytoken", explain.Question{Host: "a.example.com", Token: "honey"}, "deny token_canary"},
+		{"a body", explain.Question{Host: "a.example.com", Token: "body", Body: []byte(`{"a":1}`)}, "allow ok"},
+		{"an empty body", explain.Question{Host: "a.example.com", Token: "body", Body: []byte{}}, "deny body_unavailable"},
+		{"a body of an upgrade", explain.Question{Host: "a.example.com", Token: "body", Body: []byte(`{"a":1}`), Header: map[string][]string{"Upgrade": {"websocket"}}}, "deny body_unavailable"},
+		{"of any user", explain.Question{Host: "a.example.com", Token: "anybody", User: "bob"}, "allow ok"},
+		{"of any user, where Basic is off", explain.Question{Host: "named.example.org", Token: "anybody", User: "bob", TLS: true}, "deny scheme_denied"},
+		{"the route names the gate", explain.Question{Host: "a.example.com", Gate: "named", Token: "office", Client: inside, TLS: true}, "allow ok"},
+		{"nobody's value", explain.Question{Host: "a.example.com", Value: token.Mint(), User: "bob"}, "deny token_unknown"},
+		{"two credentials", explain.Question{Host: "a.example.com", Token: "office", Header: map[string][]string{"authorization": {"Bearer x"}}}, "deny bad_credential"},
+		{"none", explain.Question{Host: "a.example.com"}, "deny no_credential"},
+		{"no gate", explain.Question{Host: "example.net"}, "deny no_gate"},
 	} {
 		c.q.Now, c.q.Method, c.q.Target = now, "GET", "/rest/"
-		e, err := policytest.Answer(all, &c.q)
+		e, err := explain.Answer(all, &c.q)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -135,14 +135,14 @@ func TestAnswer(t *testing.T) {
 func TestQuestionsThatAreRefused(t *testing.T) {
 	all := rows(t)
 	for _, c := range []struct {
-		q    policytest.Question
+		q    explain.Question
 		want string
 	}{
-		{policytest.Question{Token: "ofice"}, "did you mean office?"},
-		{policytest.Question{Gate: "name"}, "did you mean named?"},
-		{policytest.Question{Token: "anybody"}, "expected the user who presents it"},
+		{explain.Question{Token: "ofice"}, "did you mean office?"},
+		{explain.Question{Gate: "name"}, "did you mean named?"},
+		{explain.Question{Token: "anybody"}, "expected the user who presents it"},
 	} {
-		if _, err := policytest.Answer(all, &c.q); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := explain.Answer(all, &c.q); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v", c.q, err)
 		}
 	}
@@ -152,7 +152,7 @@ func TestQuestionsThatAreRefused(t *testing.T) {
 // without what a terminal would obey.
 func TestWhatIsShown(t *testing.T) {
 	value := token.Mint().Reveal()
-	e, err := policytest.Answer(rows(t), &policytest.Question{Now: now, Method: "GET", Host: "a.example.com", User: value, Value: token.Mint(),
+	e, err := explain.Answer(rows(t), &explain.Question{Now: now, Method: "GET", Host: "a.example.com", User: value, Value: token.Mint(),
 		Target: "/x/" + value + "?access_token=hunter2&x=\x1b[2J"})
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +171,7 @@ func TestNoValueIsTold(t *testing.T) {
 	for _, value := range []token.Secret{minted, token.NewSecret("a-value-from-elsewhere")} {
 		text := value.Reveal()
 		escaped := "%" + hex.EncodeToString([]byte(text[:1])) + text[1:]
-		for _, q := range []policytest.Question{
+		for _, q := range []explain.Question{
 			{Host: "a.example.com", Target: "/x"},
 			{Host: "a.example.com", Target: "/x/" + text + "?access_token=" + text},
 			{Host: "a.example.com", Target: "/x/" + escaped + "?a=" + escaped},
@@ -185,7 +185,7 @@ func TestNoValueIsTold(t *testing.T) {
 			if q.Method == "" {
 				q.Method = "GET"
 			}
-			e, err := policytest.Answer(all, &q)
+			e, err := explain.Answer(all, &q)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -204,7 +204,7 @@ func TestNoValueIsTold(t *testing.T) {
 
 // TestTextIsPlain wants a request not to steer a terminal, nor to look like a line of ours.
 func TestTextIsPlain(t *testing.T) {
-	e, err := policytest.Answer(rows(t), &policytest.Question{Now: now, Method: "GET", Target: "/\x1b[2J\n  ok  grant allow", Host: "a\u202eb"})
+	e, err := explain.Answer(rows(t), &explain.Question{Now: now, Method: "GET", Target: "/\x1b[2J\n  ok  grant allow", Host: "a\u202eb"})
 	if err != nil {
 		t.Fatal(err)
 	}

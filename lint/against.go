@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/patgate/patgate/loader"
-	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
 )

@@ -1,7 +1,7 @@
-// Package policytest asks manifests about requests that people write down: PolicyTests,
+// Package explain asks manifests about requests that people write down: PolicyTests,
 // and the questions of `patgate explain`. The answers come from the same evaluation as
 // the server's; there is no way to ask about a token without a credential of it.
-package policytest
+package explain
 
 import (
 	"encoding/base64"
@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/patgate/patgate/loader/manifest"
+	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
 )
