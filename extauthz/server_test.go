@@ -295,6 +295,8 @@ type panicky struct{}
 
 func (panicky) Get(string) (string, int) { panic("planted") }
 
+func (panicky) All(func(name, value string) bool) { panic("planted") }
+
 func TestTooManyAtOnceAreRefused(t *testing.T) {
 	s, p := newServer(t)
 	s.MaxInFlight = 2
