@@ -231,5 +231,16 @@ func (h header) Get(name string) (value string, count int) {
 	return strings.Join(values, ","), len(values)
 }
 
+// All implements policy.Header.
+func (h header) All(yield func(name, value string) bool) {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		for _, value := range h[name] {
+			if !yield(name, value) {
+				return
+			}
+		}
+	}
+}
+
 // names lists the keys of a set in their order.
 func names(set map[string]bool) []string { return slices.Sorted(maps.Keys(set)) }
