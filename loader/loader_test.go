@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	loaderdir "github.com/patgate/patgate/loader/dir"
+
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/test/configmap"
@@ -285,7 +287,8 @@ func TestOneMissingPolicyIsFoundFast(t *testing.T) {
 	}
 	write(t, dir+"/tokens.yaml", b.String())
 	start := time.Now()
-	_, problems := loader.Check([]string{dir})
+	set := loaderdir.Load([]string{dir})
+	problems := set.Problems
 	t.Logf("%d problems after %v", len(problems), time.Since(start).Round(time.Millisecond))
 	if len(problems) != tokens {
 		t.Errorf("%d problems", len(problems))
