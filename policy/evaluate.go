@@ -36,6 +36,9 @@ func Evaluate(s *Snapshot, r *Request, t *Trace) Decision {
 	default:
 		e.decision.Refuse(reason)
 	}
+	if e.decision.Effect == Allow {
+		e.decision.Strays = e.snapshot.strays(e.request.Header)
+	}
 	return e.decision
 }
 
@@ -44,7 +47,7 @@ func (e *evaluation) admit() Reason {
 	switch {
 	case !e.step(StepReady, e.snapshot.Ready()):
 		return NotReady
-	case !e.step(StepTarget, e.request.TargetProblem() == ""):
+	case !e.step(StepTarget, e.goodTarget()):
 		return BadTarget
 	case !e.step(StepMethodOverride, !e.overridden()):
 		return MethodOverride
@@ -67,7 +70,7 @@ func (e *evaluation) authorize() Reason {
 	if c.State == CredentialAbsent {
 		return e.anonymous()
 	}
-	if !e.step(StepCredential, c.State == CredentialPresent) {
+	if !e.step(StepCredential, e.goodCredential()) {
 		return BadCredential
 	}
 	if e.step(StepToken, e.findToken()) {
@@ -99,7 +102,7 @@ func (e *evaluation) anonymous() Reason {
 func (e *evaluation) forwarded() Reason {
 	c := &e.request.Credential
 	ours := e.valueAsUser() || e.snapshot.Gone(c.Digest)
-	if !e.step(StepForward, !ours && e.gate().forwards(c, e.request.Time)) {
+	if !e.step(StepForward, !ours && e.gate().forwards(c, e.request.Time) && !e.snapshot.holdsToken(c)) {
 		return TokenUnknown
 	}
 	if !e.step(StepActAs, !e.claimsActAs()) {

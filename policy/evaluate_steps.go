@@ -25,6 +25,27 @@ func (r *Request) TargetProblem() string {
 	return ""
 }
 
+// goodTarget reports whether the target can be judged, and notes why not.
+func (e *evaluation) goodTarget() bool {
+	e.decision.Detail = e.request.TargetProblem()
+	return e.decision.Detail == ""
+}
+
+// goodCredential reports whether there is one credential that can be read, of a scheme
+// that the gate knows, and notes why not.
+func (e *evaluation) goodCredential() bool {
+	c := &e.request.Credential
+	switch c.State {
+	case CredentialPresent:
+		return true
+	case CredentialForeign:
+		e.decision.Detail = e.gate().foreignProblem(c, e.request.Time)
+	default:
+		e.decision.Detail = c.Detail
+	}
+	return c.State == CredentialForeign && e.decision.Detail == ""
+}
+
 // overridden reports whether a header asks an upstream to act on another method or URL.
 func (e *evaluation) overridden() bool {
 	for _, name := range overrideURL {
@@ -113,7 +134,8 @@ func (e *evaluation) claimsActAs() bool {
 	if e.gate().ActAsHeader == "" {
 		return false
 	}
-	_, n := e.request.Header.Get(e.gate().ActAsHeader)
+	target, n := e.request.Header.Get(e.gate().ActAsHeader)
+	e.decision.ActAs = target
 	return n > 0
 }
 
@@ -124,6 +146,7 @@ func (e *evaluation) actAs() bool {
 		return true
 	}
 	target, n := e.request.Header.Get(e.gate().ActAsHeader)
+	e.decision.ActAs = target
 	if n != 1 || !presentableUser(target) || strings.IndexByte(target, ',') >= 0 {
 		return false
 	}
@@ -135,6 +158,7 @@ func (e *evaluation) actAs() bool {
 			}
 			p := &e.decision.Principal
 			p.Actor, p.User, p.Groups = p.User, target, e.target
+			e.decision.ActAs = ""
 			return true
 		}
 	}
