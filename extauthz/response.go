@@ -86,9 +86,9 @@ func (a *answer) allowed(m message) message {
 	for _, name := range up.Remove(identity, consumed) {
 		m = m.name(okRemove, name)
 	}
-	for _, name := range d.Strays {
+	for _, name := range d.Remove {
 		if !sets(up, identity, name) {
-			m = m.name(okRemove, name)
+			m = m.text(okRemove, name)
 		}
 	}
 	m = m.header(okResponseHeaders, policy.HeaderID, a.id)

@@ -31,9 +31,7 @@ type Decision struct {
 	Detail   string // which cause BadCredential or BadTarget had, in fixed words
 	ActAs    string // the user that the caller asked to act as, of ActAsDenied
 
-	// Strays are the headers of an allowed request that hold a token's value where none
-	// belongs. The API must not get them.
-	Strays []string
+	Remove []string // headers of the request to take off, beside those of Upstream.Remove
 
 	Observed []Observation // what observing policies would have said
 	Shadow   Reason        // of the refusal that an observing gate let through

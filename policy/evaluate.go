@@ -15,6 +15,8 @@ type evaluation struct {
 	group    *Group   // whose rules are asked, for the trace
 	query    query
 	body     body
+
+	oddHeaders bool // some header may be a look-alike
 }
 
 // Evaluate decides about one request by one snapshot. It is a pure function: its clock
@@ -37,7 +39,7 @@ func Evaluate(s *Snapshot, r *Request, t *Trace) Decision {
 		e.decision.Refuse(reason)
 	}
 	if e.decision.Effect == Allow {
-		e.decision.Strays = e.snapshot.strays(e.request.Header)
+		e.decision.Remove = e.snapshot.strays(e.request.Header, e.decision.Remove)
 	}
 	return e.decision
 }
@@ -53,6 +55,8 @@ func (e *evaluation) admit() Reason {
 		return MethodOverride
 	case !e.step(StepGate, e.findGate()):
 		return NoGate
+	case !e.step(StepGateTarget, e.goodAtGate()):
+		return BadTarget
 	case !e.step(StepTLS, !e.gate().RequireTLS || e.secure()):
 		return TLSRequired
 	case !e.step(StepGateClients, e.gate().Clients.Admits(e.findClient())):

@@ -80,13 +80,12 @@ func decodeWord(word string) (string, bool) {
 	return "", false
 }
 
-// strays lists the headers that hold a minted or known value, except those where a
-// credential belongs.
-func (s *Snapshot) strays(h Header) []string {
+// strays adds to names the headers that hold a minted or known value, except those where
+// a credential belongs.
+func (s *Snapshot) strays(h Header, names []string) []string {
 	if h == nil {
-		return nil
+		return names
 	}
-	var names []string
 	h.All(func(name, value string) bool {
 		if !mayStray(name, value) || !token.HoldsMinted(value) && !s.knownValue(value) {
 			return true

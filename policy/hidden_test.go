@@ -160,16 +160,16 @@ func TestStrays(t *testing.T) {
 		w.gate.Observe = name == "shadowed"
 		r.Header = h
 		d := w.ask(r)
-		slices.Sort(d.Strays)
-		if d.Effect != policy.Allow || !slices.Equal(d.Strays, want) {
-			t.Errorf("%s: %v, removed %v, want %v", name, d.Reason, d.Strays, want)
+		slices.Sort(d.Remove)
+		if d.Effect != policy.Allow || !slices.Equal(d.Remove, want) {
+			t.Errorf("%s: %v, removed %v, want %v", name, d.Reason, d.Remove, want)
 		}
 	}
 	w.gate.Observe = false
 	r := request(with(bearer(token.Mint().Reveal())))
 	r.Header = h
-	if d := w.want("a refusal", r, policy.TokenUnknown); d.Strays != nil {
-		t.Errorf("a refusal removes %v", d.Strays)
+	if d := w.want("a refusal", r, policy.TokenUnknown); d.Remove != nil {
+		t.Errorf("a refusal removes %v", d.Remove)
 	}
 }
 
