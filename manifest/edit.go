@@ -60,7 +60,6 @@ func openToken(file string, data []byte, name string) (*tokenEditor, error) {
 	for i, c := range splitDocuments(body) {
 		s := &scope{decoder: new(Decoder), file: file, chunk: c}
 		doc := s.guarded()
-		doc.Problems = s.problems
 		if doc.Kind == KindAPIToken && doc.Metadata.Name.Text == name {
 			if found != nil {
 				return nil, fmt.Errorf("%s and %s: two tokens are called %s", found.doc.Place(found.doc.Pos), doc.Place(doc.Pos), name)
@@ -144,7 +143,7 @@ func (e *tokenEditor) holds(after []byte, changed map[string]bool, want func(*AP
 	}
 	s := &scope{decoder: e.scope.decoder, file: e.scope.file, chunk: chunks[e.index]}
 	doc := s.guarded()
-	if doc.APIToken == nil || doc.Kind != e.doc.Kind || doc.Metadata.Name.Text != e.doc.Metadata.Name.Text || !sameFields(s.problems, e.doc.Problems) {
+	if doc.APIToken == nil || doc.Kind != e.doc.Kind || doc.Metadata.Name.Text != e.doc.Metadata.Name.Text || !sameFields(doc.Problems, e.doc.Problems) {
 		return false
 	}
 	root, err := s.tree()
