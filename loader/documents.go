@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
@@ -22,7 +23,7 @@ type documents struct {
 	kinds                           map[string]bool               // that there are, broken ones too
 	hints                           map[string]string
 	users                           map[manifest.User][]*manifest.Document // their groups, once they were asked for
-	problems                        []manifest.Problem
+	problems                        []diag.Problem
 	more                            int // problems that are counted alone
 	compared                        int // names, for hints
 
@@ -52,7 +53,7 @@ func (d *documents) judge(roots []string, t *tree) {
 	d.explain()
 	d.problems = append(d.problems, t.problems...)
 	if len(t.problems) == 0 && !d.kinds[manifest.KindGate] && !d.kinds[""] { // "": who knows what it was to be
-		d.problems = append(d.problems, manifest.Problem{
+		d.problems = append(d.problems, diag.Problem{
 			File: strings.Join(roots, ", "), Message: "no Gate in the manifests, expected at least one: without it every request is refused (`patgate check --help` shows one)",
 		})
 	}
@@ -96,7 +97,7 @@ func (d *documents) explain() {
 const maxKept = 20 * manifest.MaxReported
 
 // keep adds a problem, or counts it where there are too many.
-func (d *documents) keep(p manifest.Problem) {
+func (d *documents) keep(p diag.Problem) {
 	if len(d.problems) >= maxKept {
 		d.more++
 		return
@@ -104,7 +105,7 @@ func (d *documents) keep(p manifest.Problem) {
 	d.problems = append(d.problems, p)
 }
 
-func (d *documents) problem(doc *manifest.Document, at manifest.Pos, field, format string, args ...any) {
+func (d *documents) problem(doc *manifest.Document, at diag.Pos, field, format string, args ...any) {
 	if len(d.problems) >= maxKept {
 		d.more++
 		return
@@ -174,7 +175,7 @@ func previousDigests(spec *manifest.APIToken) []manifest.Digest {
 func (d *documents) check() {
 	defer func() {
 		if p := recover(); p != nil {
-			d.problems = append(d.problems, manifest.Problem{
+			d.problems = append(d.problems, diag.Problem{
 				File: "the manifests", Message: token.Mask(fmt.Sprintf("can't be checked, a fault of patgate: %v", p)),
 			})
 		}
@@ -223,7 +224,7 @@ func (d *documents) hint(kind, wrong string) string {
 	text := "expected a manifest of that name"
 	if len(known) > 0 && len(d.hints) < maxHints && d.compared+len(known) <= maxCompared {
 		d.compared += len(known)
-		text = manifest.Suggest(wrong, known)
+		text = diag.Suggest(wrong, known)
 	}
 	d.hints[kind+"/"+wrong] = text
 	return text
@@ -308,7 +309,7 @@ func (d *documents) gatesOf(spec *manifest.APIToken) []*manifest.Document {
 func (d *documents) digests() {
 	type use struct {
 		doc   *manifest.Document
-		at    manifest.Pos
+		at    diag.Pos
 		field string
 	}
 	seen := make(map[token.Digest]use, len(d.tokens))

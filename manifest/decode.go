@@ -15,6 +15,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
 )
@@ -87,8 +88,8 @@ func (dec *Decoder) read(file string, data []byte, tests bool, only func(chunk) 
 		docs = append(docs, doc)
 	}
 	if more := junk - maxJunk; more > 0 {
-		docs = append(docs, &Document{File: file, Pos: Pos{1, 1}, Problems: []Problem{{
-			File: file, Pos: Pos{1, 1}, Message: fmt.Sprintf("and %s more documents that are no manifests", thousands(more)),
+		docs = append(docs, &Document{File: file, Pos: Pos{Line: 1, Column: 1}, Problems: []Problem{{
+			File: file, Pos: Pos{Line: 1, Column: 1}, Message: fmt.Sprintf("and %s more documents that are no manifests", thousands(more)),
 		}}})
 	}
 	return docs
@@ -133,11 +134,11 @@ func invalidUTF8(data []byte, line int) Pos {
 				}
 				column, text = column+1, text[n:]
 			}
-			return Pos{line, column}
+			return Pos{Line: line, Column: column}
 		}
 		line++
 	}
-	return Pos{line, 1}
+	return Pos{Line: line, Column: 1}
 }
 
 // scope is the decoding of one document.
@@ -185,7 +186,7 @@ func (s *scope) guarded() (doc *Document) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			doc = &Document{File: s.file, Pos: Pos{s.chunk.line, 1}}
+			doc = &Document{File: s.file, Pos: Pos{Line: s.chunk.line, Column: 1}}
 			s.problemAt(doc.Pos, "", "can't be decoded, a fault of patgate: %v", p)
 		}
 		doc.Problems = s.folded()
@@ -198,7 +199,7 @@ func (s *scope) guarded() (doc *Document) {
 
 // document decodes the chunk.
 func (s *scope) document() *Document {
-	doc := &Document{File: s.file, Pos: Pos{s.chunk.line, 1}}
+	doc := &Document{File: s.file, Pos: Pos{Line: s.chunk.line, Column: 1}}
 	doc.Fingerprint = sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%s", s.file, s.chunk.line, s.chunk.text))
 	if at := invalidUTF8(s.chunk.text, s.chunk.line); at.Line > 0 {
 		s.problemAt(at, "", "not UTF-8, expected YAML in UTF-8")
@@ -230,7 +231,7 @@ func (s *scope) document() *Document {
 // parse returns the document's root node, or nil after a problem or a fault.
 func (s *scope) parse() *yaml.Node {
 	if n := estimateValues(s.chunk.text); n > MaxValues {
-		s.problemAt(Pos{s.chunk.line, 1}, "", "about %s values in the document, expected at most %s: divide it", thousands(n), thousands(MaxValues))
+		s.problemAt(Pos{Line: s.chunk.line, Column: 1}, "", "about %s values in the document, expected at most %s: divide it", thousands(n), thousands(MaxValues))
 		return nil
 	}
 	var doc, more yaml.Node
@@ -250,7 +251,7 @@ func (s *scope) parse() *yaml.Node {
 		return nil
 	}
 	if len(doc.Content) != 1 {
-		s.problemAt(Pos{s.chunk.line, 1}, "", "an empty document, expected a manifest")
+		s.problemAt(Pos{Line: s.chunk.line, Column: 1}, "", "an empty document, expected a manifest")
 		return nil
 	}
 	return doc.Content[0]
@@ -364,7 +365,7 @@ func (s *scope) specOf(doc *Document, kind *yaml.Node) reflect.Value {
 		s.problem(kind, "kind", "a PolicyTest among manifests, expected it in a file that ends in .test.yaml")
 	default:
 		kinds := []string{KindGate, KindAPIToken, KindUserGroup, KindTokenPolicy}
-		s.problem(kind, "kind", "unknown kind %s, %s", doc.Kind, Suggest(doc.Kind, kinds))
+		s.problem(kind, "kind", "unknown kind %s, %s", doc.Kind, diag.Suggest(doc.Kind, kinds))
 	}
 	return reflect.Value{}
 }

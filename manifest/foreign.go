@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/patgate/patgate/diag"
 )
 
 // versionLike are the versions that a message may repeat.
@@ -37,7 +39,7 @@ func nearAPIVersion(text string) bool {
 	if len(text) > 40 {
 		return false
 	}
-	return strings.HasPrefix(text, apiGroup) || editDistance(strings.ToLower(text), APIVersion) <= 6
+	return strings.HasPrefix(text, apiGroup) || strings.HasPrefix(diag.Suggest(text, []string{APIVersion}), "did you mean")
 }
 
 // foreign reports a document that is no manifest, without its content.

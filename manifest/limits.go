@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/patgate/patgate/diag"
 )
 
 // Limits of what is decoded. A file beyond one is refused with the figure, before it takes
@@ -77,7 +79,7 @@ func readable(file string, data []byte) (chunks []chunk, refused *Problem) {
 	}
 	chunks = slices.DeleteFunc(slices.Clone(all), func(c chunk) bool { return !c.mayEnd() })
 	return chunks[:min(len(chunks), MaxDocuments)], &Problem{
-		File: file, Pos: Pos{all[MaxDocuments].line, 1},
+		File: file, Pos: Pos{Line: all[MaxDocuments].line, Column: 1},
 		Message: fmt.Sprintf("%d documents in the file, expected at most %d: divide it", len(all), MaxDocuments),
 	}
 }
@@ -133,7 +135,7 @@ func (s *scope) folded() []Problem {
 	}
 	if s.more > 0 {
 		list = append(list, Problem{
-			File: s.file, Pos: Pos{s.chunk.line, 1}, Message: fmt.Sprintf("and %s more problems in the document: mend the first %d", thousands(s.more), MaxProblems),
+			File: s.file, Pos: Pos{Line: s.chunk.line, Column: 1}, Message: fmt.Sprintf("and %s more problems in the document: mend the first %d", thousands(s.more), MaxProblems),
 		})
 	}
 	return list
@@ -197,7 +199,7 @@ const (
 // that say the same the first, and MaxReported of all. It counts the others, and uncounted
 // more.
 func FoldProblems(problems []Problem, uncounted int) []Problem {
-	SortProblems(problems)
+	diag.Sort(problems)
 	alike := map[string]int{}
 	key := func(p *Problem) string { return plainIndexes(p.Field) + "\n" + p.Message }
 	if len(problems) <= maxAlike && uncounted == 0 {

@@ -80,7 +80,7 @@ func parses(text []byte) bool {
 
 // libraryPlace returns the line that the library reports, or the document's first.
 func (s *scope) libraryPlace(err error) Pos {
-	at := Pos{s.chunk.line, 1}
+	at := Pos{Line: s.chunk.line, Column: 1}
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
 		line, _ := strconv.Atoi(m[1]) // digits
 		at.Line += max(0, min(line, bytes.Count(s.chunk.text, []byte("\n"))+1)-1)
