@@ -141,7 +141,7 @@ func (c *call) decide(ctx context.Context, in *attributes, crowded bool) {
 	defer c.server.admitLarge(len(c.request.Body.Bytes))()
 	a.decision = policy.Evaluate(snapshot, &c.request, nil)
 	if a.decision.Reason == policy.BadTarget {
-		a.problem = c.request.TargetProblem()
+		a.problem = a.decision.Problem
 	}
 }
 
