@@ -38,6 +38,7 @@ type Document struct {
 	Pos         Pos // of its first line
 	Fingerprint policy.Fingerprint
 	Problems    []Problem // of its own
+	fault       *fault    // why it is no YAML, until Explain says it
 
 	Kind     string
 	Metadata Metadata
@@ -50,11 +51,14 @@ type Document struct {
 }
 
 // Broken reports whether the document has problems of its own.
-func (d *Document) Broken() bool { return len(d.Problems) > 0 }
+func (d *Document) Broken() bool { return len(d.Problems) > 0 || d.fault != nil }
 
 // Bad reports whether one of these fields, or something in it, has a problem, so that
 // what was decoded of it means nothing.
 func (d *Document) Bad(fields ...string) bool {
+	if len(d.Problems) > MaxProblems {
+		return true // it may be among those that are not described
+	}
 	for _, p := range d.Problems {
 		for _, f := range fields {
 			if p.Field == "" || p.Field == "spec" || p.Field == f || strings.HasPrefix(p.Field, f+".") || strings.HasPrefix(p.Field, f+"[") {
