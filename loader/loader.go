@@ -9,14 +9,16 @@ package loader
 
 import (
 	"context"
-	"errors"
+	"crypto/sha256"
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/loader/dir"
+	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/ruleset"
 )
@@ -57,7 +59,9 @@ type Loader struct {
 	seen   *dir.Tree               // the last reading that was judged, without what files held
 	dirs   map[string]dir.Interest // what the last reading depends on
 
-	loaded *ruleset.Loaded // what runs, by file; nil: it can't be told
+	loaded   *ruleset.Loaded              // what runs, by file; nil: it can't be told
+	judged   map[string][sha256.Size]byte // what each file held when the last load was rejected
+	narrowed []string                     // tokens that the load under way refused so far
 
 	rejected time.Time // since when loads are rejected; zero: the last one runs
 	told     time.Time // when the log heard of that last
@@ -110,6 +114,8 @@ func (l *Loader) Load(ctx context.Context) error {
 			return nil
 		}
 		read, large := time.Now(), false
+		l.narrowed = nil
+		l.narrowChanged(t)
 		r, done := l.exchange(t)
 		if !done {
 			whole := l.whole(t)
@@ -202,9 +208,13 @@ func (l *Loader) settled(ctx context.Context, t *dir.Tree) (*dir.Tree, error) {
 
 // exchange makes a reading the running revision, where only files of tokens differ from what
 // runs, and nothing is wrong with any of them. done is false where it is not known to be
-// so: then nothing has changed, and the reading must be judged as a whole.
+// so: then nothing has changed but what a broken file revokes, and the reading must be judged as
+// a whole.
 func (l *Loader) exchange(t *dir.Tree) (r Report, done bool) {
-	c := l.loaded.Change(t.Input(l.roots), l.processors(), l.index.Snapshot())
+	c, broken := l.loaded.Change(t.Input(l.roots), l.processors(), l.index.Snapshot())
+	if len(broken) > 0 {
+		_ = l.narrow(broken) // the load is rejected, which the whole of it need not show first
+	}
 	if c == nil {
 		return r, false
 	}
@@ -217,22 +227,59 @@ func (l *Loader) exchange(t *dir.Tree) (r Report, done bool) {
 }
 
 // judge loads a reading, and makes it the running revision. It does all that can fail before it
-// touches what runs.
+// touches what runs. What a load that will be rejected revokes takes force before the problems are
+// explained, which takes longer.
 func (l *Loader) judge(t *dir.Tree) Report {
 	running := l.index.Snapshot()
-	set := ruleset.Load(t.Input(l.roots), ruleset.Options{Workers: l.processors(), Running: running})
-	r := Report{SHA256: t.Digest, Files: len(t.Files), Problems: set.Problems}
-	if !r.Rejected() {
+	set := ruleset.Read(t.Input(l.roots), ruleset.Options{Workers: l.processors(), Running: running})
+	r := Report{SHA256: t.Digest, Files: len(t.Files)}
+	if set.Broken() || len(t.Problems) > 0 {
+		_ = l.narrow(set.Tokens) // reject does it again, and reports it
+	}
+	set.Judge()
+	if r.Problems = set.Problems; len(r.Problems) == 0 {
 		r.Problems = ruleset.Losses(running, &set.Rows, l.o.Now())
 	}
-	if r.Rejected() {
-		l.narrow(&r, set)
+	if len(r.Problems) > 0 {
+		l.reject(&r, t, set)
 		return r
 	}
 	if r.Change, r.Err = l.index.Replace(set.Rows, l.o.Now()); r.Err == nil {
-		l.loaded = ruleset.NewLoaded(set)
+		l.loaded, l.judged = ruleset.NewLoaded(set), nil
 	}
 	return r
+}
+
+// reject lets what a rejected load revokes take force, and remembers the files.
+func (l *Loader) reject(r *Report, t *dir.Tree, set *ruleset.Set) {
+	r.Err = l.narrow(set.Tokens)
+	r.Narrowed, r.Change.Revision = l.narrowed, l.index.Snapshot().Revision().Number
+	l.judged = make(map[string][sha256.Size]byte, len(t.Files))
+	for _, f := range t.Files {
+		l.judged[f.Name] = f.Sum
+	}
+}
+
+// narrowChanged lets what the files that changed since a rejected load revoke take force,
+// whatever else there is to read: that load is likely rejected too, and if it is not, it
+// says the same. Small files come first.
+func (l *Loader) narrowChanged(t *dir.Tree) {
+	if l.judged == nil || l.loaded != nil {
+		return
+	}
+	var changed []dir.File
+	for _, f := range t.Files {
+		if sum, known := l.judged[f.Name]; !known || sum != f.Sum {
+			changed = append(changed, f)
+		}
+	}
+	slices.SortFunc(changed, func(a, b dir.File) int { return len(a.Data) - len(b.Data) })
+	var dec manifest.Decoder
+	for _, f := range changed {
+		if err := l.narrow(dec.ReadEnds(f.Name, f.Data)); err != nil {
+			return // judge does it again, and reports it
+		}
+	}
 }
 
 // processors is how many decode: all of them at the start, and not all where checks are
@@ -245,16 +292,17 @@ func (l *Loader) processors() int {
 	return n
 }
 
-// narrow lets the revocations of a rejected load take force on the last good revision.
-func (l *Loader) narrow(r *Report, set *ruleset.Set) {
-	if !l.index.Snapshot().Ready() {
-		r.Change.Revision = l.index.Snapshot().Revision().Number
-		return
+// narrow lets what documents revoke take force on the last good revision.
+func (l *Loader) narrow(docs []*manifest.Document) error {
+	list := ruleset.Endings(docs)
+	if len(list) == 0 || !l.index.Snapshot().Ready() {
+		return nil
 	}
-	var err error
-	revoked, suspended := set.Narrowing()
-	r.Narrowed, r.Change.Revision, err = l.index.Narrow(revoked, suspended)
-	r.Err = errors.Join(r.Err, err)
+	names, _, err := l.index.Narrow(list)
+	l.narrowed = append(l.narrowed, names...)
+	slices.Sort(l.narrowed)
+	l.narrowed = slices.Compact(l.narrowed)
+	return err
 }
 
 // breath is the pause between two readings: many events at once are one change.

@@ -11,7 +11,23 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
+// maxKept is how many problems are kept to choose from those that are reported.
+const maxKept = 20 * manifest.MaxReported
+
+// keep adds a problem, or counts it where there are too many.
+func (s *Set) keep(p diag.Problem) {
+	if len(s.Problems) >= maxKept {
+		s.more++
+		return
+	}
+	s.Problems = append(s.Problems, p)
+}
+
 func (s *Set) problem(doc *manifest.Document, at diag.Pos, field, format string, args ...any) {
+	if len(s.Problems) >= maxKept {
+		s.more++
+		return
+	}
 	s.Problems = append(s.Problems, doc.Problem(at, field, format, args...))
 }
 
@@ -43,25 +59,23 @@ func (s *Set) add(doc *manifest.Document) {
 	}
 }
 
-// Narrowing returns the digests that documents revoke and suspend: they take force even
-// where the load is rejected, and where the document itself is what is wrong.
-func (s *Set) Narrowing() (revoked, suspended []token.Digest) {
-	for _, doc := range s.Tokens {
+// Endings returns what documents revoke and suspend: it takes force even where the load is
+// rejected, and where the document itself is what is wrong.
+func Endings(docs []*manifest.Document) (list []policy.Ending) {
+	for _, doc := range docs {
 		spec := doc.APIToken
-		var digests []token.Digest
+		if spec == nil || doc.Metadata.Name.Text == "" || !spec.Ends.Revoked && !spec.Ends.Suspended {
+			continue
+		}
 		for _, digest := range append([]manifest.Digest{spec.Digest}, previousDigests(spec)...) {
 			if digest.Sum != (token.Digest{}) {
-				digests = append(digests, digest.Sum)
+				list = append(list, policy.Ending{
+					Token: doc.Metadata.Name.Text, Digest: digest.Sum, Revoked: spec.Ends.Revoked, Suspended: spec.Ends.Suspended,
+				})
 			}
 		}
-		if spec.Ends.Revoked {
-			revoked = append(revoked, digests...)
-		}
-		if spec.Ends.Suspended {
-			suspended = append(suspended, digests...)
-		}
 	}
-	return revoked, suspended
+	return list
 }
 
 func previousDigests(spec *manifest.APIToken) []manifest.Digest {
@@ -122,15 +136,20 @@ func (s *Set) hint(kind, wrong string) string {
 	}
 	slices.Sort(known)
 	text := "expected a manifest of that name"
-	if len(known) > 0 && len(s.hints) < maxHints {
+	if len(known) > 0 && len(s.hints) < maxHints && s.compared+len(known) <= maxCompared {
+		s.compared += len(known)
 		text = diag.Suggest(wrong, known)
 	}
 	s.hints[kind+"/"+wrong] = text
 	return text
 }
 
-// maxHints bounds how many names are compared with all others.
-const maxHints = 100
+// maxHints bounds how many names are compared with all others, and maxCompared with how
+// many in all.
+const (
+	maxHints    = 100
+	maxCompared = 100_000
+)
 
 // checkGrants reports tokens whose policies grant nothing, or grant something beside `unrestricted`.
 func (s *Set) checkGrants(doc *manifest.Document) {

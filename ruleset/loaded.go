@@ -74,25 +74,30 @@ type Change struct {
 	byFile  map[string][]*policy.Token // of New
 }
 
-// Change compares what a source read with what runs. It returns nil where anything differs but
-// files of tokens, and where anything is wrong with one: then the input must be loaded as a whole.
-func (l *Loaded) Change(in Input, workers int, running *policy.Snapshot) *Change {
+// Change compares what a source read with what runs. It returns no change where anything differs
+// but files of tokens, and where anything is wrong with one: then the input must be loaded as a
+// whole. Where that is certain to be rejected, it also returns the tokens that it decoded, of
+// which some may be revoked.
+func (l *Loaded) Change(in Input, workers int, running *policy.Snapshot) (c *Change, broken []*manifest.Document) {
 	if l == nil || len(in.Problems) > 0 || in.ambiguous() {
-		return nil
+		return nil, nil
 	}
-	c := l.differences(in.Files)
+	c = l.differences(in.Files)
 	for name := range c.leaving {
 		rows, alone := l.tokens[name]
 		if !alone {
-			return nil
+			return nil, nil
 		}
 		c.Old = append(c.Old, rows...)
 	}
 	set := l.decode(workers, c.files)
-	if set == nil || taken(set, running, c.leaving) || !l.compile(c, set, running) {
-		return nil
+	if set.broken {
+		return nil, set.Tokens
 	}
-	return c
+	if !set.clean(l) || taken(set, running, c.leaving) || !l.compile(c, set, running) {
+		return nil, nil
+	}
+	return c, nil
 }
 
 // Accept remembers a change that runs now.
@@ -145,21 +150,23 @@ func (l *Loaded) differences(files []File) *Change {
 	return c
 }
 
-// decode decodes files and checks them beside the documents that are loaded. It returns nil where
-// there is anything but tokens, or anything wrong.
+// decode decodes files and checks them beside the documents that are loaded, where nothing is wrong
+// so far.
 func (l *Loaded) decode(workers int, files []File) *Set {
 	s := newSet()
 	s.Gates, s.Groups, s.Policies, s.users = l.rest.Gates, l.rest.Groups, l.rest.Policies, l.rest.users
 	s.names, s.kinds = maps.Clone(l.rest.names), maps.Clone(l.rest.kinds)
-	others := len(s.Gates) + len(s.Groups) + len(s.Policies)
-	s.addAll(decode(workers, files))
-	if len(s.unread) > 0 || len(s.Gates)+len(s.Groups)+len(s.Policies) > others || len(s.Problems) > 0 {
-		return nil
-	}
-	if s.check(); len(s.Problems) > 0 {
-		return nil
+	if s.addAll(s.decode(workers, files)); s.clean(l) {
+		s.check()
 	}
 	return s
+}
+
+// clean reports whether nothing but tokens was decoded beside what is loaded, and nothing is
+// wrong with them.
+func (s *Set) clean(l *Loaded) bool {
+	return !s.broken && len(s.Problems) == 0 && len(s.unread) == 0 &&
+		len(s.Gates)+len(s.Groups)+len(s.Policies) == len(l.rest.Gates)+len(l.rest.Groups)+len(l.rest.Policies)
 }
 
 // taken reports whether a token's name or digest is that of one in a file that stays.

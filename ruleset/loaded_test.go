@@ -34,12 +34,12 @@ func TestAPanicIsNotTheEnd(t *testing.T) {
 	}
 	loaded := NewLoaded(set)
 	in.Files = append(in.Files, fileOf("m/t2.yaml", tokenOf("t2")))
-	if c := loaded.Change(in, 1, index.Snapshot()); c == nil || len(c.New) != 1 || len(c.Old) != 0 {
+	if c, _ := loaded.Change(in, 1, index.Snapshot()); c == nil || len(c.New) != 1 || len(c.Old) != 0 {
 		t.Errorf("a new file: %+v", c)
 	}
 	broken := &manifest.Document{} // no decoder makes one that is filed as a gate without being one
 	loaded.rest.Gates = append(loaded.rest.Gates, broken)
-	if c := loaded.Change(in, 1, index.Snapshot()); c != nil {
+	if c, _ := loaded.Change(in, 1, index.Snapshot()); c != nil {
 		t.Errorf("after a panic: %+v", c)
 	}
 	panicking := newSet()

@@ -55,75 +55,89 @@ type Set struct {
 
 	input   Input
 	options Options
-	decoded []decodedFile                 // of input.Files
+	decoder *manifest.Decoder
+	files   [][]*manifest.Document        // of each of input.Files
+	broken  bool                          // one of the documents is
 	unread  []*manifest.Document          // whose specs could not be read
 	names   map[string]*manifest.Document // by kind and name, broken ones too
 	kinds   map[string]bool               // that there are, broken ones too
 	hints   map[string]string
 	users   map[manifest.User][]*manifest.Document // their groups, once they were asked for
-}
 
-// decodedFile is what decoding made of a file.
-type decodedFile struct {
-	docs     []*manifest.Document
-	problems []diag.Problem
+	more     int // problems that are counted alone
+	compared int // names, for hints
 }
 
 // Load decodes the files, checks them together and compiles them. It never fails: what is wrong
 // are the Problems of the set.
 func Load(in Input, o Options) *Set {
+	s := Read(in, o)
+	s.Judge()
+	return s
+}
+
+// Read decodes the files and looks for no more problems than that shows: what their documents
+// revoke can be known before why others are broken. Judge does the rest.
+func Read(in Input, o Options) *Set {
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	if o.Running == nil {
 		o.Running = policy.NewIndex().Snapshot()
 	}
-	return assemble(in, o, decode(o.Workers, in.Files))
+	s := newSet()
+	s.input, s.options = in, o
+	s.addAll(s.decode(o.Workers, in.Files))
+	return s
 }
 
 // With returns the set with other files: those of names that there are take their place.
 func (s *Set) With(files ...File) *Set {
-	in := s.input
+	after := newSet()
+	after.input, after.options = s.input, s.options
+	in := &after.input
 	in.Files, in.Digest = slices.Clone(in.Files), [sha256.Size]byte{}
-	decoded := slices.Clone(s.decoded)
-	for i, d := range decode(s.options.Workers, files) {
+	all := slices.Clone(s.files)
+	for i, docs := range after.decode(s.options.Workers, files) {
 		known := false
 		for k := range in.Files {
 			if in.Files[k].Name == files[i].Name {
-				in.Files[k], decoded[k], known = files[i], d, true
+				in.Files[k], all[k], known = files[i], docs, true
 			}
 		}
 		if !known {
-			in.Files, decoded = append(in.Files, files[i]), append(decoded, d)
+			in.Files, all = append(in.Files, files[i]), append(all, docs)
 		}
 	}
-	return assemble(in, s.options, decoded)
+	after.addAll(all)
+	after.Judge()
+	return after
 }
 
-// assemble makes a set of decoded files.
-func assemble(in Input, o Options, decoded []decodedFile) *Set {
-	s := newSet()
-	s.input, s.options, s.decoded, s.Problems = in, o, decoded, slices.Clone(in.Problems)
-	if o.AllowEmpty {
-		s.Problems = slices.DeleteFunc(s.Problems, func(p diag.Problem) bool { return slices.Contains(in.Empty, p) })
+// Broken reports whether a document has problems of its own.
+func (s *Set) Broken() bool { return s.broken }
+
+// Judge finds every problem of what was read, and compiles a set without one.
+func (s *Set) Judge() {
+	s.explain()
+	s.Problems = append(s.Problems, s.input.Problems...)
+	if s.options.AllowEmpty {
+		s.Problems = slices.DeleteFunc(s.Problems, func(p diag.Problem) bool { return slices.Contains(s.input.Empty, p) })
 	}
-	s.addAll(decoded)
-	if !o.AllowEmpty && len(in.Problems) == 0 && !s.kinds[manifest.KindGate] && !s.kinds[""] { // "": it may have been meant as one
+	if !s.options.AllowEmpty && len(s.input.Problems) == 0 && !s.kinds[manifest.KindGate] && !s.kinds[""] { // "": it may have been meant as one
 		s.Problems = append(s.Problems, diag.Problem{
-			File: strings.Join(in.Origins, ", "), Message: "no Gate in the manifests, expected at least one: without it every request is refused (`patgate check --help` shows one)",
+			File: strings.Join(s.input.Origins, ", "), Message: "no Gate in the manifests, expected at least one: without it every request is refused (`patgate check --help` shows one)",
 		})
 	}
 	s.check()
 	s.decodeTests()
-	diag.Sort(s.Problems)
-	if len(s.Problems) == 0 {
-		s.compile(o.Running)
+	if s.Problems = manifest.FoldProblems(s.Problems, s.more); len(s.Problems) == 0 {
+		s.compile(s.options.Running)
 	}
-	return s
 }
 
 func newSet() *Set {
-	return &Set{names: map[string]*manifest.Document{}, kinds: map[string]bool{}, hints: map[string]string{}}
+	return &Set{decoder: new(manifest.Decoder), names: map[string]*manifest.Document{}, kinds: map[string]bool{}, hints: map[string]string{}}
 }
 
 // compile makes the rows. A panic is a problem: a fault of patgate rejects a set, as a bad file
@@ -144,15 +158,14 @@ func fault(what string, panicked any) diag.Problem {
 }
 
 // decode decodes files, many at a time.
-func decode(workers int, files []File) []decodedFile {
-	var dec manifest.Decoder
+func (s *Set) decode(workers int, files []File) [][]*manifest.Document {
 	var next atomic.Int64
-	decoded := make([]decodedFile, len(files))
+	decoded := make([][]*manifest.Document, len(files))
 	var group sync.WaitGroup
 	for range min(workers, len(files)) {
 		group.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(files); i = int(next.Add(1)) - 1 {
-				decoded[i].docs, decoded[i].problems = dec.Decode(files[i].Name, files[i].Data)
+				decoded[i] = s.decoder.Read(files[i].Name, files[i].Data)
 			}
 		})
 	}
@@ -161,11 +174,26 @@ func decode(workers int, files []File) []decodedFile {
 }
 
 // addAll adds documents in the order of their files.
-func (s *Set) addAll(decoded []decodedFile) {
-	for i := range decoded {
-		s.Problems = append(s.Problems, decoded[i].problems...)
-		for _, doc := range decoded[i].docs {
+func (s *Set) addAll(files [][]*manifest.Document) {
+	s.files = files
+	for _, docs := range files {
+		for _, doc := range docs {
+			s.broken = s.broken || doc.Broken()
 			s.add(doc)
+		}
+	}
+}
+
+// explain finds out why documents are broken.
+func (s *Set) explain() {
+	if !s.broken {
+		return
+	}
+	for _, docs := range s.files {
+		for _, doc := range docs {
+			for _, p := range s.decoder.Explain([]*manifest.Document{doc}) {
+				s.keep(p)
+			}
 		}
 	}
 }
