@@ -60,6 +60,7 @@ func appendEvent(b []byte, e *Event, instance string) []byte {
 	l.address("client", e.Client)
 	l.word("clientSource", e.ClientSource)
 	l.address("peer", e.Peer)
+	l.text("peerName", e.PeerName, maxText)
 	l.text("method", e.Method, maxText)
 	l.text("host", maskHost(e.Host), maxText)
 	l.text("path", e.Path, maxPath)

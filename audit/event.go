@@ -71,6 +71,7 @@ type Event struct {
 	Client       netip.Addr
 	ClientSource string
 	Peer         netip.Addr
+	PeerName     string // who asked for the decision, by its client certificate
 	Method       string
 	Host         string
 	Path         string // as received, without the query
