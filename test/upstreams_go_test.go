@@ -4,6 +4,7 @@ package test
 
 import (
 	"encoding/json"
+	"mime"
 	"net"
 	"net/http"
 	"strings"
@@ -33,7 +34,7 @@ func goReport(route string) http.HandlerFunc {
 			}
 		}
 		told["lookup"] = lookup
-		if strings.Contains(r.Header.Get("Content-Type"), "json") {
+		if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); strings.HasSuffix(kind, "json") {
 			var body struct {
 				DryRun any `json:"dryRun,omitempty"`
 				Admin  any `json:"admin,omitempty"`

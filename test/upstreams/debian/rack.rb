@@ -41,4 +41,4 @@ report = lambda { |env|
   end
 }
 
-Rack::Handler::Puma.run(Rack::MethodOverride.new(report), Host: "127.0.0.1", Port: ENV.fetch("PORT").to_i, Silent: true, Threads: "4:4")
+Rack::Handler::Puma.run(Rack::MethodOverride.new(report), Host: "127.0.0.1", Port: ENV.fetch("PORT").to_i, Silent: true, Threads: "16:16")

@@ -3,6 +3,7 @@ const { parameters, headers, decoded, isForm } = require('./report.js');
 
 const app = require('fastify')({ trustProxy: true });
 app.register(require('@fastify/formbody'));
+for (const method of ['COPY', 'MOVE', 'PROPFIND']) app.addHttpMethod(method, { hasBody: true });
 
 const answer = (route) => (req, reply) => {
   const form = isForm(req.headers['content-type']);
