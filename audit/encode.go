@@ -57,6 +57,7 @@ func appendEvent(b []byte, e *Event, instance string) []byte {
 	l.text("source", e.Source, maxPath)
 	l.observed(e.Observed)
 	l.word("shadow", e.Shadow)
+	l.text("detail", e.Detail, maxText)
 	l.address("client", e.Client)
 	l.word("clientSource", e.ClientSource)
 	l.address("peer", e.Peer)

@@ -67,6 +67,7 @@ type Event struct {
 	Source       string
 	Observed     []Observation
 	Shadow       string
+	Detail       string // which cause the reason had, in fixed words
 
 	Client       netip.Addr
 	ClientSource string

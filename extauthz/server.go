@@ -140,9 +140,6 @@ func (c *call) decide(ctx context.Context, in *attributes, crowded bool) {
 	}
 	defer c.server.admitLarge(len(c.request.Body.Bytes))()
 	a.decision = policy.Evaluate(snapshot, &c.request, nil)
-	if a.decision.Reason == policy.BadTarget {
-		a.problem = a.decision.Problem
-	}
 }
 
 // startWait is how long a check waits for the first manifests: less than Envoy waits for it.

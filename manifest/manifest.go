@@ -102,12 +102,15 @@ type Gate struct {
 	BasicEnds      Time        `yaml:"basicEnds"`
 	Groups         []Ref       `yaml:"groups"`
 	Anonymous      *Anonymous  `yaml:"anonymous"`
-	ForwardUnknown []Scheme    `yaml:"forwardUnknown"`
+	ForwardUnknown []Forwarded `yaml:"forwardUnknown"`
 	RequireTLS     bool        `yaml:"requireTLS"`
 	Clients        *Clients    `yaml:"clients"`
 	ClientIP       *ClientIP   `yaml:"clientIP"`
 	Policies       []Ref       `yaml:"policies,empty"`
 	ActAs          *ActAs      `yaml:"actAs"`
+	Challenge      []Scheme    `yaml:"challenge"`
+	Contact        Contact     `yaml:"contact"`
+	Problem        *Problems   `yaml:"problem"`
 	Upstream       *Upstream   `yaml:"upstream"`
 	Enforcement    Enforcement `yaml:"enforcement"`
 	At             Pos         `yaml:"-"`
@@ -137,6 +140,11 @@ type ClientIP struct {
 // ActAs names the header by which a token speaks for another user.
 type ActAs struct {
 	Header HeaderName `yaml:"header,required"`
+}
+
+// Problems says what refusals of a gate hold beside their fixed fields.
+type Problems struct {
+	ErrorMessages bool `yaml:"errorMessages"`
 }
 
 // Upstream names the headers that tell the upstream who calls.
