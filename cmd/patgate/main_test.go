@@ -181,6 +181,7 @@ var arrows = []struct {
 		"extauthz", "audit", "policy", "token", "token/snippet", "envoy", "envoy/check", "cmd/patgate/demo"}, "flags, wiring and output"},
 	{"test/configmap", nil, "for tests alone"},
 	{"test/mutants", nil, "plants flaws in a copy"},
+	{"test/upstreams/lookalikes", []string{"token"}, "requests and what they mean, for whatever stands in front of an API"},
 	{"test/bench", []string{"token", "envoy"}, "measures the binary from outside"},
 }
 
@@ -192,7 +193,7 @@ var outside = map[string][]string{
 	"google.golang.org/grpc":              {"extauthz", "test/bench"},
 	"github.com/envoyproxy/":              {"extauthz", "test/bench"},
 	"github.com/prometheus/client_golang": {"server"},
-	"net/http":                            {"server", "extauthz", "envoy", "cmd/patgate/demo"}, // extauthz: names of statuses
+	"net/http":                            {"server", "extauthz", "envoy", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
 	"github.com/spf13/":                   {"cmd/patgate"},
 }
 
