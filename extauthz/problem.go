@@ -81,17 +81,25 @@ func (a *answer) detail(reason string) string {
 	case policy.NoRuleMatched:
 		return a.noRule()
 	case policy.BodyUnavailable:
-		return upperFirst(d.Where()) + " asks about the JSON body, and " + d.Problem + a.part() + "."
+		return upperFirst(d.Where()) + " asks about the " + asked(d.Failed) + ", and " + d.Problem + a.part() + "."
 	case policy.QueryUnreadable:
-		return upperFirst(d.Where()) + " asks about the query, which has more than one reading" + a.part() + "."
+		return upperFirst(d.Where()) + " asks about the query, and " + d.Problem + a.part() + "."
 	case policy.NotReady:
 		return "No manifests are loaded yet. Try again soon."
 	case policy.AuditUnavailable:
 		return "The decision could not be audited in time. Try again soon."
 	case policy.Overloaded:
-		return "Too many checks at once. Try again soon."
+		return "Too many checks at once, or no time for this one. Try again soon."
 	}
 	return "A fault of the gate. Ask its owner, and give them this id."
+}
+
+// asked names what a rule asks about that a body may decide.
+func asked(part policy.Part) string {
+	if part == policy.PartMethod {
+		return "method"
+	}
+	return "JSON body"
 }
 
 func (a *answer) noRule() string {

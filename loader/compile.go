@@ -89,6 +89,9 @@ func rules(d *manifest.Document, list []manifest.Rule, key, policyName string) [
 		if row.Name == "" {
 			row.Name = fmt.Sprintf("%s[%d]", key, i)
 		}
+		for _, t := range r.Types {
+			row.ContentTypes = append(row.ContentTypes, string(t))
+		}
 		for _, m := range r.Methods {
 			row.Methods = append(row.Methods, string(m))
 		}
@@ -155,6 +158,7 @@ func (c *compiler) gate(d *manifest.Document) *policy.Gate {
 		BasicEnds: spec.BasicEnds.Time, ForwardUnknown: manifest.Schemes(spec.ForwardUnknown),
 		Groups: groups, RequireTLS: spec.RequireTLS, Clients: ranges(spec.Clients), Policies: bounds,
 		ActAsHeader: string(spec.ActAsHeader()), Observe: spec.Enforcement.Observe,
+		FormBodies: spec.FormBodies.FormBodies,
 		Upstream: policy.NewUpstream(string(up.UserHeader), string(up.GroupsHeader), string(up.TokenHeader),
 			string(spec.ActAsHeader()), up.Authorization.Keep),
 	}

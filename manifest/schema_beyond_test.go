@@ -26,10 +26,12 @@ var beyondSchema = map[string]string{
 	"the syntax of RE2, which no schema knows": `
 		rule-query-regex-bad rule-regex-bad rule-regex-escapes-its-group rule-regex-large
 		rule-regex-lookahead token-act-as-bad`,
+	"content types that some server takes for a form": `
+		rule-content-types-form`,
 	"the paths of JSON nodes, which have a syntax of their own": `
 		rule-json-node-bad rule-json-pointer-bad`,
 	"the one-line form, which is a language of its own": `
-		line-class-first line-fragment line-group-no-name line-group-no-value line-group-open
+		line-class-first line-fragment line-json-nine line-query-nine line-group-no-name line-group-no-value line-group-open
 		line-group-regex-bad line-group-text-after line-host line-methods-open line-no-path line-node-bad
 		line-placeholder line-query line-regex-bad line-unknown-group`,
 }

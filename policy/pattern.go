@@ -13,6 +13,8 @@ const (
 	MaxPattern      = 1 << 10 // bytes
 	MaxInstructions = 10_000  // of the compiled program
 	MaxRules        = 64      // in one list
+	MaxKeys         = 8       // of the query of a rule, and of its json
+	MaxRanges       = 256     // in one list
 	MaxUser         = 255     // bytes of a user's name
 )
 
