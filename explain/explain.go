@@ -139,8 +139,10 @@ func ruleResult(told policy.TraceRule) RuleResult {
 // note says what a step looked at.
 func note(s policy.Step, passed bool, r *policy.Request, d *policy.Decision) string {
 	switch s {
-	case policy.StepTarget:
-		return r.TargetProblem()
+	case policy.StepTarget, policy.StepGateTarget:
+		if !passed {
+			return d.Problem
+		}
 	case policy.StepGate:
 		if d.Gate != nil {
 			return fmt.Sprintf("%s (%s)", d.Gate.Name, d.Gate.Source)

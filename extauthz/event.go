@@ -5,8 +5,8 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// event tells the audit of the decision.
-func (c *call) event() *audit.Event {
+// newEvent returns the audit event of the decision.
+func (c *call) newEvent() *audit.Event {
 	d, r := &c.answer.decision, &c.request
 	e := &audit.Event{
 		Time: c.answer.now, Kind: audit.Decision, Severity: severity(d), ID: c.answer.id,

@@ -87,6 +87,9 @@ func (a *answer) allowed(m message) message {
 	for _, name := range up.Remove(identity, consumed) {
 		m = m.name(okRemove, name)
 	}
+	for _, name := range d.Remove {
+		m = m.text(okRemove, name)
+	}
 	m = m.header(okResponseHeaders, policy.HeaderID, a.id)
 	if d.ExpiresSoon {
 		m = m.header(okResponseHeaders, policy.HeaderTokenExpires, d.Expires.UTC().Format(time.RFC3339))

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
@@ -22,7 +23,7 @@ type documents struct {
 	kinds                           map[string]bool               // that there are, broken ones too
 	hints                           map[string]string
 	users                           map[manifest.User][]*manifest.Document // their groups, once they were asked for
-	problems                        []manifest.Problem
+	problems                        []diag.Problem
 }
 
 // decodeTree decodes every file of a reading and checks each reference between them, on
@@ -35,12 +36,12 @@ func decodeTreeOn(processors int, roots []string, t *tree) *documents {
 	d := &documents{names: map[string]*manifest.Document{}, kinds: map[string]bool{}, hints: map[string]string{}, problems: slices.Clone(t.problems)}
 	d.decode(processors, t.files)
 	if len(t.problems) == 0 && !d.kinds[manifest.KindGate] && !d.kinds[""] { // "": who knows what it was to be
-		d.problems = append(d.problems, manifest.Problem{
+		d.problems = append(d.problems, diag.Problem{
 			File: strings.Join(roots, ", "), Message: "no Gate in the manifests, expected at least one: without it every request is refused (`patgate check --help` shows one)",
 		})
 	}
 	d.check()
-	manifest.SortProblems(d.problems)
+	diag.Sort(d.problems)
 	return d
 }
 
@@ -50,7 +51,7 @@ func (d *documents) decode(processors int, files []file) {
 	var next atomic.Int64
 	decoded := make([]struct {
 		docs     []*manifest.Document
-		problems []manifest.Problem
+		problems []diag.Problem
 	}, len(files))
 	var workers sync.WaitGroup
 	for range min(processors, len(files)) {
@@ -69,7 +70,7 @@ func (d *documents) decode(processors int, files []file) {
 	}
 }
 
-func (d *documents) problem(doc *manifest.Document, at manifest.Pos, field, format string, args ...any) {
+func (d *documents) problem(doc *manifest.Document, at diag.Pos, field, format string, args ...any) {
 	d.problems = append(d.problems, doc.Problem(at, field, format, args...))
 }
 
@@ -135,7 +136,7 @@ func previousDigests(spec *manifest.APIToken) []manifest.Digest {
 func (d *documents) check() {
 	defer func() {
 		if p := recover(); p != nil {
-			d.problems = append(d.problems, manifest.Problem{
+			d.problems = append(d.problems, diag.Problem{
 				File: "the manifests", Message: token.Mask(fmt.Sprintf("can't be checked, a fault of patgate: %v", p)),
 			})
 		}
@@ -183,7 +184,7 @@ func (d *documents) hint(kind, wrong string) string {
 	slices.Sort(known)
 	text := "expected a manifest of that name"
 	if len(known) > 0 && len(d.hints) < maxHints {
-		text = manifest.Suggest(wrong, known)
+		text = diag.Suggest(wrong, known)
 	}
 	d.hints[kind+"/"+wrong] = text
 	return text
@@ -264,7 +265,7 @@ func (d *documents) gatesOf(spec *manifest.APIToken) []*manifest.Document {
 func (d *documents) digests() {
 	type use struct {
 		doc   *manifest.Document
-		at    manifest.Pos
+		at    diag.Pos
 		field string
 	}
 	seen := make(map[token.Digest]use, len(d.tokens))

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
@@ -32,11 +33,11 @@ type Options struct {
 // Report is what became of a load.
 type Report struct {
 	Change   policy.Change
-	SHA256   [32]byte           // of the files
-	Files    int                // that were read
-	Problems []manifest.Problem // why the load was rejected; none: it runs
-	Narrowed []string           // tokens that a rejected load refused from now on
-	Err      error              // a fault of ours
+	SHA256   [32]byte       // of the files
+	Files    int            // that were read
+	Problems []diag.Problem // why the load was rejected; none: it runs
+	Narrowed []string       // tokens that a rejected load refused from now on
+	Err      error          // a fault of ours
 	Took     time.Duration
 	Applied  time.Duration // of Took, from when the files were read and at rest
 }
@@ -102,7 +103,7 @@ func distinct(roots []string) []string {
 }
 
 // Check reads directories once and returns the rows that they make, or every problem.
-func Check(roots []string) (policy.Rows, []manifest.Problem) {
+func Check(roots []string) (policy.Rows, []diag.Problem) {
 	roots = distinct(roots)
 	t := readTree(roots, MaxBytes)
 	docs := decodeTree(roots, t)
@@ -115,7 +116,7 @@ func Check(roots []string) (policy.Rows, []manifest.Problem) {
 }
 
 // CheckTests does what Check does, and reads the PolicyTests of the directories too.
-func CheckTests(roots []string) (policy.Rows, []*manifest.Document, []manifest.Problem) {
+func CheckTests(roots []string) (policy.Rows, []*manifest.Document, []diag.Problem) {
 	roots = distinct(roots)
 	t := scan{roots: roots, maxBytes: MaxBytes, tests: true}.read()
 	docs := decodeTree(roots, t)
@@ -128,14 +129,14 @@ func CheckTests(roots []string) (policy.Rows, []*manifest.Document, []manifest.P
 	}
 	problems = append(problems, sameNames(tests)...)
 	if len(problems) > 0 {
-		manifest.SortProblems(problems)
+		diag.Sort(problems)
 		return policy.Rows{}, nil, problems
 	}
 	return compile(docs, policy.NewIndex().Snapshot()), tests, nil
 }
 
 // sameNames wants each PolicyTest to have a name of its own: reports tell them apart by it.
-func sameNames(tests []*manifest.Document) (problems []manifest.Problem) {
+func sameNames(tests []*manifest.Document) (problems []diag.Problem) {
 	first := map[string]*manifest.Document{}
 	for _, doc := range tests {
 		name := doc.Metadata.Name
@@ -239,7 +240,7 @@ func (l *Loader) settled(ctx context.Context, t *tree) (*tree, error) {
 	for t.plain != stable {
 		if time.Now().After(deadline) {
 			t = l.whole(t)
-			t.problems = append(t.problems, manifest.Problem{
+			t.problems = append(t.problems, diag.Problem{
 				File: l.roots[0], Message: "the files keep changing, expected them to rest for " + l.o.Settle.String(),
 			})
 			t.sum()
@@ -308,8 +309,8 @@ func (l *Loader) processors() int {
 // losses are problems of a reload in which a gate is gone and a weaker one would guard
 // what it guarded, or a group is gone together with the gates that named it, and tokens could
 // do more without its word.
-func (l *Loader) losses(rows *policy.Rows) []manifest.Problem {
-	var problems []manifest.Problem
+func (l *Loader) losses(rows *policy.Rows) []diag.Problem {
+	var problems []diag.Problem
 	running := l.index.Snapshot()
 	for _, loss := range running.Losses(rows.Gates) {
 		problems = append(problems, lost(loss.Gate.Source, "the Gate %s is gone, and %s would guard host %s and path %s/ in its place, expected it to stay: "+
@@ -327,8 +328,8 @@ func (l *Loader) losses(rows *policy.Rows) []manifest.Problem {
 }
 
 // lost is a problem with a row that is gone, at the place where it was.
-func lost(at policy.Source, format string, args ...any) manifest.Problem {
-	return manifest.Problem{File: at.File, Pos: manifest.Pos{Line: at.Line, Column: 1}, Message: fmt.Sprintf(format, args...)}
+func lost(at policy.Source, format string, args ...any) diag.Problem {
+	return diag.Problem{File: at.File, Pos: diag.Pos{Line: at.Line, Column: 1}, Message: fmt.Sprintf(format, args...)}
 }
 
 // narrow lets the revocations of a rejected load take force on the last good revision.

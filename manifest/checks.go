@@ -57,7 +57,7 @@ func (s *scope) checkGate(g *Gate, spec *yaml.Node) {
 func (s *scope) checkHeaders(g *Gate, spec *yaml.Node) {
 	upstream := g.UpstreamOrDefault()
 	up, act := find(spec, "upstream"), find(spec, "actAs")
-	used := map[HeaderName]string{}
+	used := map[string]string{} // by the name's fold
 	for _, h := range []struct {
 		name  HeaderName
 		field string
@@ -68,10 +68,11 @@ func (s *scope) checkHeaders(g *Gate, spec *yaml.Node) {
 		{upstream.TokenHeader, "spec.upstream.tokenHeader", find(up, "tokenHeader")},
 		{g.ActAsHeader(), "spec.actAs.header", find(act, "header")},
 	} {
-		if other, twice := used[h.name]; twice && h.name != "" {
+		folded := policy.FoldHeader(string(h.name))
+		if other, twice := used[folded]; twice && h.name != "" {
 			s.problem(h.node, h.field, "%s is %s already, expected a header of its own", h.name, other)
 		}
-		used[h.name] = h.field
+		used[folded] = h.field
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
 )
@@ -51,7 +52,7 @@ func (dec *Decoder) DecodeTests(file string, data []byte) (docs []*Document, pro
 }
 
 func (dec *Decoder) decode(file string, data []byte, tests bool) (docs []*Document, problems []Problem) {
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	data = bytes.TrimPrefix(data, byteOrderMark)
 	for _, c := range splitDocuments(data) {
 		if c.isBlank() {
 			continue
@@ -80,11 +81,11 @@ func invalidUTF8(data []byte, line int) Pos {
 				}
 				column, text = column+1, text[n:]
 			}
-			return Pos{line, column}
+			return Pos{Line: line, Column: column}
 		}
 		line++
 	}
-	return Pos{line, 1}
+	return Pos{Line: line, Column: 1}
 }
 
 // scope is the decoding of one document.
@@ -115,7 +116,7 @@ func (s *scope) problemAt(at Pos, field, format string, args ...any) {
 func (s *scope) guarded() (doc *Document) {
 	defer func() {
 		if p := recover(); p != nil {
-			doc = &Document{File: s.file, Pos: Pos{s.chunk.line, 1}}
+			doc = &Document{File: s.file, Pos: Pos{Line: s.chunk.line, Column: 1}}
 			s.problemAt(doc.Pos, "", "can't be decoded, a fault of patgate: %v", p)
 		}
 	}()
@@ -124,7 +125,7 @@ func (s *scope) guarded() (doc *Document) {
 
 // document decodes the chunk.
 func (s *scope) document() *Document {
-	doc := &Document{File: s.file, Pos: Pos{s.chunk.line, 1}}
+	doc := &Document{File: s.file, Pos: Pos{Line: s.chunk.line, Column: 1}}
 	doc.Fingerprint = sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%s", s.file, s.chunk.line, s.chunk.text))
 	if at := invalidUTF8(s.chunk.text, s.chunk.line); at.Line > 0 {
 		s.problemAt(at, "", "not UTF-8, expected YAML in UTF-8")
@@ -166,7 +167,7 @@ func (s *scope) parse() *yaml.Node {
 		return nil
 	}
 	if len(doc.Content) != 1 {
-		s.problemAt(Pos{s.chunk.line, 1}, "", "an empty document, expected a manifest")
+		s.problemAt(Pos{Line: s.chunk.line, Column: 1}, "", "an empty document, expected a manifest")
 		return nil
 	}
 	return doc.Content[0]
@@ -270,7 +271,7 @@ func (s *scope) specOf(doc *Document, kind *yaml.Node) reflect.Value {
 		s.problem(kind, "kind", "a PolicyTest among manifests, expected it in a file that ends in .test.yaml")
 	default:
 		kinds := []string{KindGate, KindAPIToken, KindUserGroup, KindTokenPolicy}
-		s.problem(kind, "kind", "unknown kind %s, %s", doc.Kind, Suggest(doc.Kind, kinds))
+		s.problem(kind, "kind", "unknown kind %s, %s", doc.Kind, diag.Suggest(doc.Kind, kinds))
 	}
 	return reflect.Value{}
 }

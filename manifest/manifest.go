@@ -4,11 +4,10 @@
 package manifest
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/policy"
 )
 
@@ -26,40 +25,11 @@ const (
 	KindPolicyTest  = "PolicyTest" // in files that end in .test.yaml
 )
 
-// Pos is a place in a file. Lines and columns count from 1; the zero value is nowhere.
-type Pos struct{ Line, Column int }
-
-// Problem is one thing that is wrong with a file.
-type Problem struct {
-	File    string
-	Pos     Pos
-	Field   string // the path of the field, as in spec.allow[0].path; may be empty
-	Message string // what is wrong, and what was expected
-}
-
-// String returns `FILE:LINE:COLUMN: field: what is wrong, what was expected`, without
-// the parts that the problem does not have.
-func (p Problem) String() string {
-	var b strings.Builder
-	b.WriteString(p.File)
-	if p.Pos.Line > 0 {
-		fmt.Fprintf(&b, ":%d:%d", p.Pos.Line, p.Pos.Column)
-	}
-	b.WriteString(": ")
-	if p.Field != "" {
-		b.WriteString(p.Field + ": ")
-	}
-	b.WriteString(p.Message)
-	return b.String()
-}
-
-// SortProblems puts problems in the order of their places.
-func SortProblems(problems []Problem) {
-	slices.SortStableFunc(problems, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Pos.Line, b.Pos.Line),
-			cmp.Compare(a.Pos.Column, b.Pos.Column))
-	})
-}
+// Pos and Problem are the places and problems of every file that patgate reads.
+type (
+	Pos     = diag.Pos
+	Problem = diag.Problem
+)
 
 // Document is one manifest. Exactly one of the specs is set, unless the document is
 // broken: then Kind and Metadata.Name are what could be read of them.

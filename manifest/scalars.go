@@ -10,6 +10,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
 )
@@ -165,7 +166,7 @@ func parseCIDR(text string) (p netip.Prefix, problem string) {
 func (s *scope) word(n *yaml.Node, field string, words ...string) (string, bool) {
 	text, ok := s.text(n, field)
 	if ok && !slices.Contains(words, text) {
-		s.problem(n, field, "%q, %s", text, Suggest(text, words))
+		s.problem(n, field, "%q, %s", text, diag.Suggest(text, words))
 		return "", false
 	}
 	return text, ok

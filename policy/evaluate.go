@@ -16,6 +16,8 @@ type evaluation struct {
 	query    query
 	body     body
 	form     form
+
+	oddHeaders bool // some header may be a look-alike
 }
 
 // Evaluate decides about one request by one snapshot. It is a pure function: its clock
@@ -45,12 +47,14 @@ func (e *evaluation) admit() Reason {
 	switch {
 	case !e.step(StepReady, e.snapshot.Ready()):
 		return NotReady
-	case !e.step(StepTarget, e.request.TargetProblem() == ""):
+	case !e.step(StepTarget, e.goodTarget()):
 		return BadTarget
 	case !e.step(StepMethodOverride, !e.overridden()):
 		return MethodOverride
 	case !e.step(StepGate, e.findGate()):
 		return NoGate
+	case !e.step(StepGateTarget, e.goodAtGate()):
+		return BadTarget
 	case !e.step(StepTLS, !e.gate().RequireTLS || e.secure()):
 		return TLSRequired
 	case !e.step(StepGateClients, e.gate().Clients.Admits(e.findClient())):

@@ -3,41 +3,53 @@ package policy
 import (
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/patgate/patgate/token"
 )
 
-// TargetProblem tells why a request's method, target or host can't be judged: an
-// upstream could take them for others than we do. It is empty for good ones.
-func (r *Request) TargetProblem() string {
+// targetProblem tells why a request's method, target or host can't be judged: an
+// upstream could take them for others than we do. It is empty for good ones. What a gate
+// can open is not among it.
+func (r *Request) targetProblem() string {
 	switch {
 	case r.Method == "":
 		return "the method is missing"
 	case r.Method == "CONNECT":
 		return "CONNECT names no path"
+	case !isUpperMethod(r.Method):
+		return "the method is not in upper case"
 	}
 	if problem := r.Target.Problem(); problem != "" {
 		return problem
 	}
 	if _, ok := normalizeHost(r.Host); !ok {
-		return "the host is not one host name with at most a port"
+		return "the host is not one host name with at most a port, or has a trailing dot"
 	}
 	return ""
 }
 
-// overridden reports whether a header asks an upstream to act on another method or URL.
-func (e *evaluation) overridden() bool {
-	for _, name := range overrideURL {
-		if _, n := e.request.Header.Get(name); n > 0 {
-			return true
+// isUpperMethod reports whether a method is the same in upper case, which some upstreams
+// turn it into.
+func isUpperMethod(method string) bool {
+	for i := range len(method) {
+		if c := method[i]; 'a' <= c && c <= 'z' || c >= utf8.RuneSelf {
+			return false
 		}
 	}
-	for _, name := range overrideMethod {
-		if value, n := e.request.Header.Get(name); n > 1 || n == 1 && value != e.request.Method {
-			return true
-		}
-	}
-	return false
+	return true
+}
+
+// goodTarget asks what does not depend on the gate.
+func (e *evaluation) goodTarget() bool {
+	e.decision.Problem = e.request.targetProblem()
+	return e.decision.Problem == ""
+}
+
+// goodAtGate asks what depends on the gate.
+func (e *evaluation) goodAtGate() bool {
+	e.decision.Problem = e.lookAlike()
+	return e.decision.Problem == ""
 }
 
 // findGate finds the gate by the route's word, else by host and path.

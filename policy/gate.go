@@ -122,6 +122,10 @@ func newGateTable(gates []*Gate) gateTable {
 	return t
 }
 
+// namesHosts reports whether some gate names hosts, so that the host decides which gate
+// a request has.
+func (t *gateTable) namesHosts() bool { return len(t.exact) > 0 || len(t.wildcard) > 0 }
+
 // longestFirst inserts a guard before the first with a shorter prefix.
 func longestFirst(guards []guard, g guard) []guard {
 	at := slices.IndexFunc(guards, func(have guard) bool { return len(have.prefix) < len(g.prefix) })

@@ -18,9 +18,9 @@ import (
 	"time"
 
 	"github.com/patgate/patgate/audit"
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/extauthz"
 	"github.com/patgate/patgate/loader"
-	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 )
 
@@ -61,7 +61,7 @@ type UsageError struct{ Message string }
 func (e *UsageError) Error() string { return e.Message }
 
 // ManifestsError says why a server did not start.
-type ManifestsError struct{ Problems []manifest.Problem }
+type ManifestsError struct{ Problems []diag.Problem }
 
 // Error returns every problem, one a line.
 func (e *ManifestsError) Error() string {
