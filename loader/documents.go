@@ -157,6 +157,7 @@ func (d *documents) check() {
 	d.digests()
 	d.ties()
 	d.clientRanges()
+	d.levels()
 }
 
 // refs wants each name to be that of a manifest.

@@ -19,6 +19,8 @@ var beyondSchema = map[string]string{
 	"compares values of one manifest": `
 		gate-header-act-as-upstream gate-header-folds gate-header-twice token-digest-previous-twice
 		token-expires-before token-previous-ends-early`,
+	"the size of a compiled pattern": `
+		level-act-as level-anonymous level-gate level-group level-token`,
 	"arithmetic of addresses": `
 		gate-cidr-host-bits gate-cidr-mapped-too-wide`,
 	"a header's name in capitals: a schema compares letters as they are": `
