@@ -27,7 +27,9 @@ type Decision struct {
 	Rule     *Rule  // that decided, or that came nearest to allow
 	Failed   Part   // of Rule, where it did not match
 	PartName string // the parameter or node of Failed
-	Problem  string // why the target is bad, or why Failed could not be decided, where that decided
+	Problem  string // why Failed could not be decided, where that decided
+	Detail   string // which cause BadCredential or BadTarget had, in fixed words
+	ActAs    string // the user that the caller asked to act as, of ActAsDenied
 
 	Remove []string // headers of the request to take off, beside those of Upstream.Remove
 
