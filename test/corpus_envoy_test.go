@@ -15,7 +15,7 @@ func profiles(t *testing.T) map[string]func(string) string {
 		"hardened": replacing(t, "xff_num_trusted_hops: 0 ", "xff_num_trusted_hops: 1 ", "max_request_bytes: 65536", "max_request_bytes: 8192"),
 		"lax": replacing(t,
 			"xff_num_trusted_hops: 0 ", "xff_num_trusted_hops: 1 ",
-			"          normalize_path: true\n          merge_slashes: true\n          path_with_escaped_slashes_action: REJECT_REQUEST\n", "",
+			"          normalize_path: true\n          merge_slashes: true\n          path_with_escaped_slashes_action: KEEP_UNCHANGED", "          #",
 			"            headers_with_underscores_action: REJECT_REQUEST\n", "",
 			"max_request_bytes: 65536", "max_request_bytes: 1024",
 			"allow_partial_message: false", "allow_partial_message: true",
