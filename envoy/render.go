@@ -171,7 +171,7 @@ func list(texts []string) string {
 }
 
 // mutationRegex writes the expression that matches these headers, in every spelling with
-// `_` for some `-`, a line each.
+// `_` for some `-`, a line each. A name that ends with `*` stands for all that begin so.
 func mutationRegex(indent string, names []string) string {
 	var b strings.Builder
 	b.WriteString(`"`)
@@ -179,7 +179,12 @@ func mutationRegex(indent string, names []string) string {
 		if i > 0 {
 			b.WriteString("\\\n" + indent + "|")
 		}
-		text := quote(strings.ReplaceAll(regexp.QuoteMeta(name), "-", "[-_]"))
+		begin, all := strings.CutSuffix(name, "*")
+		expression := strings.ReplaceAll(regexp.QuoteMeta(begin), "-", "[-_]")
+		if all {
+			expression += ".*"
+		}
+		text := quote(expression)
 		b.WriteString(text[1 : len(text)-1])
 	}
 	b.WriteString(`"`)

@@ -274,9 +274,13 @@ func (s *Settings) removed() []string {
 	return names
 }
 
-// mutated lists what answers set or remove, at any of the gates.
+// mutated lists what answers set or remove, at any of the gates. What begins as patgate's
+// own headers do is left out: they are all among it.
 func (s *Settings) mutated() []string {
-	return s.union((*policy.Gate).MutatedHeaders)
+	own := strings.TrimSuffix(policy.PatgateHeaders, "*")
+	return slices.DeleteFunc(s.union((*policy.Gate).MutatedHeaders), func(name string) bool {
+		return strings.HasPrefix(name, own) && name != policy.PatgateHeaders
+	})
 }
 
 func (s *Settings) union(of func(*policy.Gate) []string) []string {

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
+	protobuf "google.golang.org/protobuf/proto"
 )
 
 // incoming is a CheckRequest on its way in. Bytes that are none leave it empty: such a
@@ -24,36 +25,46 @@ type codec struct{ encoding.CodecV2 }
 func newCodec() codec { return codec{encoding.GetCodecV2(proto.Name)} }
 
 // Unmarshal implements encoding.CodecV2. gRPC calls it outside of guard, where a panic would end
-// the process: that of a check waits in the attributes until the check recovers from it.
+// the process.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	in, ok := v.(*incoming)
 	if !ok {
 		return c.CodecV2.Unmarshal(data, v)
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			in.attributes = attributes{panicked: p}
-		}
-	}()
-	c.read(data, in)
+	defer func() { in.keepPanic(recover()) }()
+	in.attributes = readMessage(joined(data))
 	return nil
 }
 
-// read reads a check.
-func (c codec) read(data mem.BufferSlice, in *incoming) {
-	var text strings.Builder // one copy: the buffers are gRPC's to use again
+// joined copies a message: the buffers are gRPC's to use again.
+func joined(data mem.BufferSlice) string {
+	var text strings.Builder
 	text.Grow(data.Len())
 	for _, buffer := range data {
 		text.Write(buffer.ReadOnlyData())
 	}
-	var ok bool
-	if in.attributes, ok = parseWire(text.String()); ok {
-		return
+	return text.String()
+}
+
+// readMessage reads an encoded CheckRequest. Bytes that are none leave the attributes empty.
+// A panic waits in them until the check recovers from it.
+func readMessage(message string) (a attributes) {
+	defer func() { a.keepPanic(recover()) }()
+	a, ok := parseWire(message)
+	if ok {
+		return a
 	}
-	in.attributes = attributes{}
-	message := &authv3.CheckRequest{}
-	if c.CodecV2.Unmarshal(data, message) == nil {
-		in.attributes = readAttributes(message)
+	stock := &authv3.CheckRequest{}
+	if protobuf.Unmarshal([]byte(message), stock) != nil {
+		return attributes{}
+	}
+	return readAttributes(stock)
+}
+
+// keepPanic keeps what reading the attributes panicked with.
+func (a *attributes) keepPanic(p any) {
+	if p != nil {
+		*a = attributes{panicked: p}
 	}
 }
 

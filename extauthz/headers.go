@@ -23,3 +23,12 @@ func (h headers) Get(name string) (value string, count int) {
 	}
 	return value, count
 }
+
+// All implements policy.Header.
+func (h headers) All(yield func(name, value string) bool) {
+	for i := range h {
+		if !yield(h[i].name, h[i].value) {
+			return
+		}
+	}
+}

@@ -50,9 +50,13 @@ type Server struct {
 	// a moment: a replica that has just been started need not refuse anybody. nil: none waits.
 	Loaded <-chan struct{}
 
-	inFlight atomic.Int64
-	large    chan struct{} // holds a value for each large body that is being read
-	once     sync.Once
+	// HandshakeFailed is called for each TLS handshake that fails. nil: none is reported.
+	HandshakeFailed func(error)
+
+	namesPeers bool // connections have clients with names
+	inFlight   atomic.Int64
+	large      chan struct{} // holds a value for each large body that is being read
+	once       sync.Once
 }
 
 // largeBody is from how many bytes on a body is one of few that are read at a time.
@@ -68,30 +72,52 @@ func (s *Server) admitLarge(size int) (done func()) {
 	return func() { <-s.large }
 }
 
-// call is one check on its way.
+// call is one check: begin decides it, record has its event written, finish answers it. A
+// transport may write the events of several calls at once between begin and finish.
 type call struct {
 	server   *Server
 	start    time.Time
-	recorded bool // the audit has its one event
+	recorded bool // the audit has its event
 	request  policy.Request
+	peerName string // who asked, by the client certificate
 	answer   answer
+	out      *reply       // the answer, if the event is written
+	event    *audit.Event // nil if it could not be made
 }
 
 func (c *call) elapsed() time.Duration { return time.Since(c.start) }
 
 // check answers one check (envoy.service.auth.v3.Authorization), whatever happens.
-func (s *Server) check(ctx context.Context, in *attributes) (out *reply) {
-	c := &call{server: s, start: time.Now()}
+func (s *Server) check(ctx context.Context, in *attributes) *reply {
+	defer s.leave()
+	if s.namesPeers {
+		in.peerName = connectionName(ctx)
+	}
+	c := s.begin(ctx, in, s.enter())
+	return c.finish(c.record(ctx))
+}
+
+// enter counts a check in, until leave, and reports whether there are too many at a time.
+func (s *Server) enter() (crowded bool) {
+	return s.inFlight.Add(1) > s.MaxInFlight && s.MaxInFlight > 0
+}
+
+func (s *Server) leave() { s.inFlight.Add(-1) }
+
+// begin decides a check and makes its answer and its event.
+func (s *Server) begin(ctx context.Context, in *attributes, crowded bool) (c *call) {
+	c = &call{server: s, start: time.Now(), peerName: in.peerName}
 	c.answer.id = rand.Text()
 	defer func() {
 		if p := recover(); p != nil {
-			out = c.fault(ctx, p)
+			c.fault(p)
 		}
 	}()
-	defer s.inFlight.Add(-1)
-	crowded := s.inFlight.Add(1) > s.MaxInFlight && s.MaxInFlight > 0
 	c.decide(ctx, in, crowded)
-	return c.finish(ctx)
+	// All that can fail comes before the event is written.
+	c.out = c.answer.reply()
+	c.event = c.newEvent()
+	return c
 }
 
 // decide reads the request and evaluates it by one snapshot.
@@ -114,9 +140,6 @@ func (c *call) decide(ctx context.Context, in *attributes, crowded bool) {
 	}
 	defer c.server.admitLarge(len(c.request.Body.Bytes))()
 	a.decision = policy.Evaluate(snapshot, &c.request, nil)
-	if a.decision.Reason == policy.BadTarget {
-		a.problem = c.request.TargetProblem()
-	}
 }
 
 // startWait is how long a check waits for the first manifests: less than Envoy waits for it.
@@ -137,23 +160,55 @@ func (s *Server) awaitLoaded(ctx context.Context) *policy.Snapshot {
 	return s.Index.Snapshot()
 }
 
-// finish has the decision audited and makes its answer. The answer of an allow is made
-// first, so that nothing that can fail comes after the event.
-func (c *call) finish(ctx context.Context) *reply {
-	d := &c.answer.decision
-	out := c.answer.reply()
-	err := c.server.Audit.Record(ctx, c.event())
+// record has the event written. A panic on the way makes the call a refusal, whose event
+// is written instead.
+func (c *call) record(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.fault(p)
+			err = c.server.Audit.Record(ctx, c.event)
+			c.recorded = true
+		}
+	}()
+	err = c.server.Audit.Record(ctx, c.event)
 	c.recorded = true
-	if err != nil && d.Effect == policy.Allow {
-		d.Refuse(policy.AuditUnavailable)
-		out = c.answer.reply()
-	}
-	c.server.Observer.Decided(d, c.elapsed())
-	return out
+	return err
 }
 
-// fault turns a panic into a refusal with its own event.
-func (c *call) fault(ctx context.Context, p any) *reply {
+// finish returns the answer once it is known whether the event was written. An allow
+// whose event was not is refused.
+func (c *call) finish(err error) *reply {
+	d := &c.answer.decision
+	if err != nil && d.Effect == policy.Allow {
+		d.Refuse(policy.AuditUnavailable)
+		c.remake()
+	}
+	c.observe()
+	return c.out
+}
+
+// remake makes the answer again after the decision changed.
+func (c *call) remake() {
+	defer func() {
+		if p := recover(); p != nil {
+			c.fault(p)
+		}
+	}()
+	c.out = c.answer.reply()
+}
+
+// observe counts the decision.
+func (c *call) observe() {
+	defer func() {
+		if p := recover(); p != nil {
+			c.fault(p)
+		}
+	}()
+	c.server.Observer.Decided(&c.answer.decision, c.elapsed())
+}
+
+// fault turns a panic into a refusal, with an event of its own if none is written yet.
+func (c *call) fault(p any) {
 	c.server.Observer.Faulted()
 	// The panic's value may hold what a client sent: its type and place are enough.
 	c.server.Logger.Error("a check panicked, the request is refused", "id", c.answer.id, "panic", panicText(p), "stack", string(debug.Stack()))
@@ -163,25 +218,24 @@ func (c *call) fault(ctx context.Context, p any) *reply {
 	if c.answer.now.IsZero() {
 		c.answer.now = time.Now().UTC()
 	}
+	c.out = c.answer.reply()
 	if !c.recorded {
-		c.recordFault(ctx)
-		c.server.Observer.Decided(&c.answer.decision, c.elapsed())
+		c.event = c.faultEvent()
 	}
-	return c.answer.reply()
 }
 
-// recordFault has the refusal of a panic audited (a refusal does not wait). Where the event is
-// what panics, it says no more than the decision.
-func (c *call) recordFault(ctx context.Context) {
+// faultEvent is the event of a refusal after a panic. If the event is what panics, it
+// says no more than the decision.
+func (c *call) faultEvent() (e *audit.Event) {
 	defer func() {
 		if recover() == nil {
 			return
 		}
 		d := &c.answer.decision
-		_ = c.server.Audit.Record(ctx, &audit.Event{
+		e = &audit.Event{
 			Time: c.answer.now, Kind: audit.Decision, Severity: audit.Notice, ID: c.answer.id,
 			Decision: d.Effect.String(), Reason: d.Reason.String(), Status: d.Status(), Revision: c.answer.revision,
-		})
+		}
 	}()
-	_ = c.server.Audit.Record(ctx, c.event())
+	return c.newEvent()
 }

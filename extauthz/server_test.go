@@ -282,7 +282,8 @@ func TestAnEventThatPanicsIsReplaced(t *testing.T) {
 	c := &call{server: s, start: time.Now()}
 	c.decide(context.Background(), &a, false)
 	c.request.Header = panicky{}
-	if out := decoded(c.fault(context.Background(), "planted")); reasonOf(out) != "internal" {
+	c.fault("planted")
+	if out := decoded(c.finish(c.record(context.Background()))); reasonOf(out) != "internal" {
 		t.Errorf("%v", out)
 	}
 	if len(p.events) != 1 || p.events[0].Reason != "internal" || p.events[0].ID != c.answer.id {
@@ -293,6 +294,8 @@ func TestAnEventThatPanicsIsReplaced(t *testing.T) {
 type panicky struct{}
 
 func (panicky) Get(string) (string, int) { panic("planted") }
+
+func (panicky) All(func(name, value string) bool) { panic("planted") }
 
 func TestTooManyAtOnceAreRefused(t *testing.T) {
 	s, p := newServer(t)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
@@ -12,17 +13,9 @@ import (
 
 // Revival is a token's value that was dead for good and is not any more.
 type Revival struct {
-	File    string
-	Pos     manifest.Pos
-	Field   string
-	Token   string // its name now
-	Was     string // the place in the older manifests: FILE:LINE:COLUMN
-	Message string
-}
-
-// String returns `FILE:LINE:COLUMN: field: what came back, what was expected`.
-func (r Revival) String() string {
-	return manifest.Problem{File: r.File, Pos: r.Pos, Field: r.Field, Message: r.Message}.String()
+	diag.Problem
+	Token string // its name now
+	Was   string // the place in the older manifests: FILE:LINE:COLUMN
 }
 
 // value is what manifests say of one value of a token.
@@ -52,11 +45,10 @@ func Revivals(older, newer *loader.Inspection, now time.Time) []Revival {
 			return
 		}
 		if field, message := revival(old, is, now); message != "" {
-			list = append(list, Revival{
-				File: is.doc.File, Pos: placeIn(newer, is.doc, field), Field: manifest.FieldPath(field...),
-				Token: is.doc.Metadata.Name.Text, Was: old.place(older),
-				Message: fmt.Sprintf(message, is.doc.Metadata.Name.Text, old.place(older)),
-			})
+			name, was := is.doc.Metadata.Name.Text, old.place(older)
+			list = append(list, Revival{Token: name, Was: was, Problem: diag.Problem{
+				File: is.doc.File, Pos: placeIn(newer, is.doc, field), Field: manifest.FieldPath(field...), Message: fmt.Sprintf(message, name, was),
+			}})
 		}
 	})
 	return list
@@ -79,7 +71,7 @@ func (v value) deadAt() []any {
 	return spec("expires")
 }
 
-func placeIn(in *loader.Inspection, d *manifest.Document, steps []any) manifest.Pos {
+func placeIn(in *loader.Inspection, d *manifest.Document, steps []any) diag.Pos {
 	for name, data := range in.Files {
 		if name == d.File {
 			return manifest.NewOutline(data).Place(d.Pos, steps...)

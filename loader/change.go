@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/patgate/patgate/manifest"
 )
 
 // Change is a new text of one manifest file. Nothing is written before Write.
@@ -76,13 +74,4 @@ func replaceFile(path string, before, after []byte) error {
 		return err
 	}
 	return syncDir(path)
-}
-
-// reasons writes problems, one a line.
-func reasons(problems []manifest.Problem) []string {
-	var list []string
-	for _, p := range problems {
-		list = append(list, p.String())
-	}
-	return list
 }

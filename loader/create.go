@@ -10,7 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
 )
@@ -20,7 +22,7 @@ const DefaultLifetime = 90 * 24 * time.Hour
 
 // NewToken asks for a token. Its Digest, Issued and Expires are filled in.
 type NewToken struct {
-	manifest.NewToken
+	edit.NewToken
 	Lifetime  time.Duration // 0: the shorter of DefaultLifetime and the user's cap; policy.Forever: no end
 	Into      string        // the directory that gets its manifest
 	Manifests []string      // directories with the groups and policies; none: Into
@@ -86,7 +88,7 @@ func bearerAlone(rows policy.Rows, name string, now time.Time) bool {
 	if i < 0 || !rows.Tokens[i].Takes(policy.Basic) {
 		return i >= 0
 	}
-	takesBasic := func(g *policy.Gate) bool { return rows.Tokens[i].For(g) && g.Challenges(now).Has(policy.Basic) }
+	takesBasic := func(g *policy.Gate) bool { return rows.Tokens[i].For(g) && g.Accepted(now).Has(policy.Basic) }
 	return len(rows.Gates) > 0 && !slices.ContainsFunc(rows.Gates, takesBasic)
 }
 
@@ -130,14 +132,14 @@ func realPath(path string) string {
 	return abs
 }
 
-func refused(problems []manifest.Problem) error {
-	return &RefusedError{append([]string{"The manifest would be refused:"}, reasons(problems)...)}
+func refused(problems []diag.Problem) error {
+	return &RefusedError{append([]string{"The manifest would be refused:"}, diag.Strings(problems)...)}
 }
 
 // withoutEmptiness leaves out what is wrong with a directory as a whole: it may well
 // get its first manifest now.
-func withoutEmptiness(problems []manifest.Problem, roots []string) []manifest.Problem {
-	return slices.DeleteFunc(slices.Clone(problems), func(p manifest.Problem) bool {
+func withoutEmptiness(problems []diag.Problem, roots []string) []diag.Problem {
+	return slices.DeleteFunc(slices.Clone(problems), func(p diag.Problem) bool {
 		return p.Pos.Line == 0 && (slices.Contains(roots, p.File) || p.File == strings.Join(roots, ", "))
 	})
 }

@@ -129,6 +129,12 @@ func (u forUser) Get(name string) (string, int) {
 	return "", 0
 }
 
+func (u forUser) All(yield func(name, value string) bool) {
+	if u != "" {
+		yield("x-for", string(u))
+	}
+}
+
 // widened lists what one set holds beyond another.
 func widened(before, after map[string]bool) (list []string) {
 	for what := range after {

@@ -7,7 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/manifest/edit"
 )
 
 // ImportOptions say how Import goes about it. The zero value writes all tokens or none.
@@ -28,7 +29,7 @@ type ImportedToken struct {
 // are checked together with the manifests that are there: it returns a *RefusedError for
 // whatever `patgate check` would refuse, and for names that are taken, unless the options
 // leave such tokens out. What it returns is in the order of the tokens.
-func Import(tokens []manifest.NewToken, into string, manifests []string, o ImportOptions) ([]ImportedToken, error) {
+func Import(tokens []edit.NewToken, into string, manifests []string, o ImportOptions) ([]ImportedToken, error) {
 	target := &NewToken{Into: into, Manifests: manifests}
 	roots := target.roots()
 	tree := readTree(roots, MaxBytes)
@@ -92,7 +93,7 @@ func leaveOut(done []ImportedToken, roots []string, there *tree, skip bool) erro
 
 // refuseByFile leaves out the tokens whose files have problems, and reports whether there
 // are any.
-func refuseByFile(done []ImportedToken, problems []manifest.Problem) (left bool) {
+func refuseByFile(done []ImportedToken, problems []diag.Problem) (left bool) {
 	why := map[string]string{}
 	for _, p := range problems {
 		if why[p.File] == "" {

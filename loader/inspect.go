@@ -1,6 +1,7 @@
 package loader
 
 import (
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 )
@@ -9,7 +10,7 @@ import (
 // documents with their places. The zero value found nothing.
 type Inspection struct {
 	Rows     policy.Rows // none where there are problems
-	Problems []manifest.Problem
+	Problems []diag.Problem
 
 	// The documents, in the order of their files: all that decode, also where there
 	// are problems, and broken ones as far as they do.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 )
@@ -27,7 +28,7 @@ func Read(roots []string) *Manifests {
 }
 
 // Problems returns everything that is wrong with the manifests.
-func (m *Manifests) Problems() []manifest.Problem { return m.docs.problems }
+func (m *Manifests) Problems() []diag.Problem { return m.docs.problems }
 
 // Rows returns what the manifests make, the same each time: rows name each other. With
 // problems it returns nothing.
@@ -54,7 +55,7 @@ type UnknownError struct {
 func (e *UnknownError) Error() string {
 	text := "no token is called " + e.Name
 	if len(e.Names) > 0 {
-		text += ", " + manifest.Suggest(e.Name, e.Names)
+		text += ", " + diag.Suggest(e.Name, e.Names)
 	} else {
 		text += ": there are no tokens in the manifests"
 	}
@@ -96,17 +97,17 @@ func (m *Manifests) Token(name string) (*manifest.Document, error) {
 			len(found), name, strings.Join(places, " and "))}}
 	case len(found) == 1 && found[0].APIToken == nil:
 		return nil, &RefusedError{append([]string{fmt.Sprintf("%s: the token %s can't be read: mend it, or change it by hand",
-			found[0].Place(found[0].Pos), name)}, reasons(found[0].Problems)...)}
+			found[0].Place(found[0].Pos), name)}, diag.Strings(found[0].Problems)...)}
 	case len(found) == 1:
 		return found[0], nil
 	case len(m.tree.problems) > 0:
-		return nil, &RefusedError{reasons(m.tree.problems)}
+		return nil, &RefusedError{diag.Strings(m.tree.problems)}
 	}
 	return nil, &UnknownError{Name: name, Names: m.Names(), Missing: len(m.docs.unread)}
 }
 
 // with returns the problems that the manifests have with another text of one file.
-func (m *Manifests) with(name string, text []byte) []manifest.Problem {
+func (m *Manifests) with(name string, text []byte) []diag.Problem {
 	t := *m.tree
 	t.files = slices.Clone(t.files)
 	for i := range t.files {

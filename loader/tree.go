@@ -13,7 +13,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/diag"
 )
 
 // MaxBytes is how much a load reads at most, by default: well above what a million
@@ -37,7 +37,7 @@ type file struct {
 type tree struct {
 	files    []file
 	tests    []file // PolicyTests, which are no part of what runs
-	problems []manifest.Problem
+	problems []diag.Problem
 	partial  bool                // some files hold what was known, and have no data
 	watch    map[string]interest // the directories whose entries decide what a reading finds
 	links    map[string]string
@@ -84,7 +84,7 @@ func (g scan) read() *tree {
 	byName := func(a, b file) int { return strings.Compare(a.name, b.name) }
 	slices.SortFunc(t.files, byName)
 	slices.SortFunc(t.tests, byName)
-	manifest.SortProblems(t.problems)
+	diag.Sort(t.problems)
 	t.sum()
 	return t
 }
@@ -154,7 +154,7 @@ type reader struct {
 }
 
 func (r *reader) problem(name, format string, args ...any) {
-	r.problems = append(r.problems, manifest.Problem{File: name, Message: fmt.Sprintf(format, args...)})
+	r.problems = append(r.problems, diag.Problem{File: name, Message: fmt.Sprintf(format, args...)})
 }
 
 // interested notes that a change of this one entry of its directory matters.

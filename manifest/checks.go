@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -57,7 +58,7 @@ func (s *scope) checkGate(g *Gate, spec *yaml.Node) {
 func (s *scope) checkHeaders(g *Gate, spec *yaml.Node) {
 	upstream := g.UpstreamOrDefault()
 	up, act := find(spec, "upstream"), find(spec, "actAs")
-	used := map[HeaderName]string{}
+	used := map[string]string{} // by the name's fold
 	for _, h := range []struct {
 		name  HeaderName
 		field string
@@ -68,10 +69,11 @@ func (s *scope) checkHeaders(g *Gate, spec *yaml.Node) {
 		{upstream.TokenHeader, "spec.upstream.tokenHeader", find(up, "tokenHeader")},
 		{g.ActAsHeader(), "spec.actAs.header", find(act, "header")},
 	} {
-		if other, twice := used[h.name]; twice && h.name != "" {
+		folded := policy.FoldHeader(string(h.name))
+		if other, twice := used[folded]; twice && h.name != "" {
 			s.problem(h.node, h.field, "%s is %s already, expected a header of its own", h.name, other)
 		}
-		used[h.name] = h.field
+		used[folded] = h.field
 	}
 }
 
@@ -166,6 +168,22 @@ func Schemes(list []Scheme) policy.Schemes {
 		set = set.With(scheme.Is)
 	}
 	return set
+}
+
+// ForwardedSchemes splits a list of schemes into those in which tokens can be presented
+// and all others.
+func ForwardedSchemes(list []Forwarded) (schemes policy.Schemes, others []string) {
+	for _, name := range list {
+		switch name := string(name); {
+		case name == policy.Basic.String():
+			schemes = schemes.With(policy.Basic)
+		case name == policy.Bearer.String():
+			schemes = schemes.With(policy.Bearer)
+		case name != "" && !slices.Contains(others, name):
+			others = append(others, name)
+		}
+	}
+	return schemes, others
 }
 
 // checkRules asks what rules must hold: a condition each, and few enough in a list.

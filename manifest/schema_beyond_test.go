@@ -17,7 +17,7 @@ var beyondSchema = map[string]string{
 	"the name of the file says which kinds belong in it": `
 		test-kind`,
 	"compares values of one manifest": `
-		gate-header-act-as-upstream gate-header-twice token-digest-previous-twice
+		gate-header-act-as-upstream gate-header-folds gate-header-twice token-digest-previous-twice
 		token-expires-before token-previous-ends-early`,
 	"arithmetic of addresses": `
 		gate-cidr-host-bits gate-cidr-mapped-too-wide`,

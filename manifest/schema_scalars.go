@@ -14,9 +14,8 @@ const (
 	nameSyntax = `[a-z0-9]([a-z0-9-]*[a-z0-9])?`
 	// httpSyntax are the characters of a method (RFC 9110, section 5.6.2).
 	httpSyntax = "[A-Za-z0-9!#$%&'*+.^_`|~-]"
-	// headerSyntax are those of a header's name, but the underscore, which we refuse,
-	// and the hyphen, which is counted.
-	headerSyntax  = "[A-Za-z0-9!#$%&'*+.^`|~]"
+	// headerSyntax are those of a header's name, but the underscore, which we refuse.
+	headerSyntax  = "[A-Za-z0-9!#$%&'*+.^`|~-]"
 	labelSyntax   = `[A-Za-z0-9_-]{1,63}`
 	addressSyntax = `(\d{1,3}(\.\d{1,3}){3}%s|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*%s)`
 )
@@ -54,6 +53,14 @@ func (Address) schema() *schema { return texts(`^` + addresses("", "") + `$`) }
 
 func (Scheme) schema() *schema { return words("basic", "bearer") }
 
+func (Forwarded) schema() *schema {
+	s := texts("^" + httpSyntax + "+$")
+	s.MaxLength = 64
+	return s
+}
+
+func (Contact) schema() *schema { return &schema{Type: "string", MinLength: 1, MaxLength: maxContact} }
+
 func (Enforcement) schema() *schema { return words("enforce", "observe") }
 
 func (Authorization) schema() *schema { return words("remove", "keep") }
@@ -70,7 +77,7 @@ func (Method) schema() *schema { return texts(`^` + httpSyntax + `+$`) }
 func (HeaderName) schema() *schema {
 	return &schema{
 		Type: "string", MinLength: 1, Not: &schema{Enum: notOurs},
-		Pattern: fmt.Sprintf(`^%s*(-%[1]s*){0,%d}$`, headerSyntax, maxDashes),
+		Pattern: `^` + headerSyntax + `+$`,
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/policy"
 )
 
@@ -72,7 +73,7 @@ func (v *Want) decode(s *scope, n *yaml.Node, field string) {
 	if given {
 		reason, known := policy.ParseReason(name)
 		if !known || reason.Allows() != (w.Effect == policy.Allow) {
-			s.problem(n, field, "%q is no reason to %s, %s", name, effect, Suggest(name, policy.ReasonNames(w.Effect)))
+			s.problem(n, field, "%q is no reason to %s, %s", name, effect, diag.Suggest(name, policy.ReasonNames(w.Effect)))
 			return
 		}
 		w.Reason = reason

@@ -27,7 +27,11 @@ type Decision struct {
 	Rule     *Rule  // that decided, or that came nearest to allow
 	Failed   Part   // of Rule, where it did not match
 	PartName string // the parameter or node of Failed
-	Problem  string // why the body could not be read, where that decided
+	Problem  string // why the body or the query could not be read, where that decided
+	Detail   string // which cause BadCredential or BadTarget had, in fixed words
+	ActAs    string // the user that the caller asked to act as, of ActAsDenied
+
+	Remove []string // headers of the request to take off, beside those of Upstream.Remove
 
 	Observed []Observation // what observing policies would have said
 	Shadow   Reason        // of the refusal that an observing gate let through

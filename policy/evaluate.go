@@ -15,6 +15,8 @@ type evaluation struct {
 	group    *Group   // whose rules are asked, for the trace
 	query    query
 	body     body
+
+	oddHeaders bool // some header may be a look-alike
 }
 
 // Evaluate decides about one request by one snapshot. It is a pure function: its clock
@@ -36,6 +38,9 @@ func Evaluate(s *Snapshot, r *Request, t *Trace) Decision {
 	default:
 		e.decision.Refuse(reason)
 	}
+	if e.decision.Effect == Allow {
+		e.decision.Remove = e.snapshot.strays(e.request.Header, e.decision.Remove)
+	}
 	return e.decision
 }
 
@@ -44,12 +49,14 @@ func (e *evaluation) admit() Reason {
 	switch {
 	case !e.step(StepReady, e.snapshot.Ready()):
 		return NotReady
-	case !e.step(StepTarget, e.request.TargetProblem() == ""):
+	case !e.step(StepTarget, e.goodTarget()):
 		return BadTarget
 	case !e.step(StepMethodOverride, !e.overridden()):
 		return MethodOverride
 	case !e.step(StepGate, e.findGate()):
 		return NoGate
+	case !e.step(StepGateTarget, e.goodAtGate()):
+		return BadTarget
 	case !e.step(StepTLS, !e.gate().RequireTLS || e.secure()):
 		return TLSRequired
 	case !e.step(StepGateClients, e.gate().Clients.Admits(e.findClient())):
@@ -67,7 +74,7 @@ func (e *evaluation) authorize() Reason {
 	if c.State == CredentialAbsent {
 		return e.anonymous()
 	}
-	if !e.step(StepCredential, c.State == CredentialPresent) {
+	if !e.step(StepCredential, e.goodCredential()) {
 		return BadCredential
 	}
 	if e.step(StepToken, e.findToken()) {
@@ -99,7 +106,7 @@ func (e *evaluation) anonymous() Reason {
 func (e *evaluation) forwarded() Reason {
 	c := &e.request.Credential
 	ours := e.valueAsUser() || e.snapshot.Gone(c.Digest)
-	if !e.step(StepForward, !ours && e.gate().forwards(c, e.request.Time)) {
+	if !e.step(StepForward, !ours && e.gate().forwards(c, e.request.Time) && !e.snapshot.holdsToken(c)) {
 		return TokenUnknown
 	}
 	if !e.step(StepActAs, !e.claimsActAs()) {

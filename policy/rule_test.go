@@ -44,7 +44,7 @@ func TestMethodAndPath(t *testing.T) {
 		method, target string
 		want           both
 	}{
-		{"GET", "/rest/a", yes}, {"PATCH", "/rest/b", yes}, {"HEAD", "/rest/a", no}, {"get", "/rest/a", no},
+		{"GET", "/rest/a", yes}, {"PATCH", "/rest/b", yes}, {"HEAD", "/rest/a", no}, {"get", "/rest/a", both{policy.BadTarget, policy.BadTarget}},
 		{"GET", "/rest/a/c", no}, {"GET", "/x/rest/b", no}, {"GET", "/rest/a?/rest/b", yes}, {"GET", "/c?/rest/a", no},
 		{"GET", "/rest/%61", yes}, {"GET", "/REST/a", no}, {"GET", "/rest/a%0A", both{policy.BadTarget, policy.BadTarget}},
 	} {

@@ -45,6 +45,7 @@ const (
 	StepTarget
 	StepMethodOverride
 	StepGate
+	StepGateTarget
 	StepTLS
 	StepGateClients
 	StepCredential
@@ -71,6 +72,7 @@ func (s Step) String() string {
 		StepTarget:         "target",
 		StepMethodOverride: "method override",
 		StepGate:           "gate",
+		StepGateTarget:     "target at this gate",
 		StepTLS:            "TLS",
 		StepGateClients:    "the gate's clients",
 		StepCredential:     "credential",

@@ -1,7 +1,5 @@
 package policy
 
-import "strings"
-
 // Headers that patgate itself names, whatever the gate says.
 const (
 	HeaderID           = "x-patgate-id"
@@ -25,6 +23,7 @@ type Upstream struct {
 	TokenHeader       string
 	KeepAuthorization bool
 
+	odd    bool // a name does not fold to itself
 	remove [identityCount][2][]string
 }
 
@@ -40,17 +39,15 @@ const (
 	identityCount
 )
 
-// NewUpstream prepares the lists of headers to remove: every header that the gate
-// names and this request does not get, and every spelling with `_` for `-` of all of
-// them, as CGI-like upstreams take these for the same header. actAs may be empty.
+// NewUpstream prepares the lists of headers to remove: every header that the gate names
+// and this request does not get. Other spellings are removed where a request has them
+// (Decision.Remove). actAs may be empty.
 func NewUpstream(user, groups, tokenName, actAs string, keepAuthorization bool) *Upstream {
 	u := &Upstream{UserHeader: user, GroupsHeader: groups, TokenHeader: tokenName, KeepAuthorization: keepAuthorization}
+	u.odd = !isPlainName(user) || !isPlainName(groups) || !isPlainName(tokenName)
 	always := append(append([]string{}, overrideMethod...), overrideURL...)
 	if actAs != "" {
 		always = append(always, actAs)
-	}
-	for _, name := range append([]string{HeaderID, HeaderUserAsserted, user, groups, tokenName}, always...) {
-		always = append(always, underscoreSpellings(name)...)
 	}
 	unset := [identityCount][]string{
 		NoIdentity:       {user, groups, tokenName, HeaderUserAsserted},
@@ -73,21 +70,4 @@ func (u *Upstream) Remove(i Identity, authorization bool) []string {
 		return u.remove[i][1]
 	}
 	return u.remove[i][0]
-}
-
-// underscoreSpellings returns every spelling of a name with `_` for some of its `-`.
-func underscoreSpellings(name string) []string {
-	spellings := []string{""}
-	for i, part := range strings.Split(name, "-") {
-		var longer []string
-		for _, s := range spellings {
-			if i == 0 {
-				longer = append(longer, part)
-				continue
-			}
-			longer = append(longer, s+"-"+part, s+"_"+part)
-		}
-		spellings = longer
-	}
-	return spellings[1:] // the first is the name itself
 }

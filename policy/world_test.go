@@ -20,6 +20,16 @@ func (h headers) Get(name string) (string, int) {
 	return strings.Join(h[name], ","), len(h[name])
 }
 
+func (h headers) All(yield func(name, value string) bool) {
+	for name, values := range h {
+		for _, value := range values {
+			if !yield(name, value) {
+				return
+			}
+		}
+	}
+}
+
 // world is a revision in the making: what a test changes before it asks.
 type world struct {
 	t        *testing.T

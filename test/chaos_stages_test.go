@@ -26,7 +26,7 @@ type stage struct {
 
 // The stages of a check in their order. Those of policy.Step are planted all at once.
 var stages = []stage{
-	{"decode", "extauthz/codec.go", "var text strings.Builder", "string(data.Materialize())"},
+	{"decode", "extauthz/codec.go", "a, ok := parseWire(message)", "message"},
 	{"read", "extauthz/attributes.go", "r := policy.Request{", "a.path"},
 	{"snapshot", "extauthz/server.go", "snapshot := c.server.Index.Snapshot()", "c.request.Target.Raw"},
 	{"evaluate", "policy/evaluate.go", "e.decision.Scheme = r.Credential.Scheme", "r.Target.Raw"},

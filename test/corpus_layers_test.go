@@ -182,6 +182,14 @@ func (l headerList) Get(name string) (string, int) {
 	return strings.Join(values, ","), len(values)
 }
 
+func (l headerList) All(yield func(name, value string) bool) {
+	for _, h := range l {
+		if !yield(h[0], h[1]) {
+			return
+		}
+	}
+}
+
 // sanitized is text as Envoy puts it into a message: `!` for each byte that is not UTF-8.
 func sanitized(s string) string {
 	var b strings.Builder

@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/envoy"
-	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 )
 
@@ -98,7 +98,7 @@ func (o *envoyConfigOptions) checkFlags(cmd *cobra.Command) error {
 	case o.Kind == "":
 		return usageError{fmt.Errorf("--for is missing, expected one of %s", strings.Join(kinds, ", "))}
 	case !slices.Contains(kinds, o.Kind):
-		return usageError{fmt.Errorf("--for %s: %s", o.Kind, manifest.Suggest(o.Kind, kinds))}
+		return usageError{fmt.Errorf("--for %s: %s", o.Kind, diag.Suggest(o.Kind, kinds))}
 	}
 	if o.MaxRequestBytes < 1 {
 		return usageError{fmt.Errorf("--max-request-bytes %d: expected more than zero, such as 65536", o.MaxRequestBytes)}
@@ -157,7 +157,7 @@ func chosenGates(all []*policy.Gate, names []string) ([]*policy.Gate, error) {
 	var errs []error
 	for _, name := range names {
 		if !slices.Contains(known, name) {
-			errs = append(errs, fmt.Errorf("--gate %s: %s", name, manifest.Suggest(name, known)))
+			errs = append(errs, fmt.Errorf("--gate %s: %s", name, diag.Suggest(name, known)))
 		}
 	}
 	for _, g := range all {

@@ -160,20 +160,22 @@ var arrows = []struct {
 	why  string
 }{
 	{"token", nil, "the leaf: values and their digests know nothing of policies"},
+	{"diag", nil, "a leaf: places in files, and what is wrong there"},
 	{"policy", []string{"token"}, "the domain: no clock, no network, no YAML"},
 	{"audit", []string{"policy", "token"}, "events name what the policy decided, and mask what a token looks like"},
 	{"envoy", []string{"policy"}, "configurations are text; gates fill them in"},
-	{"envoy/check", []string{"manifest", "policy"}, "configurations as located trees, and the comments that accept"},
-	{"manifest", []string{"policy", "token"}, "the only reader of YAML manifests"},
-	{"loader", []string{"manifest", "policy", "token"}, "a directory to rows, by digests where it narrows"},
-	{"explain", []string{"loader", "manifest", "audit", "policy", "token"}, "questions to the same evaluation"},
-	{"lint", []string{"loader", "manifest", "explain", "policy", "token"}, "warnings about manifests that are valid"},
-	{"migrate", []string{"manifest", "policy", "token"}, "manifests from elsewhere"},
+	{"envoy/check", []string{"diag", "manifest", "policy"}, "configurations as located trees, and the comments that accept"},
+	{"manifest", []string{"diag", "policy", "token"}, "the only reader of YAML manifests"},
+	{"manifest/edit", []string{"diag", "manifest", "token"}, "changes of YAML that keep every other byte, compared by decoding"},
+	{"loader", []string{"diag", "manifest", "manifest/edit", "policy", "token"}, "a directory to rows, by digests where it narrows"},
+	{"explain", []string{"diag", "loader", "manifest", "audit", "policy", "token"}, "questions to the same evaluation"},
+	{"lint", []string{"diag", "loader", "manifest", "explain", "policy", "token"}, "warnings about manifests that are valid"},
+	{"migrate", []string{"diag", "manifest", "manifest/edit", "policy", "token"}, "manifests from elsewhere"},
 	{"token/snippet", nil, "text for clients, with a placeholder for the value"},
 	{"extauthz", []string{"policy", "token", "audit"}, "Envoy's face: the only one that speaks gRPC"},
-	{"server", []string{"extauthz", "loader", "manifest", "audit", "policy"}, "puts the parts together"},
+	{"server", []string{"diag", "extauthz", "loader", "manifest", "audit", "policy"}, "puts the parts together"},
 	{"cmd/patgate/demo", []string{"envoy", "token"}, "runs the binary as a user would"},
-	{"cmd/patgate", []string{"server", "loader", "manifest", "explain", "lint", "migrate",
+	{"cmd/patgate", []string{"diag", "manifest/edit", "server", "loader", "manifest", "explain", "lint", "migrate",
 		"extauthz", "audit", "policy", "token", "token/snippet", "envoy", "envoy/check", "cmd/patgate/demo"}, "flags, wiring and output"},
 	{"test/configmap", nil, "for tests alone"},
 	{"test/mutants", nil, "plants flaws in a copy"},
@@ -182,7 +184,7 @@ var arrows = []struct {
 
 // outside says which packages may import a library, so that it can be replaced there.
 var outside = map[string][]string{
-	"gopkg.in/yaml.v3":                    {"manifest", "envoy/check"}, // manifests; configurations of Envoy
+	"gopkg.in/yaml.v3":                    {"manifest", "manifest/edit", "envoy/check"}, // manifests; configurations of Envoy
 	"github.com/hashicorp/go-memdb":       {"policy"},
 	"github.com/fsnotify/fsnotify":        {"loader"},
 	"google.golang.org/grpc":              {"extauthz", "test/bench"},

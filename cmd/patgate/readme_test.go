@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/explain"
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/manifest"
@@ -120,7 +121,7 @@ func checkManifestsOf(t *testing.T, name, text string) {
 		if err := os.WriteFile(filepath.Join(dir, "m.yaml"), []byte(manifests.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		var more []manifest.Problem
+		var more []diag.Problem
 		rows, more = loader.Check([]string{dir})
 		problems = append(problems, more...)
 	}

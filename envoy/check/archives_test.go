@@ -62,10 +62,10 @@ func testArchive(t *testing.T, name string, seen map[check.Code]bool) {
 	for _, f := range list {
 		seen[f.Code] = true
 		accepted := ""
-		if f.Accepted != "" {
-			accepted = "accepted (" + f.Accepted + "): "
+		if f.Suppressed != "" {
+			accepted = "accepted (" + f.Suppressed + "): "
 		}
-		fmt.Fprintf(&got, "%s%s:%d:%d: %s %s: %s: %s\n", accepted, f.File, f.Pos.Line, f.Pos.Column, f.Severity(), f.Code, f.Field, strings.ReplaceAll(f.Message, dir, "manifests"))
+		fmt.Fprintf(&got, "%s%s:%d:%d: %s %s: %s: %s\n", accepted, f.File, f.Pos.Line, f.Pos.Column, f.Severity, f.Code, f.Field, strings.ReplaceAll(f.Message, dir, "manifests"))
 	}
 	if *update {
 		archive.Files = append(kept, txtar.File{Name: "want", Data: []byte(got.String())})

@@ -123,11 +123,19 @@ func (c *checker) mutations(a *authz) {
 	}
 }
 
-// changed lists the headers that answers of a gate set or remove, in every spelling.
+// changed lists the headers that answers of a gate set or remove, with hyphens and with
+// underscores. One stands for all that begin as patgate's own do.
 func changed(g *policy.Gate) []string {
-	list := g.MutatedHeaders()
+	var list []string
 	for _, i := range []policy.Identity{policy.NoIdentity, policy.UserIdentity, policy.UserGroups, policy.AssertedIdentity} {
 		list = append(list, g.Upstream.Remove(i, true)...)
+	}
+	list = append(list, g.IdentityHeaders()...)
+	for _, name := range g.MutatedHeaders() {
+		name = strings.Replace(name, "*", "other", 1)
+		if underscored := strings.ReplaceAll(name, "-", "_"); underscored != name {
+			list = append(list, underscored)
+		}
 	}
 	slices.Sort(list)
 	return slices.Compact(list)

@@ -1,13 +1,20 @@
-package manifest
+// Package edit changes manifests in YAML files and keeps every other byte: comments, order and
+// style are people's. YAML libraries write a document anew, so edit finds places in the text,
+// tries an edit there, decodes the result and compares it with what was wanted; what can't be
+// edited safely is refused with what to write by hand. A YAML library that keeps the text of
+// what it does not change would replace it.
+package edit
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/manifest"
 )
 
 // Revoke returns a file's text with `revoked` in the spec of the named token, which must
@@ -22,10 +29,10 @@ func Revoke(file string, data []byte, name string, at time.Time) ([]byte, error)
 		return nil, fmt.Errorf("%w: add `revoked: %s` to its spec by hand", err, when)
 	}
 	if has(e.spec, "revoked") {
-		at := e.scope.pos(find(e.spec, "revoked"))
+		at := e.part.Pos(find(e.spec, "revoked"))
 		return nil, fmt.Errorf("%s:%d:%d: spec.revoked is there but is no time: write `revoked: %s` in its place by hand", file, at.Line, at.Column, when)
 	}
-	after, err := e.edit(nil, []entry{{key: "revoked", value: when}}, func(t *APIToken) bool {
+	after, err := e.edit(nil, []entry{{key: "revoked", value: when}}, func(t *manifest.APIToken) bool {
 		return t.Ends.Revoked && t.Revoked.Equal(at)
 	})
 	if err != nil {
@@ -40,39 +47,31 @@ func writtenTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 // tokenEditor edits one token's document.
 type tokenEditor struct {
 	places
-	scope  *scope
-	data   []byte // the whole file
-	offset int    // of the document
-	index  int    // of the document
-	doc    *Document
-	root   *yaml.Node
-	spec   *yaml.Node
+	part  manifest.Part
+	data  []byte // the whole file
+	index int    // of the document
+	doc   *manifest.Document
+	root  *yaml.Node
+	spec  *yaml.Node
 }
-
-// byteOrderMark may begin a file.
-var byteOrderMark = []byte("\ufeff")
 
 // openToken finds the document of a token, which must be YAML with a map as its spec.
 func openToken(file string, data []byte, name string) (*tokenEditor, error) {
-	body := bytes.TrimPrefix(data, byteOrderMark)
-	offset := len(data) - len(body)
 	var found *tokenEditor
-	for i, c := range splitDocuments(body) {
-		s := &scope{decoder: new(Decoder), file: file, chunk: c}
-		doc := s.guarded()
-		doc.Problems = s.problems
-		if doc.Kind == KindAPIToken && doc.Metadata.Name.Text == name {
-			if found != nil {
-				return nil, fmt.Errorf("%s and %s: two tokens are called %s", found.doc.Place(found.doc.Pos), doc.Place(doc.Pos), name)
-			}
-			found = &tokenEditor{places: newPlaces(c.text), scope: s, data: data, offset: offset, index: i, doc: doc}
+	for i, part := range manifest.Parts(file, data) {
+		doc := part.Decode()
+		if doc.Kind != manifest.KindAPIToken || doc.Metadata.Name.Text != name {
+			continue
 		}
-		offset += len(c.text)
+		if found != nil {
+			return nil, fmt.Errorf("%s and %s: two tokens are called %s", found.doc.Place(found.doc.Pos), doc.Place(doc.Pos), name)
+		}
+		found = &tokenEditor{places: newPlaces(part.Text), part: part, data: data, index: i, doc: doc}
 	}
 	if found == nil {
 		return nil, fmt.Errorf("%s: no token is called %s", file, name)
 	}
-	root, err := found.scope.tree()
+	root, err := found.part.Tree()
 	if err != nil {
 		return nil, fmt.Errorf("%s: the document is no YAML", found.doc.Place(found.doc.Pos))
 	}
@@ -83,21 +82,18 @@ func openToken(file string, data []byte, name string) (*tokenEditor, error) {
 	return found, nil
 }
 
-var errNoTree = errors.New("no YAML")
-
-// tree parses the chunk again; a panic of the YAML library is an error.
-func (s *scope) tree() (root *yaml.Node, err error) {
-	again := &scope{decoder: s.decoder, file: s.file, chunk: s.chunk}
-	defer func() {
-		if recover() != nil {
-			root, err = nil, errNoTree
+// find returns the value of a mapping's key, or the mapping itself.
+func find(mapping *yaml.Node, key string) *yaml.Node {
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		if mapping.Content[i].Value == key {
+			return mapping.Content[i+1]
 		}
-	}()
-	if root = again.parse(); root == nil || root.Kind != yaml.MappingNode {
-		return nil, errNoTree
 	}
-	return root, nil
+	return mapping
 }
+
+// has reports whether a mapping has a key.
+func has(mapping *yaml.Node, key string) bool { return find(mapping, key) != mapping }
 
 // entry is a key to add to a spec, with one value or with a list of one map.
 type entry struct {
@@ -107,7 +103,7 @@ type entry struct {
 
 // edit applies splices and adds entries to the spec, at the first place where the
 // result is what is wanted and nothing else differs.
-func (e *tokenEditor) edit(splices []splice, added []entry, want func(*APIToken) bool) ([]byte, error) {
+func (e *tokenEditor) edit(splices []splice, added []entry, want func(*manifest.APIToken) bool) ([]byte, error) {
 	tries := [][]splice{nil}
 	if len(added) > 0 {
 		tries = e.spots(added)
@@ -121,7 +117,7 @@ func (e *tokenEditor) edit(splices []splice, added []entry, want func(*APIToken)
 		if err != nil {
 			continue
 		}
-		after := slices.Concat(e.data[:e.offset], text, e.data[e.offset+len(e.text):])
+		after := slices.Concat(e.data[:e.part.Offset], text, e.data[e.part.Offset+len(e.text):])
 		if e.holds(after, changed, want) {
 			return after, nil
 		}
@@ -131,23 +127,21 @@ func (e *tokenEditor) edit(splices []splice, added []entry, want func(*APIToken)
 
 // holds reports whether the file still holds the same documents, and this one is the
 // same but for the changed keys of its spec, of which want approves.
-func (e *tokenEditor) holds(after []byte, changed map[string]bool, want func(*APIToken) bool) bool {
-	before := splitDocuments(bytes.TrimPrefix(e.data, byteOrderMark))
-	chunks := splitDocuments(bytes.TrimPrefix(after, byteOrderMark))
+func (e *tokenEditor) holds(after []byte, changed map[string]bool, want func(*manifest.APIToken) bool) bool {
+	before, chunks := manifest.Parts(e.doc.File, e.data), manifest.Parts(e.doc.File, after)
 	if len(chunks) != len(before) {
 		return false
 	}
 	for i := range chunks {
-		if i != e.index && !bytes.Equal(chunks[i].text, before[i].text) {
+		if i != e.index && !bytes.Equal(chunks[i].Text, before[i].Text) {
 			return false
 		}
 	}
-	s := &scope{decoder: e.scope.decoder, file: e.scope.file, chunk: chunks[e.index]}
-	doc := s.guarded()
-	if doc.APIToken == nil || doc.Kind != e.doc.Kind || doc.Metadata.Name.Text != e.doc.Metadata.Name.Text || !sameFields(s.problems, e.doc.Problems) {
+	doc := chunks[e.index].Decode()
+	if doc.APIToken == nil || doc.Kind != e.doc.Kind || doc.Metadata.Name.Text != e.doc.Metadata.Name.Text || !sameFields(doc.Problems, e.doc.Problems) {
 		return false
 	}
-	root, err := s.tree()
+	root, err := chunks[e.index].Tree()
 	if err != nil || !want(doc.APIToken) {
 		return false
 	}
@@ -162,8 +156,8 @@ func (e *tokenEditor) holds(after []byte, changed map[string]bool, want func(*AP
 }
 
 // sameFields reports whether problems are of the same fields. Their places may differ.
-func sameFields(a, b []Problem) bool {
-	return slices.EqualFunc(a, b, func(x, y Problem) bool { return x.Field == y.Field })
+func sameFields(a, b []diag.Problem) bool {
+	return slices.EqualFunc(a, b, func(x, y diag.Problem) bool { return x.Field == y.Field })
 }
 
 func countKey(mapping *yaml.Node, key string) int {

@@ -1,4 +1,4 @@
-package manifest
+package edit
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/token"
 )
 
@@ -61,7 +62,7 @@ type tokenRanges struct {
 
 // YAML writes the manifest of a new token. It is not checked here: Decode does that.
 func (t *NewToken) YAML() ([]byte, error) {
-	f := tokenFile{APIVersion: APIVersion, Kind: KindAPIToken}
+	f := tokenFile{APIVersion: manifest.APIVersion, Kind: manifest.KindAPIToken}
 	f.Metadata.Name = t.Name
 	f.Spec = tokenSpec{
 		DisplayName: t.DisplayName, User: t.User, AnyUser: t.AnyUser, Digest: t.Digest.String(), Issued: t.Issued.UTC().Truncate(time.Second),

@@ -1,4 +1,4 @@
-package manifest_test
+package edit_test
 
 import (
 	"bytes"
@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/token"
 )
 
@@ -38,6 +40,8 @@ var added, removed = regexp.MustCompile(`‹([^›]*)›`), regexp.MustCompile(`
 func split(marked string) (before, after string) {
 	return added.ReplaceAllString(removed.ReplaceAllString(marked, "$1"), ""), removed.ReplaceAllString(added.ReplaceAllString(marked, "$1"), "")
 }
+
+const header = "apiVersion: patgate.dev/v1alpha1\n"
 
 const tokenHead = header + "kind: APIToken\nmetadata: {name: ci}\n"
 
@@ -73,7 +77,7 @@ func TestRevokeAddsOneLine(t *testing.T) {
 			{"with a byte order mark", func(s string) string { return "\ufeff" + s }},
 		} {
 			before, after := split(form.of(marked))
-			got, err := manifest.Revoke("f.yaml", []byte(before), "ci", revokedAt)
+			got, err := edit.Revoke("f.yaml", []byte(before), "ci", revokedAt)
 			if err != nil {
 				t.Errorf("%s, %s: %v", name, form.name, err)
 			} else if string(got) != after {
@@ -98,7 +102,7 @@ func TestRevokeRefusesWhatItCantEdit(t *testing.T) {
 		"a canary":          {strings.Replace(strings.Replace(good, "user: a", "canary: true", 1), "  unrestricted: true\n", "", 1), "f.yaml:1:1: the spec can't be edited without changing more of it"},
 		"another's aliases": {strings.Replace(good, "a\n", "&a a\n", 1) + "x: *a\n", ""},
 	} {
-		got, err := manifest.Revoke("f.yaml", []byte(c.text), "ci", revokedAt)
+		got, err := edit.Revoke("f.yaml", []byte(c.text), "ci", revokedAt)
 		if c.want == "" {
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -155,7 +159,7 @@ func TestRotateChangesValuesAndThePreviousOnes(t *testing.T) {
 				t.Errorf("%s: %v", name, problems)
 				continue
 			}
-			got, err := manifest.Rotate("f.yaml", []byte(before), "ci", rotation(docs[0].APIToken))
+			got, err := edit.Rotate("f.yaml", []byte(before), "ci", rotation(docs[0].APIToken))
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 			} else if string(got) != after {
@@ -166,10 +170,10 @@ func TestRotateChangesValuesAndThePreviousOnes(t *testing.T) {
 }
 
 // rotation is that of the table.
-func rotation(spec *manifest.APIToken) manifest.Rotation {
-	r := manifest.Rotation{
+func rotation(spec *manifest.APIToken) edit.Rotation {
+	r := edit.Rotation{
 		Digest: digest(digestN), Issued: revokedAt, Expires: spec.Expires.Add(revokedAt.Sub(spec.Issued.Time)),
-		Add: &manifest.Replaced{Digest: spec.Digest.Sum, Issued: spec.Issued.Time, Until: revokedAt.Add(24 * time.Hour)},
+		Add: &edit.Replaced{Digest: spec.Digest.Sum, Issued: spec.Issued.Time, Until: revokedAt.Add(24 * time.Hour)},
 	}
 	for i, p := range spec.Previous {
 		if !p.Until.After(revokedAt) {
@@ -190,7 +194,7 @@ func TestRotateWithoutOverlap(t *testing.T) {
 		docs, _ := dec.Decode("f.yaml", []byte(before))
 		r := rotation(docs[0].APIToken)
 		r.Add = nil
-		if got, err := manifest.Rotate("f.yaml", []byte(before), "ci", r); err != nil || string(got) != after {
+		if got, err := edit.Rotate("f.yaml", []byte(before), "ci", r); err != nil || string(got) != after {
 			t.Errorf("%s: %v\n%q, want\n%q", name, err, got, after)
 		}
 	}
@@ -199,9 +203,9 @@ func TestRotateWithoutOverlap(t *testing.T) {
 func TestRotateAddsAnEnd(t *testing.T) {
 	before, after := split(tokenHead + "spec:\n  user: a\n  unrestricted: true\n  digest: " + newDigest + "\n  issued: " + newIssued +
 		"\n‹  expires: 2026-07-12T12:00:00Z\n  previous:\n" + oldLines("  ") + "›")
-	r := manifest.Rotation{Digest: digest(digestN), Issued: revokedAt, Expires: revokedAt.Add(41 * 24 * time.Hour),
-		Add: &manifest.Replaced{Digest: digest(digestA), Issued: revokedAt.Add(-31*24*time.Hour - 12*time.Hour), Until: revokedAt.Add(24 * time.Hour)}}
-	if got, err := manifest.Rotate("f.yaml", []byte(before), "ci", r); err != nil || string(got) != after {
+	r := edit.Rotation{Digest: digest(digestN), Issued: revokedAt, Expires: revokedAt.Add(41 * 24 * time.Hour),
+		Add: &edit.Replaced{Digest: digest(digestA), Issued: revokedAt.Add(-31*24*time.Hour - 12*time.Hour), Until: revokedAt.Add(24 * time.Hour)}}
+	if got, err := edit.Rotate("f.yaml", []byte(before), "ci", r); err != nil || string(got) != after {
 		t.Errorf("%v\n%q, want\n%q", err, got, after)
 	}
 }
@@ -214,7 +218,7 @@ func TestRotateRefusesWhatItCantEdit(t *testing.T) {
 		"an escape": {tokenHead + "spec:\n  user: a\n  unrestricted: true\n  digest: " + digestA + "\n  issued: \"\\x32026-05-01T00:00:00Z\"\n",
 			"spec.issued: it is not written on one line as it is read"},
 	} {
-		got, err := manifest.Rotate("f.yaml", []byte(c.text), "ci", manifest.Rotation{Digest: digest(digestN), Issued: revokedAt})
+		got, err := edit.Rotate("f.yaml", []byte(c.text), "ci", edit.Rotation{Digest: digest(digestN), Issued: revokedAt})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, got %q", name, err, got)
 		}
@@ -238,14 +242,14 @@ func FuzzEdit(f *testing.F) {
 				continue
 			}
 			name := doc.Metadata.Name.Text
-			if got, err := manifest.Revoke("f.yaml", data, name, revokedAt); err == nil {
+			if got, err := edit.Revoke("f.yaml", data, name, revokedAt); err == nil {
 				onlyInserts(t, data, got)
 				want := *doc.APIToken
 				want.Revoked.Time, want.Ends.Revoked = revokedAt, true
 				sameButFor(t, docs, got, i, &want)
 			}
 			r := rotation(doc.APIToken)
-			if got, err := manifest.Rotate("f.yaml", data, name, r); err == nil {
+			if got, err := edit.Rotate("f.yaml", data, name, r); err == nil {
 				want := *doc.APIToken
 				want.Digest.Sum, want.Issued.Time = r.Digest, r.Issued
 				if !want.Expires.IsZero() || !r.Expires.IsZero() {
@@ -304,7 +308,7 @@ func sameButFor(t *testing.T, before []*manifest.Document, after []byte, i int, 
 // placeless writes a value without the places in it.
 func placeless(v reflect.Value) string {
 	switch v.Interface().(type) {
-	case manifest.Pos:
+	case diag.Pos:
 		return ""
 	case manifest.Time, token.Digest:
 		return fmt.Sprint(v.Interface())

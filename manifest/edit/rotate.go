@@ -1,4 +1,4 @@
-package manifest
+package edit
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/token"
 )
 
@@ -42,7 +43,7 @@ func Rotate(file string, data []byte, name string, r Rotation) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: the token can't be edited in place: %w", e.doc.Place(e.doc.Pos), err)
 	}
-	return e.edit(splices, added, func(t *APIToken) bool { return r.made(e.doc.APIToken, t) })
+	return e.edit(splices, added, func(t *manifest.APIToken) bool { return r.made(e.doc.APIToken, t) })
 }
 
 // rotation returns what to change, and what to add.
@@ -195,7 +196,7 @@ func (e *tokenEditor) flowPrevious(r *Rotation, list *yaml.Node) ([]splice, erro
 }
 
 // made reports whether the token says what the rotation wants.
-func (r *Rotation) made(before, after *APIToken) bool {
+func (r *Rotation) made(before, after *manifest.APIToken) bool {
 	expires := r.Expires
 	if expires.IsZero() {
 		expires = before.Expires.Time
@@ -210,7 +211,7 @@ func (r *Rotation) made(before, after *APIToken) bool {
 		}
 	}
 	return after.Digest.Sum == r.Digest && after.Issued.Equal(r.Issued) && after.Expires.Equal(expires) &&
-		slices.EqualFunc(want, after.Previous, func(w Replaced, p Previous) bool {
+		slices.EqualFunc(want, after.Previous, func(w Replaced, p manifest.Previous) bool {
 			return w.Digest == p.Digest.Sum && w.Issued.Equal(p.Issued.Time) && w.Until.Equal(p.Until.Time)
 		})
 }
