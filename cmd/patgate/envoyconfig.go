@@ -123,7 +123,7 @@ func envoyConfig(s streams, o *envoyConfigOptions) error {
 	if err != nil {
 		return err
 	}
-	rows := m.Rows()
+	rows := m.Rows
 	gates, err := chosenGates(snapshot.Gates(), o.gates)
 	if err != nil {
 		return err
