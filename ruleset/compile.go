@@ -1,4 +1,4 @@
-package loader
+package ruleset
 
 import (
 	"fmt"
@@ -21,23 +21,23 @@ type compiler struct {
 }
 
 // compile makes the rows of documents that were checked.
-func compile(docs *documents, old *policy.Snapshot) policy.Rows {
+func compile(docs *Set, old *policy.Snapshot) policy.Rows {
 	c := newCompiler(nil, nil)
 	c.old = old
 	var rows policy.Rows
-	for _, d := range docs.policies {
+	for _, d := range docs.Policies {
 		row := c.policy(d)
 		c.policies[row.Name] = row
 		rows.Policies = append(rows.Policies, row)
 	}
-	for _, d := range docs.groups {
+	for _, d := range docs.Groups {
 		rows.Groups = append(rows.Groups, c.group(d))
 	}
 	c.addGroups(rows.Groups)
-	for _, d := range docs.gates {
+	for _, d := range docs.Gates {
 		rows.Gates = append(rows.Gates, c.gate(d))
 	}
-	for _, d := range docs.tokens {
+	for _, d := range docs.Tokens {
 		rows.Tokens = append(rows.Tokens, c.token(d))
 	}
 	return rows

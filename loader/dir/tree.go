@@ -1,4 +1,4 @@
-package loader
+package dir
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/ruleset"
 )
 
 // MaxBytes is how much a load reads at most, by default: well above what a million
@@ -24,73 +25,73 @@ const MaxBytes = 1 << 30
 // ConfigMap, or another projected volume, at once.
 const dataLink = "..data"
 
-// file is one manifest file, by the name that people know it under.
-type file struct {
-	name   string
-	data   []byte            // nil where it is what was known of the file
-	sum    [sha256.Size]byte // of data
-	stamp  int64             // when it was last written, in nanoseconds
-	atomic bool              // from a ConfigMap mount, whose files never change under their names
+// File is one manifest file, by the name that people know it under.
+type File struct {
+	Name   string
+	Data   []byte            // nil where it is what was known of the file
+	Sum    [sha256.Size]byte // of Data
+	Stamp  int64             // when it was last written, in nanoseconds
+	Atomic bool              // from a ConfigMap mount, whose files never change under their names
 }
 
-// tree is what one reading of the directories found.
-type tree struct {
-	files    []file
-	tests    []file // PolicyTests, which are no part of what runs
-	problems []diag.Problem
-	partial  bool                // some files hold what was known, and have no data
-	watch    map[string]interest // the directories whose entries decide what a reading finds
-	links    map[string]string
-	digest   [sha256.Size]byte // of all files and problems
-	plain    [sha256.Size]byte // of those that are not atomic, and when they were written
+// Tree is what one reading of the directories found.
+type Tree struct {
+	Files    []File
+	Tests    []File // PolicyTests, which are no part of what runs
+	Problems []diag.Problem
+	Partial  bool                // some files hold what was known, and have no data
+	Watched  map[string]Interest // the directories whose entries decide what a reading finds
+	Digest   [sha256.Size]byte   // of all files and problems
+	Plain    [sha256.Size]byte   // of those that are not atomic, and when they were written
+
+	empty []diag.Problem // those of Problems that say that a directory has nothing
+	links map[string]string
 }
 
 // maxAttempts is how often a reading starts again because a link moved meanwhile.
 const maxAttempts = 10
 
-// readTree reads every manifest file below the roots. Symbolic links are resolved
+// Scan is what to read.
+type Scan struct {
+	Roots    []string                     // make them distinct by Distinct
+	MaxBytes int64                        // how much is read at most; default MaxBytes
+	Tests    bool                         // PolicyTests too
+	Known    map[string][sha256.Size]byte // files whose data is not wanted where it has this digest
+}
+
+// Read reads every manifest file below the roots. Symbolic links are resolved
 // once, and the files of a ConfigMap mount are all read from one `..data`: where a
 // link moved meanwhile, everything is read again.
-func readTree(roots []string, maxBytes int64) *tree {
-	return scan{roots: roots, maxBytes: maxBytes}.read()
-}
-
-// scan is what to read.
-type scan struct {
-	roots    []string
-	maxBytes int64
-	tests    bool                         // PolicyTests too
-	known    map[string][sha256.Size]byte // files whose data is not wanted where it has this digest
-}
-
-func (g scan) read() *tree {
-	var t *tree
-	roots := g.roots
+func (g Scan) Read() *Tree {
+	var t *Tree
+	if g.MaxBytes == 0 {
+		g.MaxBytes = MaxBytes
+	}
 	for attempt := 1; ; attempt++ {
-		r := &reader{tree: &tree{links: map[string]string{}, watch: map[string]interest{}}, scan: g, left: g.maxBytes}
-		for _, root := range roots {
+		r := &reader{Tree: &Tree{links: map[string]string{}, Watched: map[string]Interest{}}, Scan: g, left: g.MaxBytes}
+		for _, root := range g.Roots {
 			r.root(filepath.Clean(root))
 		}
-		t = r.tree
+		t = r.Tree
 		moved := !t.unmoved()
 		if attempt < maxAttempts && (moved || r.vanished) {
 			continue
 		}
 		if moved {
-			r.problem(roots[0], "the directory keeps changing while it is read, expected it to rest")
+			r.problem(g.Roots[0], "the directory keeps changing while it is read, expected it to rest")
 		}
 		break
 	}
-	byName := func(a, b file) int { return strings.Compare(a.name, b.name) }
-	slices.SortFunc(t.files, byName)
-	slices.SortFunc(t.tests, byName)
-	diag.Sort(t.problems)
-	t.sum()
+	byName := func(a, b File) int { return strings.Compare(a.Name, b.Name) }
+	slices.SortFunc(t.Files, byName)
+	slices.SortFunc(t.Tests, byName)
+	diag.Sort(t.Problems)
+	t.Seal()
 	return t
 }
 
 // unmoved reports whether every link still leads where it led.
-func (t *tree) unmoved() bool {
+func (t *Tree) unmoved() bool {
 	for link, target := range t.links {
 		if now, err := filepath.EvalSymlinks(link); err != nil || now != target {
 			return false
@@ -99,89 +100,98 @@ func (t *tree) unmoved() bool {
 	return true
 }
 
-// size is how many bytes of files the reading holds.
-func (t *tree) size() (n int) {
-	for _, f := range t.files {
-		n += len(f.data)
+// Size is how many bytes of files the reading holds.
+func (t *Tree) Size() (n int) {
+	for _, f := range t.Files {
+		n += len(f.Data)
 	}
 	return n
 }
 
-// ambiguous reports whether two files have one name: a directory that shows a mount's files
-// may have one of its own beside them.
-func (t *tree) ambiguous() bool {
-	for i := range t.files[:max(0, len(t.files)-1)] {
-		if t.files[i].name == t.files[i+1].name { // they are sorted
-			return true
-		}
+// Input returns the reading as what a ruleset is loaded from.
+func (t *Tree) Input(roots []string) ruleset.Input {
+	return ruleset.Input{Origins: roots, Files: named(t.Files), Tests: named(t.Tests), Problems: t.Problems, Empty: t.empty, Digest: t.Digest}
+}
+
+func named(files []File) []ruleset.File {
+	list := make([]ruleset.File, len(files))
+	for i, f := range files {
+		list[i] = ruleset.File{Name: f.Name, Data: f.Data, Sum: f.Sum}
 	}
-	return false
+	return list
 }
 
-// forget returns the reading without what files held.
-func (t *tree) forget() *tree {
-	return &tree{digest: t.digest, plain: t.plain}
+// Forget returns the reading without what files held.
+func (t *Tree) Forget() *Tree {
+	return &Tree{Digest: t.Digest, Plain: t.Plain}
 }
 
-func (t *tree) sum() {
+// Seal sums up the files and problems in Digest and Plain, after either was changed.
+func (t *Tree) Seal() {
 	all, plain := sha256.New(), sha256.New()
-	for _, f := range t.files {
+	for _, f := range t.Files {
 		var head []byte
-		head = binary.AppendUvarint(head, uint64(len(f.name)))
-		head = append(head, f.name...)
-		head = append(head, f.sum[:]...)
+		head = binary.AppendUvarint(head, uint64(len(f.Name)))
+		head = append(head, f.Name...)
+		head = append(head, f.Sum[:]...)
 		all.Write(head)
-		if !f.atomic {
-			plain.Write(binary.AppendVarint(head, f.stamp))
+		if !f.Atomic {
+			plain.Write(binary.AppendVarint(head, f.Stamp))
 		}
 	}
-	for _, p := range t.problems {
+	for _, p := range t.Problems {
 		text := []byte(p.String() + "\n")
 		all.Write(text)
 		plain.Write(text)
 	}
-	all.Sum(t.digest[:0])
-	plain.Sum(t.plain[:0])
+	all.Sum(t.Digest[:0])
+	plain.Sum(t.Plain[:0])
 }
 
 // reader walks directories into a tree.
 type reader struct {
-	*tree
-	scan
+	*Tree
+	Scan
 	left     int64
 	buffer   bytes.Buffer // of the file that is read
 	vanished bool         // something that was listed was not there to be read
 }
 
 func (r *reader) problem(name, format string, args ...any) {
-	r.problems = append(r.problems, diag.Problem{File: name, Message: fmt.Sprintf(format, args...)})
+	r.Problems = append(r.Problems, diag.Problem{File: name, Message: fmt.Sprintf(format, args...)})
+}
+
+// nothing is a problem with a directory that has nothing.
+func (r *reader) nothing(name, message string) {
+	r.problem(name, "%s", message)
+	r.empty = append(r.empty, r.Problems[len(r.Problems)-1])
 }
 
 // interested notes that a change of this one entry of its directory matters.
 func (r *reader) interested(path string) {
 	dir := filepath.Dir(path)
-	names, known := r.watch[dir]
+	names, known := r.Watched[dir]
 	if known && names == nil {
 		return
 	}
 	if !known {
-		names = interest{}
-		r.watch[dir] = names
+		names = Interest{}
+		r.Watched[dir] = names
 	}
 	names[filepath.Base(path)] = true
 }
 
 func (r *reader) root(root string) {
-	before := len(r.files)
-	problems := len(r.problems)
+	before := len(r.Files)
+	problems := len(r.Problems)
 	r.interested(root)
 	real, err := r.resolve(root)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		r.problem(root, "no such directory, expected one with manifests")
+		r.nothing(root, "no such directory, expected one with manifests")
 		return
 	case err != nil:
-		r.problem(root, "%v, expected a directory with manifests", reason(err))
+		r.problem(root, "%v, expected a directory with manifests", Reason(err))
 		return
 	}
 	if info, err := os.Stat(real); err != nil || !info.IsDir() {
@@ -189,8 +199,8 @@ func (r *reader) root(root string) {
 		return
 	}
 	r.directory(root, real, nil, false)
-	if len(r.files) == before && len(r.problems) == problems {
-		r.problem(root, "no manifests in the directory, expected files that end in .yaml or .yml")
+	if len(r.Files) == before && len(r.Problems) == problems {
+		r.nothing(root, "no manifests in the directory, expected files that end in .yaml or .yml")
 	}
 }
 
@@ -213,7 +223,7 @@ func (r *reader) directory(name, real string, above []string, atomic bool) {
 		return
 	}
 	above = append(slices.Clip(above), real)
-	r.watch[real] = nil // all of it
+	r.Watched[real] = nil // all of it
 	entries, err := os.ReadDir(real)
 	if err != nil {
 		r.failed(name, err)
@@ -253,7 +263,7 @@ func (r *reader) entry(e fs.DirEntry, name, path string, above []string, atomic 
 			err = errors.New("a symbolic link to nothing")
 			r.vanished = true
 		}
-		r.problem(name, "%v, expected a file or directory", reason(err))
+		r.problem(name, "%v, expected a file or directory", Reason(err))
 		return
 	}
 	info, err := os.Stat(real)
@@ -262,28 +272,28 @@ func (r *reader) entry(e fs.DirEntry, name, path string, above []string, atomic 
 		r.failed(name, err)
 	case info.IsDir():
 		r.directory(name, real, above, atomic)
-	case !isManifest(name) && !(r.scan.tests && isTest(name)):
+	case !IsManifest(name) && !(r.Scan.Tests && isTest(name)):
 	case !info.Mode().IsRegular():
 		r.problem(name, "not a regular file, expected one")
 	case info.Size() > r.left:
 		r.problem(name, "the manifests are larger than the limit of --manifests-max-bytes, expected less or a higher limit")
 	default:
-		f := file{name: name, stamp: info.ModTime().UnixNano(), atomic: atomic}
+		f := File{Name: name, Stamp: info.ModTime().UnixNano(), Atomic: atomic}
 		if err := r.content(&f, real); err != nil {
 			r.failed(name, err)
 			return
 		}
 		if isTest(name) {
-			r.tree.tests = append(r.tree.tests, f)
+			r.Tree.Tests = append(r.Tree.Tests, f)
 			return
 		}
-		r.files = append(r.files, f)
+		r.Files = append(r.Files, f)
 	}
 }
 
 // content reads what a file holds. Most files of a large directory are what they were: those
 // are read into one buffer, and leave nothing behind.
-func (r *reader) content(f *file, real string) error {
+func (r *reader) content(f *File, real string) error {
 	in, err := os.Open(real)
 	if err != nil {
 		return err
@@ -294,22 +304,22 @@ func (r *reader) content(f *file, real string) error {
 		return err
 	}
 	r.left -= int64(r.buffer.Len())
-	f.sum = sha256.Sum256(r.buffer.Bytes())
-	if r.known[f.name] == f.sum {
-		r.partial = true
+	f.Sum = sha256.Sum256(r.buffer.Bytes())
+	if r.Known[f.Name] == f.Sum {
+		r.Partial = true
 		return nil
 	}
-	f.data = bytes.Clone(r.buffer.Bytes())
+	f.Data = bytes.Clone(r.buffer.Bytes())
 	return nil
 }
 
 func (r *reader) failed(name string, err error) {
 	r.vanished = r.vanished || errors.Is(err, fs.ErrNotExist)
-	r.problem(name, "can't be read: %v", reason(err))
+	r.problem(name, "can't be read: %v", Reason(err))
 }
 
-// reason is what went wrong, without the path that Go repeats.
-func reason(err error) error {
+// Reason is what went wrong, without the path that Go repeats.
+func Reason(err error) error {
 	if errors.Is(err, syscall.ELOOP) || strings.Contains(err.Error(), "too many links") {
 		return errors.New("a loop of symbolic links")
 	}
@@ -320,8 +330,8 @@ func reason(err error) error {
 	return err
 }
 
-// isManifest reports whether a file of this name is read.
-func isManifest(name string) bool {
+// IsManifest reports whether a file of this name is read.
+func IsManifest(name string) bool {
 	base := filepath.Base(name)
 	return (strings.HasSuffix(base, ".yaml") || strings.HasSuffix(base, ".yml")) &&
 		base != "kustomization.yaml" && !strings.HasSuffix(base, ".test.yaml")

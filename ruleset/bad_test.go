@@ -1,4 +1,4 @@
-package loader_test
+package ruleset_test
 
 import (
 	"flag"
@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rogpeppe/go-internal/txtar"
+	loaderdir "github.com/patgate/patgate/loader/dir"
 
-	"github.com/patgate/patgate/loader"
+	"github.com/rogpeppe/go-internal/txtar"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -30,9 +30,10 @@ func TestBadManifests(t *testing.T) {
 			}
 			dir := t.TempDir()
 			want := unpack(t, archive, dir)
-			_, problems := loader.Check([]string{dir})
+			set := loaderdir.Load([]string{dir})
+			problems := set.Problems
 			if strings.HasPrefix(filepath.Base(name), "test-") {
-				_, _, problems = loader.CheckTests([]string{dir})
+				problems = loaderdir.LoadTests([]string{dir}).Problems
 			}
 			var lines []string
 			for _, p := range problems {

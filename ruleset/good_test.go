@@ -1,15 +1,16 @@
-package loader_test
+package ruleset_test
 
 import (
 	"testing"
 
-	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/dir"
 )
 
 // TestGoodManifests reads testdata/good, which holds every field: the schema is held
 // against the same files.
 func TestGoodManifests(t *testing.T) {
-	rows, problems := loader.Check([]string{"testdata/good"})
+	set := dir.Load([]string{"testdata/good"})
+	rows, problems := set.Rows, set.Problems
 	for _, p := range problems {
 		t.Error(p)
 	}

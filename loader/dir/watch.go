@@ -1,4 +1,4 @@
-package loader
+package dir
 
 import (
 	"log/slog"
@@ -9,30 +9,31 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// interest is which names in a directory matter; nil: all of them.
-type interest map[string]bool
+// Interest is which names in a directory matter; nil: all of them.
+type Interest map[string]bool
 
-// watch tells that something changed in a set of directories. It watches directories
+// Watch reports that something changed in a set of directories. It watches directories
 // and never files: a ConfigMap changes by the rename of its `..data` link, after which
 // a watch on a file is deaf.
-type watch struct {
-	changed  chan struct{}
+type Watch struct {
+	Changed  chan struct{}     // has one entry after any number of changes
 	notifier *fsnotify.Watcher // nil where the system has none to give: the poll remains
 	logger   *slog.Logger
 	pump     sync.WaitGroup
-	dirs     atomic.Pointer[map[string]interest]
+	dirs     atomic.Pointer[map[string]Interest]
 	refused  map[string]bool // directories that could not be watched, said once
 }
 
-func newWatch(logger *slog.Logger) *watch {
-	w := &watch{changed: make(chan struct{}, 1), logger: logger, refused: map[string]bool{}}
+// NewWatch watches no directory yet.
+func NewWatch(logger *slog.Logger) *Watch {
+	w := &Watch{Changed: make(chan struct{}, 1), logger: logger, refused: map[string]bool{}}
 	n, err := fsnotify.NewWatcher()
 	if err != nil {
 		logger.Warn("directories can't be watched, changes are found by polling alone", "error", err)
 		return w
 	}
 	w.notifier = n
-	w.dirs.Store(&map[string]interest{})
+	w.dirs.Store(&map[string]Interest{})
 	w.pump.Go(func() {
 		for {
 			select {
@@ -49,7 +50,7 @@ func newWatch(logger *slog.Logger) *watch {
 				}
 			}
 			select {
-			case w.changed <- struct{}{}:
+			case w.Changed <- struct{}{}:
 			default: // told already
 			}
 		}
@@ -59,7 +60,7 @@ func newWatch(logger *slog.Logger) *watch {
 
 // matters reports whether an event's name is one to look at: an entry of a directory
 // that is read, a link on the way to one, or such a directory itself.
-func (w *watch) matters(name string) bool {
+func (w *Watch) matters(name string) bool {
 	dirs := *w.dirs.Load()
 	if _, itself := dirs[name]; itself {
 		return true
@@ -68,8 +69,8 @@ func (w *watch) matters(name string) bool {
 	return ok && (names == nil || names[filepath.Base(name)])
 }
 
-// follow watches these directories and no others. It reports whether any is new.
-func (w *watch) follow(dirs map[string]interest) (added bool) {
+// Follow watches these directories and no others. It reports whether any is new.
+func (w *Watch) Follow(dirs map[string]Interest) (added bool) {
 	if w.notifier == nil {
 		return false
 	}
@@ -97,7 +98,8 @@ func (w *watch) follow(dirs map[string]interest) (added bool) {
 	return added
 }
 
-func (w *watch) close() {
+// Close ends the watch.
+func (w *Watch) Close() {
 	if w.notifier != nil {
 		_ = w.notifier.Close()
 		w.pump.Wait()

@@ -1,18 +1,19 @@
-package loader
+package ruleset
 
 import (
 	"fmt"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 )
 
-// levels wants the patterns that one request can be asked at one level to be few enough,
-// so that no manifest can keep a processor busy: those of a gate (its bounds and its
-// anonymous callers), of a group, and of a token (its rules, and whom it may speak for).
-func (d *documents) levels() {
-	c := costs{documents: d, named: map[string]int{}}
-	for _, doc := range d.gates {
+// checkLevels reports levels where one request can be asked too many patterns: no manifest
+// may keep a processor busy. They are those of a gate (its bounds and its anonymous
+// callers), of a group, and of a token (its rules, and whom it may speak for).
+func (s *Set) checkLevels() {
+	c := costs{Set: s, named: map[string]int{}}
+	for _, doc := range s.Gates {
 		l := level{costs: &c, doc: doc}
 		l.policies(doc.Gate.Policies)
 		if a := doc.Gate.Anonymous; a != nil {
@@ -21,12 +22,12 @@ func (d *documents) levels() {
 		}
 		l.check()
 	}
-	for _, doc := range d.groups {
+	for _, doc := range s.Groups {
 		l := level{costs: &c, doc: doc}
 		l.policies(doc.UserGroup.Policies)
 		l.check()
 	}
-	for _, doc := range d.tokens {
+	for _, doc := range s.Tokens {
 		spec := doc.APIToken
 		l := level{costs: &c, doc: doc}
 		l.policies(spec.Policies)
@@ -39,7 +40,7 @@ func (d *documents) levels() {
 
 // costs remembers how many instructions the rules of each TokenPolicy have.
 type costs struct {
-	*documents
+	*Set
 	named map[string]int
 }
 
@@ -75,7 +76,7 @@ type level struct {
 type share struct {
 	field string
 	index int // in the list; -1 for the whole
-	at    manifest.Pos
+	at    diag.Pos
 	cost  int
 }
 

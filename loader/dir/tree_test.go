@@ -1,4 +1,4 @@
-package loader_test
+package dir_test
 
 import (
 	"os"
@@ -8,7 +8,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/patgate/patgate/loader"
+	loaderdir "github.com/patgate/patgate/loader/dir"
+
 	"github.com/patgate/patgate/test/configmap"
 )
 
@@ -39,7 +40,8 @@ func link(t *testing.T, target, path string) {
 
 func gatesOf(t *testing.T, roots ...string) []string {
 	t.Helper()
-	rows, problems := loader.Check(roots)
+	set := loaderdir.Load(roots)
+	rows, problems := set.Rows, set.Problems
 	for _, p := range problems {
 		t.Error(p)
 	}
@@ -108,7 +110,8 @@ func TestConfigMapMounts(t *testing.T) {
 				t.Errorf("at %s: gates %v, want %v", at, got, want)
 			}
 		}
-		rows, _ := loader.Check([]string{dir})
+		set := loaderdir.Load([]string{dir})
+		rows := set.Rows
 		if got, want := rows.Gates[0].Source.File, filepath.Join(m.Dir, "a.yaml"); got != want {
 			t.Errorf("the gate comes from %s, want %s", got, want)
 		}
@@ -148,43 +151,14 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 		{"pipe", "DIR/pipe/p.yaml: not a regular file, expected one"},
 		{"twice", "DIR/twice/b.yaml:3:18: metadata.name: Gate a stands twice, first at DIR/twice/a.yaml:3:18, expected a name of its own"},
 	} {
-		_, problems := loader.Check([]string{filepath.Join(dir, c.root)})
+		set := loaderdir.Load([]string{filepath.Join(dir, c.root)})
+		problems := set.Problems
 		var got []string
 		for _, p := range problems {
 			got = append(got, strings.ReplaceAll(p.String(), dir, "DIR"))
 		}
 		if !slices.Contains(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.root, got, c.want)
-		}
-	}
-}
-
-// TestTwoFilesOfOneName has a file beside a mount that shows one of the same name: neither may
-// take the place of the other when a third changes.
-func TestTwoFilesOfOneName(t *testing.T) {
-	h := newHarness(t, t.TempDir())
-	write(t, h.dir+"/gate.yaml", gateNamed("jira"))
-	if err := os.Mkdir(h.dir+"/..v1", 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("..v1", h.dir+"/..data"); err != nil {
-		t.Fatal(err)
-	}
-	write(t, h.dir+"/..v1/x.yaml", tokenNamed("a", ""))
-	write(t, h.dir+"/x.yaml", tokenNamed("b", ""))
-	write(t, h.dir+"/c.yaml", tokenNamed("c", ""))
-	if r := h.load(); r.Rejected() {
-		t.Fatal(r.Problems)
-	}
-	for _, more := range []string{"  displayName: C\n", "  displayName: D\n", "  displayName: E\n"} {
-		write(t, h.dir+"/c.yaml", tokenNamed("c", more))
-		if r := h.load(); r.Rejected() {
-			t.Fatal(r.Problems)
-		}
-		for _, name := range []string{"a", "b", "c"} {
-			if !known(h.index.Snapshot(), name) {
-				t.Errorf("%q: the token %s is gone", more, name)
-			}
 		}
 	}
 }
