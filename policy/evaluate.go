@@ -16,6 +16,7 @@ type evaluation struct {
 	query    query
 	body     body
 	form     form
+	meter    meter
 
 	oddHeaders bool // some header may be a look-alike
 }
@@ -24,7 +25,7 @@ type evaluation struct {
 // is the request's. A trace, where one is given, is filled with every step; the
 // decision is the same with and without.
 func Evaluate(s *Snapshot, r *Request, t *Trace) Decision {
-	e := evaluation{snapshot: s, request: r, trace: t}
+	e := evaluation{snapshot: s, request: r, trace: t, meter: meter{effort: r.Effort}}
 	e.decision.Scheme = r.Credential.Scheme
 	if reason := e.admit(); reason != OK {
 		e.decision.Refuse(reason)
@@ -156,6 +157,9 @@ func (e *evaluation) token() Reason {
 	case !e.step(StepTokenClients, t.Clients.Admits(e.decision.Client)):
 		return ClientDenied
 	case !e.step(StepActAs, e.actAs()):
+		if e.meter.over {
+			return Overloaded
+		}
 		return ActAsDenied
 	}
 	if reason := e.denied(t.Grant.Policies); reason != OK {

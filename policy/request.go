@@ -20,9 +20,8 @@ type Request struct {
 	Credential Credential
 	Body       Body
 
-	// Done is closed once nobody waits for the decision any more: it is asked between
-	// rules. nil: there is time.
-	Done <-chan struct{}
+	// Effort is asked whether rules that cost much may be evaluated on. nil: they may.
+	Effort Effort
 }
 
 // Header looks up the headers of a request.
@@ -51,12 +50,34 @@ const (
 	BodyWhole
 )
 
-// closed reports whether a channel is closed. It takes no lock and allocates nothing.
-func closed(done <-chan struct{}) bool {
-	select {
-	case <-done:
+// Effort decides whether an evaluation that costs much goes on: whether anybody still waits
+// for it, and whether others get their share.
+type Effort interface {
+	// GoOn is called before each piece of work. The token is nil for callers without one.
+	GoOn(t *Token) bool
+}
+
+// pieceOfWork is how many steps rules may cost between two calls of GoOn. A step is one
+// instruction of a pattern at one byte of a text; most take some nanoseconds. Ordinary
+// requests cost less than this.
+const pieceOfWork = 1 << 17
+
+// meter counts what the rules of a request cost.
+type meter struct {
+	effort Effort
+	token  *Token
+	steps  int
+	over   bool // GoOn said no
+}
+
+// allows reports whether a pattern may be matched with a text. Once it may not, nothing may.
+func (m *meter) allows(p *Pattern, text string) bool {
+	if m.steps += p.steps(text); m.steps < pieceOfWork {
 		return true
-	default:
-		return false
 	}
+	m.over = m.over || m.effort != nil && !m.effort.GoOn(m.token)
+	if !m.over {
+		m.steps = 0
+	}
+	return !m.over
 }
