@@ -80,7 +80,7 @@ type call struct {
 	start    time.Time
 	recorded bool // the audit has its event
 	request  policy.Request
-	effort   effort
+	budget   callBudget
 	peerName string // who asked, by the client certificate
 	answer   answer
 	out      *reply       // the answer, if the event is written
@@ -141,9 +141,9 @@ func (c *call) decide(ctx context.Context, in *attributes, crowded bool) {
 		return
 	}
 	defer c.server.admitLarge(len(c.request.Body.Bytes))()
-	c.effort = effort{ctx: ctx, shares: &c.server.shares}
-	defer c.effort.release()
-	c.request.Effort = &c.effort
+	c.budget = callBudget{ctx: ctx, shares: &c.server.shares}
+	defer c.budget.release()
+	c.request.Budget = &c.budget
 	a.decision = policy.Evaluate(snapshot, &c.request, nil)
 }
 

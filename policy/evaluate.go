@@ -25,7 +25,7 @@ type evaluation struct {
 // is the request's. A trace, where one is given, is filled with every step; the
 // decision is the same with and without.
 func Evaluate(s *Snapshot, r *Request, t *Trace) Decision {
-	e := evaluation{snapshot: s, request: r, trace: t, meter: meter{effort: r.Effort}}
+	e := evaluation{snapshot: s, request: r, trace: t, meter: meter{budget: r.Budget}}
 	e.decision.Scheme = r.Credential.Scheme
 	if reason := e.admit(); reason != OK {
 		e.decision.Refuse(reason)

@@ -112,7 +112,7 @@ type search struct {
 const (
 	unclearKeys      = "an object has a key twice but for case"
 	unclearLength    = "it holds a text of more than 64 KiB"
-	unclearEffort    = "there was no time to read it"
+	unclearBudget    = "there was no time to read it"
 	unclearContainer = "it holds an array or object where the rule expects a plain value or a member"
 )
 
@@ -156,7 +156,7 @@ func (s *search) match(v *jsonValue) {
 	case len(text) > maxMatched:
 		s.unclear = unclearLength
 	case !s.meter.allows(s.pattern, text):
-		s.unclear = unclearEffort
+		s.unclear = unclearBudget
 	case s.pattern.Match(text):
 		s.matched++
 	}

@@ -20,8 +20,8 @@ type Request struct {
 	Credential Credential
 	Body       Body
 
-	// Effort is asked whether rules that cost much may be evaluated on. nil: they may.
-	Effort Effort
+	// Budget decides whether rules that cost much are evaluated to the end. nil: they are.
+	Budget Budget
 }
 
 // Header looks up the headers of a request.
@@ -50,32 +50,34 @@ const (
 	BodyWhole
 )
 
-// Effort decides whether an evaluation that costs much goes on: whether anybody still waits
-// for it, and whether others get their share.
-type Effort interface {
-	// GoOn is called before each piece of work. The token is nil for callers without one.
-	GoOn(t *Token) bool
+// Budget decides whether a costly evaluation may continue: whether the call's deadline is
+// not over, and whether the token has not more than its share.
+type Budget interface {
+	// MayContinue is called before each piece of costly work. The token is nil for callers
+	// without one.
+	MayContinue(t *Token) bool
 }
 
-// pieceOfWork is how many steps rules may cost between two calls of GoOn. A step is one
-// instruction of a pattern at one byte of a text; most take some nanoseconds. Ordinary
-// requests cost less than this.
+// pieceOfWork is how many steps patterns may cost between two calls of MayContinue. A step
+// is one instruction of a pattern at one byte of a text, and takes some nanoseconds. The
+// rules of ordinary requests cost less than one piece.
 const pieceOfWork = 1 << 17
 
 // meter counts what the rules of a request cost.
 type meter struct {
-	effort Effort
+	budget Budget
 	token  *Token
 	steps  int
-	over   bool // GoOn said no
+	over   bool // MayContinue returned false
 }
 
-// allows reports whether a pattern may be matched with a text. Once it may not, nothing may.
+// allows reports whether a pattern may be matched against a text. Once it may not, no other
+// pattern may be.
 func (m *meter) allows(p *Pattern, text string) bool {
 	if m.steps += p.steps(text); m.steps < pieceOfWork {
 		return true
 	}
-	m.over = m.over || m.effort != nil && !m.effort.GoOn(m.token)
+	m.over = m.over || m.budget != nil && !m.budget.MayContinue(m.token)
 	if !m.over {
 		m.steps = 0
 	}

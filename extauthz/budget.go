@@ -8,10 +8,10 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// shares bounds how many checks that cost much one token may have evaluated at a time, so
-// that the patterns of one token can't keep every processor busy. Callers without a token
-// count as one. Ordinary checks never ask: it is locked by those that cost much alone, and
-// holds no more entries than there are of these. The zero value is ready.
+// shares bounds how many costly checks of one token are evaluated at a time, so that the
+// patterns of one token can't keep every processor busy. Callers without a token count as
+// one. Only costly checks take its lock, and it has no more entries than there are costly
+// checks in flight. The zero value is ready.
 type shares struct {
 	mu   sync.Mutex
 	held map[string]int // by the token's name
@@ -42,34 +42,34 @@ func (s *shares) free(token string) {
 	}
 }
 
-// effort is what one check costs. It implements policy.Effort.
-type effort struct {
+// callBudget is what one check may cost. It implements policy.Budget.
+type callBudget struct {
 	ctx    context.Context
 	shares *shares
 	token  string
 	holds  bool
 }
 
-// GoOn implements policy.Effort: as long as the call's deadline is not over, and where the
-// token has its share, from the first piece of work on until release.
-func (e *effort) GoOn(t *policy.Token) bool {
-	if e.ctx.Err() != nil {
+// MayContinue implements policy.Budget. From the first piece of costly work until release,
+// the check counts toward its token's share.
+func (b *callBudget) MayContinue(t *policy.Token) bool {
+	if b.ctx.Err() != nil {
 		return false
 	}
-	if e.holds {
+	if b.holds {
 		return true
 	}
 	if t != nil {
-		e.token = t.Name
+		b.token = t.Name
 	}
-	e.holds = e.shares.take(e.token)
-	return e.holds
+	b.holds = b.shares.take(b.token)
+	return b.holds
 }
 
 // release gives the share back, if the check has one.
-func (e *effort) release() {
-	if e.holds {
-		e.holds = false
-		e.shares.free(e.token)
+func (b *callBudget) release() {
+	if b.holds {
+		b.holds = false
+		b.shares.free(b.token)
 	}
 }

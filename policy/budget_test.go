@@ -7,13 +7,13 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// efforts lets that many pieces of work pass.
-type efforts struct {
+// budget lets that many pieces of work pass.
+type budget struct {
 	left, asked int
 	token       *policy.Token
 }
 
-func (e *efforts) GoOn(t *policy.Token) bool {
+func (e *budget) MayContinue(t *policy.Token) bool {
 	e.asked++
 	e.left--
 	e.token = t
@@ -41,15 +41,15 @@ func TestCostlyRulesAreAskedWhetherTheyGoOn(t *testing.T) {
 			"observing gate":     func() { w.gate.Observe = true; w.gate.Policies = []*policy.Policy{allowing(c.rule())} },
 		} {
 			change()
-			asked := &efforts{left: 1 << 30}
+			asked := &budget{left: 1 << 30}
 			r := request(c.how)
-			r.Effort = asked
+			r.Budget = asked
 			policy.Evaluate(w.snapshot(), r, nil)
 			if asked.asked == 0 || asked.token == nil || asked.token.Name != "ci" {
 				t.Errorf("%s, %s: asked %d times, for %v", name, kind, asked.asked, asked.token)
 			}
 			r = request(c.how)
-			r.Effort = &efforts{left: asked.asked - 1}
+			r.Budget = &budget{left: asked.asked - 1}
 			if d := policy.Evaluate(w.snapshot(), r, nil); d.Reason != policy.Overloaded || d.Effect != policy.Deny || d.Status() != 503 {
 				t.Errorf("%s, %s: %v %v %d", name, kind, d.Effect, d.Reason, d.Status())
 			}
@@ -61,8 +61,8 @@ func TestCostlyRulesOfCallersWithoutAToken(t *testing.T) {
 	w := newWorld(t)
 	w.gate.Anonymous = &policy.Grant{Policies: []*policy.Policy{allowing(rule(t, "r", "path", costlyPattern))}}
 	r := request(anonymous(), target("/"+strings.Repeat("x", 4000)))
-	e := &efforts{}
-	r.Effort = e
+	e := &budget{}
+	r.Budget = e
 	if d := policy.Evaluate(w.snapshot(), r, nil); d.Reason != policy.Overloaded || e.token != nil {
 		t.Errorf("%v, asked for %v", d.Reason, e.token)
 	}
@@ -75,7 +75,7 @@ func TestCostlyActAs(t *testing.T) {
 		w.token.ActAs = append(w.token.ActAs, pattern(t, costlyPattern))
 	}
 	r := request(header("x-on-behalf-of", "/"+strings.Repeat("x", 200)))
-	r.Effort = &efforts{}
+	r.Budget = &budget{}
 	if d := policy.Evaluate(w.snapshot(), r, nil); d.Reason != policy.Overloaded {
 		t.Errorf("%v", d.Reason)
 	}
@@ -85,9 +85,9 @@ func TestCostlyActAs(t *testing.T) {
 func TestOrdinaryRulesDoNotAsk(t *testing.T) {
 	w := newWorld(t)
 	w.token.Grant = policy.Grant{Policies: []*policy.Policy{tenRules()}}
-	e := &efforts{}
+	e := &budget{}
 	r := request(target("/rest/api/2/issue9/JRA-123?" + strings.Repeat("a=1&", 100)))
-	r.Effort = e
+	r.Budget = e
 	if d := policy.Evaluate(w.snapshot(), r, nil); d.Reason != policy.OK || e.asked > 0 {
 		t.Errorf("%v, asked %d times", d.Reason, e.asked)
 	}
