@@ -27,7 +27,9 @@ type Decision struct {
 	Rule     *Rule  // that decided, or that came nearest to allow
 	Failed   Part   // of Rule, where it did not match
 	PartName string // the parameter or node of Failed
-	Problem  string // why the target is bad or the body could not be read, where that decided
+
+	AtDestination bool   // Rule was asked about the path of Destination
+	Problem       string // why the target is bad or the body could not be read, where that decided
 
 	Remove []string // headers of the request to take off, beside those of Upstream.Remove
 
@@ -93,6 +95,9 @@ func (d *Decision) Where() string {
 	where := "rule " + strconv.Quote(d.Rule.Name)
 	if d.Rule.Policy != "" {
 		where += " of policy " + d.Rule.Policy
+	}
+	if d.AtDestination {
+		where += " (for the Destination)"
 	}
 	return where
 }

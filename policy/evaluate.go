@@ -16,7 +16,8 @@ type evaluation struct {
 	query    query
 	body     body
 
-	oddHeaders bool // some header may be a look-alike
+	oddHeaders  bool // some header may be a look-alike
+	destination destination
 }
 
 // Evaluate decides about one request by one snapshot. It is a pure function: its clock
@@ -87,10 +88,10 @@ func (e *evaluation) anonymous() Reason {
 	if !e.step(StepCredential, grant != nil) {
 		return NoCredential
 	}
-	if reason := e.denied(grant.Policies); reason != OK {
+	if reason := e.deniedOnBoth(grant.Policies); reason != OK {
 		return reason
 	}
-	if reason := e.allowed(grant); reason != OK {
+	if reason := e.allowedOnBoth(grant); reason != OK {
 		return NoCredential
 	}
 	if !e.step(StepActAs, !e.claimsActAs()) {
@@ -109,10 +110,10 @@ func (e *evaluation) forwarded() Reason {
 	if !e.step(StepActAs, !e.claimsActAs()) {
 		return ActAsDenied
 	}
-	if reason := e.denied(nil); reason != OK {
+	if reason := e.deniedOnBoth(nil); reason != OK {
 		return reason
 	}
-	if reason := e.allowed(&Grant{Unrestricted: true}); reason != OK {
+	if reason := e.allowedOnBoth(&Grant{Unrestricted: true}); reason != OK {
 		return reason
 	}
 	return Forwarded
@@ -150,10 +151,10 @@ func (e *evaluation) token() Reason {
 	case !e.step(StepActAs, e.actAs()):
 		return ActAsDenied
 	}
-	if reason := e.denied(t.Grant.Policies); reason != OK {
+	if reason := e.deniedOnBoth(t.Grant.Policies); reason != OK {
 		return reason
 	}
-	return e.allowed(&t.Grant)
+	return e.allowedOnBoth(&t.Grant)
 }
 
 // observable reports whether an observing gate lets a refusal pass. A honeytoken is

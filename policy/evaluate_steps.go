@@ -43,13 +43,23 @@ func isUpperMethod(method string) bool {
 // goodTarget asks what does not depend on the gate.
 func (e *evaluation) goodTarget() bool {
 	e.decision.Problem = e.request.targetProblem()
+	if e.decision.Problem == "" {
+		e.destination, e.decision.Problem = e.request.readDestination()
+	}
 	return e.decision.Problem == ""
 }
 
 // goodAtGate asks what depends on the gate.
 func (e *evaluation) goodAtGate() bool {
-	e.decision.Problem = e.lookAlike()
-	return e.decision.Problem == ""
+	problem := e.request.Target.Closed(e.gate().AllowEncoded)
+	if problem == "" {
+		problem = e.destinationProblem()
+	}
+	if problem == "" {
+		problem = e.lookAlike()
+	}
+	e.decision.Problem = problem
+	return problem == ""
 }
 
 // findGate finds the gate by the route's word, else by host and path.

@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // The rules of a request stand on levels: the gate, each group of the user (and of
 // the user that they speak for), and the grant. Every level that has allow rules must
 // have one that matches; the grant must have one in any case, unless it is
@@ -147,10 +149,9 @@ func (e *evaluation) decide(r *Rule, o outcome) {
 // observe notes what a policy would have said, had it been enforced alone. One that
 // several levels name says it once.
 func (e *evaluation) observe(p *Policy) {
-	for _, o := range e.decision.Observed {
-		if o.Policy == p.Name {
-			return
-		}
+	at := slices.IndexFunc(e.decision.Observed, func(o Observation) bool { return o.Policy == p.Name })
+	if at >= 0 && (!e.decision.AtDestination || e.decision.Observed[at].Reason != OK) {
+		return
 	}
 	kept := e.decision
 	reason := e.deniedBy(LevelObserved, p)
@@ -158,6 +159,10 @@ func (e *evaluation) observe(p *Policy) {
 		reason = e.allowedAt(LevelObserved, []*Policy{p})
 	}
 	e.decision = kept
+	if at >= 0 {
+		e.decision.Observed[at].Reason = reason
+		return
+	}
 	e.decision.Observed = append(e.decision.Observed, Observation{Policy: p.Name, Reason: reason})
 }
 
@@ -167,6 +172,7 @@ func (e *evaluation) told(level Level, r *Rule, deny bool, o outcome) {
 		return
 	}
 	e.trace.rule(level, r, deny, o)
+	e.trace.Rules[len(e.trace.Rules)-1].Second = e.decision.AtDestination
 	if level == LevelGroup {
 		e.trace.Rules[len(e.trace.Rules)-1].Group = e.group.Name
 	}

@@ -19,6 +19,7 @@ type Request struct {
 	TLS        bool // the client's connection to Envoy is a TLS session
 	Peer       netip.Addr
 	Header     Header
+	Joined     bool // headers of one name may have come joined by commas
 	Credential Credential
 	Body       Body
 }

@@ -85,7 +85,7 @@ func (e *evaluation) ask(r *Rule, all bool) outcome {
 	if len(r.Methods) > 0 && !slices.Contains(r.Methods, e.request.Method) {
 		return outcome{failed, PartMethod, ""}
 	}
-	if r.Path != nil && !r.Path.Match(e.request.Target.Path) {
+	if r.Path != nil && !e.matchesPath(r.Path, !all) {
 		return outcome{failed, PartPath, ""}
 	}
 	result := outcome{verdict: matches}
