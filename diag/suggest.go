@@ -5,10 +5,16 @@ import "strings"
 // maxListed is how many names a message lists.
 const maxListed = 30
 
+// maxCompared is from how many letters on a name is compared with no others.
+const maxCompared = 253
+
 // Suggest says which of the right names was likely meant, or lists them all.
 func Suggest(wrong string, right []string) string {
 	best, distance := "", len(wrong)/3+1
 	for _, name := range right {
+		if longer := len(name) - len(wrong); longer > distance || -longer > distance || len(wrong) > maxCompared {
+			continue
+		}
 		if d := editDistance(strings.ToLower(wrong), strings.ToLower(name)); d <= distance && (best == "" || d < distance) {
 			best, distance = name, d
 		}

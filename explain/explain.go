@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ type Explanation struct {
 	Reason   string        `json:"reason"`
 	Status   int           `json:"status,omitempty"`
 	Shadow   string        `json:"shadow,omitempty"`
+	Detail   string        `json:"detail,omitempty"` // which cause bad_credential or bad_target had
 	Request  string        `json:"request"`
 	Host     string        `json:"host,omitempty"`
 	Time     time.Time     `json:"time"`
@@ -62,7 +64,7 @@ type Observation struct {
 // Explain puts a decision and its trace into words.
 func Explain(r *policy.Request, d *policy.Decision, trace *policy.Trace) Explanation {
 	e := Explanation{
-		Decision: d.Effect.String(), Reason: d.Reason.String(), Status: d.Status(), Request: masked(r, r.Method+" "+r.Target.Raw),
+		Decision: d.Effect.String(), Reason: d.Reason.String(), Status: d.Status(), Detail: d.Detail, Request: masked(r, r.Method+" "+r.Target.Raw),
 		Host: masked(r, r.Host), Time: r.Time.UTC(), Scheme: d.Scheme.String(), User: masked(r, d.Principal.User), Actor: masked(r, d.Principal.Actor),
 	}
 	if r.Target.HasQuery {
@@ -139,7 +141,7 @@ func note(s policy.Step, passed bool, r *policy.Request, d *policy.Decision) str
 	switch s {
 	case policy.StepTarget, policy.StepGateTarget:
 		if !passed {
-			return d.Problem
+			return d.Detail
 		}
 	case policy.StepGate:
 		if d.Gate != nil {
@@ -156,7 +158,7 @@ func note(s policy.Step, passed bool, r *policy.Request, d *policy.Decision) str
 			return "none given"
 		}
 		if !passed {
-			return "malformed"
+			return cmp.Or(d.Detail, "malformed")
 		}
 		return d.Scheme.String()
 	case policy.StepToken:

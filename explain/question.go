@@ -215,7 +215,7 @@ func (a *Armed) authorization(q *Question, gate *policy.Gate) string {
 // firstScheme returns the first scheme that gate and token take, Basic before Bearer.
 func firstScheme(gate *policy.Gate, t *policy.Token, now time.Time) policy.Scheme {
 	for _, s := range []policy.Scheme{policy.Basic, policy.Bearer} {
-		if (gate == nil || gate.Challenges(now).Has(s)) && (t == nil || t.Takes(s)) {
+		if (gate == nil || gate.Accepted(now).Has(s)) && (t == nil || t.Takes(s)) {
 			return s
 		}
 	}

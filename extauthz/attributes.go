@@ -32,6 +32,7 @@ type attributes struct {
 	sni        string // tls_session.sni
 	route      string // context_extensions[patgate.gate]
 	routeNamed bool
+	peerName   string // of the connection: by its client certificate
 
 	panicked any // what reading them panicked with; nil: it did not
 }

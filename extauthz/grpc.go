@@ -49,7 +49,8 @@ func NewTransport(s *Server, maxBody int, config *tls.Config) *Transport {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	}
 	if config != nil {
-		options = append(options, grpc.Creds(credentials.NewTLS(config)))
+		s.namesPeers = true
+		options = append(options, grpc.Creds(handshakes{credentials.NewTLS(config), s.HandshakeFailed}))
 	}
 	t := &Transport{grpc: grpc.NewServer(options...), health: health.NewServer()}
 	t.grpc.RegisterService(&service, s)

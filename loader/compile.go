@@ -152,12 +152,14 @@ func (c *compiler) gate(d *manifest.Document) *policy.Gate {
 	row := &policy.Gate{
 		Name: name, Source: d.At(d.Pos), Fingerprint: d.Fingerprint,
 		Hosts: gateHosts(spec), Prefixes: gatePrefixes(spec), Schemes: gateSchemes(spec),
-		BasicEnds: spec.BasicEnds.Time, ForwardUnknown: manifest.Schemes(spec.ForwardUnknown),
-		Groups: groups, RequireTLS: spec.RequireTLS, Clients: ranges(spec.Clients), Policies: bounds,
+		BasicEnds: spec.BasicEnds.Time, Challenge: manifest.Schemes(spec.Challenge), Contact: string(spec.Contact),
+		ErrorMessages: spec.Problem != nil && spec.Problem.ErrorMessages,
+		Groups:        groups, RequireTLS: spec.RequireTLS, Clients: ranges(spec.Clients), Policies: bounds,
 		ActAsHeader: string(spec.ActAsHeader()), Observe: spec.Enforcement.Observe,
 		Upstream: policy.NewUpstream(string(up.UserHeader), string(up.GroupsHeader), string(up.TokenHeader),
 			string(spec.ActAsHeader()), up.Authorization.Keep),
 	}
+	row.ForwardUnknown, row.ForwardOther = manifest.ForwardedSchemes(spec.ForwardUnknown)
 	if ip := spec.ClientIP; ip != nil {
 		row.ClientIP = policy.ClientIP{
 			Source: policy.AddressSource(ip.Source), TrustedHops: int(ip.TrustedHops), Header: string(ip.Header),

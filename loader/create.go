@@ -88,7 +88,7 @@ func bearerAlone(rows policy.Rows, name string, now time.Time) bool {
 	if i < 0 || !rows.Tokens[i].Takes(policy.Basic) {
 		return i >= 0
 	}
-	takesBasic := func(g *policy.Gate) bool { return rows.Tokens[i].For(g) && g.Challenges(now).Has(policy.Basic) }
+	takesBasic := func(g *policy.Gate) bool { return rows.Tokens[i].For(g) && g.Accepted(now).Has(policy.Basic) }
 	return len(rows.Gates) > 0 && !slices.ContainsFunc(rows.Gates, takesBasic)
 }
 

@@ -24,58 +24,99 @@ type documents struct {
 	hints                           map[string]string
 	users                           map[manifest.User][]*manifest.Document // their groups, once they were asked for
 	problems                        []diag.Problem
+	more                            int // problems that are counted alone
+	compared                        int // names, for hints
+
+	decoder manifest.Decoder
+	read    []*manifest.Document // all, in the order of their files
+	broken  bool                 // one of them is
 }
 
 // decodeTree decodes every file of a reading and checks each reference between them, on
 // all processors.
 func decodeTree(roots []string, t *tree) *documents {
-	return decodeTreeOn(runtime.GOMAXPROCS(0), roots, t)
+	d := readDocuments(runtime.GOMAXPROCS(0), t)
+	d.judge(roots, t)
+	return d
 }
 
-func decodeTreeOn(processors int, roots []string, t *tree) *documents {
-	d := &documents{names: map[string]*manifest.Document{}, kinds: map[string]bool{}, hints: map[string]string{}, problems: slices.Clone(t.problems)}
+// readDocuments decodes every file of a reading, and looks for no more problems than that
+// shows: what its documents end can be known before why others are broken.
+func readDocuments(processors int, t *tree) *documents {
+	d := &documents{names: map[string]*manifest.Document{}, kinds: map[string]bool{}, hints: map[string]string{}}
 	d.decode(processors, t.files)
+	return d
+}
+
+// judge finds every problem, those of the reading included.
+func (d *documents) judge(roots []string, t *tree) {
+	d.explain()
+	d.problems = append(d.problems, t.problems...)
 	if len(t.problems) == 0 && !d.kinds[manifest.KindGate] && !d.kinds[""] { // "": who knows what it was to be
 		d.problems = append(d.problems, diag.Problem{
 			File: strings.Join(roots, ", "), Message: "no Gate in the manifests, expected at least one: without it every request is refused (`patgate check --help` shows one)",
 		})
 	}
 	d.check()
-	diag.Sort(d.problems)
-	return d
+	d.problems = manifest.FoldProblems(d.problems, d.more)
 }
 
 // decode decodes files, many at a time, and adds their documents in the order of the files.
 func (d *documents) decode(processors int, files []file) {
-	var dec manifest.Decoder
 	var next atomic.Int64
-	decoded := make([]struct {
-		docs     []*manifest.Document
-		problems []diag.Problem
-	}, len(files))
+	decoded := make([][]*manifest.Document, len(files))
 	var workers sync.WaitGroup
 	for range min(processors, len(files)) {
 		workers.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(files); i = int(next.Add(1)) - 1 {
-				decoded[i].docs, decoded[i].problems = dec.Decode(files[i].name, files[i].data)
+				decoded[i] = d.decoder.Read(files[i].name, files[i].data)
 			}
 		})
 	}
 	workers.Wait()
-	for i := range decoded {
-		d.problems = append(d.problems, decoded[i].problems...)
-		for _, doc := range decoded[i].docs {
+	for _, docs := range decoded {
+		for _, doc := range docs {
 			d.add(doc)
 		}
 	}
 }
 
+// explain finds out why documents are broken.
+func (d *documents) explain() {
+	if !d.broken {
+		return
+	}
+	for _, doc := range d.read {
+		for _, p := range d.decoder.Explain([]*manifest.Document{doc}) {
+			d.keep(p)
+		}
+	}
+}
+
+// maxKept is how many problems are kept to choose from those that are reported.
+const maxKept = 20 * manifest.MaxReported
+
+// keep adds a problem, or counts it where there are too many.
+func (d *documents) keep(p diag.Problem) {
+	if len(d.problems) >= maxKept {
+		d.more++
+		return
+	}
+	d.problems = append(d.problems, p)
+}
+
 func (d *documents) problem(doc *manifest.Document, at diag.Pos, field, format string, args ...any) {
+	if len(d.problems) >= maxKept {
+		d.more++
+		return
+	}
 	d.problems = append(d.problems, doc.Problem(at, field, format, args...))
 }
 
 // add files a document under its kind. A name is used once per kind.
 func (d *documents) add(doc *manifest.Document) {
+	d.read = append(d.read, doc)
+	d.broken = d.broken || doc.Broken()
 	d.kinds[doc.Kind] = true
 	if name := doc.Metadata.Name; name.Text != "" {
 		key := doc.Kind + "/" + name.Text
@@ -102,25 +143,23 @@ func (d *documents) add(doc *manifest.Document) {
 	}
 }
 
-// narrowing returns the digests that documents revoke and suspend: they take force even
-// where the load is rejected, and where the document itself is what is wrong.
-func (d *documents) narrowing() (revoked, suspended []token.Digest) {
-	for _, doc := range d.tokens {
+// endings returns what documents revoke and suspend: it takes force even where the load is
+// rejected, and where the document itself is what is wrong.
+func endings(docs []*manifest.Document) (list []policy.Ending) {
+	for _, doc := range docs {
 		spec := doc.APIToken
-		var digests []token.Digest
+		if spec == nil || doc.Metadata.Name.Text == "" || !spec.Ends.Revoked && !spec.Ends.Suspended {
+			continue
+		}
 		for _, digest := range append([]manifest.Digest{spec.Digest}, previousDigests(spec)...) {
 			if digest.Sum != (token.Digest{}) {
-				digests = append(digests, digest.Sum)
+				list = append(list, policy.Ending{
+					Token: doc.Metadata.Name.Text, Digest: digest.Sum, Revoked: spec.Ends.Revoked, Suspended: spec.Ends.Suspended,
+				})
 			}
 		}
-		if spec.Ends.Revoked {
-			revoked = append(revoked, digests...)
-		}
-		if spec.Ends.Suspended {
-			suspended = append(suspended, digests...)
-		}
 	}
-	return revoked, suspended
+	return list
 }
 
 func previousDigests(spec *manifest.APIToken) []manifest.Digest {
@@ -183,15 +222,20 @@ func (d *documents) hint(kind, wrong string) string {
 	}
 	slices.Sort(known)
 	text := "expected a manifest of that name"
-	if len(known) > 0 && len(d.hints) < maxHints {
+	if len(known) > 0 && len(d.hints) < maxHints && d.compared+len(known) <= maxCompared {
+		d.compared += len(known)
 		text = diag.Suggest(wrong, known)
 	}
 	d.hints[kind+"/"+wrong] = text
 	return text
 }
 
-// maxHints bounds how many names are compared with all others.
-const maxHints = 100
+// maxHints bounds how many names are compared with all others, and maxCompared with how
+// many in all.
+const (
+	maxHints    = 100
+	maxCompared = 100_000
+)
 
 // grants wants a token's policies to grant something, or nothing beside `unrestricted`.
 func (d *documents) grants(doc *manifest.Document) {

@@ -5,6 +5,7 @@ package loader
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -55,7 +56,9 @@ type Loader struct {
 	seen   *tree               // the last reading that was judged, without what files held
 	dirs   map[string]interest // what the last reading depends on
 
-	standing *standing // what runs, by file; nil: it can't be told
+	standing *standing                    // what runs, by file; nil: it can't be told
+	judged   map[string][sha256.Size]byte // what each file held when the last load was rejected
+	narrowed []string                     // tokens that the load under way refused so far
 
 	rejected time.Time // since when loads are rejected; zero: the last one runs
 	told     time.Time // when the log heard of that last
@@ -167,6 +170,8 @@ func (l *Loader) Load(ctx context.Context) error {
 			return nil
 		}
 		read, large := time.Now(), false
+		l.narrowed = nil
+		l.narrowChanged(t)
 		r, done := l.exchange(t)
 		if !done {
 			whole := l.whole(t)
@@ -258,14 +263,17 @@ func (l *Loader) settled(ctx context.Context, t *tree) (*tree, error) {
 }
 
 // judge decodes and compiles a reading, and makes it the running revision. It does all
-// that can fail before it touches what runs.
+// that can fail before it touches what runs. What a load that will be rejected revokes takes
+// force before the problems are explained, which takes longer.
 func (l *Loader) judge(t *tree) Report {
-	docs := decodeTreeOn(l.processors(), l.roots, t)
-	r := Report{SHA256: t.digest, Files: len(t.files), Problems: docs.problems}
-	if len(docs.problems) > 0 {
-		r.Change.Revision = l.index.Snapshot().Revision().Number
-		revoked, suspended := docs.narrowing()
-		l.narrow(&r, revoked, suspended)
+	docs := readDocuments(l.processors(), t)
+	r := Report{SHA256: t.digest, Files: len(t.files)}
+	if docs.broken || len(t.problems) > 0 {
+		l.narrow(docs.tokens)
+	}
+	docs.judge(l.roots, t)
+	if r.Problems = docs.problems; len(r.Problems) > 0 {
+		l.reject(&r, t, docs)
 		return r
 	}
 	rows, fault := compileGuarded(docs, l.index.Snapshot())
@@ -273,16 +281,47 @@ func (l *Loader) judge(t *tree) Report {
 		r.Problems = l.losses(&rows)
 	}
 	if fault != nil || len(r.Problems) > 0 {
-		revoked, suspended := docs.narrowing()
-		l.narrow(&r, revoked, suspended)
-		r.Err = errors.Join(fault, r.Err)
+		r.Err = fault
+		l.reject(&r, t, docs)
 		return r
 	}
 	rows.SHA256 = t.digest
 	if r.Change, r.Err = l.index.Replace(rows, l.o.Now()); r.Err == nil {
-		l.standing = newStanding(t, docs, &rows)
+		l.standing, l.judged = newStanding(t, docs, &rows), nil
 	}
 	return r
+}
+
+// reject lets what a rejected load revokes take force, and remembers the files.
+func (l *Loader) reject(r *Report, t *tree, docs *documents) {
+	r.Err = errors.Join(r.Err, l.narrow(docs.tokens))
+	r.Narrowed, r.Change.Revision = l.narrowed, l.index.Snapshot().Revision().Number
+	l.judged = make(map[string][sha256.Size]byte, len(t.files))
+	for _, f := range t.files {
+		l.judged[f.name] = f.sum
+	}
+}
+
+// narrowChanged lets what the files that changed since a rejected load revoke take force,
+// whatever else there is to read: that load is likely rejected too, and if it is not, it
+// says the same. Small files come first.
+func (l *Loader) narrowChanged(t *tree) {
+	if l.judged == nil || l.standing != nil {
+		return
+	}
+	var changed []file
+	for _, f := range t.files {
+		if sum, known := l.judged[f.name]; !known || sum != f.sum {
+			changed = append(changed, f)
+		}
+	}
+	slices.SortFunc(changed, func(a, b file) int { return len(a.data) - len(b.data) })
+	var dec manifest.Decoder
+	for _, f := range changed {
+		if err := l.narrow(dec.ReadEnds(f.name, f.data)); err != nil {
+			return // judge does it again, and reports it
+		}
+	}
 }
 
 // compileGuarded turns a panic into an error: a fault of ours rejects a load, as a bad file
@@ -332,12 +371,17 @@ func lost(at policy.Source, format string, args ...any) diag.Problem {
 	return diag.Problem{File: at.File, Pos: diag.Pos{Line: at.Line, Column: 1}, Message: fmt.Sprintf(format, args...)}
 }
 
-// narrow lets the revocations of a rejected load take force on the last good revision.
-func (l *Loader) narrow(r *Report, revoked, suspended []token.Digest) {
-	if !l.index.Snapshot().Ready() {
-		return
+// narrow lets what documents revoke take force on the last good revision.
+func (l *Loader) narrow(docs []*manifest.Document) error {
+	list := endings(docs)
+	if len(list) == 0 || !l.index.Snapshot().Ready() {
+		return nil
 	}
-	r.Narrowed, r.Change.Revision, r.Err = l.index.Narrow(revoked, suspended)
+	names, _, err := l.index.Narrow(list)
+	l.narrowed = append(l.narrowed, names...)
+	slices.Sort(l.narrowed)
+	l.narrowed = slices.Compact(l.narrowed)
+	return err
 }
 
 // breath is the pause between two readings: many events at once are one change.

@@ -74,7 +74,10 @@ func (l *Loader) exchange(t *tree) (r Report, done bool) {
 	}
 	running := l.index.Snapshot()
 	docs := st.decode(l.processors(), changed)
-	if docs == nil || taken(docs, running, leaving) {
+	if docs.broken {
+		_ = l.narrow(docs.tokens) // the load is rejected, which the whole of it need not show first
+	}
+	if !docs.clean(st) || taken(docs, running, leaving) {
 		return r, false
 	}
 	rows, byFile := st.compile(docs, running)
@@ -138,23 +141,25 @@ func (st *standing) differences(t *tree) (changed []file, leaving map[string]boo
 	return changed, leaving
 }
 
-// decode decodes files and checks them beside what stands. It returns nil where there is
-// anything but tokens, or anything wrong.
+// decode decodes files and checks them beside what stands, where nothing is wrong so far.
 func (st *standing) decode(processors int, files []file) *documents {
 	stands := st.docs
 	d := &documents{
 		gates: stands.gates, groups: stands.groups, policies: stands.policies, users: stands.users,
 		names: maps.Clone(stands.names), kinds: maps.Clone(stands.kinds), hints: map[string]string{},
 	}
-	others := len(d.gates) + len(d.groups) + len(d.policies)
-	d.decode(processors, files)
-	if len(d.unread) > 0 || len(d.gates)+len(d.groups)+len(d.policies) > others || len(d.problems) > 0 {
-		return nil
-	}
-	if d.check(); len(d.problems) > 0 {
-		return nil
+	if d.decode(processors, files); d.clean(st) {
+		d.check()
 	}
 	return d
+}
+
+// clean reports whether nothing but tokens was decoded beside what stands, and nothing is
+// wrong with them.
+func (d *documents) clean(st *standing) bool {
+	stands := st.docs
+	return !d.broken && len(d.problems) == 0 && len(d.unread) == 0 &&
+		len(d.gates)+len(d.groups)+len(d.policies) == len(stands.gates)+len(stands.groups)+len(stands.policies)
 }
 
 // taken reports whether a token's name or digest is that of one in a file that stays.

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -167,6 +168,22 @@ func Schemes(list []Scheme) policy.Schemes {
 		set = set.With(scheme.Is)
 	}
 	return set
+}
+
+// ForwardedSchemes splits a list of schemes into those in which tokens can be presented
+// and all others.
+func ForwardedSchemes(list []Forwarded) (schemes policy.Schemes, others []string) {
+	for _, name := range list {
+		switch name := string(name); {
+		case name == policy.Basic.String():
+			schemes = schemes.With(policy.Basic)
+		case name == policy.Bearer.String():
+			schemes = schemes.With(policy.Bearer)
+		case name != "" && !slices.Contains(others, name):
+			others = append(others, name)
+		}
+	}
+	return schemes, others
 }
 
 // checkRules asks what rules must hold: a condition each, and few enough in a list.

@@ -38,6 +38,7 @@ type Document struct {
 	Pos         Pos // of its first line
 	Fingerprint policy.Fingerprint
 	Problems    []Problem // of its own
+	fault       *fault    // why it is no YAML, until Explain says it
 
 	Kind     string
 	Metadata Metadata
@@ -50,11 +51,14 @@ type Document struct {
 }
 
 // Broken reports whether the document has problems of its own.
-func (d *Document) Broken() bool { return len(d.Problems) > 0 }
+func (d *Document) Broken() bool { return len(d.Problems) > 0 || d.fault != nil }
 
 // Bad reports whether one of these fields, or something in it, has a problem, so that
 // what was decoded of it means nothing.
 func (d *Document) Bad(fields ...string) bool {
+	if len(d.Problems) > MaxProblems {
+		return true // it may be among those that are not described
+	}
 	for _, p := range d.Problems {
 		for _, f := range fields {
 			if p.Field == "" || p.Field == "spec" || p.Field == f || strings.HasPrefix(p.Field, f+".") || strings.HasPrefix(p.Field, f+"[") {
@@ -98,12 +102,15 @@ type Gate struct {
 	BasicEnds      Time        `yaml:"basicEnds"`
 	Groups         []Ref       `yaml:"groups"`
 	Anonymous      *Anonymous  `yaml:"anonymous"`
-	ForwardUnknown []Scheme    `yaml:"forwardUnknown"`
+	ForwardUnknown []Forwarded `yaml:"forwardUnknown"`
 	RequireTLS     bool        `yaml:"requireTLS"`
 	Clients        *Clients    `yaml:"clients"`
 	ClientIP       *ClientIP   `yaml:"clientIP"`
 	Policies       []Ref       `yaml:"policies,empty"`
 	ActAs          *ActAs      `yaml:"actAs"`
+	Challenge      []Scheme    `yaml:"challenge"`
+	Contact        Contact     `yaml:"contact"`
+	Problem        *Problems   `yaml:"problem"`
 	Upstream       *Upstream   `yaml:"upstream"`
 	Enforcement    Enforcement `yaml:"enforcement"`
 	At             Pos         `yaml:"-"`
@@ -133,6 +140,11 @@ type ClientIP struct {
 // ActAs names the header by which a token speaks for another user.
 type ActAs struct {
 	Header HeaderName `yaml:"header,required"`
+}
+
+// Problems says what refusals of a gate hold beside their fixed fields.
+type Problems struct {
+	ErrorMessages bool `yaml:"errorMessages"`
 }
 
 // Upstream names the headers that tell the upstream who calls.

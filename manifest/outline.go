@@ -22,7 +22,7 @@ func NewOutline(data []byte) *Outline {
 	o := &Outline{roots: map[Pos]outlined{}}
 	for _, c := range splitDocuments(bytes.TrimPrefix(data, byteOrderMark)) {
 		var doc yaml.Node
-		if c.isBlank() || unmarshal(c.text, &doc) != nil || len(doc.Content) != 1 {
+		if c.isBlank() || estimateValues(c.text) > MaxValues || unmarshal(c.text, &doc) != nil || len(doc.Content) != 1 {
 			continue
 		}
 		root := doc.Content[0]

@@ -33,12 +33,10 @@ func Parts(file string, data []byte) []Part {
 	return parts
 }
 
-// Decode decodes the part. What is wrong with it are the Problems of the document.
+// Decode decodes the part. What is wrong with it are the Problems of the document, without those
+// that Decoder.Explain finds.
 func (p *Part) Decode() *Document {
-	s := p.scope()
-	doc := s.guarded()
-	doc.Problems = s.problems
-	return doc
+	return p.scope().guarded()
 }
 
 func (p *Part) scope() *scope { return &scope{decoder: p.decoder, file: p.file, chunk: p.chunk} }

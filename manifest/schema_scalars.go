@@ -53,6 +53,14 @@ func (Address) schema() *schema { return texts(`^` + addresses("", "") + `$`) }
 
 func (Scheme) schema() *schema { return words("basic", "bearer") }
 
+func (Forwarded) schema() *schema {
+	s := texts("^" + httpSyntax + "+$")
+	s.MaxLength = 64
+	return s
+}
+
+func (Contact) schema() *schema { return &schema{Type: "string", MinLength: 1, MaxLength: maxContact} }
+
 func (Enforcement) schema() *schema { return words("enforce", "observe") }
 
 func (Authorization) schema() *schema { return words("remove", "keep") }

@@ -283,14 +283,15 @@ func FuzzSchema(f *testing.F) {
 		for _, template := range fuzzed {
 			text := "apiVersion: " + APIVersion + "\n" + fmt.Sprintf(template, quoted) + "\n"
 			var dec Decoder
-			if _, problems := dec.decode("f.yaml", []byte(text), strings.Contains(text, KindPolicyTest)); len(problems) > 0 {
+			docs := dec.read("f.yaml", []byte(text), strings.Contains(text, KindPolicyTest), nil)
+			if problems := dec.Explain(docs); len(problems) > 0 {
 				continue
 			}
-			docs, err := documents(text)
+			read, err := documents(text)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, doc := range docs {
+			for _, doc := range read {
 				if err := s.Validate(doc); err != nil {
 					t.Errorf("%v\n%s", err, text)
 				}

@@ -25,12 +25,15 @@ var descriptions = map[string]string{
 	"Gate.basicEnds":      "From then on Basic is refused; before, answers to Basic tell this time.",
 	"Gate.groups":         "UserGroups whose members may use tokens here. Default: any user.",
 	"Gate.anonymous":      "What callers without a credential may do. Default: a credential is required.",
-	"Gate.forwardUnknown": "Schemes whose credentials go to the upstream untouched when they are no tokens of ours. Default: none.",
+	"Gate.forwardUnknown": "Schemes whose credentials go to the upstream untouched if they are not patgate tokens: basic, bearer, or any other, such as oauth. Default: none.",
 	"Gate.requireTLS":     "Refuse a request that did not come by TLS. Default: false.",
 	"Gate.clients":        "Client addresses that may call. Default: all. Needs clientIP.",
 	"Gate.clientIP":       "Where client addresses come from. Must be written where ranges of them count.",
 	"Gate.policies":       "TokenPolicies that bound every caller: token, anonymous and forwarded.",
 	"Gate.actAs":          "How a token speaks for another user. Default: nobody can.",
+	"Gate.challenge":      "Schemes that a 401 advertises. Default: all accepted schemes.",
+	"Gate.contact":        "Whom refusals name, such as the address of a page. Default: the owner of the gate.",
+	"Gate.problem":        "What refusals hold beside their fixed fields.",
 	"Gate.upstream":       "The headers that tell the upstream who calls.",
 	"Gate.enforcement":    "observe lets refusals from the credential on pass, and audits them. Default: enforce.",
 
@@ -50,6 +53,9 @@ var descriptions = map[string]string{
 
 	"ActAs":        "How a token speaks for another user.",
 	"ActAs.header": "The header that names the user, such as x-on-behalf-of.",
+
+	"Problems":               "What refusals hold beside their fixed fields.",
+	"Problems.errorMessages": "Refusals also carry errorMessages: [detail], which clients of Jira show. Default: false.",
 
 	"Upstream":               "The headers that tell the upstream who calls; what clients send under their names is removed.",
 	"Upstream.userHeader":    "The user's name. Default: x-forwarded-user.",

@@ -261,7 +261,10 @@ func got(n *yaml.Node) string {
 	case "!!null":
 		return "null"
 	}
-	return "a " + n.ShortTag()
+	if strings.HasPrefix(n.ShortTag(), "!!") {
+		return "a " + n.ShortTag()
+	}
+	return "a value with a tag"
 }
 
 // expected says what a type wants.

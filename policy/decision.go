@@ -27,9 +27,11 @@ type Decision struct {
 	Rule     *Rule  // that decided, or that came nearest to allow
 	Failed   Part   // of Rule, where it did not match
 	PartName string // the parameter or node of Failed
+	Problem  string // why the body or the query could not be read, where that decided
+	Detail   string // which cause BadCredential or BadTarget had, in fixed words
+	ActAs    string // the user that the caller asked to act as, of ActAsDenied
 
-	AtDestination bool   // Rule was asked about the path of Destination
-	Problem       string // why the target is bad or the body could not be read, where that decided
+	AtDestination bool // Rule was asked about the path of Destination
 
 	Remove []string // headers of the request to take off, beside those of Upstream.Remove
 

@@ -30,8 +30,8 @@ func TestAllowEncoded(t *testing.T) {
 	w.gate.AllowEncoded = 0
 	w.want("closed again", request(target("/projects/group%2Fname")), policy.BadTarget)
 	d := w.want("closed again", request(target("/m;v=1")), policy.BadTarget)
-	if d.Problem != "';' at offset 2" {
-		t.Errorf("problem %q", d.Problem)
+	if d.Detail != "';' at offset 2" {
+		t.Errorf("problem %q", d.Detail)
 	}
 	w.gates[0].Hosts = []string{"elsewhere"}
 	w.gates[1].Prefixes = []string{"/below"}
@@ -69,8 +69,8 @@ func TestDestination(t *testing.T) {
 		"/dav/alice/a, /dav/bob/b", "/other/b", "/dav/other/b", "/elsewhere/b", "https://jira.example.com/", "<https://jira.example.com/dav/alice/b>", " /dav/alice/b",
 		"https:/dav/alice/b", "https://jira.example.com%2F.evil/dav/alice/b", "/dav/alice/\xff",
 	} {
-		if d := ask(bad, policy.BadTarget); !strings.Contains(d.Problem, "Destination") {
-			t.Errorf("%q: problem %q", bad, d.Problem)
+		if d := ask(bad, policy.BadTarget); !strings.Contains(d.Detail, "Destination") {
+			t.Errorf("%q: problem %q", bad, d.Detail)
 		}
 	}
 	if d := ask("/dav/bob/b", policy.NoRuleMatched); !d.AtDestination || d.Where() != `rule "own" (for the Destination)` || d.Failed != policy.PartPath {

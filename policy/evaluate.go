@@ -39,6 +39,9 @@ func Evaluate(s *Snapshot, r *Request, t *Trace) Decision {
 	default:
 		e.decision.Refuse(reason)
 	}
+	if e.decision.Effect == Allow {
+		e.decision.Remove = e.snapshot.strays(e.request.Header, e.decision.Remove)
+	}
 	return e.decision
 }
 
@@ -72,7 +75,7 @@ func (e *evaluation) authorize() Reason {
 	if c.State == CredentialAbsent {
 		return e.anonymous()
 	}
-	if !e.step(StepCredential, c.State == CredentialPresent) {
+	if !e.step(StepCredential, e.goodCredential()) {
 		return BadCredential
 	}
 	if e.step(StepToken, e.findToken()) {
@@ -104,7 +107,7 @@ func (e *evaluation) anonymous() Reason {
 func (e *evaluation) forwarded() Reason {
 	c := &e.request.Credential
 	ours := e.valueAsUser() || e.snapshot.Gone(c.Digest)
-	if !e.step(StepForward, !ours && e.gate().forwards(c, e.request.Time)) {
+	if !e.step(StepForward, !ours && e.gate().forwards(c, e.request.Time) && !e.snapshot.holdsToken(c)) {
 		return TokenUnknown
 	}
 	if !e.step(StepActAs, !e.claimsActAs()) {

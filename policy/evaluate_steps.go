@@ -29,6 +29,21 @@ func (r *Request) targetProblem() string {
 	return ""
 }
 
+// goodCredential reports whether there is one credential that can be read, of a scheme
+// that the gate knows, and notes why not.
+func (e *evaluation) goodCredential() bool {
+	c := &e.request.Credential
+	switch c.State {
+	case CredentialPresent:
+		return true
+	case CredentialForeign:
+		e.decision.Detail = e.gate().foreignProblem(c, e.request.Time)
+	default:
+		e.decision.Detail = c.Detail
+	}
+	return c.State == CredentialForeign && e.decision.Detail == ""
+}
+
 // isUpperMethod reports whether a method is the same in upper case, which some upstreams
 // turn it into.
 func isUpperMethod(method string) bool {
@@ -42,11 +57,11 @@ func isUpperMethod(method string) bool {
 
 // goodTarget asks what does not depend on the gate.
 func (e *evaluation) goodTarget() bool {
-	e.decision.Problem = e.request.targetProblem()
-	if e.decision.Problem == "" {
-		e.destination, e.decision.Problem = e.request.readDestination()
+	e.decision.Detail = e.request.targetProblem()
+	if e.decision.Detail == "" {
+		e.destination, e.decision.Detail = e.request.readDestination()
 	}
-	return e.decision.Problem == ""
+	return e.decision.Detail == ""
 }
 
 // goodAtGate asks what depends on the gate.
@@ -58,7 +73,7 @@ func (e *evaluation) goodAtGate() bool {
 	if problem == "" {
 		problem = e.lookAlike()
 	}
-	e.decision.Problem = problem
+	e.decision.Detail = problem
 	return problem == ""
 }
 
@@ -135,7 +150,8 @@ func (e *evaluation) claimsActAs() bool {
 	if e.gate().ActAsHeader == "" {
 		return false
 	}
-	_, n := e.request.Header.Get(e.gate().ActAsHeader)
+	target, n := e.request.Header.Get(e.gate().ActAsHeader)
+	e.decision.ActAs = target
 	return n > 0
 }
 
@@ -146,6 +162,7 @@ func (e *evaluation) actAs() bool {
 		return true
 	}
 	target, n := e.request.Header.Get(e.gate().ActAsHeader)
+	e.decision.ActAs = target
 	if n != 1 || !presentableUser(target) || strings.IndexByte(target, ',') >= 0 {
 		return false
 	}
@@ -157,6 +174,7 @@ func (e *evaluation) actAs() bool {
 			}
 			p := &e.decision.Principal
 			p.Actor, p.User, p.Groups = p.User, target, e.target
+			e.decision.ActAs = ""
 			return true
 		}
 	}

@@ -24,8 +24,8 @@ func TestHeaderLookAlikes(t *testing.T) {
 		for _, c := range []string{".", "~", "!", "#", "$", "%", "&", "'", "*", "+", "^", "`", "|", " ", "\u2010", "\u00e9", "\xff"} {
 			for _, name := range []string{strings.ReplaceAll(named, "-", c), strings.Replace(named, "-", c, 1), strings.ToUpper(strings.ReplaceAll(named, "-", c))} {
 				d := w.want(name, request(header(name, "x")), policy.BadTarget)
-				if !strings.Contains(d.Problem, "a header's name looks like x-") && !strings.Contains(d.Problem, "looks like content-") {
-					t.Errorf("%q: problem %q", name, d.Problem)
+				if !strings.Contains(d.Detail, "a header's name looks like x-") && !strings.Contains(d.Detail, "looks like content-") {
+					t.Errorf("%q: problem %q", name, d.Detail)
 				}
 			}
 		}
@@ -81,8 +81,8 @@ func TestRemovedSpellingsOfAnyCaller(t *testing.T) {
 func TestMethodsNotInUpperCase(t *testing.T) {
 	w := newWorld(t)
 	for _, m := range []string{"get", "Get", "GEt", "delete", "Delete", "dELETE", "m-search", "GEſ", "\u212aOPY"} {
-		if d := w.want(m, request(method(m)), policy.BadTarget); d.Problem != "the method is not in upper case" {
-			t.Errorf("%s: %q", m, d.Problem)
+		if d := w.want(m, request(method(m)), policy.BadTarget); d.Detail != "the method is not in upper case" {
+			t.Errorf("%s: %q", m, d.Detail)
 		}
 	}
 	for _, m := range []string{"GET", "M-SEARCH", "VERSION-CONTROL", "X_Y", "QUERY1"} {

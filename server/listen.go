@@ -28,6 +28,10 @@ func checkOptions(o *Options) error {
 		return &UsageError{"--tls-cert and --tls-key go together"}
 	case o.AuditWait < 0, o.DrainDelay < 0, o.DrainGrace < 0, o.MaxBody < 0, o.MaxInFlight < 0, o.MaxManifests < 0:
 		return &UsageError{"a negative time, number or size, expected one of zero or more"}
+	case len(o.TLSClientNames) > 0 && o.TLSClientCA == "":
+		return &UsageError{"--tls-client-name needs --tls-client-ca"}
+	case slices.Contains(o.TLSClientNames, ""):
+		return &UsageError{"--tls-client-name is empty, expected a DNS name, a URI such as spiffe://example.org/envoy, or an IP address of the client's certificate"}
 	case o.TLSClientCA != "" && o.TLSCert == "":
 		return &UsageError{"--tls-client-ca needs --tls-cert and --tls-key"}
 	}

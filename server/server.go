@@ -34,7 +34,8 @@ type Options struct {
 	StatusListen   string // default 127.0.0.1:9192
 	TLSCert        string // files, reloaded when they change
 	TLSKey         string
-	TLSClientCA    string // clients must present a certificate that it signed
+	TLSClientCA    string   // clients must present a certificate that it signed
+	TLSClientNames []string // and that has one of these names; none: any of that authority
 
 	Audit         *os.File // default os.Stdout
 	AuditOverflow audit.Overflow
@@ -77,18 +78,20 @@ func (e *ManifestsError) Error() string {
 
 // Server is a running patgate. Make one with New.
 type Server struct {
-	o         Options
-	listener  net.Listener
-	status    net.Listener
-	index     *policy.Index
-	audit     *audit.Log
-	transport *extauthz.Transport
-	loader    *loader.Loader
-	metrics   *metrics
-	clock     *extauthz.Clock
-	nudge     chan struct{}
-	up        chan struct{} // closed when the first manifests are there
-	ready     atomic.Bool
+	o            Options
+	listener     net.Listener
+	status       net.Listener
+	index        *policy.Index
+	audit        *audit.Log
+	transport    *extauthz.Transport
+	loader       *loader.Loader
+	metrics      *metrics
+	clock        *extauthz.Clock
+	certificates *certificates // nil: no TLS
+	handshakes   reminder
+	nudge        chan struct{}
+	up           chan struct{} // closed when the first manifests are there
+	ready        atomic.Bool
 
 	mu   sync.Mutex
 	last loader.Report // the last load, good or not
@@ -103,7 +106,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{o: o, index: policy.NewIndex(), nudge: make(chan struct{}, 1), up: make(chan struct{})}
-	config, err := tlsConfig(&o)
+	certs, err := newCertificates(&o)
 	if err != nil {
 		return nil, err
 	}
@@ -122,10 +125,12 @@ func New(o Options) (*Server, error) {
 		Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: instance(), Now: o.Now, Logger: o.Logger,
 	})
 	s.clock = extauthz.NewClock(o.Now, s.clockStepped)
+	s.certificates = certs
 	s.metrics = newMetrics(s)
 	s.transport = extauthz.NewTransport(&extauthz.Server{
 		Index: s.index, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight), Loaded: s.up,
-	}, o.MaxBody, config)
+		HandshakeFailed: s.handshakeFailed,
+	}, o.MaxBody, certs.config())
 	o.Loader.MaxBytes, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.Logger, o.Now
 	s.loader = loader.New(s.index, o.Manifests, s.loaded, o.Loader)
 	return s, nil

@@ -78,6 +78,7 @@ type event struct {
 	Client       string
 	ClientSource string
 	Peer         string
+	PeerName     string `json:"peerName"`
 	Method       string
 	Host         string
 	Path         string

@@ -73,6 +73,7 @@ func newServe(s streams) *cobra.Command {
 	f.StringVar(&o.TLSCert, "tls-cert", "", "`file` of the certificate for checks, reloaded when it changes")
 	f.StringVar(&o.TLSKey, "tls-key", "", "`file` of its key")
 	f.StringVar(&o.TLSClientCA, "tls-client-ca", "", "`file` of the authority whose clients may ask (mTLS)")
+	f.StringArrayVar(&o.TLSClientNames, "tls-client-name", nil, "`name` in the certificates of clients that may ask: DNS, SPIFFE URI or IP; may repeat")
 	f.StringVar(&overflow, "audit-overflow", "deny", "what becomes of an allow whose event can't be written: deny or drop")
 	f.DurationVar(&o.AuditWait, "audit-wait", 200*time.Millisecond, "how long an allow waits for its event")
 	f.IntVar(&o.MaxBody, "max-body-bytes", 1<<20, "largest body that Envoy sends; no less than its max_request_bytes")
