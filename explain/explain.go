@@ -53,6 +53,7 @@ type RuleResult struct {
 	Source string `json:"source"`
 	Result string `json:"result"` // matched, failed or unclear
 	Part   string `json:"part,omitempty"`
+	Path   string `json:"path,omitempty"` // Destination: asked about that header's path
 }
 
 // Observation is what an observing policy would have said.
@@ -126,6 +127,9 @@ func ruleResult(told policy.TraceRule) RuleResult {
 		r.Result = "matched"
 	case told.Unclear:
 		r.Result = "unclear"
+	}
+	if told.Second {
+		r.Path = "Destination"
 	}
 	if told.Failed != policy.NoPart {
 		r.Part = told.Failed.String()
@@ -240,7 +244,11 @@ func (r *RuleResult) text() string {
 	if r.Group != "" {
 		text += " of group " + r.Group
 	}
-	text += " (" + r.Source + "): "
+	text += " (" + r.Source + ")"
+	if r.Path != "" {
+		text += ", for the " + r.Path
+	}
+	text += ": "
 	switch {
 	case r.Result == "matched":
 		return text + "matches"

@@ -332,18 +332,38 @@ func (d *documents) digests() {
 	}
 }
 
-// ties wants one gate at most for each host and path prefix.
+// ignoresCase reports whether a gate's API ignores case in paths.
+func ignoresCase(g *manifest.Gate) bool {
+	return g.Upstream != nil && g.Upstream.Routing.CaseInsensitive
+}
+
+// ties reports gates that guard the same host and path prefix. Case counts, unless one
+// of them has an API that ignores it.
 func (d *documents) ties() {
-	seen := map[string]*manifest.Document{}
+	type guard struct {
+		doc    *manifest.Document
+		prefix string
+	}
+	seen := map[string][]guard{} // by host and folded prefix
+	tie := func(guards []guard, doc *manifest.Document, prefix string) *manifest.Document {
+		for i := len(guards) - 1; i >= 0; i-- {
+			other := guards[i]
+			folds := ignoresCase(doc.Gate) || ignoresCase(other.doc.Gate)
+			if other.doc != doc && (other.prefix == prefix || folds) {
+				return other.doc
+			}
+		}
+		return nil
+	}
 	for _, doc := range d.gates {
 		if doc.Bad("spec.hosts", "spec.paths") {
 			continue
 		}
 		for _, host := range gateHosts(doc.Gate) {
 			for i, prefix := range gatePrefixes(doc.Gate) {
-				key := host + " " + prefix
-				other := seen[key]
-				seen[key] = doc
+				key := host + " " + policy.FoldPath(prefix)
+				other := tie(seen[key], doc, prefix)
+				seen[key] = append(seen[key], guard{doc, prefix})
 				if other == nil || doc.Metadata.Name.Text != "" && other.Metadata.Name.Text == doc.Metadata.Name.Text {
 					continue // the second of a name is reported as that
 				}
