@@ -112,6 +112,7 @@ type Gate struct {
 	Contact        Contact     `yaml:"contact"`
 	Problem        *Problems   `yaml:"problem"`
 	AllowEncoded   []Encoded   `yaml:"allowEncoded"`
+	FormBodies     FormBodies  `yaml:"formBodies"`
 	Upstream       *Upstream   `yaml:"upstream"`
 	Enforcement    Enforcement `yaml:"enforcement"`
 	At             Pos         `yaml:"-"`
@@ -218,13 +219,14 @@ type TokenPolicy struct {
 
 // Rule is one entry of a list. Every condition given must hold.
 type Rule struct {
-	Name    string     `yaml:"name"`
-	Methods []Method   `yaml:"methods"`
-	Path    Pattern    `yaml:"path"`
-	Query   Parameters `yaml:"query"`
-	JSON    Nodes      `yaml:"json"`
-	Clients []CIDR     `yaml:"clients"`
-	At      Pos        `yaml:"-"`
+	Name    string      `yaml:"name"`
+	Methods []Method    `yaml:"methods"`
+	Path    Pattern     `yaml:"path"`
+	Query   Parameters  `yaml:"query"`
+	JSON    Nodes       `yaml:"json"`
+	Types   []MediaType `yaml:"contentTypes"`
+	Clients []CIDR      `yaml:"clients"`
+	At      Pos         `yaml:"-"`
 }
 
 // PolicyTest is what manifests must decide. Cases take from given what they leave out.
@@ -257,6 +259,6 @@ type Case struct {
 	TLS     *bool             `yaml:"tls"`
 	Host    string            `yaml:"host"`
 	Headers map[string]string `yaml:"headers"`
-	Body    string            `yaml:"body"`
+	Body    Body              `yaml:"body"`
 	At      Pos               `yaml:"-"`
 }

@@ -15,6 +15,7 @@ type evaluation struct {
 	group    *Group   // whose rules are asked, for the trace
 	query    query
 	body     body
+	form     form
 
 	oddHeaders  bool // some header may be a look-alike
 	destination destination
@@ -94,7 +95,11 @@ func (e *evaluation) anonymous() Reason {
 	if reason := e.deniedOnBoth(grant.Policies); reason != OK {
 		return reason
 	}
-	if reason := e.allowedOnBoth(grant); reason != OK {
+	switch reason := e.allowedOnBoth(grant); reason {
+	case OK:
+	case Overloaded:
+		return reason
+	default:
 		return NoCredential
 	}
 	if !e.step(StepActAs, !e.claimsActAs()) {
