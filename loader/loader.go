@@ -34,11 +34,12 @@ type Options struct {
 // Report is what became of a load.
 type Report struct {
 	Change   policy.Change
-	SHA256   [32]byte       // of the files
-	Files    int            // that were read
-	Problems []diag.Problem // why the load was rejected; none: it runs
-	Narrowed []string       // tokens that a rejected load refused from now on
-	Err      error          // a fault of ours
+	SHA256   [32]byte         // of the files
+	Files    int              // that were read
+	Problems []diag.Problem   // why the load was rejected; none: it runs
+	Narrowed []string         // tokens that a rejected load refused from now on
+	Revived  []policy.Revived // tokens that live longer than they were to
+	Err      error            // a fault of ours
 	Took     time.Duration
 	Applied  time.Duration // of Took, from when the files were read and at rest
 }
@@ -286,10 +287,21 @@ func (l *Loader) judge(t *tree) Report {
 		return r
 	}
 	rows.SHA256 = t.digest
+	before := l.index.Snapshot()
 	if r.Change, r.Err = l.index.Replace(rows, l.o.Now()); r.Err == nil {
+		r.Revived = l.revived(before, rows.Tokens)
 		l.standing, l.judged = newStanding(t, docs, &rows), nil
 	}
 	return r
+}
+
+// revived lists those of the tokens that live longer than the revision before had it: the
+// manifests are followed, because they are the truth, and somebody should look at it.
+func (l *Loader) revived(before *policy.Snapshot, tokens []*policy.Token) []policy.Revived {
+	if !before.Ready() {
+		return nil
+	}
+	return l.index.Snapshot().Revivals(before, tokens)
 }
 
 // reject lets what a rejected load revokes take force, and remembers the files.

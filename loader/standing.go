@@ -95,7 +95,7 @@ func (l *Loader) exchange(t *tree) (r Report, done bool) {
 	for _, f := range changed {
 		st.known[f.name], st.tokens[f.name] = f.sum, byFile[f.name]
 	}
-	return Report{SHA256: t.digest, Files: len(t.files), Change: change}, true
+	return Report{SHA256: t.digest, Files: len(t.files), Change: change, Revived: l.revived(running, rows)}, true
 }
 
 // compile makes the rows of tokens, and lists them by file. After a panic it returns none: the load is
