@@ -54,15 +54,19 @@ func (p Late) Wait(ctx context.Context) error {
 func (b *Batch) Commit() []Late {
 	l := b.log
 	b.late = b.late[:0]
+	defer b.clear()
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	for i := l.writeNow(b); i < len(b.entries); i++ {
 		b.queue(i)
 	}
-	l.mu.Unlock()
+	return b.late
+}
+
+func (b *Batch) clear() {
 	clear(b.events)
 	clear(b.entries)
 	b.events, b.entries, b.size = b.events[:0], b.entries[:0], 0
-	return b.late
 }
 
 // queue queues an event of the batch.
