@@ -53,6 +53,10 @@ $(CLIENTS)/installed:
 	curl --version && java --version && node --version
 	touch $@
 
+.PHONY: test-upstreams
+test-upstreams: envoy ## send look-alikes to real APIs, and check what each says that it read (Debian 12, Java, Maven, Node)
+	dir=$$(python3 test/upstreams/install.py) && PATGATE_TEST_UPSTREAMS=$$dir $(GO) test -tags upstreams -count 1 -timeout 20m -run '^TestUpstream' ./test
+
 .PHONY: test-kube
 test-kube: envoy ## run the chart and the examples with Helm and a real API server; its first run builds one
 	dir=$$(python3 test/kube/install.py) && PATGATE_TEST_KUBE=$$dir $(GO) test -tags kube -count 1 -timeout 20m ./test/kube
@@ -89,7 +93,7 @@ envoy: ## put the tested Envoy into the cache, and print its path
 check: $(LINT) $(VULN) ## format, vet, lint, and known vulnerabilities
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags chaos,soak ./test
+	$(GO) vet -tags chaos,soak,upstreams ./test
 	$(GO) -C image vet ./...
 	$(LINT) run
 	cd image && $(LINT) run
@@ -136,7 +140,7 @@ mutants: ## plant flaws in what decides, one at a time: a test must catch each
 
 .PHONY: golden
 golden: envoy ## write the golden files anew; read the diff before you commit it
-	$(GO) test ./loader ./cmd/patgate ./test ./envoy/check -update
+	$(GO) test ./ruleset ./cmd/patgate ./test ./envoy/check -update
 
 # The tools are pinned by the names of their files.
 $(LINT):

@@ -24,6 +24,7 @@ const (
 	TokenCreated   Kind = "token.created"
 	TokenRevoked   Kind = "token.revoked"
 	TokenUpdated   Kind = "token.updated"
+	TokenRevived   Kind = "token.revived"
 	ClockStepped   Kind = "clock.stepped"
 )
 
@@ -67,10 +68,12 @@ type Event struct {
 	Source       string
 	Observed     []Observation
 	Shadow       string
+	Detail       string // which cause the reason had, in fixed words
 
 	Client       netip.Addr
 	ClientSource string
 	Peer         netip.Addr
+	PeerName     string // who asked for the decision, by its client certificate
 	Method       string
 	Host         string
 	Path         string // as received, without the query

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ type Explanation struct {
 	Reason   string        `json:"reason"`
 	Status   int           `json:"status,omitempty"`
 	Shadow   string        `json:"shadow,omitempty"`
+	Detail   string        `json:"detail,omitempty"` // which cause bad_credential or bad_target had
 	Request  string        `json:"request"`
 	Host     string        `json:"host,omitempty"`
 	Time     time.Time     `json:"time"`
@@ -51,6 +53,8 @@ type RuleResult struct {
 	Source string `json:"source"`
 	Result string `json:"result"` // matched, failed or unclear
 	Part   string `json:"part,omitempty"`
+	Path   string `json:"path,omitempty"` // Destination: asked about that header's path
+	Why    string `json:"why,omitempty"`  // why it was unclear
 }
 
 // Observation is what an observing policy would have said.
@@ -62,7 +66,7 @@ type Observation struct {
 // Explain puts a decision and its trace into words.
 func Explain(r *policy.Request, d *policy.Decision, trace *policy.Trace) Explanation {
 	e := Explanation{
-		Decision: d.Effect.String(), Reason: d.Reason.String(), Status: d.Status(), Request: masked(r, r.Method+" "+r.Target.Raw),
+		Decision: d.Effect.String(), Reason: d.Reason.String(), Status: d.Status(), Detail: d.Detail, Request: masked(r, r.Method+" "+r.Target.Raw),
 		Host: masked(r, r.Host), Time: r.Time.UTC(), Scheme: d.Scheme.String(), User: masked(r, d.Principal.User), Actor: masked(r, d.Principal.Actor),
 	}
 	if r.Target.HasQuery {
@@ -125,11 +129,15 @@ func ruleResult(told policy.TraceRule) RuleResult {
 	case told.Unclear:
 		r.Result = "unclear"
 	}
+	if told.Second {
+		r.Path = "Destination"
+	}
 	if told.Failed != policy.NoPart {
 		r.Part = told.Failed.String()
 		if told.Name != "" {
 			r.Part += " " + told.Name
 		}
+		r.Why = told.Why
 	}
 	return r
 }
@@ -137,8 +145,10 @@ func ruleResult(told policy.TraceRule) RuleResult {
 // note says what a step looked at.
 func note(s policy.Step, passed bool, r *policy.Request, d *policy.Decision) string {
 	switch s {
-	case policy.StepTarget:
-		return r.TargetProblem()
+	case policy.StepTarget, policy.StepGateTarget:
+		if !passed {
+			return d.Detail
+		}
 	case policy.StepGate:
 		if d.Gate != nil {
 			return fmt.Sprintf("%s (%s)", d.Gate.Name, d.Gate.Source)
@@ -154,7 +164,7 @@ func note(s policy.Step, passed bool, r *policy.Request, d *policy.Decision) str
 			return "none given"
 		}
 		if !passed {
-			return "malformed"
+			return cmp.Or(d.Detail, "malformed")
 		}
 		return d.Scheme.String()
 	case policy.StepToken:
@@ -236,12 +246,20 @@ func (r *RuleResult) text() string {
 	if r.Group != "" {
 		text += " of group " + r.Group
 	}
-	text += " (" + r.Source + "): "
+	text += " (" + r.Source + ")"
+	if r.Path != "" {
+		text += ", for the " + r.Path
+	}
+	text += ": "
 	switch {
 	case r.Result == "matched":
 		return text + "matches"
 	case r.Result == "unclear":
-		return text + "can't be decided: " + r.Part
+		text += "can't be decided: " + r.Part
+		if r.Why != "" {
+			text += ", " + r.Why
+		}
+		return text
 	}
 	return text + "does not match: " + r.Part
 }

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
 )
@@ -122,9 +122,9 @@ func (q *Question) check(rows policy.Rows) error {
 	}
 	switch {
 	case q.Token != "" && !slices.Contains(known, q.Token):
-		return fmt.Errorf("no token is called %s, %s", q.Token, manifest.Suggest(q.Token, known))
+		return fmt.Errorf("no token is called %s, %s", q.Token, diag.Suggest(q.Token, known))
 	case q.Gate != "" && !slices.Contains(gates, q.Gate):
-		return fmt.Errorf("no gate is called %s, %s", q.Gate, manifest.Suggest(q.Gate, gates))
+		return fmt.Errorf("no gate is called %s, %s", q.Gate, diag.Suggest(q.Gate, gates))
 	}
 	return nil
 }
@@ -215,7 +215,7 @@ func (a *Armed) authorization(q *Question, gate *policy.Gate) string {
 // firstScheme returns the first scheme that gate and token take, Basic before Bearer.
 func firstScheme(gate *policy.Gate, t *policy.Token, now time.Time) policy.Scheme {
 	for _, s := range []policy.Scheme{policy.Basic, policy.Bearer} {
-		if (gate == nil || gate.Challenges(now).Has(s)) && (t == nil || t.Takes(s)) {
+		if (gate == nil || gate.Accepted(now).Has(s)) && (t == nil || t.Takes(s)) {
 			return s
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
@@ -34,8 +35,8 @@ type Report struct {
 
 // Run asks every case of the tests whose TEST/CASE matches a pattern. It returns problems
 // for cases that can't be asked: they name what is not there.
-func Run(rows policy.Rows, tests []*manifest.Document, now time.Time, only *regexp.Regexp) (*Report, []manifest.Problem) {
-	var problems []manifest.Problem
+func Run(rows policy.Rows, tests []*manifest.Document, now time.Time, only *regexp.Regexp) (*Report, []diag.Problem) {
+	var problems []diag.Problem
 	known, named, anyUser := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, t := range rows.Tokens {
 		known[t.Name], anyUser[t.Name] = true, t.AnyUser
@@ -48,7 +49,7 @@ func Run(rows policy.Rows, tests []*manifest.Document, now time.Time, only *rege
 			}
 			if !known[c.Token.Text] {
 				problems = append(problems, doc.Problem(c.Token.At, fmt.Sprintf("spec.cases[%d].token", i), "no token is called %s, %s",
-					c.Token.Text, manifest.Suggest(c.Token.Text, names(known))))
+					c.Token.Text, diag.Suggest(c.Token.Text, names(known))))
 				continue
 			}
 			if anyUser[c.Token.Text] && c.User == "" && c.Scheme.Is != policy.Bearer {
@@ -59,7 +60,7 @@ func Run(rows policy.Rows, tests []*manifest.Document, now time.Time, only *rege
 	}
 	armed, err := Arm(rows, now, names(named)...)
 	if err != nil {
-		problems = append(problems, manifest.Problem{File: "PolicyTests", Message: err.Error()})
+		problems = append(problems, diag.Problem{File: "PolicyTests", Message: err.Error()})
 	}
 	if len(problems) > 0 {
 		return nil, problems

@@ -32,6 +32,7 @@ type attributes struct {
 	sni        string // tls_session.sni
 	route      string // context_extensions[patgate.gate]
 	routeNamed bool
+	peerName   string // of the connection: by its client certificate
 
 	panicked any // what reading them panicked with; nil: it did not
 }
@@ -90,6 +91,7 @@ func (a *attributes) request(now time.Time) policy.Request {
 		RouteNamed: a.routeNamed,
 		TLS:        a.sni != "",
 		Header:     a.headers,
+		Joined:     !a.rawHeaders,
 		Body:       a.bodyOf(),
 	}
 	if peer, err := netip.ParseAddr(a.peer); err == nil {

@@ -21,6 +21,9 @@ type problem struct {
 	Detail string `json:"detail"`
 	Reason string `json:"reason"`
 	ID     string `json:"id"`
+
+	// ErrorMessages holds the detail once more, for clients of Jira.
+	ErrorMessages []string `json:"errorMessages,omitempty"`
 }
 
 // maxDetail keeps the body below 4 KiB, however its detail is escaped.
@@ -34,6 +37,9 @@ func (a *answer) problemBody(code int) string {
 		p.Reason = "invalid_token"
 	}
 	p.Detail = cut(token.Mask(a.detail(p.Reason)), maxDetail)
+	if gate := a.decision.Gate; gate != nil && gate.ErrorMessages {
+		p.ErrorMessages = []string{p.Detail}
+	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -57,11 +63,11 @@ func cut(s string, limit int) string {
 func (a *answer) detail(reason string) string {
 	d := &a.decision
 	if reason == "invalid_token" {
-		return "The credential is not accepted. Ask the owner of " + gateName(d) + ", and give them this id."
+		return "The credential is not accepted. Ask " + contact(d) + " and give this id."
 	}
 	switch d.Reason {
 	case policy.BadTarget:
-		return "The request can't be judged safely: " + a.problem + "."
+		return "The request can't be judged safely: " + d.Detail + "."
 	case policy.MethodOverride:
 		return "A header asks for another method or URL than the request's. Send the request itself."
 	case policy.NoGate:
@@ -81,40 +87,74 @@ func (a *answer) detail(reason string) string {
 	case policy.NoRuleMatched:
 		return a.noRule()
 	case policy.BodyUnavailable:
-		return upperFirst(d.Where()) + " asks about the JSON body, and " + d.Problem + a.part() + "."
+		return upperFirst(a.where()) + " checks the " + checked(d.Failed) + ", and " + d.Problem + a.part() + "."
 	case policy.QueryUnreadable:
-		return upperFirst(d.Where()) + " asks about the query, which has more than one reading" + a.part() + "."
+		return upperFirst(a.where()) + " checks the query, and " + d.Problem + a.part() + "."
 	case policy.NotReady:
 		return "No manifests are loaded yet. Try again soon."
 	case policy.AuditUnavailable:
 		return "The decision could not be audited in time. Try again soon."
 	case policy.Overloaded:
-		return "Too many checks at once. Try again soon."
+		return "Too many checks at once, or no time for this one. Try again soon."
 	}
-	return "A fault of the gate. Ask its owner, and give them this id."
+	return "A fault of patgate. Ask " + contact(d) + " and give this id."
+}
+
+// contact is whom a caller can ask.
+func contact(d *policy.Decision) string {
+	switch {
+	case d.Gate == nil:
+		return "the owner of this API"
+	case d.Gate.Contact != "":
+		return d.Gate.Contact
+	}
+	return "the owner of " + d.Gate.Name
+}
+
+// where names the rule that decided, to the holder of a good token. A forwarded caller,
+// of whom nothing is known, is told of a deny rule alone.
+func (a *answer) where() string {
+	if d := &a.decision; d.Token != nil || d.Reason == policy.RuleDenied {
+		return d.Where()
+	}
+	return ""
+}
+
+// checked names what a rule checks that the body may decide.
+func checked(part policy.Part) string {
+	if part == policy.PartMethod {
+		return "method"
+	}
+	return "JSON body"
 }
 
 func (a *answer) noRule() string {
-	if a.decision.Rule == nil {
+	where := a.where()
+	if where == "" {
 		return "No rule allows this request."
 	}
-	return "No rule allows this request. " + upperFirst(a.decision.Where()) + " came nearest; what did not match" + a.part() + "."
+	return "No rule allows this request. " + upperFirst(where) + " came nearest; what did not match" + a.part() + "."
 }
 
 // part names the part of the rule that failed, never patterns, ranges or values.
 func (a *answer) part() string {
-	d := &a.decision
-	switch d.Failed {
-	case policy.NoPart:
-		return ""
-	case policy.PartQuery, policy.PartJSON:
-		return fmt.Sprintf(": %s %s", d.Failed, strconv.Quote(d.PartName))
+	if part := unmatched(&a.decision); part != "" && a.where() != "" {
+		return ": " + part
 	}
-	return ": " + d.Failed.String()
+	return ""
+}
+
+// unmatched names the part of a rule that did not match or could not be decided.
+func unmatched(d *policy.Decision) string {
+	switch d.Failed {
+	case policy.PartQuery, policy.PartJSON:
+		return fmt.Sprintf("%s %s", d.Failed, strconv.Quote(d.PartName))
+	}
+	return d.Failed.String()
 }
 
 func (a *answer) ruleDetail() string {
-	if where := a.decision.Where(); where != "" {
+	if where := a.where(); where != "" {
 		return " (" + where + ")"
 	}
 	return ""
@@ -122,7 +162,7 @@ func (a *answer) ruleDetail() string {
 
 // howTo tells how the gate takes tokens.
 func (a *answer) howTo() string {
-	if takes := a.decision.Gate.Challenges(a.now).String(); takes != "" {
+	if takes := a.decision.Gate.Accepted(a.now).String(); takes != "" {
 		return ", in the Authorization header as " + takes
 	}
 	return ""

@@ -17,7 +17,6 @@ type answer struct {
 	revision uint64
 	now      time.Time
 	given    bool // the caller presented a credential
-	problem  string
 	decision policy.Decision
 }
 
@@ -75,7 +74,7 @@ func (a *answer) allowed(m message) message {
 	up, identity := d.Gate.Upstream, d.Identity()
 	m = m.header(okHeaders, policy.HeaderID, a.id)
 	if identity != policy.NoIdentity {
-		m = m.header(okHeaders, up.UserHeader, d.Principal.User).header(okHeaders, up.TokenHeader, d.Token.Name)
+		m = m.header(okHeaders, up.UserHeader, up.UserText(d.Principal.User)).header(okHeaders, up.TokenHeader, d.Token.Name)
 	}
 	switch identity {
 	case policy.UserGroups:
@@ -87,6 +86,11 @@ func (a *answer) allowed(m message) message {
 	for _, name := range up.Remove(identity, consumed) {
 		m = m.name(okRemove, name)
 	}
+	for _, name := range d.Remove {
+		if !sets(up, identity, name) {
+			m = m.text(okRemove, name)
+		}
+	}
 	m = m.header(okResponseHeaders, policy.HeaderID, a.id)
 	if d.ExpiresSoon {
 		m = m.header(okResponseHeaders, policy.HeaderTokenExpires, d.Expires.UTC().Format(time.RFC3339))
@@ -95,6 +99,22 @@ func (a *answer) allowed(m message) message {
 		m = m.header(okResponseHeaders, policy.HeaderBasicEnds, d.BasicEnds.UTC().Format(time.RFC3339))
 	}
 	return m
+}
+
+// sets reports whether patgate writes a header itself: Envoy removes headers after it has
+// set them.
+func sets(up *policy.Upstream, identity policy.Identity, name string) bool {
+	switch name {
+	case policy.HeaderID:
+		return true
+	case up.UserHeader, up.TokenHeader:
+		return identity != policy.NoIdentity
+	case up.GroupsHeader:
+		return identity == policy.UserGroups
+	case policy.HeaderUserAsserted:
+		return identity == policy.AssertedIdentity
+	}
+	return false
 }
 
 func groupNames(groups []*policy.Group) string {
@@ -123,8 +143,8 @@ func (a *answer) refused(m message, code int) message {
 			}
 		}
 		ends := d.BasicEnds
-		if code == 401 && a.given && a.now.Before(d.Gate.BasicEnds) {
-			ends = d.Gate.BasicEnds // for Bearer too: every such 401 is the same
+		if code == 401 && a.now.Before(d.Gate.BasicEnds) {
+			ends = d.Gate.BasicEnds // for Bearer too: every 401 is the same
 		}
 		if !ends.IsZero() {
 			m = m.header(deniedHeaders, policy.HeaderBasicEnds, ends.UTC().Format(time.RFC3339))

@@ -50,9 +50,13 @@ type Server struct {
 	// a moment: a replica that has just been started need not refuse anybody. nil: none waits.
 	Loaded <-chan struct{}
 
-	inFlight atomic.Int64
-	large    chan struct{} // holds a value for each large body that is being read
-	once     sync.Once
+	// HandshakeFailed is called for each TLS handshake that fails. nil: none is reported.
+	HandshakeFailed func(error)
+
+	namesPeers bool // connections have clients with names
+	inFlight   atomic.Int64
+	large      chan struct{} // holds a value for each large body that is being read
+	once       sync.Once
 }
 
 // largeBody is from how many bytes on a body is one of few that are read at a time.
@@ -75,6 +79,7 @@ type call struct {
 	start    time.Time
 	recorded bool // the audit has its event
 	request  policy.Request
+	peerName string // who asked, by the client certificate
 	answer   answer
 	out      *reply       // the answer, if the event is written
 	event    *audit.Event // nil if it could not be made
@@ -85,6 +90,9 @@ func (c *call) elapsed() time.Duration { return time.Since(c.start) }
 // check answers one check (envoy.service.auth.v3.Authorization), whatever happens.
 func (s *Server) check(ctx context.Context, in *attributes) *reply {
 	defer s.leave()
+	if s.namesPeers {
+		in.peerName = connectionName(ctx)
+	}
 	c := s.begin(ctx, in, s.enter())
 	return c.finish(c.record(ctx))
 }
@@ -98,7 +106,7 @@ func (s *Server) leave() { s.inFlight.Add(-1) }
 
 // begin decides a check and makes its answer and its event.
 func (s *Server) begin(ctx context.Context, in *attributes, crowded bool) (c *call) {
-	c = &call{server: s, start: time.Now()}
+	c = &call{server: s, start: time.Now(), peerName: in.peerName}
 	c.answer.id = rand.Text()
 	defer func() {
 		if p := recover(); p != nil {
@@ -132,9 +140,6 @@ func (c *call) decide(ctx context.Context, in *attributes, crowded bool) {
 	}
 	defer c.server.admitLarge(len(c.request.Body.Bytes))()
 	a.decision = policy.Evaluate(snapshot, &c.request, nil)
-	if a.decision.Reason == policy.BadTarget {
-		a.problem = c.request.TargetProblem()
-	}
 }
 
 // startWait is how long a check waits for the first manifests: less than Envoy waits for it.

@@ -41,7 +41,8 @@ func newGRPCTransport(s *Server, o *TransportOptions) *grpcTransport {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	}
 	if o.TLS != nil {
-		options = append(options, grpc.Creds(credentials.NewTLS(o.TLS)))
+		s.namesPeers = true
+		options = append(options, grpc.Creds(handshakes{credentials.NewTLS(o.TLS), s.HandshakeFailed}))
 	}
 	t := &grpcTransport{grpc: grpc.NewServer(options...), health: health.NewServer()}
 	t.grpc.RegisterService(&service, s)

@@ -15,6 +15,7 @@ func newH2Transport(s *Server, o *TransportOptions) *wire.Server {
 	return wire.New(handler{s}, wire.Options{
 		Method: authv3.Authorization_Check_FullMethodName, MaxMessage: o.MaxBody + bodyHeadroom,
 		MaxHeader: o.MaxHeader, MaxReceive: o.MaxReceive, TLS: o.TLS, Logger: s.Logger, Faulted: s.Observer.Faulted,
+		PeerName: PeerName, HandshakeFailed: s.HandshakeFailed,
 	})
 }
 
@@ -24,6 +25,7 @@ type handler struct{ server *Server }
 // Decide implements wire.Handler.
 func (h handler) Decide(call wire.Call) wire.Decision {
 	in := readMessage(call.Message)
+	in.peerName = call.Peer
 	ctx := &callContext{Context: context.Background(), deadline: call.Deadline}
 	defer ctx.end()
 	return h.begin(ctx, &in, false)
@@ -134,11 +136,21 @@ func (b *batch) Commit(answer wire.Answer) (late func(wire.Answer)) {
 	b.server.inFlight.Add(int64(len(waits)))
 	return func(answer wire.Answer) {
 		for _, w := range waits {
-			err := w.wait()
+			answer(w.stream, b.server.await(w))
 			b.server.leave()
-			answer(w.stream, b.server.conclude(w.call, err))
 		}
 	}
+}
+
+// await waits for the event of a check, and returns its answer.
+func (s *Server) await(w lateCall) (out []byte) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.Logger.Error("an event panicked, the request is refused", "panic", panicText(p))
+			out = s.refusal().wire
+		}
+	}()
+	return s.conclude(w.call, w.wait())
 }
 
 // lateCall is a check whose event is waited for.

@@ -4,25 +4,18 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/ruleset"
 	"github.com/patgate/patgate/token"
 )
 
 // Revival is a token's value that was dead for good and is not any more.
 type Revival struct {
-	File    string
-	Pos     manifest.Pos
-	Field   string
-	Token   string // its name now
-	Was     string // the place in the older manifests: FILE:LINE:COLUMN
-	Message string
-}
-
-// String returns `FILE:LINE:COLUMN: field: what came back, what was expected`.
-func (r Revival) String() string {
-	return manifest.Problem{File: r.File, Pos: r.Pos, Field: r.Field, Message: r.Message}.String()
+	diag.Problem
+	Token string // its name now
+	Was   string // the place in the older manifests: FILE:LINE:COLUMN
 }
 
 // value is what manifests say of one value of a token.
@@ -38,7 +31,7 @@ type value struct {
 // tokens are called: what was revoked, a honeytoken or past its end must stay so. What
 // was suspended may come back. Where either has problems, what decodes is compared, and
 // no caps are known.
-func Revivals(older, newer *loader.Inspection, now time.Time) []Revival {
+func Revivals(older, newer *ruleset.Set, now time.Time) []Revival {
 	was := map[token.Digest]value{}
 	eachValue(older, func(digest token.Digest, v value) {
 		if other, twice := was[digest]; !twice || v.deader(other) {
@@ -52,18 +45,17 @@ func Revivals(older, newer *loader.Inspection, now time.Time) []Revival {
 			return
 		}
 		if field, message := revival(old, is, now); message != "" {
-			list = append(list, Revival{
-				File: is.doc.File, Pos: placeIn(newer, is.doc, field), Field: manifest.FieldPath(field...),
-				Token: is.doc.Metadata.Name.Text, Was: old.place(older),
-				Message: fmt.Sprintf(message, is.doc.Metadata.Name.Text, old.place(older)),
-			})
+			name, was := is.doc.Metadata.Name.Text, old.place(older)
+			list = append(list, Revival{Token: name, Was: was, Problem: diag.Problem{
+				File: is.doc.File, Pos: placeIn(newer, is.doc, field), Field: manifest.FieldPath(field...), Message: fmt.Sprintf(message, name, was),
+			}})
 		}
 	})
 	return list
 }
 
 // place returns where the older manifests say what ended the value.
-func (v value) place(in *loader.Inspection) string {
+func (v value) place(in *ruleset.Set) string {
 	return v.doc.Place(placeIn(in, v.doc, v.deadAt()))
 }
 
@@ -79,7 +71,7 @@ func (v value) deadAt() []any {
 	return spec("expires")
 }
 
-func placeIn(in *loader.Inspection, d *manifest.Document, steps []any) manifest.Pos {
+func placeIn(in *ruleset.Set, d *manifest.Document, steps []any) diag.Pos {
 	for name, data := range in.Files {
 		if name == d.File {
 			return manifest.NewOutline(data).Place(d.Pos, steps...)
@@ -129,7 +121,7 @@ func (v value) deader(other value) bool {
 }
 
 // eachValue calls do for the present value of each token and those that it replaced.
-func eachValue(in *loader.Inspection, do func(token.Digest, value)) {
+func eachValue(in *ruleset.Set, do func(token.Digest, value)) {
 	rows := map[string]*policy.Token{}
 	for _, t := range in.Rows.Tokens {
 		rows[t.Name] = t

@@ -3,10 +3,12 @@ package lint
 import (
 	"maps"
 	"slices"
+
+	"github.com/patgate/patgate/diag"
 )
 
-// Code names a kind of warning. Codes are stable: comments accept them, programs read them.
-type Code string
+// Code names a kind of warning. Codes are stable: comments suppress them, programs read them.
+type Code = diag.Code
 
 // The codes. docs/checks.md tells why each is a risk.
 const (
@@ -31,7 +33,7 @@ const (
 	Observing         Code = "observing"
 	UnusedPolicy      Code = "unused-policy"
 	UnnamedGroup      Code = "unnamed-group"
-	UnusedAccept      Code = "unused-accept"
+	UnusedAccept      Code = "unused-accept" // a comment that suppresses nothing
 )
 
 // codes hold what to do about each.
@@ -57,15 +59,15 @@ var codes = map[Code]struct{ fix string }{
 	Observing:         {"set it to enforce, or take the line out, once the audit shows no surprises"},
 	UnusedPolicy:      {"name it in a gate, group or token, or remove it"},
 	UnnamedGroup:      {"name the group in a gate's groups"},
-	UnusedAccept:      {"write `# patgate:accept CODE reason` on the line of the warning or the one above, or remove the comment"},
+	UnusedAccept:      {"write `# patgate:ignore CODE reason` on the line of the warning or the one above, or remove the comment"},
 }
 
-// names lists the codes that a comment may accept.
-func names() []string {
-	var list []string
+// known lists the codes that a comment may suppress.
+func known() []Code {
+	var list []Code
 	for _, code := range slices.Sorted(maps.Keys(codes)) {
 		if code != UnusedAccept {
-			list = append(list, string(code))
+			list = append(list, code)
 		}
 	}
 	return list

@@ -3,37 +3,25 @@
 package lint
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/ruleset"
 )
 
-// Warning is one thing that is risky in manifests that are valid.
-type Warning struct {
-	Code     Code
-	File     string
-	Pos      manifest.Pos
-	Field    string
-	Message  string // what is risky, and why
-	Fix      string
-	Accepted string // the reason that a comment gives for it; empty: it stands
-	rule     int    // the line of the rule that it is about, or 0
-}
-
-// String returns `FILE:LINE:COLUMN: warning CODE: field: what is risky. Fix: what to do`.
-func (w Warning) String() string {
-	return fmt.Sprintf("%s:%d:%d: warning %s: %s: %s. Fix: %s", w.File, w.Pos.Line, w.Pos.Column, w.Code, w.Field, w.Message, w.Fix)
+// warning is a problem, and the line of the rule that it is about, or 0.
+type warning struct {
+	diag.Problem
+	rule int
 }
 
 // Lint returns the warnings about manifests without problems, in the order of their
-// places, those too that a comment accepts. It returns nothing where there are problems.
-func Lint(in *loader.Inspection, now time.Time) []Warning {
+// places, those too that a comment suppresses. It returns nothing where there are problems.
+func Lint(in *ruleset.Set, now time.Time) []diag.Problem {
 	if len(in.Problems) > 0 {
 		return nil
 	}
@@ -54,18 +42,20 @@ func Lint(in *loader.Inspection, now time.Time) []Warning {
 	for _, d := range in.Tokens {
 		l.token(d)
 	}
-	l.accept()
-	slices.SortStableFunc(l.warnings, func(a, b Warning) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
-	})
-	return l.warnings
+	l.suppress()
+	var list []diag.Problem
+	for _, w := range l.warnings {
+		list = append(list, w.Problem)
+	}
+	diag.Sort(list)
+	return list
 }
 
 // linter is one run.
 type linter struct {
-	in       *loader.Inspection
+	in       *ruleset.Set
 	now      time.Time
-	warnings []Warning
+	warnings []warning
 	patterns map[string]*pattern
 
 	files   map[string][]byte
@@ -108,15 +98,15 @@ func (l *linter) warn(code Code, d *manifest.Document, steps []any, format strin
 	l.warnAt(code, d, l.place(d, steps), steps, format, args...)
 }
 
-func (l *linter) warnAt(code Code, d *manifest.Document, at manifest.Pos, steps []any, format string, args ...any) {
-	l.warnings = append(l.warnings, Warning{
-		Code: code, File: d.File, Pos: at, Field: manifest.FieldPath(steps...), Message: fmt.Sprintf(format, args...), Fix: codes[code].fix,
-	})
+func (l *linter) warnAt(code Code, d *manifest.Document, at diag.Pos, steps []any, format string, args ...any) {
+	l.warnings = append(l.warnings, warning{Problem: diag.Problem{
+		Code: code, Severity: diag.Warning, File: d.File, Pos: at, Field: manifest.FieldPath(steps...), Message: fmt.Sprintf(format, args...), Fix: codes[code].fix,
+	}})
 }
 
 // place finds a field in its file. Files come one after the other, so the last one read
 // is kept.
-func (l *linter) place(d *manifest.Document, steps []any) manifest.Pos {
+func (l *linter) place(d *manifest.Document, steps []any) diag.Pos {
 	if l.outline == nil || l.of != d.File {
 		l.outline, l.of = manifest.NewOutline(l.files[d.File]), d.File
 	}
@@ -129,42 +119,30 @@ func spec(steps ...any) []any { return append([]any{"spec"}, steps...) }
 // below returns the steps to a field within another.
 func below(at []any, steps ...any) []any { return append(slices.Clip(at), steps...) }
 
-// accept marks the warnings that comments accept, and warns of comments that accept none.
-func (l *linter) accept() {
-	byFile := map[string][]int{}
-	for i, w := range l.warnings {
-		byFile[w.File] = append(byFile[w.File], i)
+// suppress marks the warnings that comments suppress, and warns of comments that suppress none.
+func (l *linter) suppress() {
+	byFile := map[string][]*warning{}
+	for i := range l.warnings {
+		w := &l.warnings[i]
+		byFile[w.File] = append(byFile[w.File], w)
 	}
+	var unused []warning
 	for file, data := range l.in.Files {
-		for _, a := range manifest.Accepts(data) {
-			for _, code := range a.Codes {
-				if problem := l.acceptOne(&a, Code(code), byFile[file]); problem != "" {
-					l.warnings = append(l.warnings, Warning{
-						Code: UnusedAccept, File: file, Pos: a.Pos, Field: "patgate:accept", Message: problem, Fix: codes[UnusedAccept].fix,
-					})
-				}
+		problems := make([]*diag.Problem, 0, len(byFile[file]))
+		for _, w := range byFile[file] {
+			problems = append(problems, &w.Problem)
+		}
+		for _, s := range diag.Suppressions(data) {
+			covers := func(i int) bool {
+				w := byFile[file][i]
+				return s.Covers(w.Pos.Line) || w.rule > 0 && s.Covers(w.rule)
+			}
+			for _, text := range s.Suppress(problems, known(), covers) {
+				unused = append(unused, warning{Problem: diag.Problem{
+					Code: UnusedAccept, Severity: diag.Warning, File: file, Pos: s.Pos, Field: s.Word, Message: text, Fix: codes[UnusedAccept].fix,
+				}})
 			}
 		}
 	}
-}
-
-// acceptOne says why a comment accepts nothing.
-func (l *linter) acceptOne(a *manifest.Accept, code Code, warnings []int) (problem string) {
-	if _, known := codes[code]; !known || code == UnusedAccept {
-		return fmt.Sprintf("%q is no code to accept, %s", string(code), manifest.Suggest(string(code), names()))
-	}
-	if strings.TrimSpace(a.Reason) == "" {
-		return fmt.Sprintf("%s is accepted without a reason, so that it stands", code)
-	}
-	used := false
-	for _, i := range warnings {
-		w := &l.warnings[i]
-		if w.Code == code && (a.Covers(w.Pos.Line) || w.rule > 0 && a.Covers(w.rule)) {
-			w.Accepted, used = a.Reason, true
-		}
-	}
-	if !used {
-		return fmt.Sprintf("no %s is warned of on this line or the next", code)
-	}
-	return ""
+	l.warnings = append(l.warnings, unused...)
 }

@@ -14,7 +14,7 @@ func (l *linter) gate(d *manifest.Document) {
 	g, row := d.Gate, l.gates[d.Metadata.Name.Text]
 	if len(g.ForwardUnknown) > 0 {
 		l.warn(ForwardUnknown, d, spec("forwardUnknown"),
-			"credentials that are no tokens go to the upstream untouched (%s): who holds a password needs no token", row.ForwardUnknown)
+			"credentials that are no tokens go to the upstream untouched (%s): who holds a password needs no token", strings.Join(row.ForwardedSchemes(), ", "))
 	}
 	if g.Enforcement.Observe {
 		l.warn(Observing, d, spec("enforcement"), "the gate only observes: what its rules refuse passes")
@@ -76,7 +76,9 @@ func weaker(g, other *policy.Gate) (ways []string) {
 	add(len(g.Groups) == 0 && len(other.Groups) > 0, "groups")
 	add(!g.RequireTLS && other.RequireTLS, "requireTLS")
 	add(g.Clients.Empty() && !other.Clients.Empty(), "clients")
-	add(g.ForwardUnknown&^other.ForwardUnknown != 0, "forwardUnknown")
+	add(g.ForwardUnknown&^other.ForwardUnknown != 0 || slices.ContainsFunc(g.ForwardOther, func(scheme string) bool {
+		return !slices.Contains(other.ForwardOther, scheme)
+	}), "forwardUnknown")
 	add(slices.ContainsFunc(other.Policies, func(p *policy.Policy) bool { return !slices.Contains(g.Policies, p) }), "policies")
 	add(g.Observe && !other.Observe, "enforcement")
 	return ways

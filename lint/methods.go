@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/diag"
 )
 
 // knownMethods are those of the HTTP Method Registry (IANA), and further ones that Envoy
@@ -20,7 +20,7 @@ func (r *ruleLint) methods() {
 			continue
 		}
 		hint := ""
-		if likely, near := strings.CutPrefix(manifest.Suggest(string(m), knownMethods), "did you mean "); near {
+		if likely, near := strings.CutPrefix(diag.Suggest(string(m), knownMethods), "did you mean "); near {
 			hint = ", but " + strings.TrimSuffix(likely, "?") + " is"
 		}
 		r.warn(UnknownMethod, []any{"methods", i}, "%s is no registered HTTP method%s", m, hint)

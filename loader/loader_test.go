@@ -11,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	loaderdir "github.com/patgate/patgate/loader/dir"
+
 	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/test/configmap"
 	"github.com/patgate/patgate/token"
@@ -285,11 +288,58 @@ func TestOneMissingPolicyIsFoundFast(t *testing.T) {
 	}
 	write(t, dir+"/tokens.yaml", b.String())
 	start := time.Now()
-	_, problems := loader.Check([]string{dir})
+	set := loaderdir.Load([]string{dir})
+	problems := set.Problems
 	t.Logf("%d problems after %v", len(problems), time.Since(start).Round(time.Millisecond))
-	if len(problems) != tokens {
-		t.Errorf("%d problems", len(problems))
+	if last := problems[len(problems)-1].String(); len(problems) != manifest.MaxReported+1 || last != "the manifests: and 1,000 more problems: mend the first 1,000" {
+		t.Errorf("%d problems, %s", len(problems), last)
 	}
+}
+
+// TestWhoseRevocationCounts rejects loads in which somebody else's document says the digest
+// of a token: digests are public in Git, and only the token's own document ends it.
+func TestWhoseRevocationCounts(t *testing.T) {
+	const revoked = "  revoked: 2026-06-01T00:00:00Z\n"
+	for name, c := range map[string]struct {
+		files map[string]string
+		ends  bool
+	}{
+		"another name beside it":        {map[string]string{"b": renamed("a", "b", revoked)}, false},
+		"another name that suspends":    {map[string]string{"b": renamed("a", "b", "  suspended: true\n")}, false},
+		"another name alone":            {map[string]string{"a": "kind: [", "b": renamed("a", "b", revoked)}, false},
+		"another name, broken":          {map[string]string{"b": renamed("a", "b", revoked+"  usr: x\n")}, false},
+		"no name":                       {map[string]string{"a": strings.Replace(tokenNamed("a", revoked), "name: a", "namespace: a", 1)}, false},
+		"the name with another digest":  {map[string]string{"a": strings.Replace(tokenNamed("b", revoked), "name: b", "name: a", 1), "x": "kind: ["}, false},
+		"its own":                       {map[string]string{"a": tokenNamed("a", revoked), "x": "kind: ["}, true},
+		"its own beside another name":   {map[string]string{"a": tokenNamed("a", revoked), "b": renamed("a", "b", "")}, true},
+		"its own, broken":               {map[string]string{"a": tokenNamed("a", revoked+"  usr: x\n")}, true},
+		"its own in another file":       {map[string]string{"b": tokenNamed("a", revoked)}, true},
+		"its own behind a broken one":   {map[string]string{"a": "kind: [\n---\n" + tokenNamed("a", revoked)}, true},
+		"its own before a broken one":   {map[string]string{"a": tokenNamed("a", revoked) + "---\nkind: ['\n"}, true},
+		"its own after a million lines": {map[string]string{"a": strings.Repeat("---\na\n", 160_000) + "---\n" + tokenNamed("a", revoked)}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t, t.TempDir())
+			write(t, h.dir+"/gate.yaml", gateNamed("jira"))
+			write(t, h.dir+"/a.yaml", tokenNamed("a", ""))
+			h.load()
+			for file, text := range c.files {
+				write(t, h.dir+"/"+file+".yaml", text)
+			}
+			r := h.load()
+			if !r.Rejected() {
+				t.Fatal("the load was taken")
+			}
+			if known(h.index.Snapshot(), "a") == c.ends || slices.Equal(r.Narrowed, []string{"a"}) != c.ends {
+				t.Errorf("narrowed %v, want it to end: %v", r.Narrowed, c.ends)
+			}
+		})
+	}
+}
+
+// renamed is a token's manifest under another name.
+func renamed(name, other, more string) string {
+	return strings.Replace(tokenNamed(name, more), "name: "+name, "name: "+other, 1)
 }
 
 func TestAReplacedValueOfARevokedToken(t *testing.T) {

@@ -6,8 +6,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/ruleset"
 	"github.com/patgate/patgate/token"
 )
 
@@ -36,15 +39,15 @@ type Rotation struct {
 // problems of the manifests, for a token that is not good, for a lifetime beyond the
 // user's cap and for whatever `patgate check` refuses.
 func (m *Manifests) Rotate(r *Rotation) (secret token.Secret, c *Change, err error) {
-	if len(m.docs.problems) > 0 {
-		return secret, nil, &RefusedError{reasons(m.docs.problems)}
+	if len(m.Problems) > 0 {
+		return secret, nil, &RefusedError{diag.Strings(m.Problems)}
 	}
 	doc, err := m.Token(r.Name)
 	if err != nil {
 		return secret, nil, err
 	}
 	index := policy.NewIndex()
-	if _, err := index.Replace(m.Rows(), r.Now); err != nil {
+	if _, err := index.Replace(m.Rows, r.Now); err != nil {
 		return secret, nil, err
 	}
 	t := index.Snapshot().TokenByName(r.Name)
@@ -57,19 +60,19 @@ func (m *Manifests) Rotate(r *Rotation) (secret token.Secret, c *Change, err err
 		return secret, nil, err
 	}
 	secret = token.Mint()
-	edit := manifest.Rotation{Digest: token.Sum(secret), Issued: r.Issued}
+	change := edit.Rotation{Digest: token.Sum(secret), Issued: r.Issued}
 	if !r.Expires.Equal(t.Expires) {
-		edit.Expires = r.Expires
+		change.Expires = r.Expires
 	}
-	if err := r.replace(t, doc, &edit); err != nil {
+	if err := r.replace(t, doc, &change); err != nil {
 		return token.Secret{}, nil, err
 	}
 	f := m.file(doc.File)
-	after, err := manifest.Rotate(f.name, f.data, r.Name, edit)
+	after, err := edit.Rotate(f.Name, f.Data, r.Name, change)
 	if err != nil {
 		return token.Secret{}, nil, refuse("%v: write these values on the lines of their keys and rotate again", err)
 	}
-	if problems := m.with(f.name, after); len(problems) > 0 {
+	if problems := m.With(ruleset.File{Name: f.Name, Data: after}).Problems; len(problems) > 0 {
 		return token.Secret{}, nil, refused(problems)
 	}
 	if c, err = m.change(f, after); err != nil {
@@ -105,7 +108,7 @@ func writtenTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 // one had, within the user's cap.
 func (m *Manifests) setTimes(r *Rotation, t *policy.Token) error {
 	r.Issued = r.Now.UTC().Truncate(time.Second)
-	longest, group := m.docs.longestLifetime(t.User)
+	longest, group := m.LongestLifetime(t.User)
 	if longest > 0 && longest != policy.Forever {
 		r.End = r.Issued.Add(longest)
 	}
@@ -135,11 +138,11 @@ func (m *Manifests) setTimes(r *Rotation, t *policy.Token) error {
 // replace lets the present value run on for the overlap, and those before it that still
 // run. Its end is never later than it was. Without an overlap all of them end: who asks for
 // that takes the token for leaked, and can't know which of its values was.
-func (r *Rotation) replace(t *policy.Token, doc *manifest.Document, edit *manifest.Rotation) error {
+func (r *Rotation) replace(t *policy.Token, doc *manifest.Document, change *edit.Rotation) error {
 	var running []string
 	for i, p := range t.Previous {
 		if end := t.EndOf(p.Digest); r.Overlap <= 0 || !end.IsZero() && !r.Now.Before(end) {
-			edit.Drop = append(edit.Drop, i)
+			change.Drop = append(change.Drop, i)
 		} else {
 			running = append(running, writtenTime(end))
 		}
@@ -158,6 +161,6 @@ func (r *Rotation) replace(t *policy.Token, doc *manifest.Document, edit *manife
 			doc.Place(doc.Pos), t.Name, len(running), strings.Join(running, ", "), MaxPrevious)
 	}
 	r.Until = until
-	edit.Add = &manifest.Replaced{Digest: t.Digest, Issued: t.Issued, Until: until}
+	change.Add = &edit.Replaced{Digest: t.Digest, Issued: t.Issued, Until: until}
 	return nil
 }

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -57,7 +58,7 @@ func (s *scope) checkGate(g *Gate, spec *yaml.Node) {
 func (s *scope) checkHeaders(g *Gate, spec *yaml.Node) {
 	upstream := g.UpstreamOrDefault()
 	up, act := find(spec, "upstream"), find(spec, "actAs")
-	used := map[HeaderName]string{}
+	used := map[string]string{} // by the name's fold
 	for _, h := range []struct {
 		name  HeaderName
 		field string
@@ -68,10 +69,11 @@ func (s *scope) checkHeaders(g *Gate, spec *yaml.Node) {
 		{upstream.TokenHeader, "spec.upstream.tokenHeader", find(up, "tokenHeader")},
 		{g.ActAsHeader(), "spec.actAs.header", find(act, "header")},
 	} {
-		if other, twice := used[h.name]; twice && h.name != "" {
+		folded := policy.FoldHeader(string(h.name))
+		if other, twice := used[folded]; twice && h.name != "" {
 			s.problem(h.node, h.field, "%s is %s already, expected a header of its own", h.name, other)
 		}
-		used[h.name] = h.field
+		used[folded] = h.field
 	}
 }
 
@@ -168,6 +170,22 @@ func Schemes(list []Scheme) policy.Schemes {
 	return set
 }
 
+// ForwardedSchemes splits a list of schemes into those in which tokens can be presented
+// and all others.
+func ForwardedSchemes(list []Forwarded) (schemes policy.Schemes, others []string) {
+	for _, name := range list {
+		switch name := string(name); {
+		case name == policy.Basic.String():
+			schemes = schemes.With(policy.Basic)
+		case name == policy.Bearer.String():
+			schemes = schemes.With(policy.Bearer)
+		case name != "" && !slices.Contains(others, name):
+			others = append(others, name)
+		}
+	}
+	return schemes, others
+}
+
 // checkRules asks what rules must hold: a condition each, and few enough in a list.
 func (s *scope) checkRules(allow, deny []Rule, n *yaml.Node, field string) {
 	for _, list := range []struct {
@@ -188,10 +206,30 @@ func (s *scope) checkRules(allow, deny []Rule, n *yaml.Node, field string) {
 
 // check is called for every rule when its fields are decoded.
 func (r *Rule) check(s *scope, n *yaml.Node, field string) {
+	s.checkCount(n, field, "query", len(r.Query), policy.MaxKeys, "parameters")
+	s.checkCount(n, field, "json", len(r.JSON), policy.MaxKeys, "nodes")
+	s.checkCount(n, field, "clients", len(r.Clients), policy.MaxRanges, "ranges")
+	if has(n, "contentTypes") && !has(n, "json") {
+		s.problem(find(n, "contentTypes"), child(field, "contentTypes"), "without json, expected it with json alone: it says which bodies json reads")
+		return
+	}
 	for i := 0; i < len(n.Content); i += 2 {
-		if n.Content[i].Value != "name" {
+		if key := n.Content[i].Value; key != "name" && key != "contentTypes" {
 			return // a condition, or an unknown field that was reported
 		}
 	}
 	s.problem(n, field, "a rule without a condition, expected at least one of methods, path, query, json, clients")
+}
+
+// check is called for the ranges of a gate or token when they are decoded.
+func (c *Clients) check(s *scope, n *yaml.Node, field string) {
+	s.checkCount(n, field, "allow", len(c.Allow), policy.MaxRanges, "ranges")
+	s.checkCount(n, field, "deny", len(c.Deny), policy.MaxRanges, "ranges")
+}
+
+// checkCount wants few enough entries below a key.
+func (s *scope) checkCount(n *yaml.Node, field, key string, count, most int, what string) {
+	if count > most {
+		s.problem(find(n, key), child(field, key), "%d %s, expected at most %d", count, what, most)
+	}
 }

@@ -10,10 +10,12 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
 )
@@ -21,7 +23,9 @@ import (
 // Decoder decodes the files of one load. It compiles a pattern that stands in many
 // manifests once. Any number of goroutines may share it. The zero value is ready.
 type Decoder struct {
-	patterns sync.Map // of compiledPattern, by the pattern's text
+	patterns sync.Map     // of compiledPattern, by the pattern's text
+	searched atomic.Int64 // bytes parsed in search of the lines that break documents
+	large    sync.Mutex   // held while a large document is decoded
 }
 
 type compiledPattern struct {
@@ -42,27 +46,77 @@ func (dec *Decoder) pattern(text string) (*policy.Pattern, error) {
 // Decode reads the documents of a file. Each is decoded by itself: problems of one
 // leave the others as they are.
 func (dec *Decoder) Decode(file string, data []byte) (docs []*Document, problems []Problem) {
-	return dec.decode(file, data, false)
+	docs = dec.Read(file, data)
+	return docs, dec.Explain(docs)
 }
 
 // DecodeTests reads the documents of a file with PolicyTests.
 func (dec *Decoder) DecodeTests(file string, data []byte) (docs []*Document, problems []Problem) {
-	return dec.decode(file, data, true)
+	docs = dec.read(file, data, true, nil)
+	return docs, dec.Explain(docs)
 }
 
-func (dec *Decoder) decode(file string, data []byte, tests bool) (docs []*Document, problems []Problem) {
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	for _, c := range splitDocuments(data) {
-		if c.isBlank() {
+// Read decodes the documents of a file and leaves out what takes long: documents that are
+// no YAML are broken, but which of their lines breaks them is found by Explain alone.
+func (dec *Decoder) Read(file string, data []byte) []*Document {
+	return dec.read(file, data, false, nil)
+}
+
+// ReadEnds decodes those documents of a file that may revoke or suspend a token.
+func (dec *Decoder) ReadEnds(file string, data []byte) []*Document {
+	return dec.read(file, data, false, chunk.mayEnd)
+}
+
+func (dec *Decoder) read(file string, data []byte, tests bool, only func(chunk) bool) (docs []*Document) {
+	data = bytes.TrimPrefix(data, byteOrderMark)
+	chunks, refused := readable(file, data)
+	if refused != nil {
+		docs = append(docs, &Document{File: file, Pos: refused.Pos, Problems: []Problem{*refused}})
+	}
+	junk := 0
+	for _, c := range chunks {
+		if only != nil && !only(c) {
 			continue
 		}
 		s := &scope{decoder: dec, file: file, chunk: c, tests: tests}
 		doc := s.guarded()
-		doc.Problems = s.problems
+		if doc.isJunk() {
+			if junk++; junk > maxJunk {
+				continue // it is one like the others, and may be one of very many
+			}
+		}
 		docs = append(docs, doc)
-		problems = append(problems, s.problems...)
 	}
-	return docs, problems
+	if more := junk - maxJunk; more > 0 {
+		docs = append(docs, &Document{File: file, Pos: Pos{Line: 1, Column: 1}, Problems: []Problem{{
+			File: file, Pos: Pos{Line: 1, Column: 1}, Message: fmt.Sprintf("and %s more documents that are no manifests", thousands(more)),
+		}}})
+	}
+	return docs
+}
+
+// isJunk reports whether a document is broken and nothing is known of what it was to be.
+func (d *Document) isJunk() bool { return d.Broken() && d.Kind == "" && d.Metadata.Name.Text == "" }
+
+// Explain finds the lines that break documents, as far as that was left out, and returns
+// the problems of all.
+func (dec *Decoder) Explain(docs []*Document) (problems []Problem) {
+	for _, doc := range docs {
+		if f := doc.fault; f != nil {
+			doc.fault = nil
+			at, message := f.scope.syntaxError(f.err)
+			f.scope.problemAt(at, "", "not YAML: %s", message)
+			doc.Problems = f.scope.folded()
+		}
+		problems = append(problems, doc.Problems...)
+	}
+	return problems
+}
+
+// fault is an error of the YAML library that was not explained yet.
+type fault struct {
+	scope *scope
+	err   error
 }
 
 // invalidUTF8 returns the place of the first byte that is not UTF-8, or nowhere.
@@ -80,11 +134,11 @@ func invalidUTF8(data []byte, line int) Pos {
 				}
 				column, text = column+1, text[n:]
 			}
-			return Pos{line, column}
+			return Pos{Line: line, Column: column}
 		}
 		line++
 	}
-	return Pos{line, 1}
+	return Pos{Line: line, Column: 1}
 }
 
 // scope is the decoding of one document.
@@ -94,6 +148,9 @@ type scope struct {
 	chunk    chunk
 	tests    bool // the file is one of PolicyTests
 	problems []Problem
+	tallies  map[string]*tally // of problems that are alike
+	more     int               // problems that are not described
+	fault    error             // of the YAML library, to be explained later
 }
 
 // pos returns a node's place in its file.
@@ -106,17 +163,35 @@ func (s *scope) problem(n *yaml.Node, field, format string, args ...any) {
 }
 
 func (s *scope) problemAt(at Pos, field, format string, args ...any) {
+	if s.full() {
+		s.more++
+		return
+	}
+	for i, arg := range args {
+		if text, ok := arg.(string); ok {
+			args[i] = echo(text, maxEcho)
+		}
+	}
 	// A message repeats what was written, and that may be a token's value by mistake.
-	s.problems = append(s.problems, Problem{File: s.file, Pos: at, Field: token.Mask(field), Message: token.Mask(fmt.Sprintf(format, args...))})
+	message := echo(token.Mask(fmt.Sprintf(format, args...)), maxMessage)
+	s.add(Problem{File: s.file, Pos: at, Field: echo(token.Mask(field), maxField), Message: message})
 }
 
 // guarded decodes the chunk. A panic, of the YAML library or of ours, is a problem of
 // this document and not the end of the process.
 func (s *scope) guarded() (doc *Document) {
+	if s.chunk.isLarge() {
+		s.decoder.large.Lock()
+		defer s.decoder.large.Unlock()
+	}
 	defer func() {
 		if p := recover(); p != nil {
-			doc = &Document{File: s.file, Pos: Pos{s.chunk.line, 1}}
+			doc = &Document{File: s.file, Pos: Pos{Line: s.chunk.line, Column: 1}}
 			s.problemAt(doc.Pos, "", "can't be decoded, a fault of patgate: %v", p)
+		}
+		doc.Problems = s.folded()
+		if s.fault != nil {
+			doc.fault = &fault{s, s.fault}
 		}
 	}()
 	return s.document()
@@ -124,7 +199,7 @@ func (s *scope) guarded() (doc *Document) {
 
 // document decodes the chunk.
 func (s *scope) document() *Document {
-	doc := &Document{File: s.file, Pos: Pos{s.chunk.line, 1}}
+	doc := &Document{File: s.file, Pos: Pos{Line: s.chunk.line, Column: 1}}
 	doc.Fingerprint = sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%s", s.file, s.chunk.line, s.chunk.text))
 	if at := invalidUTF8(s.chunk.text, s.chunk.line); at.Line > 0 {
 		s.problemAt(at, "", "not UTF-8, expected YAML in UTF-8")
@@ -141,13 +216,24 @@ func (s *scope) document() *Document {
 		return doc
 	}
 	doc.Pos = s.pos(root)
-	s.plainYAML(root)
+	if isForeign(root) {
+		s.foreign(root)
+		return doc
+	}
+	if depth(root, MaxDepth+1) > MaxDepth {
+		s.problem(root, "", "nested deeper than %d lists and maps, expected less", MaxDepth)
+	}
+	s.plainYAML(root, MaxDepth)
 	s.header(root, doc)
 	return doc
 }
 
-// parse returns the document's root node, or nil after a problem.
+// parse returns the document's root node, or nil after a problem or a fault.
 func (s *scope) parse() *yaml.Node {
+	if n := estimateValues(s.chunk.text); n > MaxValues {
+		s.problemAt(Pos{Line: s.chunk.line, Column: 1}, "", "about %s values in the document, expected at most %s: divide it", thousands(n), thousands(MaxValues))
+		return nil
+	}
 	var doc, more yaml.Node
 	d := yaml.NewDecoder(bytes.NewReader(s.chunk.text))
 	err := d.Decode(&doc)
@@ -161,12 +247,11 @@ func (s *scope) parse() *yaml.Node {
 		}
 	}
 	if err != nil {
-		at, message := s.syntaxError(err)
-		s.problemAt(at, "", "not YAML: %s", message)
+		s.fault = err
 		return nil
 	}
 	if len(doc.Content) != 1 {
-		s.problemAt(Pos{s.chunk.line, 1}, "", "an empty document, expected a manifest")
+		s.problemAt(Pos{Line: s.chunk.line, Column: 1}, "", "an empty document, expected a manifest")
 		return nil
 	}
 	return doc.Content[0]
@@ -177,10 +262,14 @@ var (
 	nameLine = regexp.MustCompile(`(?m)^ *(?:metadata: *\{ *)?name: *([a-z0-9.-]+)`)
 )
 
+// guessWithin is how much of a document is looked at to guess its name.
+const guessWithin = 16 << 10
+
 // guessName finds out what a document that is no YAML wanted to be, so that those who
 // name it are not blamed too.
 func (s *scope) guessName(doc *Document) {
-	kind, name := kindLine.FindSubmatch(s.chunk.text), nameLine.FindSubmatch(s.chunk.text)
+	head := s.chunk.text[:min(len(s.chunk.text), guessWithin)]
+	kind, name := kindLine.FindSubmatch(head), nameLine.FindSubmatch(head)
 	if kind != nil {
 		doc.Kind = string(kind[1])
 	}
@@ -190,7 +279,7 @@ func (s *scope) guessName(doc *Document) {
 }
 
 // plainYAML refuses what makes YAML mean more than it shows: anchors, aliases, tags.
-func (s *scope) plainYAML(n *yaml.Node) {
+func (s *scope) plainYAML(n *yaml.Node, levels int) {
 	switch {
 	case n.Kind == yaml.AliasNode:
 		s.problem(n, "", "the alias *%s, expected the value itself written out", n.Value)
@@ -201,7 +290,9 @@ func (s *scope) plainYAML(n *yaml.Node) {
 		s.problem(n, "", "the tag %s, expected the value without it", n.Tag)
 	}
 	for _, child := range n.Content {
-		s.plainYAML(child)
+		if levels > 0 {
+			s.plainYAML(child, levels-1)
+		}
 	}
 }
 
@@ -214,8 +305,12 @@ func (s *scope) header(root *yaml.Node, doc *Document) {
 		switch key {
 		case "apiVersion":
 			s.value(value, reflect.ValueOf(&apiVersion).Elem(), key, options{})
-			if apiVersion != "" && apiVersion != APIVersion {
+			switch {
+			case apiVersion == "" || apiVersion == APIVersion:
+			case versionLike.MatchString(apiVersion):
 				s.problem(value, key, "unknown version %s, expected %s", apiVersion, APIVersion)
+			default:
+				s.problem(value, key, "unknown version, expected %s", APIVersion)
 			}
 		case "kind":
 			s.value(value, reflect.ValueOf(&kind).Elem(), key, options{})
@@ -270,7 +365,7 @@ func (s *scope) specOf(doc *Document, kind *yaml.Node) reflect.Value {
 		s.problem(kind, "kind", "a PolicyTest among manifests, expected it in a file that ends in .test.yaml")
 	default:
 		kinds := []string{KindGate, KindAPIToken, KindUserGroup, KindTokenPolicy}
-		s.problem(kind, "kind", "unknown kind %s, %s", doc.Kind, Suggest(doc.Kind, kinds))
+		s.problem(kind, "kind", "unknown kind %s, %s", doc.Kind, diag.Suggest(doc.Kind, kinds))
 	}
 	return reflect.Value{}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 )
@@ -36,7 +37,7 @@ status: {anything: goes}
 spec: {members: []}
 `)
 	m := docs[0].Metadata
-	if m.Name.Text != "token-users" || m.Namespace != "gates" || m.Labels["team"] != "a" || m.Name.At != (manifest.Pos{Line: 4, Column: 9}) {
+	if m.Name.Text != "token-users" || m.Namespace != "gates" || m.Labels["team"] != "a" || m.Name.At != (diag.Pos{Line: 4, Column: 9}) {
 		t.Errorf("%+v", m)
 	}
 }
@@ -51,7 +52,7 @@ func TestDocumentsKeepTheirPlaces(t *testing.T) {
 		t.Fatalf("%d documents", len(docs))
 	}
 	lines := strings.Split(text, "\n")
-	at := func(p manifest.Pos, want string) {
+	at := func(p diag.Pos, want string) {
 		t.Helper()
 		if got := lines[p.Line-1][p.Column-1:]; got != want {
 			t.Errorf("%+v is %q, want %q", p, got, want)

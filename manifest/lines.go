@@ -7,6 +7,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/policy"
 )
 
@@ -55,7 +56,7 @@ func (s *scope) linePlaces(n *yaml.Node) func(i int) Pos {
 	}
 	raw := strings.Split(string(s.chunk.text), "\n")
 	return func(i int) Pos {
-		p := Pos{at.Line + 1 + i, 1}
+		p := Pos{Line: at.Line + 1 + i, Column: 1}
 		if k := n.Line + i; k < len(raw) {
 			p.Column += len(raw[k]) - len(strings.TrimLeft(raw[k], " \t"))
 		}
@@ -111,7 +112,24 @@ func (dec *Decoder) ParseLine(line string) (Rule, *LineError) {
 			return r, e
 		}
 	}
-	return r, nil
+	return r, r.countKeys()
+}
+
+// countKeys wants few enough names in a line. A name that is given twice is one.
+func (r *Rule) countKeys() *LineError {
+	parameters, nodes := map[string]bool{}, map[string]bool{}
+	for _, p := range r.Query {
+		parameters[p.Name] = true
+	}
+	for _, n := range r.JSON {
+		nodes[n.Text] = true
+	}
+	for what, names := range map[string]map[string]bool{"parameters": parameters, "nodes": nodes} {
+		if len(names) > policy.MaxKeys {
+			return &LineError{0, fmt.Sprintf("%d %s, expected at most %d in a rule", len(names), what, policy.MaxKeys)}
+		}
+	}
+	return nil
 }
 
 func splitMethods(list string) (methods []Method, ok bool) {
@@ -150,7 +168,7 @@ func (dec *Decoder) linePath(r *Rule, path string) *LineError {
 func (dec *Decoder) lineGroup(r *Rule, word, text string) *LineError {
 	if word != "QueryParam" && word != "JsonData" {
 		return &LineError{0, fmt.Sprintf("unknown group [%s::, %s (write [[] for the character [)",
-			word, Suggest(word, []string{"QueryParam", "JsonData"}))}
+			word, diag.Suggest(word, []string{"QueryParam", "JsonData"}))}
 	}
 	end := strings.LastIndexByte(text, ']')
 	if end < 0 {

@@ -4,11 +4,10 @@
 package manifest
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/policy"
 )
 
@@ -26,40 +25,11 @@ const (
 	KindPolicyTest  = "PolicyTest" // in files that end in .test.yaml
 )
 
-// Pos is a place in a file. Lines and columns count from 1; the zero value is nowhere.
-type Pos struct{ Line, Column int }
-
-// Problem is one thing that is wrong with a file.
-type Problem struct {
-	File    string
-	Pos     Pos
-	Field   string // the path of the field, as in spec.allow[0].path; may be empty
-	Message string // what is wrong, and what was expected
-}
-
-// String returns `FILE:LINE:COLUMN: field: what is wrong, what was expected`, without
-// the parts that the problem does not have.
-func (p Problem) String() string {
-	var b strings.Builder
-	b.WriteString(p.File)
-	if p.Pos.Line > 0 {
-		fmt.Fprintf(&b, ":%d:%d", p.Pos.Line, p.Pos.Column)
-	}
-	b.WriteString(": ")
-	if p.Field != "" {
-		b.WriteString(p.Field + ": ")
-	}
-	b.WriteString(p.Message)
-	return b.String()
-}
-
-// SortProblems puts problems in the order of their places.
-func SortProblems(problems []Problem) {
-	slices.SortStableFunc(problems, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Pos.Line, b.Pos.Line),
-			cmp.Compare(a.Pos.Column, b.Pos.Column))
-	})
-}
+// Pos and Problem are the places and problems of every file that patgate reads.
+type (
+	Pos     = diag.Pos
+	Problem = diag.Problem
+)
 
 // Document is one manifest. Exactly one of the specs is set, unless the document is
 // broken: then Kind and Metadata.Name are what could be read of them.
@@ -68,6 +38,7 @@ type Document struct {
 	Pos         Pos // of its first line
 	Fingerprint policy.Fingerprint
 	Problems    []Problem // of its own
+	fault       *fault    // why it is no YAML, until Explain says it
 
 	Kind     string
 	Metadata Metadata
@@ -80,11 +51,14 @@ type Document struct {
 }
 
 // Broken reports whether the document has problems of its own.
-func (d *Document) Broken() bool { return len(d.Problems) > 0 }
+func (d *Document) Broken() bool { return len(d.Problems) > 0 || d.fault != nil }
 
 // Bad reports whether one of these fields, or something in it, has a problem, so that
 // what was decoded of it means nothing.
 func (d *Document) Bad(fields ...string) bool {
+	if len(d.Problems) > MaxProblems {
+		return true // it may be among those that are not described
+	}
 	for _, p := range d.Problems {
 		for _, f := range fields {
 			if p.Field == "" || p.Field == "spec" || p.Field == f || strings.HasPrefix(p.Field, f+".") || strings.HasPrefix(p.Field, f+"[") {
@@ -128,12 +102,17 @@ type Gate struct {
 	BasicEnds      Time        `yaml:"basicEnds"`
 	Groups         []Ref       `yaml:"groups"`
 	Anonymous      *Anonymous  `yaml:"anonymous"`
-	ForwardUnknown []Scheme    `yaml:"forwardUnknown"`
+	ForwardUnknown []Forwarded `yaml:"forwardUnknown"`
 	RequireTLS     bool        `yaml:"requireTLS"`
 	Clients        *Clients    `yaml:"clients"`
 	ClientIP       *ClientIP   `yaml:"clientIP"`
 	Policies       []Ref       `yaml:"policies,empty"`
 	ActAs          *ActAs      `yaml:"actAs"`
+	Challenge      []Scheme    `yaml:"challenge"`
+	Contact        Contact     `yaml:"contact"`
+	Problem        *Problems   `yaml:"problem"`
+	AllowEncoded   []Encoded   `yaml:"allowEncoded"`
+	FormBodies     FormBodies  `yaml:"formBodies"`
 	Upstream       *Upstream   `yaml:"upstream"`
 	Enforcement    Enforcement `yaml:"enforcement"`
 	At             Pos         `yaml:"-"`
@@ -165,8 +144,16 @@ type ActAs struct {
 	Header HeaderName `yaml:"header,required"`
 }
 
-// Upstream names the headers that tell the upstream who calls.
+// Problems says what refusals of a gate hold beside their fixed fields.
+type Problems struct {
+	ErrorMessages bool `yaml:"errorMessages"`
+}
+
+// Upstream is what the API behind a gate is like: how it reads paths, and the headers
+// that tell it who calls.
 type Upstream struct {
+	Routing       Routing       `yaml:"routing"`
+	Encoding      Encoding      `yaml:"encoding"`
 	UserHeader    HeaderName    `yaml:"userHeader"`
 	GroupsHeader  HeaderName    `yaml:"groupsHeader"`
 	TokenHeader   HeaderName    `yaml:"tokenHeader"`
@@ -232,13 +219,14 @@ type TokenPolicy struct {
 
 // Rule is one entry of a list. Every condition given must hold.
 type Rule struct {
-	Name    string     `yaml:"name"`
-	Methods []Method   `yaml:"methods"`
-	Path    Pattern    `yaml:"path"`
-	Query   Parameters `yaml:"query"`
-	JSON    Nodes      `yaml:"json"`
-	Clients []CIDR     `yaml:"clients"`
-	At      Pos        `yaml:"-"`
+	Name    string      `yaml:"name"`
+	Methods []Method    `yaml:"methods"`
+	Path    Pattern     `yaml:"path"`
+	Query   Parameters  `yaml:"query"`
+	JSON    Nodes       `yaml:"json"`
+	Types   []MediaType `yaml:"contentTypes"`
+	Clients []CIDR      `yaml:"clients"`
+	At      Pos         `yaml:"-"`
 }
 
 // PolicyTest is what manifests must decide. Cases take from given what they leave out.
@@ -271,6 +259,6 @@ type Case struct {
 	TLS     *bool             `yaml:"tls"`
 	Host    string            `yaml:"host"`
 	Headers map[string]string `yaml:"headers"`
-	Body    string            `yaml:"body"`
+	Body    Body              `yaml:"body"`
 	At      Pos               `yaml:"-"`
 }

@@ -107,13 +107,10 @@ func (HeaderName) expects() string { return "a header's name" }
 
 // notOurs are headers that no gate may set, remove or read an identity from.
 var notOurs = []string{"authorization", "connection", "content-encoding", "content-length", "content-type", "cookie",
-	"host", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+	"destination", "host", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 	"x-envoy-auth-partial-body", "x-forwarded-for", "x-forwarded-proto", "x-request-id",
 	policy.HeaderID, policy.HeaderUserAsserted, policy.HeaderTokenExpires, policy.HeaderBasicEnds,
 	"x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"}
-
-// maxDashes bounds how many spellings with `_` for `-` a header has: two to this power.
-const maxDashes = 6
 
 func (v *HeaderName) decode(s *scope, n *yaml.Node, field string) {
 	text, ok := s.text(n, field)
@@ -124,12 +121,10 @@ func (v *HeaderName) decode(s *scope, n *yaml.Node, field string) {
 	switch {
 	case !isHTTPToken(text): // before it is in lower case: that of U+212A is k
 		s.problem(n, field, "%q is no header's name, expected one such as x-forwarded-user", text)
-	case slices.Contains(notOurs, strings.ReplaceAll(name, "_", "-")):
+	case slices.Contains(notOurs, policy.FoldHeader(name)):
 		s.problem(n, field, "%s has a meaning of its own, expected another header's name", name)
 	case strings.Contains(name, "_"):
 		s.problem(n, field, "%s holds an underscore, which proxies drop or refuse, expected %s", name, strings.ReplaceAll(name, "_", "-"))
-	case strings.Count(name, "-") > maxDashes:
-		s.problem(n, field, "%s has more than %d hyphens, expected a shorter name", name, maxDashes)
 	default:
 		*v = HeaderName(name)
 	}
@@ -200,7 +195,7 @@ func (v *Prefix) decode(s *scope, n *yaml.Node, field string) {
 		s.problem(n, field, "%q looks like a pattern, expected a plain prefix: /rest/ guards /rest and all below", text)
 		return
 	}
-	if target := policy.NewTarget(text); target.Problem() != "" || target.HasQuery || target.Path != text {
+	if target := policy.NewTarget(text); target.Problem() != "" || target.Encoded != 0 || target.HasQuery || target.Path != text {
 		s.problem(n, field, "%q is no plain path, expected it decoded, without dot or empty segments, query, `%%`, `;` and `#`", text)
 		return
 	}

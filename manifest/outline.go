@@ -20,13 +20,13 @@ type outlined struct {
 // NewOutline reads a file. Documents that are no YAML are left out.
 func NewOutline(data []byte) *Outline {
 	o := &Outline{roots: map[Pos]outlined{}}
-	for _, c := range splitDocuments(bytes.TrimPrefix(data, []byte("\ufeff"))) {
+	for _, c := range splitDocuments(bytes.TrimPrefix(data, byteOrderMark)) {
 		var doc yaml.Node
-		if c.isBlank() || unmarshal(c.text, &doc) != nil || len(doc.Content) != 1 {
+		if c.isBlank() || estimateValues(c.text) > MaxValues || unmarshal(c.text, &doc) != nil || len(doc.Content) != 1 {
 			continue
 		}
 		root := doc.Content[0]
-		o.roots[Pos{root.Line + c.line - 1, root.Column}] = outlined{root, c.line}
+		o.roots[Pos{Line: root.Line + c.line - 1, Column: root.Column}] = outlined{root, c.line}
 	}
 	return o
 }
@@ -35,7 +35,7 @@ func NewOutline(data []byte) *Outline {
 func unmarshal(text []byte, doc *yaml.Node) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = errPanicked
+			err = ErrNoYAML
 		}
 	}()
 	return yaml.Unmarshal(text, doc)
@@ -56,7 +56,7 @@ func (o *Outline) Place(doc Pos, steps ...any) Pos {
 		if node == nil {
 			break
 		}
-		at = Pos{here.Line + root.line - 1, here.Column}
+		at = Pos{Line: here.Line + root.line - 1, Column: here.Column}
 	}
 	return at
 }

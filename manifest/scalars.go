@@ -7,9 +7,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
 )
@@ -165,7 +167,7 @@ func parseCIDR(text string) (p netip.Prefix, problem string) {
 func (s *scope) word(n *yaml.Node, field string, words ...string) (string, bool) {
 	text, ok := s.text(n, field)
 	if ok && !slices.Contains(words, text) {
-		s.problem(n, field, "%q, %s", text, Suggest(text, words))
+		s.problem(n, field, "%q, %s", text, diag.Suggest(text, words))
 		return "", false
 	}
 	return text, ok
@@ -188,6 +190,46 @@ func (v *Scheme) decode(s *scope, n *yaml.Node, field string) {
 	}
 }
 
+// Forwarded is the name of a scheme of credentials, in lower case.
+type Forwarded string
+
+func (Forwarded) expects() string { return "the name of a scheme, such as basic, bearer or oauth" }
+
+// schemeName is a token of RFC 9110, section 5.6.2.
+var schemeName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
+
+func (v *Forwarded) decode(s *scope, n *yaml.Node, field string) {
+	text, ok := s.text(n, field)
+	if !ok {
+		return
+	}
+	if !schemeName.MatchString(text) {
+		s.problem(n, field, "%q is no name of a scheme, expected one such as basic, bearer or oauth", text)
+		return
+	}
+	*v = Forwarded(strings.ToLower(text))
+}
+
+// Contact is whom refusals name: an address of a page or a person.
+type Contact string
+
+func (Contact) expects() string { return "whom to ask, such as https://wiki.example.com/tokens" }
+
+// maxContact is the longest contact, in bytes. It is in every refusal.
+const maxContact = 256
+
+func (v *Contact) decode(s *scope, n *yaml.Node, field string) {
+	text, ok := s.text(n, field)
+	if !ok {
+		return
+	}
+	if len(text) > maxContact || strings.TrimSpace(text) != text || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		s.problem(n, field, "not one line of printable text of at most %d bytes, expected %s", maxContact, v.expects())
+		return
+	}
+	*v = Contact(text)
+}
+
 // Enforcement says whether a manifest decides or only observes.
 type Enforcement struct{ Observe bool }
 
@@ -207,6 +249,20 @@ func (Authorization) expects() string { return "remove or keep" }
 func (v *Authorization) decode(s *scope, n *yaml.Node, field string) {
 	if word, ok := s.word(n, field, "remove", "keep"); ok {
 		v.Keep = word == "keep"
+	}
+}
+
+// FormBodies says what a gate's API does with the parameters of form bodies.
+type FormBodies struct{ policy.FormBodies }
+
+func (FormBodies) expects() string { return "merged or separate" }
+
+func (v *FormBodies) decode(s *scope, n *yaml.Node, field string) {
+	word, ok := s.word(n, field, "merged", "separate")
+	for _, f := range []policy.FormBodies{policy.FormsMerged, policy.FormsSeparate} {
+		if ok && f.String() == word {
+			v.FormBodies = f
+		}
 	}
 }
 

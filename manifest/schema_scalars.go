@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/patgate/patgate/policy"
 )
@@ -14,9 +15,8 @@ const (
 	nameSyntax = `[a-z0-9]([a-z0-9-]*[a-z0-9])?`
 	// httpSyntax are the characters of a method (RFC 9110, section 5.6.2).
 	httpSyntax = "[A-Za-z0-9!#$%&'*+.^_`|~-]"
-	// headerSyntax are those of a header's name, but the underscore, which we refuse,
-	// and the hyphen, which is counted.
-	headerSyntax  = "[A-Za-z0-9!#$%&'*+.^`|~]"
+	// headerSyntax are those of a header's name, but the underscore, which we refuse.
+	headerSyntax  = "[A-Za-z0-9!#$%&'*+.^`|~-]"
 	labelSyntax   = `[A-Za-z0-9_-]{1,63}`
 	addressSyntax = `(\d{1,3}(\.\d{1,3}){3}%s|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*%s)`
 )
@@ -54,7 +54,30 @@ func (Address) schema() *schema { return texts(`^` + addresses("", "") + `$`) }
 
 func (Scheme) schema() *schema { return words("basic", "bearer") }
 
+func (Forwarded) schema() *schema {
+	s := texts("^" + httpSyntax + "+$")
+	s.MaxLength = 64
+	return s
+}
+
+func (Contact) schema() *schema { return &schema{Type: "string", MinLength: 1, MaxLength: maxContact} }
+
 func (Enforcement) schema() *schema { return words("enforce", "observe") }
+
+func (Encoded) schema() *schema { return words(policy.EncodedTexts()...) }
+
+func (Routing) schema() *schema { return words("exact", "caseInsensitive") }
+
+func (Encoding) schema() *schema { return words("utf-8", "percent") }
+
+func (FormBodies) schema() *schema { return words("merged", "separate") }
+
+func (MediaType) schema() *schema {
+	word := strings.Replace(httpSyntax, "*", "", 1) + `+`
+	return texts(`^` + word + `/` + word + `$`)
+}
+
+func (Body) schema() *schema { return &schema{Type: "string"} }
 
 func (Authorization) schema() *schema { return words("remove", "keep") }
 
@@ -70,7 +93,7 @@ func (Method) schema() *schema { return texts(`^` + httpSyntax + `+$`) }
 func (HeaderName) schema() *schema {
 	return &schema{
 		Type: "string", MinLength: 1, Not: &schema{Enum: notOurs},
-		Pattern: fmt.Sprintf(`^%s*(-%[1]s*){0,%d}$`, headerSyntax, maxDashes),
+		Pattern: `^` + headerSyntax + `+$`,
 	}
 }
 
@@ -96,7 +119,7 @@ func (Parameters) schema() *schema { return conditionsByName() }
 func (Nodes) schema() *schema { return conditionsByName() }
 
 func conditionsByName() *schema {
-	return &schema{Type: "object", MinKeys: 1, Names: &schema{MinLength: 1}, Others: Pattern{}.schema()}
+	return &schema{Type: "object", MinKeys: 1, MaxKeys: policy.MaxKeys, Names: &schema{MinLength: 1}, Others: Pattern{}.schema()}
 }
 
 // Rules in the one-line form are a language that no schema knows.

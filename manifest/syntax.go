@@ -3,6 +3,7 @@ package manifest
 import (
 	"bytes"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -13,6 +14,9 @@ import (
 // collection as often as not.
 var yamlError = regexp.MustCompile(`^yaml: (?:line \d+: )?(.*)$`)
 
+// yamlLine is that line.
+var yamlLine = regexp.MustCompile(`^yaml: line (\d+): `)
+
 // syntaxError returns the place and the text of an error of the YAML library.
 func (s *scope) syntaxError(err error) (Pos, string) {
 	message := err.Error()
@@ -22,9 +26,15 @@ func (s *scope) syntaxError(err error) (Pos, string) {
 	if name, ok := strings.CutPrefix(message, "unknown anchor '"); ok {
 		name, _, _ = strings.Cut(name, "'")
 		before, _, _ := bytes.Cut(s.chunk.text, []byte("*"+name))
+		if !s.isOurs() {
+			message = "an alias of an unknown anchor"
+		}
 		return s.posOf(before), message
 	}
 	at := s.culprit()
+	if at < 0 {
+		return s.libraryPlace(err), message
+	}
 	line, _, _ := bytes.Cut(s.chunk.text[at:], []byte("\n"))
 	if blanks := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]; bytes.IndexByte(blanks, '\t') >= 0 {
 		message = "a tab, expected blanks before the line"
@@ -32,25 +42,50 @@ func (s *scope) syntaxError(err error) (Pos, string) {
 	return s.posOf(s.chunk.text[:at]), message
 }
 
-// maxTries bounds how many beginnings of a document are parsed to find its culprit.
-const maxTries = 500
+// What the search for culprits may parse: beginnings of one document, their bytes, and
+// the bytes of all documents of a load.
+const (
+	maxTries    = 500
+	maxSearch   = 256 << 10
+	maxSearches = 2 << 20
+)
 
 // culprit returns the offset of the first line that breaks the document: the one after
-// the longest beginning, in whole lines, that is YAML.
+// the longest beginning, in whole lines, that is YAML. It returns -1 where the search
+// would parse too much.
 func (s *scope) culprit() int {
 	text := s.chunk.text
 	end := len(bytes.TrimRight(text, " \t\r\n"))
+	left := maxSearch
 	for range maxTries {
 		end = bytes.LastIndexByte(text[:end], '\n')
 		if end < 0 {
-			break
+			return 0
 		}
-		var node yaml.Node
-		if yaml.Unmarshal(text[:end+1], &node) == nil {
+		if left -= end + 1; left < 0 || s.decoder.searched.Add(int64(end+1)) > maxSearches {
+			return -1
+		}
+		if parses(text[:end+1]) {
 			return end + 1
 		}
 	}
-	return 0
+	return -1
+}
+
+// parses reports whether a text is YAML.
+func parses(text []byte) bool {
+	var node yaml.Node
+	return unmarshal(text, &node) == nil
+}
+
+// libraryPlace returns the line that the library reports, or the document's first.
+func (s *scope) libraryPlace(err error) Pos {
+	at := Pos{Line: s.chunk.line, Column: 1}
+	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
+		line, _ := strconv.Atoi(m[1]) // digits
+		at.Line += max(0, min(line, bytes.Count(s.chunk.text, []byte("\n"))+1)-1)
+	}
+	return at
 }
 
 // posOf returns the place that follows a beginning of the document: its first

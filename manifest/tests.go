@@ -6,6 +6,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/policy"
 )
 
@@ -25,6 +26,20 @@ func (v *Address) decode(s *scope, n *yaml.Node, field string) {
 		return
 	}
 	v.Addr = a.Unmap()
+}
+
+// Body is the body of a request; empty text is none.
+type Body string
+
+func (Body) expects() string { return `text ("" for none)` }
+
+func (v *Body) decode(s *scope, n *yaml.Node, field string) {
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && n.Value == "" {
+		return
+	}
+	if text, ok := s.text(n, field); ok {
+		*v = Body(text)
+	}
 }
 
 // RequestLine is a request's method and target: `GET /rest/api/2/issue/JRA-1?expand=names`.
@@ -72,7 +87,7 @@ func (v *Want) decode(s *scope, n *yaml.Node, field string) {
 	if given {
 		reason, known := policy.ParseReason(name)
 		if !known || reason.Allows() != (w.Effect == policy.Allow) {
-			s.problem(n, field, "%q is no reason to %s, %s", name, effect, Suggest(name, policy.ReasonNames(w.Effect)))
+			s.problem(n, field, "%q is no reason to %s, %s", name, effect, diag.Suggest(name, policy.ReasonNames(w.Effect)))
 			return
 		}
 		w.Reason = reason

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/patgate/patgate/diag"
 )
 
 // options are what a field's tag says beside its name.
@@ -127,7 +129,7 @@ func (s *scope) fields(n *yaml.Node, field string, known []string, do func(key s
 	given := map[string]bool{}
 	s.pairs(n, field, func(key string, keyNode, value *yaml.Node) {
 		if !slices.Contains(known, key) {
-			s.problem(keyNode, child(field, key), "unknown field, %s", Suggest(key, known))
+			s.problem(keyNode, child(field, key), "unknown field, %s", diag.Suggest(key, known))
 			return
 		}
 		given[key] = true
@@ -259,7 +261,10 @@ func got(n *yaml.Node) string {
 	case "!!null":
 		return "null"
 	}
-	return "a " + n.ShortTag()
+	if strings.HasPrefix(n.ShortTag(), "!!") {
+		return "a " + n.ShortTag()
+	}
+	return "a value with a tag"
 }
 
 // expected says what a type wants.

@@ -10,13 +10,13 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/token"
 )
 
 // Imported is one token of a source: what its manifest says, or why it is refused.
 type Imported struct {
-	Token   manifest.NewToken
+	Token   edit.NewToken
 	From    string   // what the source calls it
 	Notes   []string // what its owner should know
 	Refused string   // why it can't be carried over; empty where it can

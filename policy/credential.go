@@ -9,7 +9,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// maxAuthorization is the longest Authorization value, in bytes, that is read.
+// maxAuthorization is the longest Authorization value, in bytes, that can hold a token.
 const maxAuthorization = 4 << 10
 
 // Scheme is how a token is presented. The zero value is none.
@@ -58,8 +58,11 @@ func (s Schemes) String() string {
 type Credential struct {
 	State  CredentialState
 	Scheme Scheme
+	Name   string // of the scheme, in lower case; of one that is well-formed alone
+	Detail string // why it is malformed, in fixed words that hold nothing of it
 	User   string // as presented; Basic only
 	Secret token.Secret
+	Text   token.Secret // what follows the scheme, as presented; for the audit's mask
 	Digest token.Digest // of Secret
 }
 
@@ -71,38 +74,109 @@ const (
 	CredentialMalformed CredentialState = iota
 	CredentialAbsent
 	CredentialPresent
+	// CredentialForeign is a credential that only a Gate which forwards its scheme accepts:
+	// of a scheme other than Basic and Bearer, or longer than a token may be.
+	CredentialForeign
+)
+
+// The causes of a malformed credential, as the audit names them.
+const (
+	detailTwoHeaders = "two Authorization headers"
+	detailEmpty      = "the header is empty"
+	detailTooLong    = "longer than 4 KiB"
+	detailNoScheme   = "no scheme and space before the value"
+	detailScheme     = "the scheme is neither basic nor bearer, and not forwarded"
+	detailComma      = "a comma, as between two headers that were joined"
+	detailCharacter  = "a character that a credential of this scheme never has"
+	detailNoValue    = "no value after the scheme"
+	detailBase64     = "not padded standard base64"
+	detailUTF8       = "not UTF-8"
+	detailColon      = "no colon between user and password"
+	detailNoUser     = "an empty user"
+	detailNoPassword = "an empty password"
+	detailControl    = "a control character"
+	detailChecksum   = "a patg_ value with a wrong checksum"
 )
 
 // ParseAuthorization reads the Authorization header of a request: its value, and
-// how many there were. Anything but exactly one well-formed Basic or Bearer
-// credential is malformed; a comma never occurs in one, as Envoy joins two headers
-// with it. Malformed also are a value minted by patgate with a wrong checksum, and
-// values longer than 4 KiB.
+// how many there were. Present is exactly one well-formed Basic or Bearer credential of
+// at most 4 KiB; foreign is one that is longer, or of another scheme. Anything else is
+// malformed, and so is a value minted by patgate with a wrong checksum. A comma never
+// occurs in Basic and Bearer, as Envoy joins two headers with it.
 func ParseAuthorization(value string, count int) Credential {
+	name, rest, spaced := strings.Cut(value, " ")
+	rest = strings.TrimLeft(rest, " ")
+	c := Credential{Text: token.NewSecret(rest)}
 	switch {
 	case count == 0:
 		return Credential{State: CredentialAbsent}
-	case count > 1 || len(value) > maxAuthorization:
-		return Credential{}
+	case count > 1:
+		c.Detail = detailTwoHeaders
+		return c
+	case value == "":
+		c.Detail = detailEmpty
+		return c
+	case !isSchemeName(name):
+		c.Detail = detailNoScheme
+		if strings.IndexByte(name, ',') >= 0 {
+			c.Detail = detailComma
+		}
+		c.Text = token.NewSecret(value)
+		return c
 	}
-	name, rest, _ := strings.Cut(value, " ")
-	rest = strings.TrimLeft(rest, " ")
-	c := Credential{State: CredentialPresent}
-	ok := false
-	switch lowerASCII(name) {
+	switch name = lowerASCII(name); name {
 	case "basic":
 		c.Scheme = Basic
-		c.User, c.Secret, ok = parseBasic(rest)
+		c.User, c.Secret, c.Detail = parseBasic(rest)
 	case "bearer":
 		c.Scheme = Bearer
-		c.Secret, ok = token.NewSecret(rest), isToken68(rest)
+		c.Secret, c.Detail = token.NewSecret(rest), checkToken68(rest)
+	default:
+		return c.other(name, rest, spaced)
 	}
-	if !ok || !token.WellFormed(c.Secret) {
-		// The scheme and the user stay for the audit; the state is what counts.
-		return Credential{Scheme: c.Scheme, User: c.User}
+	if c.Detail == "" && !token.WellFormed(c.Secret) {
+		c.Detail = detailChecksum
 	}
-	c.Digest = token.Sum(c.Secret)
+	if c.Detail != "" {
+		c.Secret = token.Secret{} // the scheme and the user stay for the audit
+		return c
+	}
+	c.State, c.Name, c.Digest = CredentialPresent, name, token.Sum(c.Secret)
+	if len(value) > maxAuthorization {
+		c.State = CredentialForeign
+	}
 	return c
+}
+
+// other reads a credential of a scheme that is neither Basic nor Bearer. Whether its
+// name is text of the client's or a scheme is known to the Gate alone.
+func (c Credential) other(name, rest string, spaced bool) Credential {
+	switch {
+	case !spaced:
+		// The whole header may be a value that lacks its scheme.
+		c.Text, c.Detail = token.NewSecret(name), detailNoScheme
+	case rest == "":
+		c.Detail = detailNoValue
+	case strings.ContainsFunc(rest, isControlByte):
+		c.Detail = detailControl
+	default:
+		c.State, c.Name = CredentialForeign, name
+		c.Secret = token.NewSecret(rest)
+		c.Digest = token.Sum(c.Secret)
+	}
+	return c
+}
+
+func isControlByte(r rune) bool { return r < ' ' || r == 0x7f }
+
+// isSchemeName reports whether text is a token (RFC 9110, section 5.6.2).
+func isSchemeName(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
+			return false
+		}
+	}
+	return text != ""
 }
 
 // strictBase64 refuses the second spellings of a value: unused bits that are set,
@@ -110,20 +184,43 @@ func ParseAuthorization(value string, count int) Credential {
 var strictBase64 = base64.StdEncoding.Strict()
 
 // parseBasic reads the credentials of RFC 7617, section 2, in UTF-8.
-func parseBasic(encoded string) (user string, secret token.Secret, ok bool) {
-	if !isToken68(encoded) {
-		return "", token.Secret{}, false
+func parseBasic(encoded string) (user string, secret token.Secret, problem string) {
+	if problem := checkToken68(encoded); problem != "" {
+		return "", token.Secret{}, problem
 	}
 	decoded, err := strictBase64.DecodeString(encoded)
-	if err != nil || !utf8.Valid(decoded) {
-		return "", token.Secret{}, false
+	if err != nil {
+		return "", token.Secret{}, detailBase64
+	}
+	if !utf8.Valid(decoded) {
+		return "", token.Secret{}, detailUTF8
 	}
 	text := string(decoded)
 	user, password, found := strings.Cut(text, ":")
-	if !found || user == "" || password == "" || strings.ContainsFunc(text, unicode.IsControl) {
-		return "", token.Secret{}, false
+	switch {
+	case !found:
+		return "", token.Secret{}, detailColon
+	case strings.ContainsFunc(text, unicode.IsControl):
+		return "", token.Secret{}, detailControl
+	case user == "":
+		return "", token.Secret{}, detailNoUser
+	case password == "":
+		return "", token.Secret{}, detailNoPassword
 	}
-	return user, token.NewSecret(password), true
+	return user, token.NewSecret(password), ""
+}
+
+// checkToken68 says why text is not what Basic and Bearer hold; empty: it is.
+func checkToken68(text string) (problem string) {
+	switch {
+	case text == "":
+		return detailNoValue
+	case strings.IndexByte(text, ',') >= 0:
+		return detailComma
+	case !isToken68(text):
+		return detailCharacter
+	}
+	return ""
 }
 
 // isToken68 is the syntax of RFC 9110, section 11.2, that both schemes use.

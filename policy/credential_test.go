@@ -49,7 +49,8 @@ func TestParseAuthorization(t *testing.T) {
 		"scheme only":               "Basic",
 		"scheme and a space":        "Bearer ",
 		"no scheme":                 "abc",
-		"another scheme":            "Token abc",
+		"another scheme, no value":  "Token ",
+		"another scheme, a control": "Token a\x00b",
 		"a tab":                     "Bearer\tabc",
 		"a tab after the space":     "Bearer \tabc",
 		"a leading space":           " Bearer abc",
@@ -76,9 +77,18 @@ func TestParseAuthorization(t *testing.T) {
 		"a minted one, mistyped":    "Bearer " + wrong,
 		"a minted one, Basic, typo": "Basic " + b64("a:"+wrong),
 		"the prefix alone":          "Bearer patg_",
-		"more than 4 KiB":           "Bearer " + strings.Repeat("a", 4090),
 	} {
-		if got := policy.ParseAuthorization(value, 1); got.State != policy.CredentialMalformed {
+		got := policy.ParseAuthorization(value, 1)
+		if got.State != policy.CredentialMalformed || got.Detail == "" || !got.Secret.Empty() {
+			t.Errorf("%s: state %v, detail %q", name, got.State, got.Detail)
+		}
+	}
+	for name, value := range map[string]string{
+		"another scheme":  "Token abc",
+		"Digest":          `Digest username="bob", uri="/"`,
+		"more than 4 KiB": "Bearer " + strings.Repeat("a", 4090),
+	} {
+		if got := policy.ParseAuthorization(value, 1); got.State != policy.CredentialForeign {
 			t.Errorf("%s: state %v", name, got.State)
 		}
 	}

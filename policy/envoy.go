@@ -11,15 +11,15 @@ func (g *Gate) IdentityHeaders() []string {
 	return []string{g.Upstream.UserHeader, g.Upstream.GroupsHeader, g.Upstream.TokenHeader, HeaderUserAsserted, HeaderID}
 }
 
+// PatgateHeaders stands for every name that begins with x-patgate-.
+const PatgateHeaders = patgatePrefix + "*"
+
 // MutatedHeaders returns every header of a request, in lower case, that an allow at the
-// gate may set or remove. Each spelling with `_` for some `-` may be removed too.
+// gate may set or remove, PatgateHeaders among them. Each spelling with `_` for some `-`
+// may be removed too, and of the headers that the gate only reads nothing else is.
 func (g *Gate) MutatedHeaders() []string {
-	names := append(g.IdentityHeaders(), overrideMethod...)
-	names = append(names, overrideURL...)
-	if g.ActAsHeader != "" {
-		names = append(names, g.ActAsHeader)
-	}
-	return append(names, "authorization")
+	names := append(g.IdentityHeaders(), evaluatedHeaders...)
+	return append(append(names, g.headersRead()...), PatgateHeaders)
 }
 
 // BodyRule returns a rule on a JSON body that a request at the gate may be asked about,

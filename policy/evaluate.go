@@ -15,6 +15,10 @@ type evaluation struct {
 	group    *Group   // whose rules are asked, for the trace
 	query    query
 	body     body
+	form     form
+
+	oddHeaders  bool // some header may be a look-alike
+	destination destination
 }
 
 // Evaluate decides about one request by one snapshot. It is a pure function: its clock
@@ -36,6 +40,9 @@ func Evaluate(s *Snapshot, r *Request, t *Trace) Decision {
 	default:
 		e.decision.Refuse(reason)
 	}
+	if e.decision.Effect == Allow {
+		e.decision.Remove = e.snapshot.strays(e.request.Header, e.decision.Remove)
+	}
 	return e.decision
 }
 
@@ -44,12 +51,14 @@ func (e *evaluation) admit() Reason {
 	switch {
 	case !e.step(StepReady, e.snapshot.Ready()):
 		return NotReady
-	case !e.step(StepTarget, e.request.TargetProblem() == ""):
+	case !e.step(StepTarget, e.goodTarget()):
 		return BadTarget
 	case !e.step(StepMethodOverride, !e.overridden()):
 		return MethodOverride
 	case !e.step(StepGate, e.findGate()):
 		return NoGate
+	case !e.step(StepGateTarget, e.goodAtGate()):
+		return BadTarget
 	case !e.step(StepTLS, !e.gate().RequireTLS || e.secure()):
 		return TLSRequired
 	case !e.step(StepGateClients, e.gate().Clients.Admits(e.findClient())):
@@ -67,7 +76,7 @@ func (e *evaluation) authorize() Reason {
 	if c.State == CredentialAbsent {
 		return e.anonymous()
 	}
-	if !e.step(StepCredential, c.State == CredentialPresent) {
+	if !e.step(StepCredential, e.goodCredential()) {
 		return BadCredential
 	}
 	if e.step(StepToken, e.findToken()) {
@@ -83,10 +92,14 @@ func (e *evaluation) anonymous() Reason {
 	if !e.step(StepCredential, grant != nil) {
 		return NoCredential
 	}
-	if reason := e.denied(grant.Policies); reason != OK {
+	if reason := e.deniedOnBoth(grant.Policies); reason != OK {
 		return reason
 	}
-	if reason := e.allowed(grant); reason != OK {
+	switch reason := e.allowedOnBoth(grant); reason {
+	case OK:
+	case Overloaded:
+		return reason
+	default:
 		return NoCredential
 	}
 	if !e.step(StepActAs, !e.claimsActAs()) {
@@ -99,16 +112,16 @@ func (e *evaluation) anonymous() Reason {
 func (e *evaluation) forwarded() Reason {
 	c := &e.request.Credential
 	ours := e.valueAsUser() || e.snapshot.Gone(c.Digest)
-	if !e.step(StepForward, !ours && e.gate().forwards(c, e.request.Time)) {
+	if !e.step(StepForward, !ours && e.gate().forwards(c, e.request.Time) && !e.snapshot.holdsToken(c)) {
 		return TokenUnknown
 	}
 	if !e.step(StepActAs, !e.claimsActAs()) {
 		return ActAsDenied
 	}
-	if reason := e.denied(nil); reason != OK {
+	if reason := e.deniedOnBoth(nil); reason != OK {
 		return reason
 	}
-	if reason := e.allowed(&Grant{Unrestricted: true}); reason != OK {
+	if reason := e.allowedOnBoth(&Grant{Unrestricted: true}); reason != OK {
 		return reason
 	}
 	return Forwarded
@@ -146,10 +159,10 @@ func (e *evaluation) token() Reason {
 	case !e.step(StepActAs, e.actAs()):
 		return ActAsDenied
 	}
-	if reason := e.denied(t.Grant.Policies); reason != OK {
+	if reason := e.deniedOnBoth(t.Grant.Policies); reason != OK {
 		return reason
 	}
-	return e.allowed(&t.Grant)
+	return e.allowedOnBoth(&t.Grant)
 }
 
 // observable reports whether an observing gate lets a refusal pass. A honeytoken is

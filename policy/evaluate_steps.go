@@ -3,41 +3,78 @@ package policy
 import (
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/patgate/patgate/token"
 )
 
-// TargetProblem tells why a request's method, target or host can't be judged: an
-// upstream could take them for others than we do. It is empty for good ones.
-func (r *Request) TargetProblem() string {
+// targetProblem tells why a request's method, target or host can't be judged: an
+// upstream could take them for others than we do. It is empty for good ones. What a gate
+// can open is not among it.
+func (r *Request) targetProblem() string {
 	switch {
 	case r.Method == "":
 		return "the method is missing"
 	case r.Method == "CONNECT":
 		return "CONNECT names no path"
+	case !isUpperMethod(r.Method):
+		return "the method is not in upper case"
 	}
 	if problem := r.Target.Problem(); problem != "" {
 		return problem
 	}
 	if _, ok := normalizeHost(r.Host); !ok {
-		return "the host is not one host name with at most a port"
+		return "the host is not one host name with at most a port, or has a trailing dot"
 	}
 	return ""
 }
 
-// overridden reports whether a header asks an upstream to act on another method or URL.
-func (e *evaluation) overridden() bool {
-	for _, name := range overrideURL {
-		if _, n := e.request.Header.Get(name); n > 0 {
-			return true
+// goodCredential reports whether there is one credential that can be read, of a scheme
+// that the gate knows, and notes why not.
+func (e *evaluation) goodCredential() bool {
+	c := &e.request.Credential
+	switch c.State {
+	case CredentialPresent:
+		return true
+	case CredentialForeign:
+		e.decision.Detail = e.gate().foreignProblem(c, e.request.Time)
+	default:
+		e.decision.Detail = c.Detail
+	}
+	return c.State == CredentialForeign && e.decision.Detail == ""
+}
+
+// isUpperMethod reports whether a method is the same in upper case, which some upstreams
+// turn it into.
+func isUpperMethod(method string) bool {
+	for i := range len(method) {
+		if c := method[i]; 'a' <= c && c <= 'z' || c >= utf8.RuneSelf {
+			return false
 		}
 	}
-	for _, name := range overrideMethod {
-		if value, n := e.request.Header.Get(name); n > 1 || n == 1 && value != e.request.Method {
-			return true
-		}
+	return true
+}
+
+// goodTarget asks what does not depend on the gate.
+func (e *evaluation) goodTarget() bool {
+	e.decision.Detail = e.request.targetProblem()
+	if e.decision.Detail == "" {
+		e.destination, e.decision.Detail = e.request.readDestination()
 	}
-	return false
+	return e.decision.Detail == ""
+}
+
+// goodAtGate asks what depends on the gate.
+func (e *evaluation) goodAtGate() bool {
+	problem := e.request.Target.Closed(e.gate().AllowEncoded)
+	if problem == "" {
+		problem = e.destinationProblem()
+	}
+	if problem == "" {
+		problem = e.lookAlike()
+	}
+	e.decision.Detail = problem
+	return problem == ""
 }
 
 // findGate finds the gate by the route's word, else by host and path.
@@ -113,7 +150,8 @@ func (e *evaluation) claimsActAs() bool {
 	if e.gate().ActAsHeader == "" {
 		return false
 	}
-	_, n := e.request.Header.Get(e.gate().ActAsHeader)
+	target, n := e.request.Header.Get(e.gate().ActAsHeader)
+	e.decision.ActAs = target
 	return n > 0
 }
 
@@ -124,6 +162,7 @@ func (e *evaluation) actAs() bool {
 		return true
 	}
 	target, n := e.request.Header.Get(e.gate().ActAsHeader)
+	e.decision.ActAs = target
 	if n != 1 || !presentableUser(target) || strings.IndexByte(target, ',') >= 0 {
 		return false
 	}
@@ -135,6 +174,7 @@ func (e *evaluation) actAs() bool {
 			}
 			p := &e.decision.Principal
 			p.Actor, p.User, p.Groups = p.User, target, e.target
+			e.decision.ActAs = ""
 			return true
 		}
 	}

@@ -95,6 +95,8 @@ func TestOrder(t *testing.T) {
 	w.want("the gate's clients", r, policy.ClientDenied)
 	w.gate.RequireTLS = true
 	w.want("TLS", r, policy.TLSRequired)
+	header("x.forwarded.user", "root")(r)
+	w.want("the target at the gate", r, policy.BadTarget)
 	w.gate.Hosts = []string{"other.example.com"}
 	w.want("no gate", r, policy.NoGate)
 	header("x-original-url", "/admin")(r)

@@ -17,20 +17,27 @@ type Gate struct {
 	Source      Source
 	Fingerprint Fingerprint
 
-	Hosts    []string // exact, `*.` wildcards, or AnyHost; lower case
-	Prefixes []string // guarded path prefixes by whole segments, without a trailing slash
+	Hosts        []string // exact, `*.` wildcards, or AnyHost; lower case
+	Prefixes     []string // guarded path prefixes by whole segments, without a trailing slash
+	AllowEncoded Encoded  // what paths may hold beside
+	IgnoreCase   bool     // the API does, in paths: prefixes and deny rules match so
 
 	Schemes        Schemes
 	BasicEnds      time.Time // zero: never
-	ForwardUnknown Schemes
-	Groups         []*Group // whose members may use tokens; empty: any user
-	Anonymous      *Grant   // nil: a credential is required
+	ForwardUnknown Schemes   // whose credentials go to the API, where they are no tokens
+	ForwardOther   []string  // further such schemes, by their names in lower case
+	Challenge      Schemes   // that a 401 advertises; empty: those that the gate takes
+	Contact        string    // whom a refusal names; empty: the owner of the gate
+	ErrorMessages  bool      // refusals carry their text as errorMessages too
+	Groups         []*Group  // whose members may use tokens; empty: any user
+	Anonymous      *Grant    // nil: a credential is required
 	RequireTLS     bool
 	Clients        Ranges
 	ClientIP       ClientIP
 	Policies       []*Policy // bounds on every caller
 	ActAsHeader    string    // empty: no header means anything
 	Upstream       *Upstream
+	FormBodies     FormBodies
 	Observe        bool // refusals from the credential on become allows that say nothing of the user
 }
 
@@ -48,8 +55,8 @@ func (g *Gate) takes(s Scheme, now time.Time) bool {
 	return g.Schemes.Has(s) && !g.ended(s, now)
 }
 
-// Challenges returns the schemes that the gate takes now, for www-authenticate.
-func (g *Gate) Challenges(now time.Time) Schemes {
+// Accepted returns the schemes in which tokens may be presented now.
+func (g *Gate) Accepted(now time.Time) Schemes {
 	var s Schemes
 	for _, scheme := range []Scheme{Basic, Bearer} {
 		if g.takes(scheme, now) {
@@ -59,15 +66,76 @@ func (g *Gate) Challenges(now time.Time) Schemes {
 	return s
 }
 
+// Challenges returns the schemes that a 401 advertises: those that the gate takes now and
+// that its challenge lists. A 401 needs one at least, so that where there is none it is all
+// schemes of the gate.
+func (g *Gate) Challenges(now time.Time) Schemes {
+	s := g.Accepted(now)
+	if g.Challenge != 0 {
+		s &= g.Challenge
+	}
+	if s == 0 {
+		return g.Schemes
+	}
+	return s
+}
+
 func (g *Gate) ended(s Scheme, now time.Time) bool {
 	return s == Basic && !g.BasicEnds.IsZero() && !now.Before(g.BasicEnds)
 }
 
-// forwards reports whether a credential that is no token of ours goes to the upstream
-// untouched. What looks like one of ours never does, wherever it stands.
+// Forwards reports whether the gate sends credentials of any scheme to the API.
+func (g *Gate) Forwards() bool { return g.ForwardUnknown != 0 || len(g.ForwardOther) > 0 }
+
+// ForwardedSchemes lists the schemes whose credentials go to the API where they are no tokens.
+func (g *Gate) ForwardedSchemes() []string {
+	var names []string
+	for _, scheme := range []Scheme{Basic, Bearer} {
+		if g.ForwardUnknown.Has(scheme) {
+			names = append(names, scheme.String())
+		}
+	}
+	return append(names, g.ForwardOther...)
+}
+
+// forwards reports whether an unknown credential of this scheme goes to the API
+// untouched.
 func (g *Gate) forwards(c *Credential, now time.Time) bool {
-	return g.ForwardUnknown.Has(c.Scheme) && !g.ended(c.Scheme, now) &&
-		!looksMinted(c.Secret.Reveal()) && !looksMinted(c.User)
+	if c.Scheme == NoScheme {
+		return slices.Contains(g.ForwardOther, c.Name)
+	}
+	return g.ForwardUnknown.Has(c.Scheme) && !g.ended(c.Scheme, now)
+}
+
+// foreignProblem says why the gate does not accept a foreign credential; empty: it does.
+func (g *Gate) foreignProblem(c *Credential, now time.Time) string {
+	switch {
+	case !g.forwards(c, now) && c.Scheme != NoScheme:
+		return detailTooLong
+	case !g.forwards(c, now):
+		return detailScheme
+	case c.Scheme == NoScheme && g.joined(c.Secret.Reveal()):
+		return detailComma
+	}
+	return ""
+}
+
+// joined reports whether the text of a credential holds a second one: Envoy joins two
+// headers with a comma, after which the second one's scheme stands.
+func (g *Gate) joined(text string) bool {
+	for {
+		_, rest, found := strings.Cut(text, ",")
+		if !found {
+			return false
+		}
+		text = strings.TrimLeft(rest, " \t")
+		if i := strings.IndexAny(text, " \t"); i > 0 {
+			name := lowerASCII(text[:i])
+			if name == "basic" || name == "bearer" || slices.Contains(g.ForwardOther, name) {
+				return true
+			}
+		}
+	}
 }
 
 // admits reports whether one of the groups is named by the gate.
@@ -121,6 +189,10 @@ func newGateTable(gates []*Gate) gateTable {
 	return t
 }
 
+// namesHosts reports whether some gate names hosts, so that the host decides which gate
+// a request has.
+func (t *gateTable) namesHosts() bool { return len(t.exact) > 0 || len(t.wildcard) > 0 }
+
 // longestFirst inserts a guard before the first with a shorter prefix.
 func longestFirst(guards []guard, g guard) []guard {
 	at := slices.IndexFunc(guards, func(have guard) bool { return len(have.prefix) < len(g.prefix) })
@@ -134,7 +206,7 @@ func longestFirst(guards []guard, g guard) []guard {
 // decides alone: where none of its prefixes guards the path, no weaker host is asked.
 func (t *gateTable) find(host, path string) *Gate {
 	for _, g := range t.guards(host) {
-		if rest, ok := strings.CutPrefix(path, g.prefix); ok && (rest == "" || rest[0] == '/') {
+		if _, ok := cutPrefix(path, g.prefix, g.gate.IgnoreCase); ok {
 			return g.gate
 		}
 	}

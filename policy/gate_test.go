@@ -37,8 +37,6 @@ func TestTheStrongestHostDecides(t *testing.T) {
 		{"jira.example.com", "/", ""},
 		{"jira.example.com", "/Rest", ""},
 		{"JIRA.example.COM:8443", "/rest", "exact"},
-		{"jira.example.com.", "/rest", "exact"},
-		{"jira.example.com.:443", "/rest", "exact"},
 		{"[::1]:8080", "/rest", "exact"},
 		{"wiki.example.com", "/", "wild"},
 		{"a.b.example.com", "/", "wild"},
@@ -58,7 +56,7 @@ func TestTheStrongestHostDecides(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"a@b", "a,b", "a b", "a\tb", "jira.example.com:x", "a/b", "a?b", "a#b", `a\b`, "a:1:2", "[::1", "[::1]x", "é", "a%2fb", "a;b", "*", ":80", ".", "a!b", "a+b", "[]", "[::1", "[x]", "a\xe9b",
-		".jira.example.com", "jira.example.com..", "a..b", ".."} {
+		".jira.example.com", "jira.example.com.", "jira.example.com.:443", "JIRA.example.com.", "other.", "[::1].", "jira.example.com..", "a..b", ".."} {
 		if d := policy.Evaluate(s, request(host(bad)), nil); d.Reason != policy.BadTarget {
 			t.Errorf("host %q: %v", bad, d.Reason)
 		}
@@ -178,8 +176,7 @@ func TestRanges(t *testing.T) {
 
 func TestHeadersToRemove(t *testing.T) {
 	u := policy.NewUpstream("x-forwarded-user", "x-forwarded-groups", "x-patgate-token", "x-on-behalf-of", false)
-	always := []string{"x_forwarded_user", "x-forwarded_user", "x_forwarded-user", "x_patgate_id", "x-on-behalf-of", "x_on_behalf_of",
-		"x-http-method-override", "x_http_method_override", "x-http-method", "x-method-override", "x-original-url", "x_original-url", "x-rewrite-url"}
+	always := []string{"x-on-behalf-of", "x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"}
 	for _, c := range []struct {
 		identity   policy.Identity
 		has, hasnt []string

@@ -2,10 +2,10 @@ package policy
 
 import "strings"
 
-// normalizeHost returns a Host header, or :authority, in ASCII lower case without
-// port and one trailing dot. ok is false for what is not one host name with at most a
-// port: Envoy's virtual hosts and an upstream could take it for different hosts. An
-// absent host is empty and ok.
+// normalizeHost returns a Host header, or :authority, in ASCII lower case without port.
+// ok is false for what is not one host name with at most a port: Envoy's virtual hosts
+// and an upstream could take it for different hosts. A trailing dot is such a thing:
+// Envoy matches virtual hosts with it. An absent host is empty and ok.
 func normalizeHost(host string) (name string, ok bool) {
 	if host == "" {
 		return "", true
@@ -21,7 +21,7 @@ func normalizeHost(host string) (name string, ok bool) {
 	} else if i := strings.IndexByte(host, ':'); i >= 0 {
 		name, port = host[:i], host[i+1:]
 	}
-	name = strings.TrimSuffix(lowerASCII(name), ".")
+	name = lowerASCII(name)
 	return name, isHostName(name) && isDigits(port)
 }
 

@@ -98,45 +98,58 @@ func (x *Index) Exchange(old, tokens []*Token, sha256 [32]byte, now time.Time) (
 	return c, x.commit(txn, &next)
 }
 
-// Narrow takes `revoked` and `suspended` out of a load that was rejected: the rows
-// with one of the digests are refused from now on, in one transaction on the last good
-// revision. It returns their names; none means that nothing changed.
-func (x *Index) Narrow(revoked, suspended []token.Digest) (names []string, revision uint64, err error) {
+// Ending is what a document of a rejected load ends: a value of the token of its name.
+type Ending struct {
+	Token              string
+	Digest             token.Digest
+	Revoked, Suspended bool
+}
+
+// Narrow takes `revoked` and `suspended` out of a load that was rejected: rows that have the
+// name and the digest of an ending are refused from then on, in one transaction on the last
+// good revision. A digest alone says nothing: it is public, and anybody may write it into a
+// document of their own. It returns the tokens' names; none means that nothing changed.
+func (x *Index) Narrow(endings []Ending) (names []string, revision uint64, err error) {
 	x.writer.Lock()
 	defer x.writer.Unlock()
 	old := x.Snapshot().Revision()
 	txn := x.db.Txn(true)
 	defer txn.Abort()
-	mark := func(digests []token.Digest, done func(*Token) bool, set func(*Token)) error {
-		for i := range digests {
-			raw, err := txn.First(tableTokens, indexDigest, &digests[i])
-			if err != nil {
-				return err
-			}
-			if raw == nil || done(raw.(*Token)) {
-				continue
-			}
-			row := *raw.(*Token)
-			set(&row)
-			row.Fingerprint = Fingerprint{} // so that the next good load replaces it
-			if err := txn.Insert(tableTokens, &row); err != nil {
-				return err
-			}
-			names = append(names, row.Name)
+	for i := range endings {
+		narrowed, err := narrowRow(txn, &endings[i])
+		if err != nil {
+			return nil, old.Number, err
 		}
-		return nil
+		if narrowed {
+			names = append(names, endings[i].Token)
+		}
 	}
-	err = firstError(
-		mark(revoked, func(t *Token) bool { return t.Revoked }, func(t *Token) { t.Revoked = true }),
-		mark(suspended, func(t *Token) bool { return t.Suspended || t.Revoked }, func(t *Token) { t.Suspended = true }),
-	)
-	if err != nil || len(names) == 0 {
-		return nil, old.Number, err
+	if len(names) == 0 {
+		return nil, old.Number, nil
 	}
 	next := *old
 	next.Number++
 	slices.Sort(names)
 	return slices.Compact(names), next.Number, x.commit(txn, &next)
+}
+
+// narrowRow ends one token, unless it has ended by the same word.
+func narrowRow(txn *memdb.Txn, e *Ending) (narrowed bool, err error) {
+	raw, err := txn.First(tableTokens, indexDigest, &e.Digest)
+	if err != nil || raw == nil {
+		return false, err
+	}
+	row := *raw.(*Token)
+	if row.Name != e.Token {
+		return false, nil
+	}
+	revokes, suspends := e.Revoked && !row.Revoked, e.Suspended && !row.Suspended && !row.Revoked
+	if !revokes && !suspends {
+		return false, nil
+	}
+	row.Revoked, row.Suspended = row.Revoked || e.Revoked, row.Suspended || e.Suspended
+	row.Fingerprint = Fingerprint{} // so that the next good load replaces it
+	return true, txn.Insert(tableTokens, &row)
 }
 
 // commit writes the revision's row and lets readers see the transaction.

@@ -90,16 +90,25 @@ func TestASnapshotStaysAsItIs(t *testing.T) {
 
 func TestNarrow(t *testing.T) {
 	x := policy.NewIndex()
-	replace(t, x, row("a", "1", "old"), row("b", "2"), row("c", "3"))
-	names, revision, err := x.Narrow([]token.Digest{digest("old"), digest("nobody's")}, []token.Digest{digest("2"), digest("old")})
+	replace(t, x, row("a", "1", "old"), row("b", "2"), row("c", "3"), row("d", "4"))
+	names, revision, err := x.Narrow([]policy.Ending{
+		{Token: "a", Digest: digest("old"), Revoked: true}, {Token: "nobody", Digest: digest("nobody's"), Revoked: true},
+		{Token: "b", Digest: digest("2"), Suspended: true}, {Token: "a", Digest: digest("old"), Suspended: true},
+		{Token: "mine", Digest: digest("3"), Revoked: true}, {Token: "d", Digest: digest("3"), Suspended: true},
+	})
 	if err != nil || revision != 2 || !slices.Equal(names, []string{"a", "b"}) {
 		t.Fatalf("%v, revision %d, %v", names, revision, err)
 	}
 	s := x.Snapshot()
-	if s.Revision().Number != 2 || !s.TokenByName("a").Revoked || !s.TokenByName("b").Suspended || s.TokenByName("c").Revoked {
+	if s.Revision().Number != 2 || !s.TokenByName("a").Revoked || !s.TokenByName("b").Suspended {
 		t.Error("the rows are not narrowed")
 	}
-	if names, revision, err := x.Narrow([]token.Digest{digest("1")}, nil); err != nil || len(names) != 0 || revision != 2 {
+	for _, other := range []string{"c", "d"} {
+		if row := s.TokenByName(other); row.Revoked || row.Suspended {
+			t.Errorf("the token %s was ended by a document of another name or digest", other)
+		}
+	}
+	if names, revision, err := x.Narrow([]policy.Ending{{Token: "a", Digest: digest("1"), Revoked: true}}); err != nil || len(names) != 0 || revision != 2 {
 		t.Errorf("again: %v, revision %d, %v", names, revision, err)
 	}
 }

@@ -84,7 +84,7 @@ const maxGone = 1 << 20
 // forwards unknown credentials: what was a token of ours is never forwarded as a
 // password, also when its manifest is deleted.
 func (s *Snapshot) remember(rows Rows) map[token.Digest]struct{} {
-	forwards := slices.ContainsFunc(rows.Gates, func(g *Gate) bool { return g.ForwardUnknown != 0 })
+	forwards := slices.ContainsFunc(rows.Gates, func(g *Gate) bool { return g.Forwards() })
 	if !forwards {
 		return nil
 	}

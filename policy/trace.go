@@ -23,6 +23,8 @@ type TraceRule struct {
 	Unclear bool   // a condition could not be decided
 	Failed  Part   // the condition that failed or was unclear
 	Name    string // of its parameter or node
+	Second  bool   // asked about the path of Destination
+	Why     string // why it was unclear
 }
 
 func (t *Trace) step(s Step, passed bool) {
@@ -32,7 +34,7 @@ func (t *Trace) step(s Step, passed bool) {
 func (t *Trace) rule(level Level, r *Rule, deny bool, o outcome) {
 	t.Rules = append(t.Rules, TraceRule{
 		Level: level, Rule: r, Deny: deny, Matched: o.verdict == matches,
-		Unclear: o.verdict == undecided, Failed: o.part, Name: o.name,
+		Unclear: o.verdict == undecided, Failed: o.part, Name: o.name, Why: o.why,
 	})
 }
 
@@ -45,6 +47,7 @@ const (
 	StepTarget
 	StepMethodOverride
 	StepGate
+	StepGateTarget
 	StepTLS
 	StepGateClients
 	StepCredential
@@ -71,6 +74,7 @@ func (s Step) String() string {
 		StepTarget:         "target",
 		StepMethodOverride: "method override",
 		StepGate:           "gate",
+		StepGateTarget:     "target at this gate",
 		StepTLS:            "TLS",
 		StepGateClients:    "the gate's clients",
 		StepCredential:     "credential",

@@ -1,6 +1,9 @@
 package policy
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Headers that patgate itself names, whatever the gate says.
 const (
@@ -24,7 +27,9 @@ type Upstream struct {
 	GroupsHeader      string
 	TokenHeader       string
 	KeepAuthorization bool
+	PercentUsers      bool // names of users are percent-encoded
 
+	odd    bool // a name does not fold to itself
 	remove [identityCount][2][]string
 }
 
@@ -40,17 +45,15 @@ const (
 	identityCount
 )
 
-// NewUpstream prepares the lists of headers to remove: every header that the gate
-// names and this request does not get, and every spelling with `_` for `-` of all of
-// them, as CGI-like upstreams take these for the same header. actAs may be empty.
+// NewUpstream prepares the lists of headers to remove: every header that the gate names
+// and this request does not get. Other spellings are removed where a request has them
+// (Decision.Remove). actAs may be empty.
 func NewUpstream(user, groups, tokenName, actAs string, keepAuthorization bool) *Upstream {
 	u := &Upstream{UserHeader: user, GroupsHeader: groups, TokenHeader: tokenName, KeepAuthorization: keepAuthorization}
+	u.odd = !isPlainName(user) || !isPlainName(groups) || !isPlainName(tokenName)
 	always := append(append([]string{}, overrideMethod...), overrideURL...)
 	if actAs != "" {
 		always = append(always, actAs)
-	}
-	for _, name := range append([]string{HeaderID, HeaderUserAsserted, user, groups, tokenName}, always...) {
-		always = append(always, underscoreSpellings(name)...)
 	}
 	unset := [identityCount][]string{
 		NoIdentity:       {user, groups, tokenName, HeaderUserAsserted},
@@ -75,19 +78,21 @@ func (u *Upstream) Remove(i Identity, authorization bool) []string {
 	return u.remove[i][0]
 }
 
-// underscoreSpellings returns every spelling of a name with `_` for some of its `-`.
-func underscoreSpellings(name string) []string {
-	spellings := []string{""}
-	for i, part := range strings.Split(name, "-") {
-		var longer []string
-		for _, s := range spellings {
-			if i == 0 {
-				longer = append(longer, part)
-				continue
-			}
-			longer = append(longer, s+"-"+part, s+"_"+part)
-		}
-		spellings = longer
+// UserText writes a user's name as the upstream gets it: in UTF-8, or with an escape for
+// each byte outside printable ASCII and for `%`.
+func (u *Upstream) UserText(user string) string {
+	if !u.PercentUsers || !strings.ContainsFunc(user, isEscaped) {
+		return user
 	}
-	return spellings[1:] // the first is the name itself
+	var b strings.Builder
+	for i := range len(user) {
+		if c := user[i]; isEscaped(rune(c)) {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
+
+func isEscaped(r rune) bool { return r < ' ' || r > '~' || r == '%' }

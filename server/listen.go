@@ -39,10 +39,14 @@ func checkOptions(o *Options) error {
 		return &UsageError{"a negative time, number or size, expected one of zero or more"}
 	case o.MaxHeader != 0 && o.MaxHeader < minHeader:
 		return &UsageError{fmt.Sprintf("--max-header-bytes %d: expected at least %d", o.MaxHeader, minHeader)}
-	case o.MaxReceive < minReceive:
+	case o.MaxReceive != 0 && o.MaxReceive < minReceive:
 		return &UsageError{fmt.Sprintf("--max-receive-bytes %d: expected at least %d", o.MaxReceive, minReceive)}
-	case !slices.Contains(extauthz.Transports, o.Transport):
+	case o.Transport != "" && !slices.Contains(extauthz.Transports, o.Transport):
 		return &UsageError{fmt.Sprintf("--transport %q: expected %s", o.Transport, strings.Join(extauthz.Transports, " or "))}
+	case len(o.TLSClientNames) > 0 && o.TLSClientCA == "":
+		return &UsageError{"--tls-client-name needs --tls-client-ca"}
+	case slices.Contains(o.TLSClientNames, ""):
+		return &UsageError{"--tls-client-name is empty, expected a DNS name, a URI such as spiffe://example.org/envoy, or an IP address of the client's certificate"}
 	case o.TLSClientCA != "" && o.TLSCert == "":
 		return &UsageError{"--tls-client-ca needs --tls-cert and --tls-key"}
 	}

@@ -21,10 +21,12 @@ type metrics struct {
 	duration   prometheus.Histogram
 	faults     prometheus.Counter
 	clockSteps prometheus.Counter
+	revived    prometheus.Counter
 	loads      *prometheus.CounterVec
 	loadOK     prometheus.Gauge
 	loadTime   prometheus.Gauge
 	failures   *failures
+	handshakes prometheus.Counter
 }
 
 func newMetrics(s *Server) *metrics {
@@ -47,6 +49,12 @@ func newMetrics(s *Server) *metrics {
 		clockSteps: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "patgate_clock_steps_total", Help: "Steps of the clock back by more than an hour, which were followed.",
 		}),
+		handshakes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "patgate_tls_handshake_failures_total", Help: "TLS handshakes of the port for checks that failed.",
+		}),
+		revived: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "patgate_tokens_revived_total", Help: "Tokens that changed manifests let live longer than before: revoked is gone, or the end is later.",
+		}),
 		loads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "patgate_policy_reloads_total", Help: "Loads of changed manifests, by result.",
 		}, []string{"result"}),
@@ -62,7 +70,7 @@ func newMetrics(s *Server) *metrics {
 		ConstLabels: prometheus.Labels{"version": s.o.Version, "goversion": runtime.Version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.decisions, m.shadows, m.duration, m.faults, m.clockSteps, m.loads, m.loadOK, m.loadTime, build,
+	m.registry.MustRegister(m.decisions, m.shadows, m.duration, m.faults, m.clockSteps, m.handshakes, m.loads, m.loadOK, m.loadTime, build,
 		&stateCollector{server: s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -93,6 +101,7 @@ func (m *metrics) loaded(r *loader.Report) {
 		return
 	}
 	m.loads.WithLabelValues("loaded").Inc()
+	m.revived.Add(float64(len(r.Revived)))
 	m.loadOK.Set(1)
 	m.loadTime.SetToCurrentTime()
 }
@@ -120,12 +129,13 @@ var (
 	lostDesc     = prometheus.NewDesc("patgate_audit_lost_total", "Audit events that were never written.", nil, nil)
 	stalledDesc  = prometheus.NewDesc("patgate_audit_stalled", "1 while the audit's reader takes nothing.", nil, nil)
 	failingDesc  = prometheus.NewDesc("patgate_failing_clients", "Client addresses (of IPv6: /64) with 10 or more failed credentials within the last minute.", nil, nil)
+	expiryDesc   = prometheus.NewDesc("patgate_certificate_expiry_timestamp_seconds", "When the first certificate of a TLS file expires.", []string{"file"}, nil)
 	mostDesc     = prometheus.NewDesc("patgate_client_failures_max", "The most failed credentials that one client address had within the last minute.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{tokensDesc, revisionDesc, queuedDesc, writtenDesc, lostDesc, stalledDesc, failingDesc, mostDesc} {
+	for _, d := range []*prometheus.Desc{tokensDesc, revisionDesc, queuedDesc, writtenDesc, lostDesc, stalledDesc, failingDesc, mostDesc, expiryDesc} {
 		ch <- d
 	}
 }
@@ -141,6 +151,9 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(queuedDesc, prometheus.GaugeValue, float64(a.Queued))
 	ch <- prometheus.MustNewConstMetric(writtenDesc, prometheus.CounterValue, float64(a.Written))
 	ch <- prometheus.MustNewConstMetric(lostDesc, prometheus.CounterValue, float64(a.Lost))
+	for _, e := range c.server.certificates.ends() {
+		ch <- prometheus.MustNewConstMetric(expiryDesc, prometheus.GaugeValue, float64(e.ends.Unix()), e.file)
+	}
 	stalled := 0.0
 	if a.Stalled {
 		stalled = 1

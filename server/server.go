@@ -20,23 +20,24 @@ import (
 	"time"
 
 	"github.com/patgate/patgate/audit"
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/extauthz"
 	"github.com/patgate/patgate/loader"
-	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 )
 
 // Options of a Server. Zero values mean the defaults, where one is named.
 type Options struct {
 	Manifests    []string // directories; at least one
-	MaxManifests int64    // bytes read at most; default loader.MaxBytes
+	MaxManifests int64    // bytes read at most; default dir.MaxBytes
 
 	Listen         string // for checks: host:port or unix:///path; default 127.0.0.1:9191
 	InsecureListen bool   // allows an address beyond loopback without mTLS
 	StatusListen   string // default 127.0.0.1:9192
 	TLSCert        string // files, reloaded when they change
 	TLSKey         string
-	TLSClientCA    string // clients must present a certificate that it signed
+	TLSClientCA    string   // clients must present a certificate that it signed
+	TLSClientNames []string // and that has one of these names; none: any of that authority
 
 	Audit         *os.File // default os.Stdout
 	AuditOverflow audit.Overflow
@@ -66,7 +67,7 @@ type UsageError struct{ Message string }
 func (e *UsageError) Error() string { return e.Message }
 
 // ManifestsError says why a server did not start.
-type ManifestsError struct{ Problems []manifest.Problem }
+type ManifestsError struct{ Problems []diag.Problem }
 
 // Error returns every problem, one a line.
 func (e *ManifestsError) Error() string {
@@ -82,18 +83,20 @@ func (e *ManifestsError) Error() string {
 
 // Server is a running patgate. Make one with New.
 type Server struct {
-	o         Options
-	listener  net.Listener
-	status    net.Listener
-	index     *policy.Index
-	audit     *audit.Log
-	transport extauthz.Transport
-	loader    *loader.Loader
-	metrics   *metrics
-	clock     *extauthz.Clock
-	nudge     chan struct{}
-	up        chan struct{} // closed when the first manifests are there
-	ready     atomic.Bool
+	o            Options
+	listener     net.Listener
+	status       net.Listener
+	index        *policy.Index
+	audit        *audit.Log
+	transport    extauthz.Transport
+	loader       *loader.Loader
+	metrics      *metrics
+	clock        *extauthz.Clock
+	certificates *certificates // nil: no TLS
+	handshakes   reminder
+	nudge        chan struct{}
+	up           chan struct{} // closed when the first manifests are there
+	ready        atomic.Bool
 
 	mu   sync.Mutex
 	last loader.Report // the last load, good or not
@@ -108,7 +111,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{o: o, index: policy.NewIndex(), nudge: make(chan struct{}, 1), up: make(chan struct{})}
-	config, err := tlsConfig(&o)
+	certs, err := newCertificates(&o)
 	if err != nil {
 		return nil, err
 	}
@@ -127,10 +130,12 @@ func New(o Options) (*Server, error) {
 		Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: instance(), Now: o.Now, Logger: o.Logger,
 	})
 	s.clock = extauthz.NewClock(o.Now, s.clockStepped)
+	s.certificates = certs
 	s.metrics = newMetrics(s)
 	s.transport, err = extauthz.NewTransport(&extauthz.Server{
 		Index: s.index, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight), Loaded: s.up,
-	}, extauthz.TransportOptions{Name: o.Transport, MaxBody: o.MaxBody, MaxHeader: o.MaxHeader, MaxReceive: o.MaxReceive, TLS: config})
+		HandshakeFailed: s.handshakeFailed,
+	}, extauthz.TransportOptions{Name: o.Transport, MaxBody: o.MaxBody, MaxHeader: o.MaxHeader, MaxReceive: o.MaxReceive, TLS: certs.config()})
 	if err != nil {
 		return nil, errors.Join(err, s.listener.Close(), s.status.Close())
 	}
@@ -288,6 +293,22 @@ func (s *Server) loaded(r loader.Report) {
 			"added", r.Change.Added, "changed", r.Change.Changed, "removed", r.Change.Removed, "took", r.Took.Round(time.Millisecond).String(), "applied", r.Applied.Round(time.Microsecond).String())
 	}
 	_ = s.audit.Record(context.Background(), e) // only an allow can fail
+	s.revived(&r)
+}
+
+// maxRevived bounds the events about tokens that one load revives, as a group's longer
+// maxLifetime does with those of all its members. The metric counts all.
+const maxRevived = 1_000
+
+// revived writes an event for each token that a load lets live longer than before.
+func (s *Server) revived(r *loader.Report) {
+	for _, v := range r.Revived[:min(len(r.Revived), maxRevived)] {
+		s.o.Logger.Warn("a token lives longer than before", "token", v.Token, "because", v.How.String(), "source", v.Source.String())
+		_ = s.audit.Record(context.Background(), &audit.Event{
+			Time: s.o.Now(), Kind: audit.TokenRevived, Severity: audit.Alert, Revision: r.Change.Revision,
+			Token: v.Token, User: v.User, Source: v.Source.String(), Problems: []string{v.How.String()},
+		})
+	}
 }
 
 // rejected makes the event of a load that was rejected, and tells the log. Run returns

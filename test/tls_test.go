@@ -69,11 +69,15 @@ func certificateFor(name string) *x509.Certificate {
 	}
 }
 
-// issue writes a certificate and its key into files.
-func (a *authority) issue(name, certFile, keyFile string) {
+// issue writes a certificate and its key into files, after edits to it.
+func (a *authority) issue(name, certFile, keyFile string, edits ...func(*x509.Certificate)) {
 	a.t.Helper()
 	key := newKey(a.t)
-	der, err := x509.CreateCertificate(rand.Reader, certificateFor(name), a.cert, &key.PublicKey, a.key)
+	template := certificateFor(name)
+	for _, edit := range edits {
+		edit(template)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
 	if err != nil {
 		a.t.Fatal(err)
 	}

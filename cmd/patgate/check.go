@@ -11,8 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/lint"
-	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/dir"
+	"github.com/patgate/patgate/ruleset"
 	"github.com/patgate/patgate/server"
 )
 
@@ -35,7 +37,7 @@ func newCheck(s streams) *cobra.Command {
 		Long: "Check reads directories of manifests as serve does, and prints every problem at once as\n" +
 			"FILE:LINE:COLUMN: field: what is wrong, what was expected. It exits with 2 where there is one.\n\n" +
 			"Of manifests without problems it warns where they are risky; docs/checks.md has each code.\n" +
-			"The comment `# patgate:accept CODE reason` on the line or the one above accepts a warning.\n" +
+			"The comment `# patgate:ignore CODE reason` on the line or the one above accepts a warning.\n" +
 			"It exits with 1 for warnings with --strict, and for tokens that come back with --against.\n\n" +
 			"A directory needs a Gate, which says what is protected. The smallest guards everything:\n\n" +
 			"  apiVersion: patgate.dev/v1alpha1\n  kind: Gate\n  metadata:\n    name: everything\n  spec:\n    schemes: [basic, bearer]",
@@ -59,25 +61,25 @@ func newCheck(s streams) *cobra.Command {
 
 // checked is what check found out.
 type checked struct {
-	in, older *loader.Inspection // older: nil without --against
-	warnings  []lint.Warning     // that stand
-	accepted  []lint.Warning
+	in, older *ruleset.Set   // older: nil without --against
+	warnings  []diag.Problem // that count
+	accepted  []diag.Problem
 	revivals  []lint.Revival
 	examples  []checkExample // nil without --examples
 }
 
 func check(s streams, o *checkOptions, dirs []string) error {
 	now := time.Now()
-	c := checked{in: loader.Inspect(dirs)}
+	c := checked{in: dir.Load(dirs)}
 	for _, w := range lint.Lint(c.in, now) {
-		if w.Accepted != "" {
+		if w.Suppressed != "" {
 			c.accepted = append(c.accepted, w)
 		} else {
 			c.warnings = append(c.warnings, w)
 		}
 	}
 	if len(o.against) > 0 {
-		c.older = loader.Inspect(o.against)
+		c.older = dir.Load(o.against)
 		c.revivals = lint.Revivals(c.older, c.in, now)
 	}
 	if o.examples && len(c.in.Problems) == 0 {
@@ -149,7 +151,7 @@ const maxTold = 10
 
 // tellWarnings prints the first warnings of each code and counts the others: thousands of
 // tokens may have the same, and would hide the rest.
-func tellWarnings(w io.Writer, warnings []lint.Warning) error {
+func tellWarnings(w io.Writer, warnings []diag.Problem) error {
 	told := map[lint.Code]int{}
 	for _, warning := range warnings {
 		if told[warning.Code]++; told[warning.Code] > maxTold {

@@ -3,8 +3,7 @@ package main
 import (
 	"fmt"
 
-	"github.com/patgate/patgate/lint"
-	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/diag"
 )
 
 // checkResult is what check tells a program.
@@ -15,37 +14,22 @@ type checkResult struct {
 	Tokens   int            `json:"tokens"`
 	Groups   int            `json:"groups"`
 	Policies int            `json:"policies"`
-	Problems []checkProblem `json:"problems"`
-	Warnings []checkWarning `json:"warnings"`
-	Accepted []checkWarning `json:"accepted,omitempty"` // warnings that a comment accepts
+	Problems []diag.Report  `json:"problems"`
+	Warnings []diag.Report  `json:"warnings"`
+	Accepted []diag.Report  `json:"accepted,omitempty"` // warnings that a comment accepts
 	Against  *checkAgainst  `json:"against,omitempty"`
 	Examples []checkExample `json:"examples,omitempty"`
 }
 
-type checkProblem struct {
-	File    string `json:"file"`
-	Line    int    `json:"line,omitempty"`
-	Column  int    `json:"column,omitempty"`
-	Field   string `json:"field,omitempty"`
-	Message string `json:"message"`
-}
-
-type checkWarning struct {
-	Code string `json:"code"`
-	checkProblem
-	Fix    string `json:"fix"`
-	Reason string `json:"reason,omitempty"` // of the comment that accepts it
-}
-
 // checkAgainst is what the comparison with older manifests found.
 type checkAgainst struct {
-	Problems []checkProblem `json:"problems"` // of the older manifests
+	Problems []diag.Report  `json:"problems"` // of the older manifests
 	Revivals []checkRevival `json:"revivals"`
 }
 
 type checkRevival struct {
 	Token string `json:"token"`
-	checkProblem
+	diag.Report
 	Was string `json:"was"` // FILE:LINE:COLUMN in the older manifests
 }
 
@@ -53,35 +37,19 @@ func (c *checked) describe(ok bool) checkResult {
 	rows := &c.in.Rows
 	r := checkResult{
 		OK: ok, Gates: len(rows.Gates), Tokens: len(rows.Tokens), Groups: len(rows.Groups), Policies: len(rows.Policies), Examples: c.examples,
-		Problems: describeProblems(c.in.Problems), Warnings: []checkWarning{},
+		Problems: diag.Reports(c.in.Problems), Warnings: diag.Reports(c.warnings),
 	}
 	if len(c.in.Problems) == 0 {
 		r.SHA256 = fmt.Sprintf("%x", rows.SHA256)
 	}
-	for _, w := range c.warnings {
-		r.Warnings = append(r.Warnings, describeWarning(w))
-	}
-	for _, w := range c.accepted {
-		r.Accepted = append(r.Accepted, describeWarning(w))
+	if len(c.accepted) > 0 {
+		r.Accepted = diag.Reports(c.accepted)
 	}
 	if c.older != nil {
-		r.Against = &checkAgainst{Problems: describeProblems(c.older.Problems), Revivals: []checkRevival{}}
+		r.Against = &checkAgainst{Problems: diag.Reports(c.older.Problems), Revivals: []checkRevival{}}
 		for _, v := range c.revivals {
-			at := checkProblem{v.File, v.Pos.Line, v.Pos.Column, v.Field, v.Message}
-			r.Against.Revivals = append(r.Against.Revivals, checkRevival{v.Token, at, v.Was})
+			r.Against.Revivals = append(r.Against.Revivals, checkRevival{v.Token, v.Report(), v.Was})
 		}
 	}
 	return r
-}
-
-func describeWarning(w lint.Warning) checkWarning {
-	return checkWarning{string(w.Code), checkProblem{w.File, w.Pos.Line, w.Pos.Column, w.Field, w.Message}, w.Fix, w.Accepted}
-}
-
-func describeProblems(problems []manifest.Problem) []checkProblem {
-	list := []checkProblem{}
-	for _, p := range problems {
-		list = append(list, checkProblem{p.File, p.Pos.Line, p.Pos.Column, p.Field, p.Message})
-	}
-	return list
 }

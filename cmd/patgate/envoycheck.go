@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patgate/patgate/diag"
 	envoycheck "github.com/patgate/patgate/envoy/check"
 	"github.com/patgate/patgate/token"
 )
@@ -33,7 +34,7 @@ func newEnvoyCheck(s streams) *cobra.Command {
 			"A FILE is a bootstrap (YAML or JSON), an answer of the admin's /config_dump, resources of xDS, or objects of\n" +
 			"Kubernetes for Istio and Envoy Gateway; - is stdin. Files that are named together are judged together.\n\n" +
 			"With --manifests it compares what the gates want: trusted hops, headers, bodies, the gates that routes name.\n" +
-			"The comment `# patgate:accept CODE reason` on the line or the one above accepts a finding.\n" +
+			"The comment `# patgate:ignore CODE reason` on the line or the one above accepts a finding.\n" +
 			"It exits with 1 for errors, with --strict for warnings too, and with 2 for what can't be read.",
 		Example: "  patgate envoy-check envoy.yaml --manifests manifests\n  patgate envoy-check --strict -o json bootstrap.yaml routes.yaml\n" +
 			"  curl -s 'http://127.0.0.1:9901/config_dump?include_eds' | patgate envoy-check -",
@@ -65,7 +66,7 @@ func envoyCheck(s streams, o *envoyCheckOptions, names []string) error {
 		if err != nil {
 			return err
 		}
-		gates = envoycheck.NewGates(m.Rows(), chosen)
+		gates = envoycheck.NewGates(m.Rows, chosen)
 	} else if len(o.gates) > 0 {
 		return usageError{errors.New("--gate needs --manifests DIR")}
 	}
@@ -77,15 +78,15 @@ func envoyCheck(s streams, o *envoyCheckOptions, names []string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	var standing, accepted []envoycheck.Finding
+	var standing, accepted []diag.Problem
 	failures := 0
 	for _, f := range findings {
-		if f.Accepted != "" {
+		if f.Suppressed != "" {
 			accepted = append(accepted, f)
 			continue
 		}
 		standing = append(standing, f)
-		if o.strict || f.Severity() == envoycheck.Error {
+		if o.strict || f.Severity == diag.Error {
 			failures++
 		}
 	}
@@ -127,9 +128,9 @@ func readFiles(in io.Reader, names []string) ([]envoycheck.File, error) {
 }
 
 // tellFindings prints for people: findings on stderr.
-func tellFindings(s streams, findings []envoycheck.Finding, ok bool) error {
+func tellFindings(s streams, findings []diag.Problem, ok bool) error {
 	for _, f := range findings {
-		if _, err := fmt.Fprintln(s.err, token.Mask(f.String())); err != nil {
+		if _, err := fmt.Fprintln(s.err, token.Mask(f.CodeLast())); err != nil {
 			return err
 		}
 	}
@@ -142,24 +143,16 @@ func tellFindings(s streams, findings []envoycheck.Finding, ok bool) error {
 
 // envoyChecked is what envoy-check tells a program.
 type envoyChecked struct {
-	OK       bool           `json:"ok"` // the exit code is 0
-	Findings []envoyFinding `json:"findings"`
-	Accepted []envoyFinding `json:"accepted,omitempty"` // those that a comment accepts
+	OK       bool          `json:"ok"` // the exit code is 0
+	Findings []diag.Report `json:"findings"`
+	Accepted []diag.Report `json:"accepted,omitempty"` // those that a comment accepts
 }
 
-type envoyFinding struct {
-	Code     string `json:"code"`
-	Severity string `json:"severity"`
-	checkProblem
-	Fix    string `json:"fix"`
-	Reason string `json:"reason,omitempty"` // of the comment that accepts it
-}
-
-func describeFindings(findings []envoycheck.Finding) []envoyFinding {
-	list := []envoyFinding{}
-	for _, f := range findings {
-		list = append(list, envoyFinding{string(f.Code), f.Severity().String(),
-			checkProblem{f.File, f.Pos.Line, f.Pos.Column, f.Field, token.Mask(f.Message)}, f.Fix, f.Accepted})
+// describeFindings returns findings in the form for JSON. A message may repeat what looks like a token.
+func describeFindings(findings []diag.Problem) []diag.Report {
+	list := diag.Reports(findings)
+	for i := range list {
+		list[i].Message = token.Mask(list[i].Message)
 	}
 	return list
 }

@@ -11,10 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/explain"
 	"github.com/patgate/patgate/extauthz"
-	"github.com/patgate/patgate/loader"
-	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/server"
 	"github.com/patgate/patgate/token"
@@ -74,7 +74,8 @@ func (f *explainFlags) run(s streams) error {
 	if err != nil {
 		return err
 	}
-	rows, problems := loader.Check(f.manifests)
+	set := dir.Load(f.manifests)
+	rows, problems := set.Rows, set.Problems
 	if len(problems) > 0 {
 		return &server.ManifestsError{Problems: problems}
 	}
@@ -236,7 +237,7 @@ func parseScheme(name string) (policy.Scheme, error) {
 	case policy.Bearer.String():
 		return policy.Bearer, nil
 	}
-	return policy.NoScheme, usageError{fmt.Errorf("--scheme %s: %s", name, manifest.Suggest(name, []string{"basic", "bearer"}))}
+	return policy.NoScheme, usageError{fmt.Errorf("--scheme %s: %s", name, diag.Suggest(name, []string{"basic", "bearer"}))}
 }
 
 // maxInput is how much of a file is read.

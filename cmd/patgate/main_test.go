@@ -160,36 +160,41 @@ var arrows = []struct {
 	why  string
 }{
 	{"token", nil, "the leaf: values and their digests know nothing of policies"},
+	{"diag", nil, "a leaf: places in files, and what is wrong there"},
 	{"policy", []string{"token"}, "the domain: no clock, no network, no YAML"},
 	{"audit", []string{"policy", "token"}, "events name what the policy decided, and mask what a token looks like"},
 	{"envoy", []string{"policy"}, "configurations are text; gates fill them in"},
-	{"envoy/check", []string{"manifest", "policy"}, "configurations as located trees, and the comments that accept"},
-	{"manifest", []string{"policy", "token"}, "the only reader of YAML manifests"},
-	{"loader", []string{"manifest", "policy", "token"}, "a directory to rows, by digests where it narrows"},
-	{"explain", []string{"loader", "manifest", "audit", "policy", "token"}, "questions to the same evaluation"},
-	{"lint", []string{"loader", "manifest", "explain", "policy", "token"}, "warnings about manifests that are valid"},
-	{"migrate", []string{"manifest", "policy", "token"}, "manifests from elsewhere"},
+	{"envoy/check", []string{"diag", "manifest", "policy"}, "configurations as located trees, and the comments that accept"},
+	{"manifest", []string{"diag", "policy", "token"}, "the only reader of YAML manifests"},
+	{"manifest/edit", []string{"diag", "manifest", "token"}, "changes of YAML that keep every other byte, compared by decoding"},
+	{"ruleset", []string{"diag", "manifest", "policy", "token"}, "documents of all origins as one set, and its rows"},
+	{"loader/dir", []string{"diag", "ruleset"}, "directories: what is read is a set's input"},
+	{"loader", []string{"diag", "loader/dir", "ruleset", "manifest", "manifest/edit", "policy", "token"}, "keeps the index in step with directories"},
+	{"explain", []string{"diag", "manifest", "audit", "policy", "token"}, "questions to the same evaluation"},
+	{"lint", []string{"diag", "ruleset", "manifest", "explain", "policy", "token"}, "warnings about manifests that are valid"},
+	{"migrate", []string{"diag", "manifest", "manifest/edit", "policy", "token"}, "manifests from elsewhere"},
 	{"token/snippet", nil, "text for clients, with a placeholder for the value"},
 	{"extauthz/wire", nil, "HTTP/2 and gRPC, and nothing of what is decided"},
 	{"extauthz", []string{"policy", "token", "audit", "extauthz/wire"}, "Envoy's face: the only one that speaks gRPC"},
-	{"server", []string{"extauthz", "loader", "manifest", "audit", "policy"}, "puts the parts together"},
+	{"server", []string{"diag", "extauthz", "loader", "loader/dir", "manifest", "audit", "policy"}, "puts the parts together"},
 	{"cmd/patgate/demo", []string{"envoy", "token"}, "runs the binary as a user would"},
-	{"cmd/patgate", []string{"server", "loader", "manifest", "explain", "lint", "migrate",
+	{"cmd/patgate", []string{"diag", "manifest/edit", "server", "loader", "loader/dir", "ruleset", "manifest", "explain", "lint", "migrate",
 		"extauthz", "audit", "policy", "token", "token/snippet", "envoy", "envoy/check", "cmd/patgate/demo"}, "flags, wiring and output"},
 	{"test/configmap", nil, "for tests alone"},
 	{"test/mutants", nil, "plants flaws in a copy"},
+	{"test/upstreams/lookalikes", []string{"token"}, "requests and what they mean, for whatever stands in front of an API"},
 	{"test/bench", []string{"token", "envoy"}, "measures the binary from outside"},
 }
 
 // outside says which packages may import a library, so that it can be replaced there.
 var outside = map[string][]string{
-	"gopkg.in/yaml.v3":                    {"manifest", "envoy/check"}, // manifests; configurations of Envoy
+	"gopkg.in/yaml.v3":                    {"manifest", "manifest/edit", "envoy/check"}, // manifests; configurations of Envoy
 	"github.com/hashicorp/go-memdb":       {"policy"},
-	"github.com/fsnotify/fsnotify":        {"loader"},
+	"github.com/fsnotify/fsnotify":        {"loader/dir"},
 	"google.golang.org/grpc":              {"extauthz", "test/bench"},
 	"github.com/envoyproxy/":              {"extauthz", "test/bench"},
 	"github.com/prometheus/client_golang": {"server"},
-	"net/http":                            {"server", "extauthz", "envoy", "cmd/patgate/demo"}, // extauthz: names of statuses
+	"net/http":                            {"server", "extauthz", "envoy", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
 	"github.com/spf13/":                   {"cmd/patgate"},
 }
 

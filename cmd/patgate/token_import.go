@@ -10,8 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/loader"
-	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/migrate"
 )
 
@@ -65,7 +66,7 @@ func (f *importFlags) run(s streams, file string) error {
 	source, ok := migrate.Sources[f.from]
 	switch {
 	case !ok:
-		return usageError{fmt.Errorf("--from %q: %s", f.from, manifest.Suggest(f.from, slices.Sorted(maps.Keys(migrate.Sources))))}
+		return usageError{fmt.Errorf("--from %q: %s", f.from, diag.Suggest(f.from, slices.Sorted(maps.Keys(migrate.Sources))))}
 	case f.into == "":
 		return usageError{fmt.Errorf("--into is missing, expected the directory of the manifests")}
 	}
@@ -86,7 +87,7 @@ func (f *importFlags) run(s streams, file string) error {
 
 // write writes what can be carried over, and returns what became of each token.
 func (f *importFlags) write(list []migrate.Imported) (told []importedToken, err error) {
-	var tokens []manifest.NewToken
+	var tokens []edit.NewToken
 	var places []int
 	var reasons []string
 	for n, i := range list {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/policy"
 )
 
@@ -85,7 +85,7 @@ func stateNames() []string {
 func checkStates(states []string) error {
 	for _, state := range states {
 		if !slices.Contains(stateNames(), state) {
-			return usageError{fmt.Errorf("--state %s: no such state, %s", state, manifest.Suggest(state, stateNames()))}
+			return usageError{fmt.Errorf("--state %s: no such state, %s", state, diag.Suggest(state, stateNames()))}
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/manifest"
 )
@@ -67,11 +68,11 @@ func revokeToken(s streams, dirs []string, name string, yes bool) error {
 	if _, err := fmt.Fprintf(s.out, "The %s is revoked since %s, in %s.\n", who, stamp(now), change.Path); err != nil {
 		return err
 	}
-	return afterRevoke(s, m.Problems())
+	return afterRevoke(s, m.Problems)
 }
 
 // afterRevoke says what to do next.
-func afterRevoke(s streams, problems []manifest.Problem) error {
+func afterRevoke(s streams, problems []diag.Problem) error {
 	if len(problems) > 0 {
 		_, _ = fmt.Fprintf(s.err, "Warning: the manifests have %s, the first is %s.\n"+
 			"The revocation counts all the same; everything else stays as it was until `patgate check` is content.\n",

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token/snippet"
 )
@@ -31,7 +31,7 @@ func newTokenSnippet(s streams) *cobra.Command {
 			c.Bearer = as == policy.Bearer
 			code, err := c.Code(language)
 			if errors.Is(err, snippet.ErrLanguage) {
-				return usageError{fmt.Errorf("--lang %s: %s", language, manifest.Suggest(language, snippet.Languages()))}
+				return usageError{fmt.Errorf("--lang %s: %s", language, diag.Suggest(language, snippet.Languages()))}
 			}
 			if err != nil {
 				return usageError{err}

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/token"
 )
 
@@ -56,7 +56,7 @@ func flagHint(cmd *cobra.Command, unknown *pflag.NotExistError) string {
 	if wrong == "manifests" && cmd.Flags().Lookup(wrong) == nil && strings.Contains(cmd.Use, " DIR") {
 		return ", expected the directory as an argument: " + cmd.CommandPath() + " DIR"
 	}
-	if near, ok := strings.CutPrefix(manifest.Suggest(wrong, names), "did you mean "); ok {
+	if near, ok := strings.CutPrefix(diag.Suggest(wrong, names), "did you mean "); ok {
 		return ", did you mean --" + near
 	}
 	return ""

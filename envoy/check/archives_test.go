@@ -7,10 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	loaderdir "github.com/patgate/patgate/loader/dir"
+
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/patgate/patgate/envoy/check"
-	"github.com/patgate/patgate/loader"
 )
 
 // TestFindings holds what is found in each archive of files against what it wants: what
@@ -62,10 +63,10 @@ func testArchive(t *testing.T, name string, seen map[check.Code]bool) {
 	for _, f := range list {
 		seen[f.Code] = true
 		accepted := ""
-		if f.Accepted != "" {
-			accepted = "accepted (" + f.Accepted + "): "
+		if f.Suppressed != "" {
+			accepted = "accepted (" + f.Suppressed + "): "
 		}
-		fmt.Fprintf(&got, "%s%s:%d:%d: %s %s: %s: %s\n", accepted, f.File, f.Pos.Line, f.Pos.Column, f.Severity(), f.Code, f.Field, strings.ReplaceAll(f.Message, dir, "manifests"))
+		fmt.Fprintf(&got, "%s%s:%d:%d: %s %s: %s: %s\n", accepted, f.File, f.Pos.Line, f.Pos.Column, f.Severity, f.Code, f.Field, strings.ReplaceAll(f.Message, dir, "manifests"))
 	}
 	if *update {
 		archive.Files = append(kept, txtar.File{Name: "want", Data: []byte(got.String())})
@@ -94,7 +95,8 @@ func gatesOf(t *testing.T, dir string, archive *txtar.Archive) *check.Gates {
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) == 0 {
 		return nil
 	}
-	rows, problems := loader.Check([]string{dir})
+	set := loaderdir.Load([]string{dir})
+	rows, problems := set.Rows, set.Problems
 	for _, p := range problems {
 		t.Fatal(p)
 	}

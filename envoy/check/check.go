@@ -14,7 +14,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/diag"
 )
 
 // File is one file to read: YAML with any number of documents, or JSON.
@@ -23,25 +23,8 @@ type File struct {
 	Data []byte
 }
 
-// Finding is one thing that is wrong with a configuration.
-type Finding struct {
-	Code     Code
-	File     string
-	Pos      manifest.Pos
-	Field    string // its path, in the style of the file
-	Message  string // what is wrong, and what follows
-	Fix      string
-	Accepted string // the reason that a comment gives for it; empty: it stands
-}
-
-// Severity tells how much a finding matters. Codes have one each.
-func (f Finding) Severity() Severity { return codes[f.Code].severity }
-
-// String returns `FILE:LINE:COLUMN: field: what is wrong, and what follows. Fix: what to
-// write [severity code]`.
-func (f Finding) String() string {
-	return fmt.Sprintf("%s:%d:%d: %s: %s. Fix: %s [%s %s]", f.File, f.Pos.Line, f.Pos.Column, f.Field, f.Message, f.Fix, f.Severity(), f.Code)
-}
+// SeverityOf returns how much findings of a code matter.
+func SeverityOf(code Code) diag.Severity { return codes[code].severity }
 
 // Options say what a configuration is for. The zero value asks about no gates.
 type Options struct {
@@ -50,9 +33,9 @@ type Options struct {
 }
 
 // Check judges configurations together: resources of one file are found from another.
-// The findings are in the order of their places, those too that a comment accepts. An
+// The findings are in the order of their places, those too that a comment suppresses. An
 // error says that a file can't be read, or holds nothing that could be judged.
-func Check(files []File, o Options) ([]Finding, error) {
+func Check(files []File, o Options) ([]diag.Problem, error) {
 	c := &checker{gates: o.Gates, open: o.Open, listeners: map[string]bool{}, loose: newScope(), led: map[*node]map[string]bool{}, asked: map[string]bool{}}
 	var problems []error
 	for _, f := range files {
@@ -69,14 +52,14 @@ func Check(files []File, o Options) ([]Finding, error) {
 	}
 	for _, name := range o.Open {
 		if !c.listeners[name] {
-			return nil, fmt.Errorf("no listener is called %s, %s", name, manifest.Suggest(name, slices.Sorted(maps.Keys(c.listeners))))
+			return nil, fmt.Errorf("no listener is called %s, %s", name, diag.Suggest(name, slices.Sorted(maps.Keys(c.listeners))))
 		}
 	}
-	c.accept()
-	slices.SortStableFunc(c.findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column), cmp.Compare(a.Code, b.Code))
+	c.suppress()
+	slices.SortStableFunc(c.findings, func(a, b diag.Problem) int {
+		return cmp.Or(diag.Compare(a, b), cmp.Compare(a.Code, b.Code))
 	})
-	return slices.CompactFunc(c.findings, func(a, b Finding) bool { // an anchor is met wherever it is named
+	return slices.CompactFunc(c.findings, func(a, b diag.Problem) bool { // an anchor is met wherever it is named
 		return a.Code == b.Code && a.File == b.File && a.Pos == b.Pos && a.Message == b.Message
 	}), nil
 }
@@ -96,7 +79,7 @@ type checker struct {
 
 	judged   int // how many things there were to judge
 	authz    []*authz
-	findings []Finding
+	findings []diag.Problem
 }
 
 // read takes in a file, or a text within one.
@@ -134,42 +117,24 @@ func (c *checker) judge() {
 
 // find adds a finding.
 func (c *checker) find(code Code, at spot, format string, args ...any) {
-	c.findings = append(c.findings, Finding{
-		Code: code, File: at.at.file, Pos: manifest.Pos{Line: at.at.line, Column: at.at.column}, Field: at.path,
+	c.findings = append(c.findings, diag.Problem{
+		Code: code, Severity: codes[code].severity, File: at.at.file, Pos: diag.Pos{Line: at.at.line, Column: at.at.column}, Field: at.path,
 		Message: fmt.Sprintf(format, args...), Fix: codes[code].fix,
 	})
 }
 
-// accept marks the findings that comments accept, and warns of comments that accept none.
-func (c *checker) accept() {
+// suppress marks the findings that comments suppress, and warns of comments that suppress none.
+func (c *checker) suppress() {
 	for _, t := range c.texts {
-		for _, a := range manifest.Accepts(t.data) {
-			for _, code := range a.Codes {
-				if problem := c.acceptOne(t, &a, Code(code)); problem != "" {
-					c.find(UnusedAccept, spot{t.place(a.Pos.Line, a.Pos.Column), "patgate:accept"}, "%s", problem)
-				}
+		for _, s := range diag.Suppressions(t.data) {
+			problems := make([]*diag.Problem, len(c.findings))
+			for i := range c.findings {
+				problems[i] = &c.findings[i]
+			}
+			covers := func(i int) bool { return problems[i].File == t.file && s.Covers(problems[i].Pos.Line-t.line) }
+			for _, text := range s.Suppress(problems, known(), covers) {
+				c.find(UnusedAccept, spot{t.place(s.Pos.Line, s.Pos.Column), s.Word}, "%s", text)
 			}
 		}
 	}
-}
-
-// acceptOne says why a comment accepts nothing.
-func (c *checker) acceptOne(t *text, a *manifest.Accept, code Code) (problem string) {
-	if _, known := codes[code]; !known || code == UnusedAccept {
-		return fmt.Sprintf("%q is no code to accept, %s", string(code), manifest.Suggest(string(code), names()))
-	}
-	if strings.TrimSpace(a.Reason) == "" {
-		return fmt.Sprintf("%s is accepted without a reason, so that it stands", code)
-	}
-	used := false
-	for i := range c.findings {
-		f := &c.findings[i]
-		if f.Code == code && f.File == t.file && a.Covers(f.Pos.Line-t.line) {
-			f.Accepted, used = a.Reason, true
-		}
-	}
-	if !used {
-		return fmt.Sprintf("no %s is found on this line or the next", code)
-	}
-	return ""
 }

@@ -29,7 +29,7 @@ func TestDocs(t *testing.T) {
 			continue
 		}
 		documented = append(documented, check.Code(m[1]))
-		if severity := (check.Finding{Code: check.Code(m[1])}).Severity(); severity.String() != m[2] {
+		if severity := check.SeverityOf(check.Code(m[1])); severity.String() != m[2] {
 			t.Errorf("%s is documented as %s, and is %s", m[1], m[2], severity)
 		}
 		body, _, _ = strings.Cut(body, "\n## ")

@@ -12,6 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 	"gopkg.in/yaml.v3"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/envoy"
 	"github.com/patgate/patgate/envoy/check"
 )
@@ -68,7 +69,7 @@ func FuzzCheck(f *testing.F) {
 }
 
 // standing lists the codes that are found, but for what only comments bring.
-func standing(list []check.Finding) []check.Code {
+func standing(list []diag.Problem) []check.Code {
 	return slices.DeleteFunc(codesOf(list), func(c check.Code) bool { return c == check.UnusedAccept })
 }
 

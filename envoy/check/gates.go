@@ -123,11 +123,19 @@ func (c *checker) mutations(a *authz) {
 	}
 }
 
-// changed lists the headers that answers of a gate set or remove, in every spelling.
+// changed lists the headers that answers of a gate set or remove, with hyphens and with
+// underscores. One stands for all that begin as patgate's own do.
 func changed(g *policy.Gate) []string {
-	list := g.MutatedHeaders()
+	var list []string
 	for _, i := range []policy.Identity{policy.NoIdentity, policy.UserIdentity, policy.UserGroups, policy.AssertedIdentity} {
 		list = append(list, g.Upstream.Remove(i, true)...)
+	}
+	list = append(list, g.IdentityHeaders()...)
+	for _, name := range g.MutatedHeaders() {
+		name = strings.Replace(name, "*", "other", 1)
+		if underscored := strings.ReplaceAll(name, "-", "_"); underscored != name {
+			list = append(list, underscored)
+		}
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
@@ -166,7 +174,7 @@ func (c *checker) bodies(a *authz) {
 	c.unbuffered(routes)
 }
 
-// unbuffered wants no route to leave out bodies that a rule reads.
+// unbuffered wants no route to leave out bodies that a rule reads: those of JSON.
 func (c *checker) unbuffered(routes *node) {
 	_, why := c.gates.readsBodies()
 	if why == "" {
@@ -174,7 +182,7 @@ func (c *checker) unbuffered(routes *node) {
 	}
 	for _, off := range routes.within("disable_request_body_buffering") {
 		named := off.parent.get("context_extensions").key("patgate.gate").str()
-		if off.isTrue() && (named == "" || c.gates.bodies[named] != nil) {
+		if off.isTrue() && (named == "" || c.gates.bodies[named] != nil) && !jsonApart(off) {
 			c.find(BodyMissing, off.spot(), "no body is sent from this route: %s", why)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/envoy"
 	"github.com/patgate/patgate/envoy/check"
 )
@@ -29,7 +30,7 @@ func (m *mistake) plant(t *testing.T) string {
 }
 
 // found checks one file, and returns what is found without its fixes.
-func found(t *testing.T, name, text string, gates *check.Gates) (list []check.Finding) {
+func found(t *testing.T, name, text string, gates *check.Gates) (list []diag.Problem) {
 	t.Helper()
 	list, err := check.Check([]check.File{{Name: name, Data: []byte(text)}}, check.Options{Gates: gates})
 	if err != nil {
@@ -43,7 +44,7 @@ func found(t *testing.T, name, text string, gates *check.Gates) (list []check.Fi
 	return list
 }
 
-func codesOf(list []check.Finding) []check.Code {
+func codesOf(list []diag.Problem) []check.Code {
 	var codes []check.Code
 	for _, f := range list {
 		if !slices.Contains(codes, f.Code) {
@@ -98,13 +99,13 @@ func TestMistakes(t *testing.T) {
 }
 
 // said is a finding without its place, its path begun at the connection manager.
-func said(f check.Finding) string {
-	_, text, _ := strings.Cut(f.String(), ": ")
+func said(f diag.Problem) string {
+	_, text, _ := strings.Cut(f.CodeLast(), ": ")
 	return strings.Replace(text, "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.", "… ", 1)
 }
 
 // pointed is the text of a configuration that a finding points to.
-func pointed(text string, f check.Finding) string {
+func pointed(text string, f diag.Problem) string {
 	line := []rune(strings.Split(text, "\n")[f.Pos.Line-1])[f.Pos.Column-1:]
 	return string(line[:min(len(line), 40)])
 }

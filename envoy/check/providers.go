@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/diag"
 )
 
 // provider is an extension provider of Istio that asks for decisions.
@@ -62,7 +62,7 @@ func (c *checker) providerName(spec *node) {
 	case slices.Contains(known, name):
 		return
 	case len(known) > 0:
-		wrong += " (" + manifest.Suggest(name, known) + ")"
+		wrong += " (" + diag.Suggest(name, known) + ")"
 	}
 	c.find(UnknownProvider, at, "%s: every request that the policy matches is refused", wrong)
 }

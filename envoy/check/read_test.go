@@ -51,7 +51,7 @@ func TestAccept(t *testing.T) {
 	} {
 		var got []string
 		for _, f := range found(t, "f", before+test.text, nil) {
-			if f.Accepted != "" {
+			if f.Suppressed != "" {
 				got = append(got, "accepted")
 			}
 			got = append(got, string(f.Code))

@@ -20,6 +20,7 @@ type conn struct {
 	s       *Server
 	nc      net.Conn
 	started time.Time
+	peer    string
 	answers Answer // answer, as one value
 
 	mu     sync.Mutex
@@ -88,12 +89,16 @@ func (c *conn) handshake() error {
 	_ = c.nc.SetDeadline(c.started.Add(c.s.times.handshake))
 	if c.s.o.TLS != nil {
 		secure := tls.Server(c.nc, c.s.o.TLS)
-		if err := secure.Handshake(); err != nil {
+		err := secure.Handshake()
+		state := secure.ConnectionState()
+		if err == nil && state.NegotiatedProtocol != "h2" {
+			err = fmt.Errorf("the client did not ask for h2 (ALPN), but %q", state.NegotiatedProtocol)
+		}
+		if err != nil {
+			c.s.o.HandshakeFailed(err)
 			return err
 		}
-		if p := secure.ConnectionState().NegotiatedProtocol; p != "h2" {
-			return fmt.Errorf("the client did not ask for h2 (ALPN), but %q", p)
-		}
+		c.peer = c.s.o.PeerName(state)
 		c.mu.Lock()
 		c.nc = secure
 		c.mu.Unlock()

@@ -18,7 +18,7 @@ type watch struct {
 // decide decides the call of a stream that has been received.
 func (c *conn) decide(t *turn, st *stream, message string) {
 	st.deciding = true
-	call := Call{Message: message, Deadline: st.deadline}
+	call := Call{Message: message, Deadline: st.deadline, Peer: c.peer}
 	if c.s.handler.Slow(len(message)) {
 		go c.decideAlone(st.id, call)
 		return

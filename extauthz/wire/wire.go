@@ -26,6 +26,7 @@ import (
 type Call struct {
 	Message  string
 	Deadline time.Time // by grpc-timeout; zero: none
+	Peer     string    // by Options.PeerName
 }
 
 // Decision is what a Handler decided, on its way into a Batch.
@@ -67,6 +68,9 @@ type Options struct {
 	TLS        *tls.Config
 	Logger     *slog.Logger
 	Faulted    func() // called for a panic outside of the Handler, which ends a connection
+
+	PeerName        func(tls.ConnectionState) string // names the client of a TLS connection
+	HandshakeFailed func(error)                      // called for each TLS handshake that fails
 }
 
 // Server serves a Handler. Make one with New.
@@ -100,6 +104,12 @@ func New(h Handler, o Options) *Server {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.PeerName == nil {
+		o.PeerName = func(tls.ConnectionState) string { return "" }
+	}
+	if o.HandshakeFailed == nil {
+		o.HandshakeFailed = func(error) {}
 	}
 	if o.Faulted == nil {
 		o.Faulted = func() {}

@@ -57,6 +57,7 @@ func TestChartRefuses(t *testing.T) {
 		{`{insecureListen: false, tls: {existingSecret: s, clientCA: {enabled: false}}}`, "Who may ask patgate?"},
 		{`{tls: {existingSecret: s, certManager: {enabled: true, issuerRef: {name: i}}}}`, "choose one"},
 		{`{tls: {certManager: {enabled: true}}}`, "tls.certManager.issuerRef.name"},
+		{`{tls: {certManager: {enabled: true, issuerRef: {name: i}}}}`, "tls.clientCA.names"},
 		{`{tls: {existingSecret: s, clientCA: {existingSecret: a, existingConfigMap: b}}}`, "choose one"},
 		{`{networkPolicy: {enabled: true, envoys: []}}`, "networkPolicy.envoys"},
 		{`{serviceMonitor: {enabled: true}}`, "networkPolicy.metricsNamespaces"},

@@ -54,6 +54,9 @@ projected:
 {{- end }}
 {{- if include "patgate.mtls" . }}
 - --tls-client-ca=/etc/patgate/tls/ca.crt
+{{- range .Values.tls.clientCA.names }}
+- {{ printf "--tls-client-name=%s" . | quote }}
+{{- end }}
 {{- else if .Values.insecureListen }}
 - --insecure-listen
 {{- end }}

@@ -10,6 +10,9 @@
 {{- if and $v.tls.certManager.enabled (not $v.tls.certManager.issuerRef.name) -}}
 {{- fail "tls.certManager.enabled wants tls.certManager.issuerRef.name, the Issuer (or, with kind: ClusterIssuer, the ClusterIssuer) of the certificate." -}}
 {{- end -}}
+{{- if and $v.tls.certManager.enabled $v.tls.clientCA.enabled (not $v.tls.clientCA.names) -}}
+{{- fail "tls.certManager.enabled with tls.clientCA.enabled requires tls.clientCA.names, the names of the Envoys' certificates (DNS names or SPIFFE IDs): otherwise every certificate of that issuer could ask for decisions." -}}
+{{- end -}}
 {{- if and $v.tls.clientCA.existingSecret $v.tls.clientCA.existingConfigMap -}}
 {{- fail "Both tls.clientCA.existingSecret and tls.clientCA.existingConfigMap are set: choose one." -}}
 {{- end -}}

@@ -1,0 +1,93 @@
+package edit
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/token"
+)
+
+// NewToken is what a new APIToken says. Empty fields are left out.
+type NewToken struct {
+	Name         string
+	DisplayName  string
+	User         string
+	AnyUser      bool
+	Digest       token.Digest
+	Issued       time.Time
+	Expires      time.Time // zero: no end
+	Schemes      []string
+	Gates        []string
+	AllowFrom    []string
+	DenyFrom     []string
+	Policies     []string
+	LimitTo      []string
+	Unrestricted bool
+}
+
+// tokenFile is the form in which a new token is written.
+type tokenFile struct {
+	APIVersion string `yaml:"apiVersion"`
+	Kind       string `yaml:"kind"`
+	Metadata   struct {
+		Name string `yaml:"name"`
+	} `yaml:"metadata"`
+	Spec tokenSpec `yaml:"spec"`
+}
+
+type tokenSpec struct {
+	DisplayName  string       `yaml:"displayName,omitempty"`
+	User         string       `yaml:"user,omitempty"`
+	AnyUser      bool         `yaml:"anyUser,omitempty"`
+	Digest       string       `yaml:"digest"`
+	Issued       time.Time    `yaml:"issued"`
+	Expires      *time.Time   `yaml:"expires,omitempty"`
+	Schemes      []string     `yaml:"schemes,flow,omitempty"`
+	Gates        []string     `yaml:"gates,flow,omitempty"`
+	Clients      *tokenRanges `yaml:"clients,omitempty"`
+	Policies     []string     `yaml:"policies,flow,omitempty"`
+	LimitTo      string       `yaml:"limitTo,omitempty"`
+	Unrestricted bool         `yaml:"unrestricted,omitempty"`
+}
+
+type tokenRanges struct {
+	Allow []string `yaml:"allow,flow,omitempty"`
+	Deny  []string `yaml:"deny,flow,omitempty"`
+}
+
+// YAML writes the manifest of a new token. It is not checked here: Decode does that.
+func (t *NewToken) YAML() ([]byte, error) {
+	f := tokenFile{APIVersion: manifest.APIVersion, Kind: manifest.KindAPIToken}
+	f.Metadata.Name = t.Name
+	f.Spec = tokenSpec{
+		DisplayName: t.DisplayName, User: t.User, AnyUser: t.AnyUser, Digest: t.Digest.String(), Issued: t.Issued.UTC().Truncate(time.Second),
+		Schemes: t.Schemes, Gates: t.Gates, Policies: t.Policies, Unrestricted: t.Unrestricted,
+	}
+	if !t.Expires.IsZero() {
+		end := t.Expires.UTC().Truncate(time.Second)
+		f.Spec.Expires = &end
+	}
+	if len(t.AllowFrom)+len(t.DenyFrom) > 0 {
+		f.Spec.Clients = &tokenRanges{t.AllowFrom, t.DenyFrom}
+	}
+	for _, line := range t.LimitTo {
+		if strings.ContainsAny(line, "\r\n\u0085\u2028\u2029") {
+			return nil, errors.New("a rule with a line's end in it, expected one rule a line")
+		}
+	}
+	if len(t.LimitTo) > 0 {
+		f.Spec.LimitTo = strings.Join(t.LimitTo, "\n") + "\n"
+	}
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := e.Encode(f); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), e.Close()
+}

@@ -1,0 +1,99 @@
+//go:build upstreams
+
+package test
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/patgate/patgate/envoy"
+	"github.com/patgate/patgate/test/upstreams/lookalikes"
+)
+
+// upstreamRequests is how many requests each API gets. The seed makes them the same ones
+// in every run.
+const (
+	upstreamRequests = 2400
+	upstreamSeed     = 10
+)
+
+// TestUpstreams sends look-alikes to real APIs through a real Envoy, and holds the
+// invariant: what the API says that it read satisfies the rule that allowed the request.
+func TestUpstreams(t *testing.T) {
+	list := startAPIs(t)
+	for _, a := range list {
+		t.Run(a.name, func(t *testing.T) {
+			t.Parallel()
+			a.hold(t)
+		})
+	}
+}
+
+// startAPIs runs all APIs at once.
+func startAPIs(t *testing.T) []*api {
+	t.Helper()
+	dir := os.Getenv("PATGATE_TEST_UPSTREAMS")
+	if dir == "" {
+		t.Fatal("PATGATE_TEST_UPSTREAMS is not set: run `make test-upstreams`")
+	}
+	sources, err := filepath.Abs("upstreams")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := apis()
+	p := &parts{dir: dir, sources: sources, t: t}
+	var wg sync.WaitGroup
+	for _, a := range list {
+		a.addr = freeAddr(t)
+		wg.Go(func() {
+			if err := a.start(t, p); err != nil {
+				t.Errorf("%s: %v", a.name, err)
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return list
+}
+
+// hold sends the requests through Envoy and checks each answer.
+func (a *api) hold(t *testing.T) {
+	suite := lookalikes.New(a.profile)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "m.yaml"), suite.Manifests())
+	p := startPatgate(t, dir)
+	clients, admin := freeAddr(t), freeAddr(t)
+	config, err := envoy.Render(envoy.Addresses{Admin: admin, Clients: clients, Upstream: a.addr, Patgate: p.addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	startEnvoy(t, config, admin)
+	reached, sent := map[string]int{}, 0
+	for _, q := range suite.Requests(upstreamSeed, upstreamRequests) {
+		answer, err := q.Send(clients)
+		if err != nil {
+			t.Errorf("%s: %v", &q, err)
+			continue
+		}
+		sent++
+		ok, broken := suite.Check(&q, answer)
+		for _, text := range broken {
+			t.Errorf("%s: %s", &q, text)
+		}
+		if q.Kind == "ordinary" && !ok {
+			t.Errorf("%s: status %d: %s", &q, answer.Status, answer.Body)
+		}
+		if ok {
+			reached[q.Kind]++
+		}
+	}
+	t.Logf("%d requests, the API reported for %v", sent, reached)
+	if sent < 2000 {
+		t.Errorf("%d requests were sent, want 2,000 at least", sent)
+	}
+	p.holdsNo(suite.Secrets())
+}

@@ -1,0 +1,135 @@
+package token
+
+import (
+	"encoding/base64"
+	"strings"
+)
+
+// minEncoded is how many characters of base64 are decoded at least, to look for a value.
+const minEncoded = 20
+
+// spellings returns what the base64 of every text that holds value contains: one spelling
+// for each place of the value's first byte in a group of three, without the characters
+// that its neighbors have a part in.
+func spellings(value string) (s [3]string) {
+	for shift := range s {
+		encoded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", shift) + value))
+		first, end := (shift*8+5)/6, (shift+len(value))*8/6
+		s[shift] = encoded[min(first, end):end]
+	}
+	return s
+}
+
+// prefixSpellings are those of Prefix. They have no character in which the two alphabets
+// of base64 differ.
+var prefixSpellings = spellings(Prefix)
+
+// mayHoldPrefix is a cheap test for HoldsMinted and MaskEncoded.
+func mayHoldPrefix(text string) bool {
+	if len(text) < len(Prefix) {
+		return false
+	}
+	return strings.Contains(text, Prefix) || strings.IndexByte(text, '%') >= 0 || holdsEncodedPrefix(text)
+}
+
+func holdsEncodedPrefix(text string) bool {
+	for _, s := range prefixSpellings {
+		if strings.Contains(text, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// HoldsMinted reports whether text holds a whole minted value, one with a good checksum:
+// anywhere, percent-encoded or not, or in one base64 decoding of a part of text.
+func HoldsMinted(text string) bool {
+	if !mayHoldPrefix(text) {
+		return false
+	}
+	// What looks like an escape may be none, so that both readings count.
+	return holdsMinted(text) || strings.IndexByte(text, '%') >= 0 && holdsMinted(unescaped(text))
+}
+
+func holdsMinted(text string) bool {
+	if holdsPlain(text) {
+		return true
+	}
+	if !holdsEncodedPrefix(text) {
+		return false
+	}
+	found := false
+	eachRun(text, func(start, end int) {
+		for shift := 0; shift < 4 && !found; shift++ {
+			found = holdsPlain(string(decodeRun(text[start:end], shift)))
+		}
+	})
+	return found
+}
+
+// holdsPlain reports whether text holds a minted value as it is.
+func holdsPlain(text string) bool {
+	const whole = len(Prefix) + randomLen + checksumLen
+	for {
+		i := strings.Index(text, Prefix)
+		if i < 0 || len(text)-i < whole {
+			return false
+		}
+		if WellFormed(Secret{text[i : i+whole]}) {
+			return true
+		}
+		text = text[i+1:]
+	}
+}
+
+// unescaped decodes percent-encoded bytes, however often they are encoded. What is no
+// escape stays.
+func unescaped(text string) string {
+	if strings.IndexByte(text, '%') < 0 {
+		return text
+	}
+	b := make([]byte, 0, len(text))
+	for i := 0; i < len(text); {
+		c, n := unit(text, i)
+		b = append(b, c)
+		i += n
+	}
+	return string(b)
+}
+
+// eachRun calls do with the place of each run of base64 characters, of either alphabet,
+// that is long enough to be looked at.
+func eachRun(text string, do func(start, end int)) {
+	for i := 0; i < len(text); {
+		start := i
+		for i < len(text) && isBase64(text[i]) {
+			i++
+		}
+		if i-start >= minEncoded {
+			do(start, i)
+		}
+		if i == start {
+			i++
+		}
+	}
+}
+
+func isBase64(c byte) bool {
+	return isBase62(c) || c == '+' || c == '/' || c == '-' || c == '_'
+}
+
+// decodeRun decodes a run of base64 characters of either alphabet, from one of its first
+// four characters on: where the encoded text begins is not known.
+func decodeRun(run string, shift int) []byte {
+	run = standardAlphabet.Replace(run[min(shift, len(run)):])
+	if len(run)%4 == 1 {
+		run = run[:len(run)-1] // no whole byte
+	}
+	decoded, err := base64.RawStdEncoding.DecodeString(run)
+	if err != nil {
+		return nil // the alphabet is its own
+	}
+	return decoded
+}
+
+var standardAlphabet = strings.NewReplacer("-", "+", "_", "/")
