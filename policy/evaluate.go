@@ -16,6 +16,7 @@ type evaluation struct {
 	query    query
 	body     body
 
+	bodies     []BodyVerdict
 	oddHeaders bool // some header may be a look-alike
 }
 
@@ -38,6 +39,7 @@ func Evaluate(s *Snapshot, r *Request, t *Trace) Decision {
 	default:
 		e.decision.Refuse(reason)
 	}
+	e.decision.Bodies = e.bodies
 	if e.decision.Effect == Allow {
 		e.decision.Remove = e.snapshot.strays(e.request.Header, e.decision.Remove)
 	}

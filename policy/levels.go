@@ -163,6 +163,9 @@ func (e *evaluation) observe(p *Policy) {
 
 // told notes an answer of a rule in the trace, where there is one.
 func (e *evaluation) told(level Level, r *Rule, deny bool, o outcome) {
+	if len(r.JSON) > 0 && (o.part == PartJSON || o.verdict == matches) {
+		e.bodies = append(e.bodies, BodyVerdict{r, o.verdict.String()})
+	}
 	if e.trace == nil {
 		return
 	}

@@ -49,6 +49,9 @@ const (
 	BodyWhole
 )
 
+// String returns what the audit calls the state.
+func (s BodyState) String() string { return [...]string{"absent", "partial", "whole"}[s] }
+
 // body is a request's body, read as JSON when the first rule asks for it.
 type body struct {
 	read     bool
