@@ -526,3 +526,25 @@ func namedPipe(t *testing.T) (r, w *os.File, eager bool) {
 	t.Cleanup(func() { _ = r.Close(); _ = w.Close() })
 	return r, w, true
 }
+
+// TestARefusedAllowIsNoShadow makes the sink stall for an allow of an observing gate: its
+// event says the refusal that was answered, and no shadow.
+func TestARefusedAllowIsNoShadow(t *testing.T) {
+	g := &gated{}
+	l := New(g, Options{Wait: time.Millisecond})
+	e := allow("1")
+	e.Reason, e.Shadow, e.Severity = "forwarded", "token_revoked", Notice
+	if err := l.Record(context.Background(), e); !errors.Is(err, ErrUnavailable) {
+		t.Fatal(err)
+	}
+	g.set(true)
+	if err := l.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(g.got); !strings.Contains(got, `"decision":"deny","reason":"audit_unavailable"`) || strings.Contains(got, "shadow") {
+		t.Errorf("%s", got)
+	}
+	if e.Shadow != "token_revoked" {
+		t.Error("the caller's event was changed")
+	}
+}

@@ -286,6 +286,9 @@ func (s *Server) loaded(r loader.Report) {
 		Time: s.o.Now(), Kind: audit.PolicyLoaded, Severity: audit.Info, Revision: r.Change.Revision,
 		SHA256: fmt.Sprintf("%x", r.SHA256), Added: r.Change.Added, Changed: r.Change.Changed, Removed: r.Change.Removed,
 	}
+	if names := r.Change.Names; names != nil {
+		e.AddedNames, e.ChangedNames, e.RemovedNames = names.Added, names.Changed, names.Removed
+	}
 	if r.Rejected() {
 		s.rejected(&r, e)
 	} else {
