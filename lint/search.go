@@ -46,8 +46,8 @@ func (t *texts) forbids(r rune) bool {
 type texts struct {
 	paths  bool
 	open   policy.Encoded // what gates open
-	prefix []rune // without a trailing slash
-	marked []rune // what it tells apart, beside what it forbids
+	prefix []rune         // without a trailing slash
+	marked []rune         // what it tells apart, beside what it forbids
 }
 
 func anyText() *texts { return &texts{} }
