@@ -24,6 +24,7 @@ const (
 	TokenCreated   Kind = "token.created"
 	TokenRevoked   Kind = "token.revoked"
 	TokenUpdated   Kind = "token.updated"
+	TokenRevived   Kind = "token.revived"
 	ClockStepped   Kind = "clock.stepped"
 )
 

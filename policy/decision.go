@@ -27,9 +27,11 @@ type Decision struct {
 	Rule     *Rule  // that decided, or that came nearest to allow
 	Failed   Part   // of Rule, where it did not match
 	PartName string // the parameter or node of Failed
-	Problem  string // why the body or the query could not be read, where that decided
+	Problem  string // why Failed could not be decided, where that decided
 	Detail   string // which cause BadCredential or BadTarget had, in fixed words
 	ActAs    string // the user that the caller asked to act as, of ActAsDenied
+
+	AtDestination bool // Rule was asked about the path of Destination
 
 	Remove []string // headers of the request to take off, beside those of Upstream.Remove
 
@@ -95,6 +97,9 @@ func (d *Decision) Where() string {
 	where := "rule " + strconv.Quote(d.Rule.Name)
 	if d.Rule.Policy != "" {
 		where += " of policy " + d.Rule.Policy
+	}
+	if d.AtDestination {
+		where += " (for the Destination)"
 	}
 	return where
 }

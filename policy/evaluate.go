@@ -15,8 +15,10 @@ type evaluation struct {
 	group    *Group   // whose rules are asked, for the trace
 	query    query
 	body     body
+	form     form
 
-	oddHeaders bool // some header may be a look-alike
+	oddHeaders  bool // some header may be a look-alike
+	destination destination
 }
 
 // Evaluate decides about one request by one snapshot. It is a pure function: its clock
@@ -90,10 +92,14 @@ func (e *evaluation) anonymous() Reason {
 	if !e.step(StepCredential, grant != nil) {
 		return NoCredential
 	}
-	if reason := e.denied(grant.Policies); reason != OK {
+	if reason := e.deniedOnBoth(grant.Policies); reason != OK {
 		return reason
 	}
-	if reason := e.allowed(grant); reason != OK {
+	switch reason := e.allowedOnBoth(grant); reason {
+	case OK:
+	case Overloaded:
+		return reason
+	default:
 		return NoCredential
 	}
 	if !e.step(StepActAs, !e.claimsActAs()) {
@@ -112,10 +118,10 @@ func (e *evaluation) forwarded() Reason {
 	if !e.step(StepActAs, !e.claimsActAs()) {
 		return ActAsDenied
 	}
-	if reason := e.denied(nil); reason != OK {
+	if reason := e.deniedOnBoth(nil); reason != OK {
 		return reason
 	}
-	if reason := e.allowed(&Grant{Unrestricted: true}); reason != OK {
+	if reason := e.allowedOnBoth(&Grant{Unrestricted: true}); reason != OK {
 		return reason
 	}
 	return Forwarded
@@ -153,10 +159,10 @@ func (e *evaluation) token() Reason {
 	case !e.step(StepActAs, e.actAs()):
 		return ActAsDenied
 	}
-	if reason := e.denied(t.Grant.Policies); reason != OK {
+	if reason := e.deniedOnBoth(t.Grant.Policies); reason != OK {
 		return reason
 	}
-	return e.allowed(&t.Grant)
+	return e.allowedOnBoth(&t.Grant)
 }
 
 // observable reports whether an observing gate lets a refusal pass. A honeytoken is

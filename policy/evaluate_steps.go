@@ -58,13 +58,23 @@ func isUpperMethod(method string) bool {
 // goodTarget asks what does not depend on the gate.
 func (e *evaluation) goodTarget() bool {
 	e.decision.Detail = e.request.targetProblem()
+	if e.decision.Detail == "" {
+		e.destination, e.decision.Detail = e.request.readDestination()
+	}
 	return e.decision.Detail == ""
 }
 
 // goodAtGate asks what depends on the gate.
 func (e *evaluation) goodAtGate() bool {
-	e.decision.Detail = e.lookAlike()
-	return e.decision.Detail == ""
+	problem := e.request.Target.Closed(e.gate().AllowEncoded)
+	if problem == "" {
+		problem = e.destinationProblem()
+	}
+	if problem == "" {
+		problem = e.lookAlike()
+	}
+	e.decision.Detail = problem
+	return problem == ""
 }
 
 // findGate finds the gate by the route's word, else by host and path.

@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // The rules of a request stand on levels: the gate, each group of the user (and of
 // the user that they speak for), and the grant. Every level that has allow rules must
 // have one that matches; the grant must have one in any case, unless it is
@@ -47,6 +49,9 @@ func (e *evaluation) deniedAt(level Level, policies []*Policy) Reason {
 // deniedBy asks one policy's deny rules. One that can't be decided refuses too.
 func (e *evaluation) deniedBy(level Level, p *Policy) Reason {
 	for _, r := range p.Deny {
+		if closed(e.request.Done) {
+			return Overloaded
+		}
 		o := e.ask(r, false)
 		e.told(level, r, true, o)
 		switch o.verdict {
@@ -54,6 +59,9 @@ func (e *evaluation) deniedBy(level Level, p *Policy) Reason {
 			e.decide(r, outcome{})
 			return RuleDenied
 		case undecided:
+			if o.why == unclearTime {
+				return Overloaded
+			}
 			e.decide(r, o)
 			return o.reason()
 		}
@@ -107,6 +115,9 @@ func (e *evaluation) allowedAt(level Level, policies []*Policy) Reason {
 			continue
 		}
 		for _, r := range p.Allow {
+			if closed(e.request.Done) {
+				return Overloaded
+			}
 			o := e.ask(r, true)
 			e.told(level, r, false, o)
 			if o.verdict == matches {
@@ -117,6 +128,9 @@ func (e *evaluation) allowedAt(level Level, policies []*Policy) Reason {
 				nearest, rule = o, r
 			}
 		}
+	}
+	if nearest.why == unclearTime {
+		return Overloaded
 	}
 	e.decide(rule, nearest)
 	if nearest.verdict == undecided {
@@ -136,21 +150,15 @@ func (o outcome) nearer(other outcome) bool {
 
 // decide notes the rule that decided, and its part that did not match.
 func (e *evaluation) decide(r *Rule, o outcome) {
-	e.decision.Rule, e.decision.Failed, e.decision.PartName = r, o.part, o.name
-	if o.verdict == undecided && o.part == PartJSON {
-		if e.decision.Problem = e.body.problem; e.decision.Problem == "" {
-			e.decision.Problem = "it holds a key twice but for case, or a text of more than 64 KiB"
-		}
-	}
+	e.decision.Rule, e.decision.Failed, e.decision.PartName, e.decision.Problem = r, o.part, o.name, o.why
 }
 
 // observe notes what a policy would have said, had it been enforced alone. One that
 // several levels name says it once.
 func (e *evaluation) observe(p *Policy) {
-	for _, o := range e.decision.Observed {
-		if o.Policy == p.Name {
-			return
-		}
+	at := slices.IndexFunc(e.decision.Observed, func(o Observation) bool { return o.Policy == p.Name })
+	if at >= 0 && (!e.decision.AtDestination || e.decision.Observed[at].Reason != OK) {
+		return
 	}
 	kept := e.decision
 	reason := e.deniedBy(LevelObserved, p)
@@ -158,6 +166,10 @@ func (e *evaluation) observe(p *Policy) {
 		reason = e.allowedAt(LevelObserved, []*Policy{p})
 	}
 	e.decision = kept
+	if at >= 0 {
+		e.decision.Observed[at].Reason = reason
+		return
+	}
 	e.decision.Observed = append(e.decision.Observed, Observation{Policy: p.Name, Reason: reason})
 }
 
@@ -167,6 +179,7 @@ func (e *evaluation) told(level Level, r *Rule, deny bool, o outcome) {
 		return
 	}
 	e.trace.rule(level, r, deny, o)
+	e.trace.Rules[len(e.trace.Rules)-1].Second = e.decision.AtDestination
 	if level == LevelGroup {
 		e.trace.Rules[len(e.trace.Rules)-1].Group = e.group.Name
 	}

@@ -269,6 +269,22 @@ func (s *Server) loaded(r loader.Report) {
 			"added", r.Change.Added, "changed", r.Change.Changed, "removed", r.Change.Removed, "took", r.Took.Round(time.Millisecond).String(), "applied", r.Applied.Round(time.Microsecond).String())
 	}
 	_ = s.audit.Record(context.Background(), e) // only an allow can fail
+	s.revived(&r)
+}
+
+// maxRevived bounds the events about tokens that one load revives, as a group's longer
+// maxLifetime does with those of all its members. The metric counts all.
+const maxRevived = 1_000
+
+// revived writes an event for each token that a load lets live longer than before.
+func (s *Server) revived(r *loader.Report) {
+	for _, v := range r.Revived[:min(len(r.Revived), maxRevived)] {
+		s.o.Logger.Warn("a token lives longer than before", "token", v.Token, "because", v.How.String(), "source", v.Source.String())
+		_ = s.audit.Record(context.Background(), &audit.Event{
+			Time: s.o.Now(), Kind: audit.TokenRevived, Severity: audit.Alert, Revision: r.Change.Revision,
+			Token: v.Token, User: v.User, Source: v.Source.String(), Problems: []string{v.How.String()},
+		})
+	}
 }
 
 // rejected makes the event of a load that was rejected, and tells the log. Run returns
