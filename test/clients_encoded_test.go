@@ -43,12 +43,12 @@ func TestClientsNpm(t *testing.T) {
 }
 
 // TestClientsGitLab asks for a project and a file by their paths, as python-gitlab does. A
-// GitLab is not at hand: what stands in for it answers these two paths, to the byte.
+// GitLab is not at hand: what stands in for it answers these two paths, as they come.
 func TestClientsGitLab(t *testing.T) {
 	t.Parallel()
 	answers := map[string]any{
 		"/api/v4/projects/group%2Fproject": map[string]any{"id": 7},
-		"/api/v4/projects/7/repository/files/src%2Fmain%2Epy?ref=main": map[string]any{"file_path": "src/main.py", "encoding": "base64",
+		"/api/v4/projects/7/repository/files/src%2Fmain.py?ref=main": map[string]any{"file_path": "src/main.py", "encoding": "base64",
 			"content": base64.StdEncoding.EncodeToString([]byte("print()"))},
 	}
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
