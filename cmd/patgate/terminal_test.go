@@ -83,7 +83,9 @@ func TestOutputCantBeForged(t *testing.T) {
 		for _, text := range []string{out.String(), errs.String()} {
 			for line := range strings.Lines(text) {
 				line = strings.TrimSuffix(line, "\n")
-				if at := strings.IndexFunc(line, func(r rune) bool { return r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028') }); at >= 0 {
+				if at := strings.IndexFunc(line, func(r rune) bool {
+					return r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028')
+				}); at >= 0 {
 					t.Errorf("%.40q: a control character in %q", args, line)
 				}
 				if strings.HasPrefix(strings.TrimSpace(line), "::") || strings.Contains(line, "##[") || strings.HasPrefix(line, "FORGED") {
