@@ -17,6 +17,7 @@ type evaluation struct {
 	body     body
 	form     form
 
+	bodies      []BodyVerdict
 	oddHeaders  bool // some header may be a look-alike
 	destination destination
 }
@@ -40,6 +41,7 @@ func Evaluate(s *Snapshot, r *Request, t *Trace) Decision {
 	default:
 		e.decision.Refuse(reason)
 	}
+	e.decision.Bodies = e.bodies
 	if e.decision.Effect == Allow {
 		e.decision.Remove = e.snapshot.strays(e.request.Header, e.decision.Remove)
 	}

@@ -175,6 +175,7 @@ func (e *evaluation) observe(p *Policy) {
 
 // told notes an answer of a rule in the trace, where there is one.
 func (e *evaluation) told(level Level, r *Rule, deny bool, o outcome) {
+	e.noteBody(r, o)
 	if e.trace == nil {
 		return
 	}
@@ -183,4 +184,18 @@ func (e *evaluation) told(level Level, r *Rule, deny bool, o outcome) {
 	if level == LevelGroup {
 		e.trace.Rules[len(e.trace.Rules)-1].Group = e.group.Name
 	}
+}
+
+// noteBody notes what a rule made of the body, if it checked it. One that is asked again,
+// at another level or for a Destination, says the same.
+func (e *evaluation) noteBody(r *Rule, o outcome) {
+	if len(r.JSON) == 0 || o.part != PartJSON && o.verdict != matches {
+		return
+	}
+	for i := range e.bodies {
+		if e.bodies[i].Rule == r {
+			return
+		}
+	}
+	e.bodies = append(e.bodies, BodyVerdict{r, o.verdict.String()})
 }

@@ -52,6 +52,9 @@ const (
 	BodyWhole
 )
 
+// String returns what the audit calls the state.
+func (s BodyState) String() string { return [...]string{"absent", "partial", "whole"}[s] }
+
 // closed reports whether a channel is closed. It takes no lock and allocates nothing.
 func closed(done <-chan struct{}) bool {
 	select {

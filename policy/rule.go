@@ -56,6 +56,9 @@ const (
 	matches
 )
 
+// String returns what the audit calls the verdict.
+func (v verdict) String() string { return [...]string{"fails", "undecidable", "matches"}[v] }
+
 // Part is a condition of a rule, in the order in which they are asked. A refusal
 // names the part that failed.
 type Part uint8
