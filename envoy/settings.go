@@ -31,7 +31,8 @@ func Kinds() []string {
 // Gate is a gate that the configuration is made for.
 type Gate struct {
 	*policy.Gate
-	Body *policy.Rule // the rule for which bodies are buffered (policy.Rows.BodyRule); nil: none
+	Body  *policy.Rule // the rule for which bodies are buffered (policy.Rows.BodyRule); nil: none
+	Types []string     // the media types of those that rules read (policy.Rows.BodyTypes); empty: application/json
 }
 
 // Settings say what a configuration is for. Empty fields take the kind's defaults; those
