@@ -3,6 +3,7 @@ package envoy
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -18,13 +19,41 @@ type host struct {
 }
 
 type route struct {
-	Match string   // Envoy's RouteMatch
-	Why   []string // comments
-	Body  bool     // buffered for patgate
+	Match      string   // Envoy's RouteMatch
+	Why        []string // comments
+	Types      []string // of bodies that are buffered for patgate
+	Unbuffered bool     // they are not, though the filter says so
 }
 
 // wholeHost is the match of every path.
 const wholeHost = `{prefix: "/"}`
+
+// ofTypes narrows a match to requests whose body is of types that rules read. What it
+// leaves out, such as two types in one header, no rule can decide either.
+func ofTypes(match string, types []string) string {
+	alternatives := make([]string, len(types))
+	for i, t := range types {
+		alternatives[i] = regexp.QuoteMeta(t)
+	}
+	pattern := `(?i)\s*(` + strings.Join(alternatives, "|") + `)\s*(;.*)?`
+	return fmt.Sprintf("%s, headers: [{name: content-type, string_match: {safe_regex: {regex: %s}}}]}", strings.TrimSuffix(match, "}"), quote(pattern))
+}
+
+// types lists the media types of bodies that rules of some gates read.
+func types(gates ...*Gate) []string {
+	var list []string
+	for _, g := range gates {
+		switch {
+		case g.Body == nil:
+		case len(g.Types) == 0:
+			list = append(list, "application/json")
+		default:
+			list = append(list, g.Types...)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
 
 // bodies counts the gates whose rules read bodies.
 func (s *Settings) bodies() (n int) {
@@ -40,15 +69,24 @@ func (s *Settings) bodies() (n int) {
 // Envoy picks the host as patgate does, exact before the longest wildcard before every
 // host, and the first route that matches, of which the longest prefix comes first.
 func (s *Settings) hosts() []host {
-	if n := s.bodies(); n == 0 || n == len(s.Gates) {
-		return []host{{Name: "api", Domains: []string{policy.AnyHost}, Routes: []route{{Match: wholeHost}}}}
+	every := []host{{Name: "api", Domains: []string{policy.AnyHost}, Routes: []route{{Match: wholeHost}}}}
+	switch s.bodies() {
+	case 0:
+		return every
+	case len(s.Gates):
+		var gates []*Gate
+		for i := range s.Gates {
+			gates = append(gates, &s.Gates[i])
+		}
+		every[0].Routes = []route{{Match: ofTypes(wholeHost, types(gates...))}, {Match: wholeHost, Unbuffered: true}}
+		return every
 	}
 	var list []host
 	for _, domain := range s.domains() {
 		routes := s.routes(domain)
 		same := func(h host) bool {
 			return slices.EqualFunc(h.Routes, routes, func(a, b route) bool {
-				return a.Match == b.Match && a.Body == b.Body && slices.Equal(a.Why, b.Why)
+				return a.Match == b.Match && slices.Equal(a.Types, b.Types) && slices.Equal(a.Why, b.Why)
 			})
 		}
 		if i := slices.IndexFunc(list, same); i >= 0 {
@@ -97,7 +135,7 @@ func (s *Settings) routes(domain string) []route {
 		if slices.Contains(g.Hosts, domain) {
 			for _, p := range g.Prefixes {
 				guards = append(guards, guarded{p, g})
-				odd = odd || !plainPath(p)
+				odd = odd || !plainPath(p) || g.IgnoreCase
 			}
 		}
 	}
@@ -109,42 +147,44 @@ func (s *Settings) routes(domain string) []route {
 	}
 	var list []route
 	for _, g := range guards {
-		r := route{Match: wholeHost, Body: g.gate.Body != nil, Why: g.gate.why()}
+		r := route{Match: wholeHost, Types: types(g.gate), Why: g.gate.why()}
 		if g.prefix != "" {
 			r.Match = fmt.Sprintf("{path_separated_prefix: %s}", quote(g.prefix))
 		}
 		list = append(list, r)
 	}
-	if n := len(list); n == 0 || list[n-1].Match != wholeHost {
-		list = append(list, route{Match: wholeHost})
-	}
 	return needed(list)
 }
 
 // wholeRoute buffers for a whole host with prefixes that Envoy may see spelt otherwise:
-// it does not decode paths, and patgate does.
+// it does not decode paths, and patgate does; nor does it ignore case.
 func wholeRoute(guards []guarded) []route {
 	r := route{Match: wholeHost}
 	for _, g := range guards {
-		r.Body = r.Body || g.gate.Body != nil
+		r.Types = append(r.Types, types(g.gate)...)
 		for _, why := range g.gate.why() {
 			if !slices.Contains(r.Why, why) {
 				r.Why = append(r.Why, why)
 			}
 		}
 	}
-	return []route{r}
+	slices.Sort(r.Types)
+	r.Types = slices.Compact(r.Types)
+	return needed([]route{r})
 }
 
-// needed leaves out routes that do what the last one, of the whole host, does, where no
-// other stands between.
+// needed narrows the routes that buffer to the types of their bodies, leaves out those at the end that don't,
+// and puts the one behind them that has all the rest.
 func needed(list []route) []route {
-	last := len(list) - 1
-	for i := last - 1; i >= 0 && !list[i].Body && !list[last].Body; i-- {
-		list = slices.Delete(list, i, i+1)
-		last--
+	for len(list) > 0 && len(list[len(list)-1].Types) == 0 {
+		list = list[:len(list)-1]
 	}
-	return list
+	for i := range list {
+		if len(list[i].Types) > 0 {
+			list[i].Match = ofTypes(list[i].Match, list[i].Types)
+		}
+	}
+	return append(list, route{Match: wholeHost})
 }
 
 // plainPath reports whether a prefix reads the same in every request: unreserved

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -79,12 +80,13 @@ func TestBodiesByHostAndPath(t *testing.T) {
 `},
 		{"every gate does: the filter says so", []envoy.Gate{at("a", reads, jira, "/rest")}, `
 "*"
-  {prefix: "/"}
+  {prefix: "/", JSON}
+  {prefix: "/"} none
 `},
 		{"one of two at a host", []envoy.Gate{at("a", reads, jira, "/rest/api"), at("b", nil, jira, "/rest"), at("c", nil, jira, "/rest/api/open")}, `
 "jira.example.com"
   {path_separated_prefix: "/rest/api/open"}
-  {path_separated_prefix: "/rest/api"} body
+  {path_separated_prefix: "/rest/api", JSON} body
   {prefix: "/"}
 "*"
   {prefix: "/"}
@@ -93,7 +95,8 @@ func TestBodiesByHostAndPath(t *testing.T) {
 "jira.example.com"
   {path_separated_prefix: "/free"}
   {path_separated_prefix: "/open"}
-  {prefix: "/"} body
+  {prefix: "/", JSON} body
+  {prefix: "/"}
 "*"
   {prefix: "/"}
 `},
@@ -101,11 +104,13 @@ func TestBodiesByHostAndPath(t *testing.T) {
 "jira.example.com", "*"
   {prefix: "/"}
 "*.example.com", "*.jira.example.com"
-  {prefix: "/"} body
+  {prefix: "/", JSON} body
+  {prefix: "/"}
 `},
 		{"a prefix that has more than one spelling", []envoy.Gate{at("a", reads, jira, "/r\u00e9st"), at("b", nil, jira, "/rest")}, `
 "jira.example.com"
-  {prefix: "/"} body
+  {prefix: "/", JSON} body
+  {prefix: "/"}
 "*"
   {prefix: "/"}
 `},
@@ -124,6 +129,36 @@ func TestBodiesByHostAndPath(t *testing.T) {
 	}
 }
 
+// TestBodiesByType buffers the types that rules read, and no others.
+func TestBodiesByType(t *testing.T) {
+	one, other := exampleGate(), exampleGate()
+	one.Types, other.Types = []string{"application/vnd.x+json"}, []string{"application/json", "text/json"}
+	none := envoy.Gate{Gate: gate("none", func(g *policy.Gate) { g.Prefixes = []string{"/none"} })}
+	for _, c := range []struct {
+		gates []envoy.Gate
+		want  []string // expressions, as YAML has them
+	}{
+		{[]envoy.Gate{one}, []string{`application/vnd\\.x\\+json`}},
+		{[]envoy.Gate{one, other}, []string{`application/json|application/vnd\\.x\\+json|text/json`}},
+		{[]envoy.Gate{one, none}, []string{`application/vnd\\.x\\+json`}},
+		{[]envoy.Gate{exampleGate(), none}, []string{`application/json`}},
+		{[]envoy.Gate{none}, nil},
+	} {
+		text, _, err := envoy.Settings{Kind: envoy.KindStandalone, Gates: c.gates}.YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, part := range strings.Split(text, `{regex: "(?i)\\s*(`)[1:] {
+			expression, _, _ := strings.Cut(part, `)\\s*(;.*)?"}`)
+			got = append(got, expression)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%q are buffered, want %q", got, c.want)
+		}
+	}
+}
+
 // routesOf returns the domains and matches of a configuration, and which routes have a
 // body of their own.
 func routesOf(text string) string {
@@ -134,9 +169,15 @@ func routesOf(text string) string {
 		case strings.HasPrefix(line, "domains: ["):
 			b.WriteString("\n" + strings.TrimSuffix(strings.TrimPrefix(line, "domains: ["), "]"))
 		case strings.HasPrefix(line, "- match: "):
-			b.WriteString("\n  " + strings.TrimPrefix(line, "- match: "))
+			match, typ, ok := strings.Cut(strings.TrimPrefix(line, "- match: "), ", headers: [{name: content-type,")
+			b.WriteString("\n  " + match)
+			if ok && strings.Contains(typ, "json") {
+				b.WriteString(", JSON}")
+			}
 		case line == "check_settings:":
 			b.WriteString(" body")
+		case line == "check_settings: {disable_request_body_buffering: true}":
+			b.WriteString(" none")
 		}
 	}
 	return b.String() + "\n"

@@ -53,6 +53,8 @@ type RuleResult struct {
 	Source string `json:"source"`
 	Result string `json:"result"` // matched, failed or unclear
 	Part   string `json:"part,omitempty"`
+	Path   string `json:"path,omitempty"` // Destination: asked about that header's path
+	Why    string `json:"why,omitempty"`  // why it was unclear
 }
 
 // Observation is what an observing policy would have said.
@@ -127,11 +129,15 @@ func ruleResult(told policy.TraceRule) RuleResult {
 	case told.Unclear:
 		r.Result = "unclear"
 	}
+	if told.Second {
+		r.Path = "Destination"
+	}
 	if told.Failed != policy.NoPart {
 		r.Part = told.Failed.String()
 		if told.Name != "" {
 			r.Part += " " + told.Name
 		}
+		r.Why = told.Why
 	}
 	return r
 }
@@ -240,12 +246,20 @@ func (r *RuleResult) text() string {
 	if r.Group != "" {
 		text += " of group " + r.Group
 	}
-	text += " (" + r.Source + "): "
+	text += " (" + r.Source + ")"
+	if r.Path != "" {
+		text += ", for the " + r.Path
+	}
+	text += ": "
 	switch {
 	case r.Result == "matched":
 		return text + "matches"
 	case r.Result == "unclear":
-		return text + "can't be decided: " + r.Part
+		text += "can't be decided: " + r.Part
+		if r.Why != "" {
+			text += ", " + r.Why
+		}
+		return text
 	}
 	return text + "does not match: " + r.Part
 }

@@ -111,6 +111,8 @@ type Gate struct {
 	Challenge      []Scheme    `yaml:"challenge"`
 	Contact        Contact     `yaml:"contact"`
 	Problem        *Problems   `yaml:"problem"`
+	AllowEncoded   []Encoded   `yaml:"allowEncoded"`
+	FormBodies     FormBodies  `yaml:"formBodies"`
 	Upstream       *Upstream   `yaml:"upstream"`
 	Enforcement    Enforcement `yaml:"enforcement"`
 	At             Pos         `yaml:"-"`
@@ -147,8 +149,11 @@ type Problems struct {
 	ErrorMessages bool `yaml:"errorMessages"`
 }
 
-// Upstream names the headers that tell the upstream who calls.
+// Upstream is what the API behind a gate is like: how it reads paths, and the headers
+// that tell it who calls.
 type Upstream struct {
+	Routing       Routing       `yaml:"routing"`
+	Encoding      Encoding      `yaml:"encoding"`
 	UserHeader    HeaderName    `yaml:"userHeader"`
 	GroupsHeader  HeaderName    `yaml:"groupsHeader"`
 	TokenHeader   HeaderName    `yaml:"tokenHeader"`
@@ -215,13 +220,14 @@ type TokenPolicy struct {
 
 // Rule is one entry of a list. Every condition given must hold.
 type Rule struct {
-	Name    string     `yaml:"name"`
-	Methods []Method   `yaml:"methods"`
-	Path    Pattern    `yaml:"path"`
-	Query   Parameters `yaml:"query"`
-	JSON    Nodes      `yaml:"json"`
-	Clients []CIDR     `yaml:"clients"`
-	At      Pos        `yaml:"-"`
+	Name    string      `yaml:"name"`
+	Methods []Method    `yaml:"methods"`
+	Path    Pattern     `yaml:"path"`
+	Query   Parameters  `yaml:"query"`
+	JSON    Nodes       `yaml:"json"`
+	Types   []MediaType `yaml:"contentTypes"`
+	Clients []CIDR      `yaml:"clients"`
+	At      Pos         `yaml:"-"`
 }
 
 // PolicyTest is what manifests must decide. Cases take from given what they leave out.
@@ -254,6 +260,6 @@ type Case struct {
 	TLS     *bool             `yaml:"tls"`
 	Host    string            `yaml:"host"`
 	Headers map[string]string `yaml:"headers"`
-	Body    string            `yaml:"body"`
+	Body    Body              `yaml:"body"`
 	At      Pos               `yaml:"-"`
 }

@@ -15,7 +15,8 @@ type Decision struct {
 	Token     *Token // nil where none was found
 	Principal Principal
 	Scheme    Scheme
-	Previous  bool // a value was used that a rotation had replaced
+	Foreign   string // the name of another scheme, which the gate forwards
+	Previous  bool   // a value was used that a rotation had replaced
 	Client    netip.Addr
 	ClientBy  AddressSource
 	Located   bool // the address was looked for
@@ -27,12 +28,15 @@ type Decision struct {
 	Rule     *Rule  // that decided, or that came nearest to allow
 	Failed   Part   // of Rule, where it did not match
 	PartName string // the parameter or node of Failed
-	Problem  string // why the body or the query could not be read, where that decided
+	Problem  string // why Failed could not be decided, where that decided
 	Detail   string // which cause BadCredential or BadTarget had, in fixed words
 	ActAs    string // the user that the caller asked to act as, of ActAsDenied
 
+	AtDestination bool // Rule was asked about the path of Destination
+
 	Remove []string // headers of the request to take off, beside those of Upstream.Remove
 
+	Bodies   []BodyVerdict // of the rules that checked the body, in the order asked
 	Observed []Observation // what observing policies would have said
 	Shadow   Reason        // of the refusal that an observing gate let through
 	Shadowed bool
@@ -44,6 +48,13 @@ type Principal struct {
 	Asserted bool     // the user named themselves; nothing proves it
 	Groups   []*Group // by name
 	Actor    string   // who speaks for User; empty: User in person
+}
+
+// BodyVerdict is what a rule's conditions on the body made of it: matches, fails or
+// undecidable.
+type BodyVerdict struct {
+	Rule    *Rule
+	Verdict string
 }
 
 // Observation is the verdict of a policy that only observes.
@@ -95,6 +106,9 @@ func (d *Decision) Where() string {
 	where := "rule " + strconv.Quote(d.Rule.Name)
 	if d.Rule.Policy != "" {
 		where += " of policy " + d.Rule.Policy
+	}
+	if d.AtDestination {
+		where += " (for the Destination)"
 	}
 	return where
 }

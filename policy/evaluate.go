@@ -15,15 +15,19 @@ type evaluation struct {
 	group    *Group   // whose rules are asked, for the trace
 	query    query
 	body     body
+	form     form
+	meter    meter
 
-	oddHeaders bool // some header may be a look-alike
+	bodies      []BodyVerdict
+	oddHeaders  bool // some header may be a look-alike
+	destination destination
 }
 
 // Evaluate decides about one request by one snapshot. It is a pure function: its clock
 // is the request's. A trace, where one is given, is filled with every step; the
 // decision is the same with and without.
 func Evaluate(s *Snapshot, r *Request, t *Trace) Decision {
-	e := evaluation{snapshot: s, request: r, trace: t}
+	e := evaluation{snapshot: s, request: r, trace: t, meter: meter{budget: r.Budget}}
 	e.decision.Scheme = r.Credential.Scheme
 	if reason := e.admit(); reason != OK {
 		e.decision.Refuse(reason)
@@ -38,6 +42,7 @@ func Evaluate(s *Snapshot, r *Request, t *Trace) Decision {
 	default:
 		e.decision.Refuse(reason)
 	}
+	e.decision.Bodies = e.bodies
 	if e.decision.Effect == Allow {
 		e.decision.Remove = e.snapshot.strays(e.request.Header, e.decision.Remove)
 	}
@@ -90,10 +95,14 @@ func (e *evaluation) anonymous() Reason {
 	if !e.step(StepCredential, grant != nil) {
 		return NoCredential
 	}
-	if reason := e.denied(grant.Policies); reason != OK {
+	if reason := e.deniedOnBoth(grant.Policies); reason != OK {
 		return reason
 	}
-	if reason := e.allowed(grant); reason != OK {
+	switch reason := e.allowedOnBoth(grant); reason {
+	case OK:
+	case Overloaded:
+		return reason
+	default:
 		return NoCredential
 	}
 	if !e.step(StepActAs, !e.claimsActAs()) {
@@ -112,10 +121,10 @@ func (e *evaluation) forwarded() Reason {
 	if !e.step(StepActAs, !e.claimsActAs()) {
 		return ActAsDenied
 	}
-	if reason := e.denied(nil); reason != OK {
+	if reason := e.deniedOnBoth(nil); reason != OK {
 		return reason
 	}
-	if reason := e.allowed(&Grant{Unrestricted: true}); reason != OK {
+	if reason := e.allowedOnBoth(&Grant{Unrestricted: true}); reason != OK {
 		return reason
 	}
 	return Forwarded
@@ -151,12 +160,15 @@ func (e *evaluation) token() Reason {
 	case !e.step(StepTokenClients, t.Clients.Admits(e.decision.Client)):
 		return ClientDenied
 	case !e.step(StepActAs, e.actAs()):
+		if e.meter.over {
+			return Overloaded
+		}
 		return ActAsDenied
 	}
-	if reason := e.denied(t.Grant.Policies); reason != OK {
+	if reason := e.deniedOnBoth(t.Grant.Policies); reason != OK {
 		return reason
 	}
-	return e.allowed(&t.Grant)
+	return e.allowedOnBoth(&t.Grant)
 }
 
 // observable reports whether an observing gate lets a refusal pass. A honeytoken is

@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // The rules of a request stand on levels: the gate, each group of the user (and of
 // the user that they speak for), and the grant. Every level that has allow rules must
 // have one that matches; the grant must have one in any case, unless it is
@@ -48,6 +50,9 @@ func (e *evaluation) deniedAt(level Level, policies []*Policy) Reason {
 func (e *evaluation) deniedBy(level Level, p *Policy) Reason {
 	for _, r := range p.Deny {
 		o := e.ask(r, false)
+		if e.meter.over {
+			return Overloaded
+		}
 		e.told(level, r, true, o)
 		switch o.verdict {
 		case matches:
@@ -108,6 +113,9 @@ func (e *evaluation) allowedAt(level Level, policies []*Policy) Reason {
 		}
 		for _, r := range p.Allow {
 			o := e.ask(r, true)
+			if e.meter.over {
+				return Overloaded
+			}
 			e.told(level, r, false, o)
 			if o.verdict == matches {
 				e.decide(r, outcome{})
@@ -136,21 +144,15 @@ func (o outcome) nearer(other outcome) bool {
 
 // decide notes the rule that decided, and its part that did not match.
 func (e *evaluation) decide(r *Rule, o outcome) {
-	e.decision.Rule, e.decision.Failed, e.decision.PartName = r, o.part, o.name
-	if o.verdict == undecided && o.part == PartJSON {
-		if e.decision.Problem = e.body.problem; e.decision.Problem == "" {
-			e.decision.Problem = "it holds a key twice but for case, or a text of more than 64 KiB"
-		}
-	}
+	e.decision.Rule, e.decision.Failed, e.decision.PartName, e.decision.Problem = r, o.part, o.name, o.why
 }
 
 // observe notes what a policy would have said, had it been enforced alone. One that
 // several levels name says it once.
 func (e *evaluation) observe(p *Policy) {
-	for _, o := range e.decision.Observed {
-		if o.Policy == p.Name {
-			return
-		}
+	at := slices.IndexFunc(e.decision.Observed, func(o Observation) bool { return o.Policy == p.Name })
+	if at >= 0 && (!e.decision.AtDestination || e.decision.Observed[at].Reason != OK) {
+		return
 	}
 	kept := e.decision
 	reason := e.deniedBy(LevelObserved, p)
@@ -158,16 +160,36 @@ func (e *evaluation) observe(p *Policy) {
 		reason = e.allowedAt(LevelObserved, []*Policy{p})
 	}
 	e.decision = kept
+	if at >= 0 {
+		e.decision.Observed[at].Reason = reason
+		return
+	}
 	e.decision.Observed = append(e.decision.Observed, Observation{Policy: p.Name, Reason: reason})
 }
 
 // told notes an answer of a rule in the trace, where there is one.
 func (e *evaluation) told(level Level, r *Rule, deny bool, o outcome) {
+	e.noteBody(r, o)
 	if e.trace == nil {
 		return
 	}
 	e.trace.rule(level, r, deny, o)
+	e.trace.Rules[len(e.trace.Rules)-1].Second = e.decision.AtDestination
 	if level == LevelGroup {
 		e.trace.Rules[len(e.trace.Rules)-1].Group = e.group.Name
 	}
+}
+
+// noteBody notes what a rule made of the body, if it checked it. One that is asked again,
+// at another level or for a Destination, says the same.
+func (e *evaluation) noteBody(r *Rule, o outcome) {
+	if len(r.JSON) == 0 || o.part != PartJSON && o.verdict != matches {
+		return
+	}
+	for i := range e.bodies {
+		if e.bodies[i].Rule == r {
+			return
+		}
+	}
+	e.bodies = append(e.bodies, BodyVerdict{r, o.verdict.String()})
 }

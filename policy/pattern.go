@@ -6,13 +6,17 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"strings"
+	"sync/atomic"
 )
 
 // Limits of a pattern, so that no manifest can make a check expensive.
 const (
 	MaxPattern      = 1 << 10 // bytes
-	MaxInstructions = 10_000  // of the compiled program
+	MaxInstructions = 1_000   // of the compiled program
+	MaxLevel        = 10_000  // instructions of all patterns that one request can be asked at one level
 	MaxRules        = 64      // in one list
+	MaxKeys         = 8       // of the query of a rule, and of its json
+	MaxRanges       = 256     // in one list
 	MaxUser         = 255     // bytes of a user's name
 )
 
@@ -22,7 +26,9 @@ type Pattern struct {
 	text    string
 	prefix  string // what every match begins with; a cheap first look
 	literal bool   // the prefix is the only match
+	size    int    // instructions of the compiled program
 	full    *regexp.Regexp
+	folded  atomic.Pointer[regexp.Regexp] // full without regard to case; nil until it is asked
 }
 
 // CompilePattern compiles a pattern: alone first, so that `/a)|(?:.*` can't escape
@@ -48,7 +54,7 @@ func CompilePattern(text string) (*Pattern, error) {
 	if err != nil {
 		return nil, patternError(err)
 	}
-	p := &Pattern{text: text, full: full}
+	p := &Pattern{text: text, full: full, size: len(prog.Inst)}
 	p.prefix, p.literal = literalPrefix(parsed)
 	return p, nil
 }
@@ -84,6 +90,14 @@ func literalPrefix(re *syntax.Regexp) (prefix string, complete bool) {
 	return prefix, true
 }
 
+// steps returns what Match may cost.
+func (p *Pattern) steps(text string) int {
+	if p.literal || !strings.HasPrefix(text, p.prefix) {
+		return 0
+	}
+	return p.size * len(text)
+}
+
 // Match reports whether the pattern matches the whole of text.
 func (p *Pattern) Match(text string) bool {
 	if p == nil || p.full == nil {
@@ -93,6 +107,27 @@ func (p *Pattern) Match(text string) bool {
 		return text == p.prefix
 	}
 	return strings.HasPrefix(text, p.prefix) && p.full.MatchString(text)
+}
+
+// Instructions returns how many instructions the compiled pattern has, which is what a look
+// at each byte of a text may cost.
+func (p *Pattern) Instructions() int {
+	if p == nil {
+		return 0
+	}
+	return p.size
+}
+
+// Instructions returns those of all patterns of a rule.
+func (r *Rule) Instructions() int {
+	n := r.Path.Instructions()
+	for i := range r.Query {
+		n += r.Query[i].Pattern.Instructions()
+	}
+	for i := range r.JSON {
+		n += r.JSON[i].Pattern.Instructions()
+	}
+	return n
 }
 
 // String returns the pattern as it was written.

@@ -89,6 +89,9 @@ func rules(d *manifest.Document, list []manifest.Rule, key, policyName string) [
 		if row.Name == "" {
 			row.Name = fmt.Sprintf("%s[%d]", key, i)
 		}
+		for _, t := range r.Types {
+			row.ContentTypes = append(row.ContentTypes, string(t))
+		}
 		for _, m := range r.Methods {
 			row.Methods = append(row.Methods, string(m))
 		}
@@ -156,10 +159,15 @@ func (c *compiler) gate(d *manifest.Document) *policy.Gate {
 		ErrorMessages: spec.Problem != nil && spec.Problem.ErrorMessages,
 		Groups:        groups, RequireTLS: spec.RequireTLS, Clients: ranges(spec.Clients), Policies: bounds,
 		ActAsHeader: string(spec.ActAsHeader()), Observe: spec.Enforcement.Observe,
+		FormBodies: spec.FormBodies.FormBodies,
 		Upstream: policy.NewUpstream(string(up.UserHeader), string(up.GroupsHeader), string(up.TokenHeader),
 			string(spec.ActAsHeader()), up.Authorization.Keep),
 	}
 	row.ForwardUnknown, row.ForwardOther = manifest.ForwardedSchemes(spec.ForwardUnknown)
+	row.IgnoreCase, row.Upstream.PercentUsers = up.Routing.CaseInsensitive, up.Encoding.Percent
+	for _, e := range spec.AllowEncoded {
+		row.AllowEncoded |= e.Encoded
+	}
 	if ip := spec.ClientIP; ip != nil {
 		row.ClientIP = policy.ClientIP{
 			Source: policy.AddressSource(ip.Source), TrustedHops: int(ip.TrustedHops), Header: string(ip.Header),

@@ -125,7 +125,7 @@ func (s *Service) check(p *prepared, set *ruleset.Set, file string, actor *Actor
 		return Refuse(Invalid, "name", "%q is no name of a token, expected lower-case letters, digits, `-` and `.`", p.made.Name)
 	}
 	p.made.Bearer = bearerAlone(&p.after.Rows, row, s.now())
-	return actor.mayGrant(&p.after.Rows, row)
+	return actor.mayGrant(p.after, p.made.Name)
 }
 
 // first returns the first of joined errors.

@@ -121,22 +121,29 @@ func (s *Service) checkUpdate(ctx context.Context, r *UpdateRequest, stored *Sto
 	if len(after.Problems) > 0 {
 		return nil, refusedFor(after.Problems)
 	}
-	was, is := rowOf(&set.Rows, r.Name), rowOf(&after.Rows, r.Name)
-	if was == nil || is == nil {
+	was, err := stateOf(set, r.Name)
+	if err != nil {
+		return nil, err
+	}
+	is, err := stateOf(after, r.Name)
+	if err != nil {
+		return nil, err
+	}
+	if was.Token == nil || is.Token == nil {
 		return nil, &ConflictError{stored.File}
 	}
 	rights := RightsOf(set, was.User, s.now())
-	if err := s.mayBecome(r, was, is, &rights); err != nil {
+	if err := s.mayBecome(r, &was, &is, &rights); err != nil {
 		return nil, err
 	}
-	if widened(was, is) != "" {
-		err = r.Actor.mayGrant(&after.Rows, is)
+	if widened(&was, &is) != "" {
+		err = r.Actor.mayGrant(after, r.Name)
 	}
 	return after.Find(manifest.KindAPIToken, r.Name), err
 }
 
 // mayBecome refuses changes that the actor may not make, or nobody.
-func (s *Service) mayBecome(r *UpdateRequest, was, is *policy.Token, rights *Rights) error {
+func (s *Service) mayBecome(r *UpdateRequest, was, is *state, rights *Rights) error {
 	now := s.now()
 	if end := was.End(); !end.IsZero() && !now.Before(end) && later(is.End(), end) {
 		return Refuse(BadState, "expires", "the token %s ended at %s, and stays so: create a new one", r.Name, writtenTime(end))
@@ -153,11 +160,12 @@ func (s *Service) mayBecome(r *UpdateRequest, was, is *policy.Token, rights *Rig
 	if r.Actor.Admin || r.Actor.byHand() {
 		return nil
 	}
-	compared := *was
-	compared.Suspended = false // suspension has asked who did it
-	if capped(was, is, rights) {
-		compared.Expires = time.Time{}
+	before := *was.Token
+	before.Suspended = false // suspension has asked who did it
+	if capped(is.Token, rights) {
+		before.Expires = time.Time{}
 	}
+	compared := state{&before, was.rules}
 	if field := widened(&compared, is); field != "" {
 		return Refuse(Widens, field, "%s", fmt.Sprintf("%s of the token %s may only become less, expected what is there without some of it: an administrator may add to it", field, r.Name))
 	}
@@ -165,6 +173,6 @@ func (s *Service) mayBecome(r *UpdateRequest, was, is *policy.Token, rights *Rig
 }
 
 // capped reports whether an end is within what the groups give the user, as for a new token.
-func capped(was, is *policy.Token, rights *Rights) bool {
+func capped(is *policy.Token, rights *Rights) bool {
 	return rights.MaxLifetime > 0 && !is.Expires.IsZero() && is.Expires.Sub(is.Issued) <= rights.MaxLifetime
 }
