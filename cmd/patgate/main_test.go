@@ -162,7 +162,7 @@ var arrows = []struct {
 	{"token", nil, "the leaf: values and their digests know nothing of policies"},
 	{"diag", nil, "a leaf: places in files, and what is wrong there"},
 	{"policy", []string{"token"}, "the domain: no clock, no network, no YAML"},
-	{"audit", []string{"policy", "token"}, "events name what the policy decided, and mask what a token looks like"},
+	{"audit", []string{"diag", "policy", "token"}, "events name what the policy decided, and mask what a token looks like; people's lines are escaped"},
 	{"envoy", []string{"policy"}, "configurations are text; gates fill them in"},
 	{"envoy/check", []string{"diag", "manifest", "policy"}, "configurations as located trees, and the comments that accept"},
 	{"manifest", []string{"diag", "policy", "token"}, "the only reader of YAML manifests"},
