@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,9 +28,9 @@ type File struct {
 
 // Input is what a source read.
 type Input struct {
-	Origins  []string // where the files come from, as problems of the whole set name it
-	Files    []File   // by name
-	Tests    []File   // with PolicyTests, which are no part of what runs; by name
+	Origin   string // where the files come from, as problems of the whole set name it
+	Files    []File // by name
+	Tests    []File // with PolicyTests, which are no part of what runs; by name
 	Problems []diag.Problem
 	Empty    []diag.Problem    // those of Problems that say that an origin has nothing
 	Digest   [sha256.Size]byte // of all files and problems
@@ -79,16 +78,20 @@ func Load(in Input, o Options) *Set {
 // Read decodes the files and looks for no more problems than that shows: what their documents
 // revoke can be known before why others are broken. Judge does the rest.
 func Read(in Input, o Options) *Set {
+	s := newSet()
+	s.input, s.options = in, o.withDefaults()
+	s.addAll(s.decode(s.options.Workers, in.Files))
+	return s
+}
+
+func (o Options) withDefaults() Options {
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	if o.Running == nil {
 		o.Running = policy.NewIndex().Snapshot()
 	}
-	s := newSet()
-	s.input, s.options = in, o
-	s.addAll(s.decode(o.Workers, in.Files))
-	return s
+	return o
 }
 
 // With returns the set with other files: those of names that there are take their place.
@@ -123,7 +126,7 @@ func (s *Set) Judge() {
 	s.Problems = append(s.Problems, s.ReadProblems()...)
 	if !s.options.AllowEmpty && len(s.input.Problems) == 0 && !s.kinds[manifest.KindGate] && !s.kinds[""] { // "": it may have been meant as one
 		s.Problems = append(s.Problems, diag.Problem{
-			File: strings.Join(s.input.Origins, ", "), Message: "no Gate in the manifests, expected at least one: without it every request is refused (`patgate check --help` shows one)",
+			File: s.input.Origin, Message: "no Gate in the manifests, expected at least one: without it every request is refused (`patgate check --help` shows one)",
 		})
 	}
 	s.check()
@@ -163,6 +166,9 @@ func (s *Set) decode(workers int, files []File) [][]*manifest.Document {
 		group.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(files); i = int(next.Add(1)) - 1 {
 				decoded[i] = s.decoder.Read(files[i].Name, files[i].Data)
+				for _, doc := range decoded[i] {
+					doc.Origin = s.input.Origin
+				}
 			}
 		})
 	}
@@ -218,9 +224,6 @@ func (s *Set) checkUniqueTestNames() {
 		first[name.Text] = doc
 	}
 }
-
-// Origins are where the files come from.
-func (s *Set) Origins() []string { return s.input.Origins }
 
 // Unread lists the documents whose specs could not be read at all.
 func (s *Set) Unread() []*manifest.Document { return s.unread }
