@@ -135,7 +135,7 @@ func (s *Settings) routes(domain string) []route {
 		if slices.Contains(g.Hosts, domain) {
 			for _, p := range g.Prefixes {
 				guards = append(guards, guarded{p, g})
-				odd = odd || !plainPath(p)
+				odd = odd || !plainPath(p) || g.IgnoreCase
 			}
 		}
 	}
@@ -157,7 +157,7 @@ func (s *Settings) routes(domain string) []route {
 }
 
 // wholeRoute buffers for a whole host with prefixes that Envoy may see spelt otherwise:
-// it does not decode paths, and patgate does.
+// it does not decode paths, and patgate does; nor does it ignore case.
 func wholeRoute(guards []guarded) []route {
 	r := route{Match: wholeHost}
 	for _, g := range guards {

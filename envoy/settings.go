@@ -276,12 +276,17 @@ func (s *Settings) removed() []string {
 }
 
 // mutated lists what answers set or remove, at any of the gates. What begins as patgate's
-// own headers do is left out: they are all among it.
+// own headers do is left out: they are all among it. X-Forwarded-For is there for a gate
+// that comes to read it: spelt otherwise, it is removed then.
 func (s *Settings) mutated() []string {
 	own := strings.TrimSuffix(policy.PatgateHeaders, "*")
-	return slices.DeleteFunc(s.union((*policy.Gate).MutatedHeaders), func(name string) bool {
+	names := slices.DeleteFunc(s.union((*policy.Gate).MutatedHeaders), func(name string) bool {
 		return strings.HasPrefix(name, own) && name != policy.PatgateHeaders
 	})
+	if !slices.Contains(names, "x-forwarded-for") {
+		names = append(names, "x-forwarded-for")
+	}
+	return names
 }
 
 func (s *Settings) union(of func(*policy.Gate) []string) []string {
