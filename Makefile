@@ -27,12 +27,12 @@ demo: build envoy ## run the whole thing on loopback, and take a tour
 test: envoy ## all tests: units, sessions of the command line, and the system with a real Envoy
 	$(GO) test $(RACE) -timeout 20m ./...
 
-# What the snippets, and real clients and APIs, run with. Node, npm, Java, Maven, Python, curl and git must be there:
-# what can't run fails.
+# What the snippets, and real clients and APIs, run with. Node, npm, Java, Maven, Python, curl, git and docker's
+# command line (no daemon) must be there: what can't run fails.
 CLIENTS   := $(CACHE)/clients-$(shell cat test/clients/* test/registry/* | cksum | cut -d' ' -f1)
 
 .PHONY: test-clients
-test-clients: envoy $(CLIENTS)/installed ## run the snippets in every language, and git, pip, Maven, npm and others with their APIs
+test-clients: envoy $(CLIENTS)/installed ## run the snippets in every language, and git, docker, npm and others with their APIs
 	PATGATE_TEST_CLIENTS=$(CLIENTS) $(GO) test -tags clients -timeout 20m -run '^Test(Snippets$$|Clients)' ./test
 
 # Envoy Gateway's translator, from a module of its own.
@@ -52,7 +52,7 @@ $(CLIENTS)/installed:
 	python3 -m venv $(CLIENTS)/python
 	$(CLIENTS)/python/bin/pip install --quiet --disable-pip-version-check -r test/clients/requirements.txt
 	$(GO) -C test/registry build -trimpath -o $(CLIENTS)/registry .
-	curl --version && java --version && node --version && mvn --version && git --version
+	curl --version && java --version && node --version && mvn --version && git --version && docker --version
 	touch $@
 
 .PHONY: test-upstreams

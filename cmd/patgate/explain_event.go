@@ -192,7 +192,7 @@ func (l *loggedDecision) target() string {
 
 // notes say what the event leaves open.
 func (l *loggedDecision) notes() []string {
-	notes := []string{fmt.Sprintf("of the event %s: it holds no body and no headers, so that rules about a JSON body can't be decided", l.ID)}
+	notes := []string{fmt.Sprintf("of the event %s: it holds no body and no headers, so that rules about a JSON body can't be decided, and a form body is not seen", l.ID)}
 	if l.Detail != "" {
 		notes = append(notes, "the event says why: "+l.Detail)
 	}
