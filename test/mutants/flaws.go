@@ -51,7 +51,7 @@ var flaws = []flaw{
 	{what: "improper answers pass the guard", file: "extauthz/guard.go", old: "err == nil && ok && proper(r)", new: "err == nil && ok && r != nil"},
 	{what: "a panic in decoding ends the process", file: "extauthz/codec.go", old: "*a = attributes{panicked: p}", new: "panic(p)"},
 	{what: "a panic in decoding is forgotten", file: "extauthz/codec.go", old: "attributes{panicked: p}", new: "attributes{}"},
-	{what: "an event that panics says nothing", file: "extauthz/server.go", old: "\t\te = &audit.Event{\n", new: "\t\te = &audit.Event{}\n\t\t_ = &audit.Event{\n"},
+	{what: "an event that panics is lost", file: "extauthz/server.go", old: "c.event = c.bareEvent()", new: "return false"},
 	{what: "a client address with a zone counts", file: "policy/address.go", old: "if addr.Zone() != \"\" {", new: "if addr.Zone() == \"x\" {"},
 	{what: "a rejected load's revocations wait", file: "loader/loader.go", old: "len(list) == 0 || !l.index.Snapshot().Ready() {", new: "len(list) == 0 || l.index.Snapshot().Ready() {"},
 	{what: "a lost gate opens what it guarded", file: "loader/loader.go", old: "r.Problems = ruleset.Losses(", new: "_ = ruleset.Losses("},
