@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/server"
 	"github.com/patgate/patgate/token"
@@ -35,6 +36,15 @@ type streams struct {
 	err io.Writer
 }
 
+// fileOf returns the file that a stream reads or writes, if it is one.
+func fileOf(stream any) (*os.File, bool) {
+	if w, ok := stream.(*diag.Writer); ok {
+		stream = w.Unwrap()
+	}
+	f, ok := stream.(*os.File)
+	return f, ok
+}
+
 // usageError is wrong usage, or bad manifests.
 type usageError struct{ err error }
 
@@ -42,7 +52,9 @@ func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
 // run runs one command and returns its exit code.
-func run(args []string, in io.Reader, out, errOut io.Writer) int {
+func run(args []string, in io.Reader, stdout, stderr io.Writer) int {
+	out, errOut := diag.NewWriter(stdout), diag.NewWriter(stderr)
+	defer func() { _, _ = out.Flush(), errOut.Flush() }()
 	root := newRoot(streams{in, out, errOut})
 	root.SetArgs(args)
 	root.SetIn(in)
@@ -56,12 +68,25 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 		return exitGood
 	}
 	code := exitCode(err)
-	for _, line := range strings.Split(strings.TrimRight(err.Error(), "\n"), "\n") {
+	for _, line := range strings.Split(strings.TrimRight(escapeTyped(err.Error(), args), "\n"), "\n") {
 		if line != "" {
 			_, _ = fmt.Fprintln(errOut, token.Mask(line)) // it may repeat what was typed
 		}
 	}
 	return code
+}
+
+// escapeTyped keeps what was typed on the lines of a message that repeats it.
+func escapeTyped(message string, args []string) string {
+	for _, arg := range args {
+		_, value, _ := strings.Cut(arg, "=")
+		for _, typed := range []string{arg, value} {
+			if escaped := diag.Escape(typed); escaped != typed {
+				message = strings.ReplaceAll(message, typed, escaped)
+			}
+		}
+	}
+	return message
 }
 
 func exitCode(err error) int {

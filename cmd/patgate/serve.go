@@ -130,7 +130,7 @@ func newLogger(s streams, format, level string) (*slog.Logger, error) {
 		return nil, usageError{fmt.Errorf("--log-level %s: expected debug, info, warn or error", level)}
 	}
 	options := &slog.HandlerOptions{Level: l}
-	if f, ok := s.err.(*os.File); format == "auto" && ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := fileOf(s.err); format == "auto" && ok && term.IsTerminal(int(f.Fd())) {
 		format = "text"
 	}
 	switch format {

@@ -102,7 +102,7 @@ func (f *importFlags) write(list []migrate.Imported) (told []importedToken, err 
 		if i.Refused == "" {
 			tokens, places = append(tokens, i.Token), append(places, n)
 		} else {
-			reasons = append(reasons, fmt.Sprintf("%s: %s", i.From, i.Refused))
+			reasons = append(reasons, diag.Escape(fmt.Sprintf("%s: %s", i.From, i.Refused)))
 		}
 		told = append(told, t)
 	}
@@ -138,16 +138,17 @@ func (f *importFlags) print(s streams, told []importedToken) error {
 		if user == "" {
 			user = "any user"
 		}
+		user = diag.Escape(user)
 		switch {
 		case t.File != "":
-			fmt.Fprintf(&b, "%s %s: %s of %s\n", wrote, t.File, t.Name, user)
+			fmt.Fprintf(&b, "%s %s: %s of %s\n", wrote, diag.Escape(t.File), t.Name, user)
 		case t.Refused != "":
-			fmt.Fprintf(&b, "refused %q: %s\n", t.From, t.Refused)
+			fmt.Fprintf(&b, "refused %q: %s\n", t.From, diag.Escape(t.Refused))
 		default:
 			fmt.Fprintf(&b, "not written: %s of %s\n", t.Name, user)
 		}
 		for _, n := range t.Notes {
-			fmt.Fprintf(&b, "  %s\n", n)
+			fmt.Fprintf(&b, "  %s\n", diag.Escape(n))
 		}
 	}
 	_, err := fmt.Fprint(s.out, b.String())

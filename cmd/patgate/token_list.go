@@ -146,7 +146,7 @@ func printTokens(s streams, list []listedToken, now time.Time) error {
 		if l.State == policy.StateExpiresSoon.String() {
 			soon++
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, user, l.State, l.Issued.Format(time.DateOnly), end, gates)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, diag.Escape(user), l.State, l.Issued.Format(time.DateOnly), end, gates)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/loader"
 )
 
@@ -60,7 +61,7 @@ func printToken(out io.Writer, t *shownToken, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) {
 		if text := fmt.Sprintf(format, args...); text != "" {
-			_, _ = fmt.Fprintf(w, "%s:\t%s\n", name, text)
+			_, _ = fmt.Fprintf(w, "%s:\t%s\n", name, diag.Escape(text))
 		}
 	}
 	line("Name", "%s", t.Name)
@@ -113,7 +114,7 @@ func printRules(out io.Writer, t *shownToken) error {
 		if r.Observed {
 			name += " (observed only)"
 		}
-		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", r.Kind, printable(name), r.Source, printable(r.Text))
+		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", r.Kind, printable(name), diag.Escape(r.Source), printable(r.Text))
 	}
 	return w.Flush()
 }
