@@ -131,7 +131,9 @@ var attacks = []attack{
 
 // TestHostileClients lets clients misbehave beside an ordinary load through Envoy, which
 // goes on. Memory stays within its bound, and all is as before when they are gone.
-func TestHostileClients(t *testing.T) {
+func TestHostileClients(t *testing.T) { onBothTransports(t, testHostileClients) }
+
+func testHostileClients(t *testing.T) {
 	value := token.Mint().Reveal()
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "m.yaml"), gateManifest+"---\n"+tokenManifest("ci", value, ""))
