@@ -43,7 +43,7 @@ type Options struct {
 	AuditOverflow audit.Overflow
 	AuditWait     time.Duration // default 200 ms
 
-	Transport   string        // of the check listener: one of extauthz.Transports; default grpc
+	Transport   string        // of the check listener: one of extauthz.Transports; default h2
 	MaxBody     int           // bytes of a request's body, as Envoy sends it; default 1 MiB
 	MaxHeader   int           // bytes of a check's own headers (gRPC metadata); default 16 KiB
 	MaxReceive  int64         // bytes of unfinished checks, and what connections take; default a quarter of the memory limit
@@ -152,7 +152,7 @@ func withDefaults(o *Options) {
 		o.StatusListen = "127.0.0.1:9192"
 	}
 	if o.Transport == "" {
-		o.Transport = extauthz.TransportGRPC
+		o.Transport = extauthz.TransportH2
 	}
 	if o.Audit == nil {
 		o.Audit = os.Stdout
