@@ -1,6 +1,9 @@
 package policy
 
-import "slices"
+import (
+	"iter"
+	"slices"
+)
 
 // What an Envoy in front of the gates must know of them: which headers their answers
 // touch, and which of them read bodies.
@@ -22,34 +25,53 @@ func (g *Gate) MutatedHeaders() []string {
 	return append(append(names, g.headersRead()...), PatgateHeaders)
 }
 
-// BodyRule returns a rule on a JSON body that a request at the gate may be asked about,
-// or nil where none reads one: of the gate's bounds, its anonymous callers, the tokens
-// that it admits, and their users' groups. Rules that only observe count, and so do
-// those of tokens that are suspended, expired or not valid yet: the clock and one line
-// bring them back. Those of revoked tokens never do.
+// BodyRule returns a rule that reads bodies, on JSON or on the method of an API that merges
+// forms, and that a request at the gate may be asked about, or nil where none does: of the
+// gate's bounds, its anonymous callers, the tokens that it admits, and their users' groups.
+// Rules that only observe count, and so do those of tokens that are suspended, expired or
+// not valid yet: the clock and one line bring them back. Those of revoked tokens never do.
 func (r *Rows) BodyRule(g *Gate) *Rule {
-	if rule := bodyRule(g.Policies); rule != nil {
+	for rule := range r.bodyRules(g) {
 		return rule
 	}
-	if g.Anonymous != nil {
-		if rule := bodyRule(g.Anonymous.Policies); rule != nil {
-			return rule
-		}
-	}
-	for _, t := range r.Tokens {
-		if t.Revoked || t.Canary || !t.For(g) || !t.AdmittedAt(g) {
-			continue
-		}
-		if rule := bodyRule(t.Grant.Policies); rule != nil {
-			return rule
-		}
-		for _, group := range r.Groups {
-			if rule := bodyRule(group.Policies); rule != nil && t.bringsIn(g, group) {
-				return rule
+	return nil
+}
+
+// BodyTypes returns the media types, sorted and in lower case, of the bodies that rules of
+// a gate read: BodyRule tells which rules. Of others no rule can decide anything.
+func (r *Rows) BodyTypes(g *Gate) []string {
+	var types []string
+	for _, list := range r.bodyRules(g) {
+		for _, t := range list {
+			if i, found := slices.BinarySearch(types, t); !found {
+				types = slices.Insert(types, i, t)
 			}
 		}
 	}
-	return nil
+	return types
+}
+
+// bodyRules yields the rules that BodyRule is about, and the types of the bodies that each
+// reads.
+func (r *Rows) bodyRules(g *Gate) iter.Seq2[*Rule, []string] {
+	return func(yield func(*Rule, []string) bool) {
+		if !g.yieldBodyRules(g.Policies, yield) || g.Anonymous != nil && !g.yieldBodyRules(g.Anonymous.Policies, yield) {
+			return
+		}
+		for _, t := range r.Tokens {
+			if t.Revoked || t.Canary || !t.For(g) || !t.AdmittedAt(g) {
+				continue
+			}
+			if !g.yieldBodyRules(t.Grant.Policies, yield) {
+				return
+			}
+			for _, group := range r.Groups {
+				if t.bringsIn(g, group) && !g.yieldBodyRules(group.Policies, yield) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // bringsIn reports whether a group's bounds may hold for a request with the token: of its
@@ -64,14 +86,34 @@ func (t *Token) bringsIn(g *Gate, group *Group) bool {
 	return slices.ContainsFunc(t.ActAs, func(p *Pattern) bool { return slices.ContainsFunc(group.Members, p.Match) })
 }
 
-// bodyRule returns the first rule of some policies that reads a body, or nil.
-func bodyRule(policies []*Policy) *Rule {
+// yieldBodyRules yields the rules of some policies that read bodies at the gate, and reports
+// whether more are wanted.
+func (g *Gate) yieldBodyRules(policies []*Policy, yield func(*Rule, []string) bool) bool {
 	for _, p := range policies {
-		for _, rules := range [][]*Rule{p.Deny, p.Allow} {
-			if i := slices.IndexFunc(rules, func(r *Rule) bool { return len(r.JSON) > 0 }); i >= 0 {
-				return rules[i]
+		for _, rule := range p.Deny {
+			if types := g.readTypes(rule, true); len(types) > 0 && !yield(rule, types) {
+				return false
+			}
+		}
+		for _, rule := range p.Allow {
+			if types := g.readTypes(rule, false); len(types) > 0 && !yield(rule, types) {
+				return false
 			}
 		}
 	}
-	return nil
+	return true
+}
+
+// formTypes are the usual media types of forms.
+var formTypes = []string{"application/x-www-form-urlencoded", "multipart/form-data"}
+
+// readTypes returns the types of the bodies that a rule reads at the gate.
+func (g *Gate) readTypes(rule *Rule, deny bool) (types []string) {
+	if len(rule.JSON) > 0 {
+		types = slices.Clip(rule.BodyTypes())
+	}
+	if deny && len(rule.Methods) > 0 && g.FormBodies == FormsMerged {
+		types = append(types, formTypes...)
+	}
+	return types
 }

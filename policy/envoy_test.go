@@ -90,8 +90,31 @@ func TestBodyRule(t *testing.T) {
 		c.set(w)
 		w.snapshot() // gives the tokens their groups
 		rows := policy.Rows{Gates: w.gates, Tokens: w.tokens, Groups: w.groups}
+		if got := rows.BodyTypes(w.gate); (len(got) == 1 && got[0] == "application/json") != c.want {
+			t.Errorf("%s: bodies of %v are read", c.name, got)
+		}
 		if got := rows.BodyRule(w.gate); (got == reads) != c.want || got != nil && got != reads {
 			t.Errorf("%s: %v, want one: %v", c.name, got, c.want)
 		}
+	}
+}
+
+// An API that merges forms may take the method from one: then deny rules on methods read it.
+func TestMethodsOfMergedFormsReadBodies(t *testing.T) {
+	w := newWorld(t)
+	refuses := rule(t, "refuses", "method", "DELETE")
+	w.gate.Policies = []*policy.Policy{denying(refuses), allowing(rule(t, "r", "method", "GET"))}
+	w.snapshot()
+	rows := policy.Rows{Gates: w.gates, Tokens: w.tokens}
+	for _, forms := range []policy.FormBodies{policy.FormsUnknown, policy.FormsSeparate} {
+		w.gate.FormBodies = forms
+		if got := rows.BodyRule(w.gate); got != nil {
+			t.Errorf("%q: %v", forms, got)
+		}
+	}
+	w.gate.FormBodies = policy.FormsMerged
+	want := []string{"application/x-www-form-urlencoded", "multipart/form-data"}
+	if got := rows.BodyRule(w.gate); got != refuses || !slices.Equal(rows.BodyTypes(w.gate), want) {
+		t.Errorf("merged: %v, %v", got, rows.BodyTypes(w.gate))
 	}
 }

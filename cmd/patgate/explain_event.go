@@ -160,7 +160,7 @@ func (l *loggedDecision) question(rows policy.Rows) *explain.Question {
 
 // notes say what the event leaves open.
 func (l *loggedDecision) notes() []string {
-	notes := []string{fmt.Sprintf("of the event %s: it holds no body and no headers, so that rules about a JSON body can't be decided", l.ID)}
+	notes := []string{fmt.Sprintf("of the event %s: it holds no body and no headers, so that rules about a JSON body can't be decided, and a form body is not seen", l.ID)}
 	if l.Previous {
 		notes = append(notes, "an older value was used, that a rotation had replaced; the question presents the present one")
 	}

@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/patgate/patgate/diag"
-	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/server"
 	"github.com/patgate/patgate/token"
+	"github.com/patgate/patgate/tokens"
 )
 
 // The exit codes.
@@ -93,8 +93,8 @@ func exitCode(err error) int {
 	var usage usageError
 	var options *server.UsageError
 	var manifests *server.ManifestsError
-	var refused *loader.RefusedError
-	var unknown *loader.UnknownError
+	var refused *tokens.RefusedError
+	var unknown *tokens.UnknownError
 	if errors.As(err, &usage) || errors.As(err, &options) || errors.As(err, &manifests) || errors.As(err, &refused) || errors.As(err, &unknown) {
 		return exitUsage
 	}

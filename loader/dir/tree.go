@@ -59,7 +59,8 @@ type Scan struct {
 	Tests    bool                         // PolicyTests too
 	Known    map[string][sha256.Size]byte // files whose data is not wanted where it has this digest
 
-	maxEntries int // default MaxEntries
+	maxEntries int  // default MaxEntries
+	tombstones bool // files of tombstones, and no others
 }
 
 // Read reads every manifest file below the roots. Symbolic links are resolved
@@ -223,7 +224,7 @@ func (r *reader) root(root string) {
 	switch {
 	case err == nil && info.Mode().IsRegular() && IsManifest(root):
 		r.inside = realPath(filepath.Dir(root))
-		if r.stays(root, real) {
+		if !r.tombstones && r.stays(root, real) {
 			r.file(root, real, false)
 		}
 		return
@@ -348,7 +349,7 @@ func (r *reader) entry(e fs.DirEntry, name, path string, above []string, atomic 
 	if e.Type()&fs.ModeSymlink != 0 && !r.stayingLink(name, real) {
 		return
 	}
-	wanted := IsManifest(name) || r.Scan.Tests && isTest(name)
+	wanted := r.wanted(name)
 	if e.Type() != fs.ModeSymlink && !e.IsDir() && !wanted {
 		return
 	}
@@ -361,6 +362,14 @@ func (r *reader) entry(e fs.DirEntry, name, path string, above []string, atomic 
 	case wanted:
 		r.file(name, real, atomic)
 	}
+}
+
+// wanted reports whether a file of this name is read.
+func (r *reader) wanted(name string) bool {
+	if r.tombstones {
+		return filepath.Base(name) == Tombstones
+	}
+	return IsManifest(name) || r.Scan.Tests && isTest(name)
 }
 
 // stayingLink reports whether a link stays in the directory, or leads to a file that is not read
