@@ -17,6 +17,11 @@ func (g *Gate) IdentityHeaders() []string {
 // PatgateHeaders stands for every name that begins with x-patgate-.
 const PatgateHeaders = patgatePrefix + "*"
 
+// StrayHeaders stand for the names of headers in which clients put tokens, though they do
+// not belong there, such as private-token and x-api-key: an allow removes those that hold
+// one. Of a header that is called otherwise, Envoy refuses the removal and so the call.
+var StrayHeaders = []string{"*auth*", "*key*", "*pass*", "*secret*", "*session*", "*token*"}
+
 // MutatedHeaders returns every header of a request, in lower case, that an allow at the
 // gate may set or remove, PatgateHeaders among them. Each spelling with `_` for some `-`
 // may be removed too, and of the headers that the gate only reads nothing else is.
