@@ -27,12 +27,12 @@ demo: build envoy ## run the whole thing on loopback, and take a tour
 test: envoy ## all tests: units, sessions of the command line, and the system with a real Envoy
 	$(GO) test $(RACE) -timeout 20m ./...
 
-# What the snippets, and real clients and APIs, run with. Node, npm, Java, Maven, Python, curl and git must be there:
-# what can't run fails.
+# What the snippets, and real clients and APIs, run with. Node, npm, Java, Maven, Python, curl, git and docker's
+# command line (no daemon) must be there: what can't run fails.
 CLIENTS   := $(CACHE)/clients-$(shell cat test/clients/* test/registry/* | cksum | cut -d' ' -f1)
 
 .PHONY: test-clients
-test-clients: envoy $(CLIENTS)/installed ## run the snippets in every language, and git, pip, Maven, npm and others with their APIs
+test-clients: envoy $(CLIENTS)/installed ## run the snippets in every language, and git, docker, npm and others with their APIs
 	PATGATE_TEST_CLIENTS=$(CLIENTS) $(GO) test -tags clients -timeout 20m -run '^Test(Snippets$$|Clients)' ./test
 
 # Envoy Gateway's translator, from a module of its own.
@@ -45,6 +45,16 @@ test-mesh: envoy $(EG_XDS) ## run what Envoy Gateway's own translator makes of o
 $(EG_XDS):
 	cd test/envoygateway && $(GO) build -trimpath -ldflags '-s -w' -o $@ .
 
+# The conformance test of HTTP/2 servers, from a module of its own.
+H2SPEC    := $(TOOLS)/h2spec-$(shell cat test/h2spec/* | cksum | cut -d' ' -f1)
+
+.PHONY: test-h2spec
+test-h2spec: $(H2SPEC) ## hold our HTTP/2 transport against h2spec: no test may fail
+	PATGATE_TEST_H2SPEC=$(H2SPEC) $(GO) test -tags h2spec -count 1 -timeout 10m -run '^TestH2Spec$$' ./test
+
+$(H2SPEC):
+	cd test/h2spec && $(GO) build -trimpath -ldflags '-s -w' -o $@ github.com/summerwind/h2spec/cmd/h2spec
+
 $(CLIENTS)/installed:
 	rm -rf $(CLIENTS) && mkdir -p $(CLIENTS)
 	cp test/clients/* $(CLIENTS)
@@ -52,7 +62,7 @@ $(CLIENTS)/installed:
 	python3 -m venv $(CLIENTS)/python
 	$(CLIENTS)/python/bin/pip install --quiet --disable-pip-version-check -r test/clients/requirements.txt
 	$(GO) -C test/registry build -trimpath -o $(CLIENTS)/registry .
-	curl --version && java --version && node --version && mvn --version && git --version
+	curl --version && java --version && node --version && mvn --version && git --version && docker --version
 	touch $@
 
 .PHONY: test-upstreams

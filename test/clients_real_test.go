@@ -212,14 +212,20 @@ func TestClientsMaven(t *testing.T) {
 	p.wantNoRefusals(t)
 }
 
-// TestClientsRegistry logs in to a registry of images, pushes and pulls as containerd does.
-// Its redirects are made of Host, port and all.
+// TestClientsRegistry pushes to a registry of images and pulls, as containerd does, and logs
+// in to it and reads a manifest with docker, which needs no daemon for that. The registry
+// makes the URLs that uploads go to of Host, port and all.
 func TestClientsRegistry(t *testing.T) {
 	t.Parallel()
 	dir, api := t.TempDir(), freeAddr(t)
 	startAPI(t, api, dir, clientFile(t, "registry"), "serve", api, dir)
 	p := startPrinted(t, api, bothGate+"challenge: [basic]\n", anything)
 	p.program(t, dir, nil, clientFile(t, "registry"), "copy", p.clients+"/team/app:1", "alice")
+	docker := []string{"DOCKER_CONFIG=" + dir}
+	p.program(t, dir, docker, "sh", "-c", `printf %s "$PATGATE_TOKEN" | docker login "$0" -u alice --password-stdin`, p.clients)
+	if got := p.program(t, dir, docker, "docker", "manifest", "inspect", "--insecure", p.clients+"/team/app:1"); !strings.Contains(got, "image.manifest.v1") {
+		t.Errorf("docker reads %s", got)
+	}
 	p.wantNoRefusals(t)
 }
 

@@ -131,7 +131,10 @@ func runGates(t *testing.T, client *http.Client, url string, api *upstream, case
 		}
 		reason := ""
 		if id := got.header.Get("x-patgate-id"); id != "" {
-			reason = eventOf(t, id, replicas...).Reason
+			e := eventOf(t, id, replicas...)
+			if reason = e.Reason; strings.Contains(e.Host, ":") {
+				t.Errorf("%s: the event has the host %s, with its port", c.name, e.Host)
+			}
 		}
 		if reason != c.reason {
 			t.Errorf("%s: reason %q, want %q", c.name, reason, c.reason)
