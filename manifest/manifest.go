@@ -71,7 +71,9 @@ func (d *Document) Bad(fields ...string) bool {
 }
 
 // At returns the place of a manifest, or of a rule in it, as decisions name it.
-func (d *Document) At(p Pos) policy.Source { return policy.Source{File: d.File, Line: p.Line, Origin: d.Origin} }
+func (d *Document) At(p Pos) policy.Source {
+	return policy.Source{File: d.File, Line: p.Line, Origin: d.Origin}
+}
 
 // Place returns `FILE:LINE:COLUMN` of something in the document.
 func (d *Document) Place(p Pos) string {
