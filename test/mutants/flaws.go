@@ -28,7 +28,7 @@ var flaws = []flaw{
 	{what: "methods in lower case pass", file: "policy/evaluate_steps.go", old: "'a' <= c && c <= 'z' || c >= utf8.RuneSelf", new: "c >= utf8.RuneSelf"},
 	{what: "header look-alikes pass", file: "policy/lookalike.go", old: "w.like = watched\n\t\treturn", new: "return"},
 	{what: "look-alikes of patgate's own headers pass", file: "policy/lookalike.go", old: "w.note(name, folded, isPlainName(underscores))", new: "w.note(name, folded, true)"},
-	{what: "headers that name another host pass", file: "policy/lookalike.go", old: "item != \"\" && (!ok || host != s.host)", new: "item != \"\" && !ok"},
+	{what: "headers that name another host pass", file: "policy/lookalike.go", old: "item != \"\" && (!ok || host != s.host)", new: "item != \"\" && (!ok || host == \"\")"},
 	{what: "spellings with underscores stay", file: "extauthz/response.go", old: "range d.Remove {", new: "range d.Remove[:0] {"},
 	{what: "a weaker host is asked, too", file: "policy/gate.go", old: "if guards, ok := t.exact[host]; ok {", new: "if guards, ok := t.exact[host]; ok && host == \"\" {"},
 	{what: "two credentials count as one", file: "policy/credential.go", old: "case count > 1 || len(value)", new: "case len(value)"},
