@@ -149,6 +149,7 @@ type scope struct {
 	tests    bool // the file is one of PolicyTests
 	problems []Problem
 	tallies  map[string]*tally // of problems that are alike
+	found    int               // problems that were looked at
 	more     int               // problems that are not described
 	fault    error             // of the YAML library, to be explained later
 }
