@@ -107,10 +107,11 @@ func (s *scope) add(p Problem) {
 		t.more++
 		return
 	}
-	if len(s.problems) >= MaxProblems {
+	if len(s.problems) >= s.limit() {
 		s.more++
 		return
 	}
+	s.decoder.described.Add(1)
 	if s.tallies == nil {
 		s.tallies = map[string]*tally{}
 	}
@@ -120,7 +121,16 @@ func (s *scope) add(p Problem) {
 
 // full reports whether no more problems are described. Each further one is counted.
 func (s *scope) full() bool {
-	return s.more > 0 && len(s.problems) >= MaxProblems || s.found >= maxFound
+	return s.more > 0 && len(s.problems) >= s.limit() || s.found >= maxFound
+}
+
+// limit returns how many problems of the document are described: one, once the load has more than
+// are reported.
+func (s *scope) limit() int {
+	if s.decoder.described.Load() > 2*MaxReported {
+		return 1
+	}
+	return MaxProblems
 }
 
 // maxFound is how many problems of a document are looked at: a list of many bad entries has
