@@ -34,6 +34,7 @@ type (
 // Document is one manifest. Exactly one of the specs is set, unless the document is
 // broken: then Kind and Metadata.Name are what could be read of them.
 type Document struct {
+	Origin      string // what the file is read from, as those who read it set it
 	File        string
 	Pos         Pos // of its first line
 	Fingerprint policy.Fingerprint
@@ -71,7 +72,9 @@ func (d *Document) Bad(fields ...string) bool {
 }
 
 // At returns the place of a manifest, or of a rule in it, as decisions name it.
-func (d *Document) At(p Pos) policy.Source { return policy.Source{File: d.File, Line: p.Line} }
+func (d *Document) At(p Pos) policy.Source {
+	return policy.Source{File: d.File, Line: p.Line, Origin: d.Origin}
+}
 
 // Place returns `FILE:LINE:COLUMN` of something in the document.
 func (d *Document) Place(p Pos) string {

@@ -118,7 +118,7 @@ func (t *Tree) Size() (n int) {
 
 // Input returns the reading as what a ruleset is loaded from.
 func (t *Tree) Input(roots []string) ruleset.Input {
-	return ruleset.Input{Origins: roots, Files: named(t.Files), Tests: named(t.Tests), Problems: t.Problems, Empty: t.empty, Digest: t.Digest}
+	return ruleset.Input{Origin: strings.Join(roots, ", "), Files: named(t.Files), Tests: named(t.Tests), Problems: t.Problems, Empty: t.empty, Digest: t.Digest}
 }
 
 func named(files []File) []ruleset.File {
