@@ -3,7 +3,6 @@ package wire
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -11,19 +10,19 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	"golang.org/x/net/http2"
 )
 
-// TestOtherClient calls with the HTTP/2 client of golang.org/x/net, which indexes headers,
+// TestOtherClient calls with the HTTP/2 client of the standard library, which indexes headers,
 // pads nothing and keeps to its windows: many calls at a time, of all sizes.
 func TestOtherClient(t *testing.T) {
 	f := &fake{slow: func(n int) bool { return n > 64<<10 }}
 	_, dial := serve(t, f, Options{MaxMessage: 2 << 20}, nil)
-	client := &http.Client{Transport: &http2.Transport{
-		AllowHTTP:          true,
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	client := &http.Client{Transport: &http.Transport{
+		Protocols:          protocols,
 		DisableCompression: true,
-		DialTLSContext:     func(context.Context, string, string, *tls.Config) (net.Conn, error) { return dial(), nil },
+		DialContext:        func(context.Context, string, string) (net.Conn, error) { return dial(), nil },
 	}}
 	defer client.CloseIdleConnections()
 	var wg sync.WaitGroup
