@@ -61,6 +61,9 @@ type Set struct {
 	names   map[string]*manifest.Document // by kind and name, broken ones too
 	kinds   map[string]bool               // that there are, broken ones too
 	hints   map[string]string
+	sorted  map[string][]string // names of a kind, once they were asked for
+	ranges  map[bool]*tokenRanges
+	schemes policy.Schemes                         // of all gates, once they were asked for
 	users   map[manifest.User][]*manifest.Document // their groups, once they were asked for
 
 	more     int // problems that are counted alone
