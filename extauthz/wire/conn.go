@@ -79,8 +79,10 @@ func (c *conn) run() {
 	c.framer.SetReuseFrames()
 	c.framer.SetMaxReadFrameSize(maxFrame)
 	c.heads.init(c.s.o.MaxHeader)
+	t := c.turn
 	c.greet()
-	c.readOn(c.turn)
+	c.flushAs(t)
+	c.readOn(t)
 }
 
 // handshake makes the connection secure, where it is to be, and reads what a client says
@@ -137,6 +139,8 @@ func (c *conn) readOn(t *turn) {
 	}
 	if c.turn == t {
 		c.endBatch(t)
+	}
+	if c.turn == t {
 		c.close()
 	}
 }
@@ -151,7 +155,7 @@ func (c *conn) endBatch(t *turn) {
 			go late(c.answerLate)
 		}
 	}
-	c.flush()
+	c.flushAs(t)
 }
 
 // add adds a decision to the batch.

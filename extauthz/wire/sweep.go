@@ -72,7 +72,7 @@ func (c *conn) sweep(now time.Time) {
 	c.expire(now.Add(-t.request))
 	c.keep(now)
 	c.leave(now)
-	c.flush()
+	c.flushAside()
 }
 
 // expire ends calls whose requests are not whole in time.
@@ -91,7 +91,7 @@ func (c *conn) keep(now time.Time) {
 		c.pinged, c.pingedAt = true, now
 		_ = c.framer.WritePing(false, [8]byte{'t', 'h', 'e', 'r', 'e', '?'})
 	}
-	if silent > c.s.times.rest && c.large && !c.deciding && !c.ending {
+	if silent > c.s.times.rest && c.large && !c.busy && !c.ending {
 		c.poke()
 	}
 }
@@ -120,7 +120,7 @@ func (c *conn) drain() {
 		return
 	}
 	c.beginDrain(time.Now())
-	c.flush()
+	c.flushAside()
 }
 
 // beginDrain announces that the connection ends. The peer may have opened streams
