@@ -5,6 +5,7 @@
 package ruleset
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"runtime"
@@ -21,16 +22,18 @@ import (
 
 // File is one file of manifests, by the name that people know it under.
 type File struct {
-	Name string
-	Data []byte            // nil where only its digest was read
-	Sum  [sha256.Size]byte // of Data
+	Name   string
+	Data   []byte            // nil where only its digest was read
+	Sum    [sha256.Size]byte // of Data
+	Origin string            // where it comes from; empty: that of its Input
 }
 
 // Input is what a source read.
 type Input struct {
-	Origin   string // where the files come from, as problems of the whole set name it
-	Files    []File // by name
-	Tests    []File // with PolicyTests, which are no part of what runs; by name
+	Origin   string           // where the files come from, as problems of the whole set name it
+	Scopes   map[string]Scope // what the files' own origins may hold; none: everything
+	Files    []File           // by name
+	Tests    []File           // with PolicyTests, which are no part of what runs; by name
 	Problems []diag.Problem
 	Empty    []diag.Problem    // those of Problems that say that an origin has nothing
 	Digest   [sha256.Size]byte // of all files and problems
@@ -101,6 +104,10 @@ func (s *Set) With(files ...File) *Set {
 	in := &after.input
 	in.Files, in.Digest = slices.Clone(in.Files), [sha256.Size]byte{}
 	all := slices.Clone(s.files)
+	files = slices.Clone(files)
+	for i := range files {
+		files[i].Origin = cmp.Or(files[i].Origin, in.originOf(files[i].Name))
+	}
 	for i, docs := range after.decode(s.options.Workers, files) {
 		known := false
 		for k := range in.Files {
@@ -167,7 +174,7 @@ func (s *Set) decode(workers int, files []File) [][]*manifest.Document {
 			for i := int(next.Add(1)) - 1; i < len(files); i = int(next.Add(1)) - 1 {
 				decoded[i] = s.decoder.Read(files[i].Name, files[i].Data)
 				for _, doc := range decoded[i] {
-					doc.Origin = s.input.Origin
+					doc.Origin = cmp.Or(files[i].Origin, s.input.Origin)
 				}
 			}
 		})
