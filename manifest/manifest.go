@@ -40,6 +40,7 @@ type Document struct {
 	Fingerprint policy.Fingerprint
 	Problems    []Problem // of its own
 	fault       *fault    // why it is no YAML, until Explain says it
+	undescribed bool      // it has more problems
 
 	Kind     string
 	Metadata Metadata
@@ -57,7 +58,7 @@ func (d *Document) Broken() bool { return len(d.Problems) > 0 || d.fault != nil 
 // Bad reports whether one of these fields, or something in it, has a problem, so that
 // what was decoded of it means nothing.
 func (d *Document) Bad(fields ...string) bool {
-	if len(d.Problems) > MaxProblems {
+	if d.undescribed {
 		return true // it may be among those that are not described
 	}
 	for _, p := range d.Problems {
@@ -166,6 +167,7 @@ type Upstream struct {
 // APIToken is one credential: the digest of its value, and what it may do.
 type APIToken struct {
 	DisplayName  string     `yaml:"displayName"`
+	Description  string     `yaml:"description"`
 	User         User       `yaml:"user"`
 	AnyUser      bool       `yaml:"anyUser"`
 	Logins       []User     `yaml:"logins"`

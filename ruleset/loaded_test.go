@@ -61,6 +61,11 @@ func TestWith(t *testing.T) {
 	if len(set.Rows.Tokens) != 0 || set.Rows.Gates[0].Name != "a" {
 		t.Error("the set that it came from has changed")
 	}
+	in.Files = []File{{Name: "m/a.yaml", Sum: in.Files[0].Sum}, fileOf("m/t.yaml", tokenOf("t"))}
+	reloaded := set.Reload(in) // which has the data of what stays
+	if data, known := reloaded.File("m/a.yaml"); len(reloaded.Problems) > 0 || len(reloaded.Rows.Tokens) != 1 || reloaded.Gates[0] != set.Gates[0] || !known || len(data) == 0 {
+		t.Errorf("reloaded: %v, %+v", reloaded.Problems, reloaded.Rows)
+	}
 	if empty := Load(Input{Origin: "m"}, Options{AllowEmpty: true}).With(fileOf("m/t.yaml", tokenOf("t"))); len(empty.Problems) > 0 || len(empty.Rows.Tokens) != 1 {
 		t.Errorf("%v", empty.Problems)
 	}

@@ -64,6 +64,9 @@ type Set struct {
 	names   map[string]*manifest.Document // by kind and name, broken ones too
 	kinds   map[string]bool               // that there are, broken ones too
 	hints   map[string]string
+	sorted  map[string][]string // names of a kind, once they were asked for
+	ranges  map[bool]*tokenRanges
+	schemes policy.Schemes                         // of all gates, once they were asked for
 	users   map[manifest.User][]*manifest.Document // their groups, once they were asked for
 
 	more     int // problems that are counted alone
@@ -99,25 +102,65 @@ func (o Options) withDefaults() Options {
 
 // With returns the set with other files: those of names that there are take their place.
 func (s *Set) With(files ...File) *Set {
-	after := newSet()
-	after.input, after.options = s.input, s.options
-	in := &after.input
+	in := s.input
 	in.Files, in.Digest = slices.Clone(in.Files), [sha256.Size]byte{}
-	all := slices.Clone(s.files)
-	files = slices.Clone(files)
-	for i := range files {
-		files[i].Origin = cmp.Or(files[i].Origin, in.originOf(files[i].Name))
+	for _, f := range files {
+		f.Origin = cmp.Or(f.Origin, in.originOf(f.Name))
+		in.Files = replaceFile(in.Files, f)
 	}
-	for i, docs := range after.decode(s.options.Workers, files) {
-		known := false
-		for k := range in.Files {
-			if in.Files[k].Name == files[i].Name {
-				in.Files[k], all[k], known = files[i], docs, true
-			}
+	return s.Reload(in)
+}
+
+// replaceFile puts a file in the place of those of its name, or adds it.
+func replaceFile(files []File, f File) []File {
+	f.Sum = sha256.Sum256(f.Data)
+	known := false
+	for i := range files {
+		if files[i].Name == f.Name {
+			files[i], known = f, true
 		}
-		if !known {
-			in.Files, all = append(in.Files, files[i]), append(all, docs)
+	}
+	if !known {
+		files = append(files, f)
+	}
+	return files
+}
+
+// Known returns the digest of each file.
+func (s *Set) Known() map[string][sha256.Size]byte {
+	known := make(map[string][sha256.Size]byte, len(s.input.Files))
+	for _, f := range s.input.Files {
+		known[f.Name] = f.Sum
+	}
+	return known
+}
+
+// Reload loads what a source has now, by the same options, and decodes no file that is what it was
+// in this set. Such a file needs no Data.
+func (s *Set) Reload(in Input) *Set {
+	type version struct {
+		name string
+		sum  [sha256.Size]byte
+	}
+	known := make(map[version]int, len(s.input.Files))
+	for i, f := range s.input.Files {
+		known[version{f.Name, f.Sum}] = i
+	}
+	after := newSet()
+	in.Files = slices.Clone(in.Files)
+	after.input, after.options = in, s.options
+	all := make([][]*manifest.Document, len(in.Files))
+	var changed []File
+	var places []int
+	for i, f := range in.Files {
+		if k, same := known[version{f.Name, f.Sum}]; same {
+			all[i], in.Files[i].Data = s.files[k], s.input.Files[k].Data
+			continue
 		}
+		changed, places = append(changed, f), append(places, i)
+	}
+	for i, docs := range after.decode(s.options.Workers, changed) {
+		all[places[i]] = docs
 	}
 	after.addAll(all)
 	after.Judge()
@@ -254,6 +297,15 @@ func (s *Set) Files(yield func(name string, data []byte) bool) {
 			return
 		}
 	}
+}
+
+// File returns what a file held.
+func (s *Set) File(name string) (data []byte, known bool) {
+	i := slices.IndexFunc(s.input.Files, func(f File) bool { return f.Name == name })
+	if i < 0 {
+		return nil, false
+	}
+	return s.input.Files[i].Data, true
 }
 
 // TokenNames returns the names of the tokens, in their order.

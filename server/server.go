@@ -62,11 +62,24 @@ type Options struct {
 // ErrNow as the cause of Run's context ends a server without the drain delay.
 var ErrNow = errors.New("stop now")
 
-// UsageError says that the options can't be followed.
+// UsageError says that the options can't be followed. Its message names them as Options does.
 type UsageError struct{ Message string }
 
 // Error returns the message.
 func (e *UsageError) Error() string { return e.Message }
+
+// ListenError says why an address of an option can't be listened on.
+type ListenError struct {
+	Option  string // as Options names it
+	Address string
+	Err     error
+}
+
+// Error names the option and the address.
+func (e *ListenError) Error() string { return e.Option + " " + e.Address + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ListenError) Unwrap() error { return e.Err }
 
 // ManifestsError says why a server did not start.
 type ManifestsError struct{ Problems []diag.Problem }
@@ -122,11 +135,11 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
 	if s.listener, err = listen(o.Listen); err != nil {
-		return nil, fmt.Errorf("--listen %s: %w", o.Listen, err)
+		return nil, &ListenError{"Listen", o.Listen, err}
 	}
 	if s.status, err = listen(o.StatusListen); err != nil {
 		_ = s.listener.Close()
-		return nil, fmt.Errorf("--status-listen %s: %w", o.StatusListen, err)
+		return nil, &ListenError{"StatusListen", o.StatusListen, err}
 	}
 	s.audit = audit.New(sink, audit.Options{
 		Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: instance(), Now: o.Now, Logger: o.Logger,
@@ -341,8 +354,8 @@ func (s *Server) revived(r *loader.Report) {
 	}
 }
 
-// rejected writes the event of a load of which nothing runs, and tells the log. Run returns
-// the problems of the first load, which need no second telling.
+// rejected writes the event of a load of which nothing runs, and logs its first problems: `patgate check`
+// prints all. Run returns the problems of the first load, so they are not logged.
 func (s *Server) rejected(r *loader.Report) {
 	e := s.rejectedEvent(r, r.Problems, r.Narrowed)
 	if r.Err != nil {
@@ -352,16 +365,16 @@ func (s *Server) rejected(r *loader.Report) {
 	if !s.ready.Load() {
 		return
 	}
-	for _, p := range r.Problems {
+	for _, p := range r.Problems[:min(len(r.Problems), maxReported)] {
 		s.o.Logger.Error("manifests rejected", "problem", p.String())
 	}
 	if r.Err != nil {
 		s.o.Logger.Error("manifests could not be made to run", "error", r.Err)
 	}
-	s.o.Logger.Error("the last good revision stays", refusedTokens([]any{"revision", r.Change.Revision}, r.Narrowed)...)
+	s.o.Logger.Error("the last good revision stays", refusedTokens([]any{"revision", r.Change.Revision, "problems", len(r.Problems)}, r.Narrowed)...)
 }
 
-// kept writes the event of a directory that keeps its last good state, and tells the log.
+// kept writes the event of a directory that keeps its last good state, and logs its first problems.
 func (s *Server) kept(r *loader.Report, k *loader.Kept) {
 	e := s.rejectedEvent(r, k.Problems, k.Narrowed)
 	e.Source, e.Detail = k.Origin, "the directory keeps its last good state"
@@ -369,11 +382,11 @@ func (s *Server) kept(r *loader.Report, k *loader.Kept) {
 		e.Detail = "the directory keeps its last good state, which was stored at " + k.Since.UTC().Format(time.RFC3339)
 	}
 	_ = s.audit.Record(context.Background(), e)
-	for _, p := range k.Problems {
+	for _, p := range k.Problems[:min(len(k.Problems), maxReported)] {
 		s.o.Logger.Error("manifests rejected", "directory", k.Origin, "problem", p.String())
 	}
 	s.o.Logger.Error("the directory keeps its last good state", refusedTokens([]any{
-		"directory", k.Origin, "loaded", k.Since.UTC().Format(time.RFC3339), "stored", k.Stored, "revision", r.Change.Revision,
+		"directory", k.Origin, "loaded", k.Since.UTC().Format(time.RFC3339), "stored", k.Stored, "revision", r.Change.Revision, "problems", len(k.Problems),
 	}, k.Narrowed)...)
 }
 
@@ -391,7 +404,7 @@ func (s *Server) rejectedEvent(r *loader.Report, problems []diag.Problem, narrow
 
 func refusedTokens(attributes []any, narrowed []string) []any {
 	if len(narrowed) > 0 {
-		return append(attributes, "refused from now on", narrowed)
+		return append(attributes, "narrowed_tokens", narrowed)
 	}
 	return attributes
 }
