@@ -12,6 +12,7 @@ type Request struct {
 	Name  string // what is special about it, unique within its kind
 	Fault string // the fault that it was found by, if any
 	Rule  string // of the token that it presents; none: an anonymous caller
+	Aside bool   // it says about APIs what another request says already
 
 	HTTP2        bool
 	Method       string
@@ -96,6 +97,7 @@ func found(fault string) change { return func(q *Request) { q.Fault = fault } }
 func target(text string) change { return func(q *Request) { q.Target = text } }
 func method(text string) change { return func(q *Request) { q.Method = text } }
 func host(text string) change   { return func(q *Request) { q.Host = text } }
+func aside(q *Request)          { q.Aside = true }
 func overHTTP2(q *Request)      { q.HTTP2 = true }
 func header(name, v string) change {
 	return func(q *Request) { q.Headers = append(q.Headers, [2]string{name, v}) }

@@ -3,10 +3,12 @@ package lookalikes
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +27,7 @@ type Answer struct {
 // Header returns the first value of a header.
 func (a *Answer) Header(name string) string { return a.Headers.Get(name) }
 
-const timeout = 20 * time.Second
+const timeout = 10 * time.Second
 
 // Send sends the request over a connection of its own, whatever a library would think of
 // it. An error says that nobody answered in time; a closed connection is an answer.
@@ -41,7 +43,7 @@ func (q *Request) Send(address string) (*Answer, error) {
 		send = q.send2
 	}
 	a, err := send(c)
-	if late, ok := err.(net.Error); ok && late.Timeout() {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, fmt.Errorf("no answer within %s: %w", timeout, err)
 	}
 	return a, nil
