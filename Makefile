@@ -140,7 +140,7 @@ mutants: ## plant flaws in what decides, one at a time: a test must catch each
 
 .PHONY: golden
 golden: envoy ## write the golden files anew; read the diff before you commit it
-	$(GO) test ./loader ./cmd/patgate ./test ./envoy/check -update
+	$(GO) test ./ruleset ./cmd/patgate ./test ./envoy/check -update
 
 # The tools are pinned by the names of their files.
 $(LINT):

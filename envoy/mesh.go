@@ -53,23 +53,30 @@ func parseService(text string) (service, error) {
 // Service is patgate's.
 func (v view) Service() (service, error) { return parseService(v.Patgate[0]) }
 
-// patch is one setting of the ext_authz filter that Envoy Gateway can't say.
-type patch struct{ Path, Value string }
+// patch is one setting that Envoy Gateway can't say: where, and what.
+type patch struct{ Of, Path, Value string }
+
+// connectionPatch is what JSON patches of the connection manager are about.
+const connectionPatch = `$..filters[?(@.name=="envoy.filters.network.http_connection_manager")].typed_config`
 
 // Patches are Envoy Gateway's JSON patches.
 func (v view) Patches() []patch {
+	authz := fmt.Sprintf(`$..http_filters[?(@.name=="envoy.filters.http.ext_authz/securitypolicy/%s/patgate")].typed_config`, v.Namespace)
 	list := []patch{
-		{"/encode_raw_headers", "true"},
-		{"/include_tls_session", "true"},
-		{"/validate_mutations", "true"},
-		{"/max_denied_response_body_bytes", "4096"},
-		{"/deny_at_disable", "{default_value: true, runtime_key: patgate.deny_at_disable}"},
+		{connectionPatch, "/strip_trailing_host_dot", "true"},
+		{connectionPatch, "/request_headers_timeout", seconds(v.RequestHeadersTimeout)},
+		{connectionPatch, "/local_reply_config", "\n" + localReplies("        ", v)},
+		{authz, "/encode_raw_headers", "true"},
+		{authz, "/include_tls_session", "true"},
+		{authz, "/validate_mutations", "true"},
+		{authz, "/max_denied_response_body_bytes", "4096"},
+		{authz, "/deny_at_disable", "{default_value: true, runtime_key: patgate.deny_at_disable}"},
 	}
 	if v.AnyBody {
-		list = append(list, patch{"/with_request_body/pack_as_bytes", "true"})
+		list = append(list, patch{authz, "/with_request_body/pack_as_bytes", "true"})
 	}
 	rules := "\n        # Every header that a gate sets or removes, in every spelling. A name that is not here\n" +
 		"        # (upstream.userHeader, actAs.header) fails each call of its gate.\n" +
 		"        disallow_all: true\n        disallow_is_error: true\n        allow_expression:\n          regex: "
-	return append(list, patch{"/decoder_header_mutation_rules", rules + mutationRegex("            ", v.Mutated)})
+	return append(list, patch{authz, "/decoder_header_mutation_rules", rules + mutationRegex("            ", v.Mutated)})
 }

@@ -19,7 +19,8 @@ var templateFiles embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"address": socketAddress, "quote": quote, "scalar": scalar, "file": file, "list": list,
-	"regex": mutationRegex, "discovery": discovery, "san": sanType,
+	"regex": mutationRegex, "cluster": cluster, "san": sanType, "seconds": seconds, "duration": gatewayDuration,
+	"upgrades": upgrades, "origins": origins, "localReplies": localReplies,
 }).ParseFS(templateFiles, "templates/*.tmpl"))
 
 // view is what the templates see.
@@ -31,7 +32,7 @@ type view struct {
 	Body      bool // bodies are buffered on every route
 	AnyBody   bool // on some
 	Why       []string
-	Identity  []string
+	Removed   []string // what clients may not send
 	Mutated   []string
 	PatgateAt address // of the first
 }
@@ -49,7 +50,7 @@ func (s Settings) YAML() (text string, notes []string, err error) {
 	n := s.bodies()
 	v := view{
 		Settings: s, Head: heads[s.Kind], Hops: s.hops(), Hosts: s.hosts(), Body: n > 0 && (s.Mesh() || n == len(s.Gates)), AnyBody: n > 0,
-		Identity: s.identity(), Mutated: s.mutated(),
+		Removed: s.removed(), Mutated: s.mutated(),
 	}
 	for i := range s.Gates {
 		v.Why = append(v.Why, s.Gates[i].why()...)
@@ -112,14 +113,31 @@ func socketAddress(text string) (string, error) {
 	return fmt.Sprintf("{socket_address: {address: %s, port_value: %s}}", scalar(host), port), err
 }
 
-// discovery is the type of a cluster with these endpoints.
-func discovery(addresses ...string) string {
-	for _, a := range addresses {
-		if host, _, err := net.SplitHostPort(a); err == nil && !isIP(host) && !isPipe(a) {
-			return "STRICT_DNS"
-		}
+// cluster writes how a cluster finds its endpoints: as they stand, or by their names,
+// which are looked up each so often.
+func cluster(refresh string, addresses any) string {
+	list, ok := addresses.([]string)
+	if !ok {
+		list = []string{addresses.(string)}
 	}
-	return "STATIC"
+	if !slices.ContainsFunc(list, named) {
+		return "    type: STATIC"
+	}
+	text := `    cluster_type:
+      name: envoy.clusters.dns
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.clusters.dns.v3.DnsCluster
+        dns_lookup_family: V4_PREFERRED`
+	if refresh != "" {
+		text += "\n        dns_refresh_rate: " + refresh + "  # how long a new replica waits to be asked"
+	}
+	return text
+}
+
+// named reports whether an address has a name to be looked up.
+func named(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	return err == nil && !isIP(host) && !isPipe(address)
 }
 
 func sanType(name string) string {
@@ -187,6 +205,3 @@ func (s *Settings) notes() (notes []string) {
 	}
 	return notes
 }
-
-// Discovery is the type of patgate's cluster.
-func (v view) Discovery() string { return discovery(v.Patgate...) }

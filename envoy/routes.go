@@ -18,13 +18,23 @@ type host struct {
 }
 
 type route struct {
-	Match string   // Envoy's RouteMatch
-	Why   []string // comments
-	Body  bool     // buffered for patgate
+	Match      string   // Envoy's RouteMatch
+	Why        []string // comments
+	Buffered   bool     // bodies are buffered for patgate
+	Unbuffered bool     // they are not, though the filter says so
 }
 
 // wholeHost is the match of every path.
 const wholeHost = `{prefix: "/"}`
+
+// jsonType matches the content types of JSON: a rule on a body reads no other. What it
+// leaves out, such as two types in one header, no rule can decide either.
+const jsonType = `(?i)\s*[^/;,\s]+/([^/;,\s]+\+)?json\s*(;.*)?`
+
+// ofJSON narrows a match to requests with a JSON body.
+func ofJSON(match string) string {
+	return fmt.Sprintf("%s, headers: [{name: content-type, string_match: {safe_regex: {regex: %s}}}]}", strings.TrimSuffix(match, "}"), quote(jsonType))
+}
 
 // bodies counts the gates whose rules read bodies.
 func (s *Settings) bodies() (n int) {
@@ -40,15 +50,20 @@ func (s *Settings) bodies() (n int) {
 // Envoy picks the host as patgate does, exact before the longest wildcard before every
 // host, and the first route that matches, of which the longest prefix comes first.
 func (s *Settings) hosts() []host {
-	if n := s.bodies(); n == 0 || n == len(s.Gates) {
-		return []host{{Name: "api", Domains: []string{policy.AnyHost}, Routes: []route{{Match: wholeHost}}}}
+	every := []host{{Name: "api", Domains: []string{policy.AnyHost}, Routes: []route{{Match: wholeHost}}}}
+	switch s.bodies() {
+	case 0:
+		return every
+	case len(s.Gates):
+		every[0].Routes = []route{{Match: ofJSON(wholeHost)}, {Match: wholeHost, Unbuffered: true}}
+		return every
 	}
 	var list []host
 	for _, domain := range s.domains() {
 		routes := s.routes(domain)
 		same := func(h host) bool {
 			return slices.EqualFunc(h.Routes, routes, func(a, b route) bool {
-				return a.Match == b.Match && a.Body == b.Body && slices.Equal(a.Why, b.Why)
+				return a.Match == b.Match && a.Buffered == b.Buffered && slices.Equal(a.Why, b.Why)
 			})
 		}
 		if i := slices.IndexFunc(list, same); i >= 0 {
@@ -109,14 +124,11 @@ func (s *Settings) routes(domain string) []route {
 	}
 	var list []route
 	for _, g := range guards {
-		r := route{Match: wholeHost, Body: g.gate.Body != nil, Why: g.gate.why()}
+		r := route{Match: wholeHost, Buffered: g.gate.Body != nil, Why: g.gate.why()}
 		if g.prefix != "" {
 			r.Match = fmt.Sprintf("{path_separated_prefix: %s}", quote(g.prefix))
 		}
 		list = append(list, r)
-	}
-	if n := len(list); n == 0 || list[n-1].Match != wholeHost {
-		list = append(list, route{Match: wholeHost})
 	}
 	return needed(list)
 }
@@ -126,25 +138,28 @@ func (s *Settings) routes(domain string) []route {
 func wholeRoute(guards []guarded) []route {
 	r := route{Match: wholeHost}
 	for _, g := range guards {
-		r.Body = r.Body || g.gate.Body != nil
+		r.Buffered = r.Buffered || g.gate.Body != nil
 		for _, why := range g.gate.why() {
 			if !slices.Contains(r.Why, why) {
 				r.Why = append(r.Why, why)
 			}
 		}
 	}
-	return []route{r}
+	return needed([]route{r})
 }
 
-// needed leaves out routes that do what the last one, of the whole host, does, where no
-// other stands between.
+// needed narrows the routes that buffer to JSON, leaves out those at the end that don't,
+// and puts the one behind them that has all the rest.
 func needed(list []route) []route {
-	last := len(list) - 1
-	for i := last - 1; i >= 0 && !list[i].Body && !list[last].Body; i-- {
-		list = slices.Delete(list, i, i+1)
-		last--
+	for len(list) > 0 && !list[len(list)-1].Buffered {
+		list = list[:len(list)-1]
 	}
-	return list
+	for i := range list {
+		if list[i].Buffered {
+			list[i].Match = ofJSON(list[i].Match)
+		}
+	}
+	return append(list, route{Match: wholeHost})
 }
 
 // plainPath reports whether a prefix reads the same in every request: unreserved

@@ -48,7 +48,14 @@ type Settings struct {
 	TLS        string // directory of tls.crt and tls.key, for clients
 	PatgateTLS string // directory (mesh: Secret) of tls.crt, tls.key and ca.crt, for patgate; "none": plain
 
+	UpstreamHTTP2 bool // the API speaks HTTP/2 without TLS, as gRPC servers do
+
 	MaxRequestBytes int // the largest body that is buffered; larger ones get 413
+
+	Times
+
+	CORSOrigins []string // the origins whose pages may call the API: https://app.example.com
+	Upgrades    []string // the protocols that a connection may be upgraded to, such as websocket
 
 	Namespace string   // of the mesh's objects and its Gateway
 	Gateway   string   // the Gateway (gateway.networking.k8s.io) that patgate stands in front of
@@ -107,6 +114,7 @@ func (s Settings) complete() (Settings, error) {
 	if s.MaxRequestBytes == 0 {
 		s.MaxRequestBytes = 65536
 	}
+	s.Times = s.Times.complete()
 	return s, s.check()
 }
 
@@ -116,6 +124,7 @@ func (s *Settings) check() error {
 	if s.MaxRequestBytes < 0 || s.MaxRequestBytes > 1<<30 {
 		errs = append(errs, fmt.Errorf("a body of %d bytes, expected 1 to %d", s.MaxRequestBytes, 1<<30))
 	}
+	errs = append(errs, s.Times.check(), s.checkBrowsers())
 	if s.Mesh() {
 		errs = append(errs, s.checkMesh())
 		return errors.Join(append(errs, s.checkGates())...)
@@ -239,9 +248,30 @@ func (s *Settings) hops() int {
 	return 0
 }
 
-// identity lists what only patgate may say, at any of the gates.
-func (s *Settings) identity() []string {
-	return s.union((*policy.Gate).IdentityHeaders)
+// otherTargets are headers by which an API may take another path or host for the
+// request's than was judged: an API believes them of a proxy, and clients send them.
+var otherTargets = []string{
+	"x-original-uri", "x-forwarded-host", "forwarded", "x-forwarded-prefix", "x-forwarded-server", "x-host", "x-original-host", "x-http-host-override",
+}
+
+// removed lists what clients may not send to any of the gates: what names another target,
+// but where a gate reads it, and what only patgate may say.
+func (s *Settings) removed() []string {
+	var names []string
+	for _, name := range otherTargets {
+		read := func(g Gate) bool {
+			return g.ActAsHeader == name || g.ClientIP.Source == policy.FromHeader && g.ClientIP.Header == name
+		}
+		if !slices.ContainsFunc(s.Gates, read) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range s.union((*policy.Gate).IdentityHeaders) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // mutated lists what answers set or remove, at any of the gates. What begins as patgate's

@@ -79,12 +79,13 @@ func TestBodiesByHostAndPath(t *testing.T) {
 `},
 		{"every gate does: the filter says so", []envoy.Gate{at("a", reads, jira, "/rest")}, `
 "*"
-  {prefix: "/"}
+  {prefix: "/", JSON}
+  {prefix: "/"} none
 `},
 		{"one of two at a host", []envoy.Gate{at("a", reads, jira, "/rest/api"), at("b", nil, jira, "/rest"), at("c", nil, jira, "/rest/api/open")}, `
 "jira.example.com"
   {path_separated_prefix: "/rest/api/open"}
-  {path_separated_prefix: "/rest/api"} body
+  {path_separated_prefix: "/rest/api", JSON} body
   {prefix: "/"}
 "*"
   {prefix: "/"}
@@ -93,7 +94,8 @@ func TestBodiesByHostAndPath(t *testing.T) {
 "jira.example.com"
   {path_separated_prefix: "/free"}
   {path_separated_prefix: "/open"}
-  {prefix: "/"} body
+  {prefix: "/", JSON} body
+  {prefix: "/"}
 "*"
   {prefix: "/"}
 `},
@@ -101,11 +103,13 @@ func TestBodiesByHostAndPath(t *testing.T) {
 "jira.example.com", "*"
   {prefix: "/"}
 "*.example.com", "*.jira.example.com"
-  {prefix: "/"} body
+  {prefix: "/", JSON} body
+  {prefix: "/"}
 `},
 		{"a prefix that has more than one spelling", []envoy.Gate{at("a", reads, jira, "/r\u00e9st"), at("b", nil, jira, "/rest")}, `
 "jira.example.com"
-  {prefix: "/"} body
+  {prefix: "/", JSON} body
+  {prefix: "/"}
 "*"
   {prefix: "/"}
 `},
@@ -134,9 +138,15 @@ func routesOf(text string) string {
 		case strings.HasPrefix(line, "domains: ["):
 			b.WriteString("\n" + strings.TrimSuffix(strings.TrimPrefix(line, "domains: ["), "]"))
 		case strings.HasPrefix(line, "- match: "):
-			b.WriteString("\n  " + strings.TrimPrefix(line, "- match: "))
+			match, typ, ok := strings.Cut(strings.TrimPrefix(line, "- match: "), ", headers: [{name: content-type,")
+			b.WriteString("\n  " + match)
+			if ok && strings.Contains(typ, "json") {
+				b.WriteString(", JSON}")
+			}
 		case line == "check_settings:":
 			b.WriteString(" body")
+		case line == "check_settings: {disable_request_body_buffering: true}":
+			b.WriteString(" none")
 		}
 	}
 	return b.String() + "\n"

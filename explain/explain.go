@@ -53,6 +53,7 @@ type RuleResult struct {
 	Source string `json:"source"`
 	Result string `json:"result"` // matched, failed or unclear
 	Part   string `json:"part,omitempty"`
+	Why    string `json:"why,omitempty"` // why it was unclear
 }
 
 // Observation is what an observing policy would have said.
@@ -132,6 +133,7 @@ func ruleResult(told policy.TraceRule) RuleResult {
 		if told.Name != "" {
 			r.Part += " " + told.Name
 		}
+		r.Why = told.Why
 	}
 	return r
 }
@@ -245,7 +247,11 @@ func (r *RuleResult) text() string {
 	case r.Result == "matched":
 		return text + "matches"
 	case r.Result == "unclear":
-		return text + "can't be decided: " + r.Part
+		text += "can't be decided: " + r.Part
+		if r.Why != "" {
+			text += ", " + r.Why
+		}
+		return text
 	}
 	return text + "does not match: " + r.Part
 }

@@ -10,8 +10,9 @@ import (
 	"testing"
 	"time"
 
+	loaderdir "github.com/patgate/patgate/loader/dir"
+
 	"github.com/patgate/patgate/explain"
-	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
 )
@@ -80,7 +81,8 @@ func rows(t *testing.T) policy.Rows {
 	if err := os.WriteFile(filepath.Join(dir, "m.yaml"), []byte(manifests), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	rows, problems := loader.Check([]string{dir})
+	set := loaderdir.Load([]string{dir})
+	rows, problems := set.Rows, set.Problems
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}

@@ -2,7 +2,6 @@ package extauthz
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -88,15 +87,15 @@ func (a *answer) detail(reason string) string {
 	case policy.NoRuleMatched:
 		return a.noRule()
 	case policy.BodyUnavailable:
-		return upperFirst(a.where()) + " checks the JSON body, and " + d.Problem + a.part() + "."
+		return upperFirst(a.where()) + " checks the " + checked(d.Failed) + ", and " + d.Problem + a.part() + "."
 	case policy.QueryUnreadable:
-		return upperFirst(a.where()) + " checks the query, which " + cmp.Or(d.Problem, "has more than one reading") + a.part() + "."
+		return upperFirst(a.where()) + " checks the query, and " + d.Problem + a.part() + "."
 	case policy.NotReady:
 		return "No manifests are loaded yet. Try again soon."
 	case policy.AuditUnavailable:
 		return "The decision could not be audited in time. Try again soon."
 	case policy.Overloaded:
-		return "Too many checks at once. Try again soon."
+		return "Too many checks at once, or no time for this one. Try again soon."
 	}
 	return "A fault of patgate. Ask " + contact(d) + " and give this id."
 }
@@ -119,6 +118,14 @@ func (a *answer) where() string {
 		return d.Where()
 	}
 	return ""
+}
+
+// checked names what a rule checks that the body may decide.
+func checked(part policy.Part) string {
+	if part == policy.PartMethod {
+		return "method"
+	}
+	return "JSON body"
 }
 
 func (a *answer) noRule() string {

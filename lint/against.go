@@ -5,9 +5,9 @@ import (
 	"time"
 
 	"github.com/patgate/patgate/diag"
-	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/ruleset"
 	"github.com/patgate/patgate/token"
 )
 
@@ -31,7 +31,7 @@ type value struct {
 // tokens are called: what was revoked, a honeytoken or past its end must stay so. What
 // was suspended may come back. Where either has problems, what decodes is compared, and
 // no caps are known.
-func Revivals(older, newer *loader.Inspection, now time.Time) []Revival {
+func Revivals(older, newer *ruleset.Set, now time.Time) []Revival {
 	was := map[token.Digest]value{}
 	eachValue(older, func(digest token.Digest, v value) {
 		if other, twice := was[digest]; !twice || v.deader(other) {
@@ -55,7 +55,7 @@ func Revivals(older, newer *loader.Inspection, now time.Time) []Revival {
 }
 
 // place returns where the older manifests say what ended the value.
-func (v value) place(in *loader.Inspection) string {
+func (v value) place(in *ruleset.Set) string {
 	return v.doc.Place(placeIn(in, v.doc, v.deadAt()))
 }
 
@@ -71,7 +71,7 @@ func (v value) deadAt() []any {
 	return spec("expires")
 }
 
-func placeIn(in *loader.Inspection, d *manifest.Document, steps []any) diag.Pos {
+func placeIn(in *ruleset.Set, d *manifest.Document, steps []any) diag.Pos {
 	for name, data := range in.Files {
 		if name == d.File {
 			return manifest.NewOutline(data).Place(d.Pos, steps...)
@@ -121,7 +121,7 @@ func (v value) deader(other value) bool {
 }
 
 // eachValue calls do for the present value of each token and those that it replaced.
-func eachValue(in *loader.Inspection, do func(token.Digest, value)) {
+func eachValue(in *ruleset.Set, do func(token.Digest, value)) {
 	rows := map[string]*policy.Token{}
 	for _, t := range in.Rows.Tokens {
 		rows[t.Name] = t

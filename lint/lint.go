@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/patgate/patgate/diag"
-	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/ruleset"
 )
 
 // warning is a problem, and the line of the rule that it is about, or 0.
@@ -21,7 +21,7 @@ type warning struct {
 
 // Lint returns the warnings about manifests without problems, in the order of their
 // places, those too that a comment suppresses. It returns nothing where there are problems.
-func Lint(in *loader.Inspection, now time.Time) []diag.Problem {
+func Lint(in *ruleset.Set, now time.Time) []diag.Problem {
 	if len(in.Problems) > 0 {
 		return nil
 	}
@@ -53,7 +53,7 @@ func Lint(in *loader.Inspection, now time.Time) []diag.Problem {
 
 // linter is one run.
 type linter struct {
-	in       *loader.Inspection
+	in       *ruleset.Set
 	now      time.Time
 	warnings []warning
 	patterns map[string]*pattern

@@ -9,10 +9,11 @@ import (
 	"testing"
 	"time"
 
+	loaderdir "github.com/patgate/patgate/loader/dir"
+
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/patgate/patgate/lint"
-	"github.com/patgate/patgate/loader"
 )
 
 var update = flag.Bool("update", false, "write the wanted warnings anew")
@@ -55,7 +56,7 @@ func testArchive(t *testing.T, name string, seen map[lint.Code]bool) {
 			t.Fatal(err)
 		}
 	}
-	in := loader.Inspect([]string{dir})
+	in := loaderdir.Load([]string{dir})
 	for _, p := range in.Problems {
 		t.Error(p)
 	}

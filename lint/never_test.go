@@ -12,10 +12,12 @@ import (
 	"strings"
 	"testing"
 
+	loaderdir "github.com/patgate/patgate/loader/dir"
+
 	"github.com/patgate/patgate/explain"
 	"github.com/patgate/patgate/lint"
-	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/ruleset"
 )
 
 // pieces are what random patterns and paths are made of: few, so that they meet.
@@ -248,10 +250,10 @@ func FuzzLint(f *testing.F) {
 	})
 }
 
-func inspect(t testing.TB, text string) *loader.Inspection {
+func inspect(t testing.TB, text string) *ruleset.Set {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "m.yaml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return loader.Inspect([]string{dir})
+	return loaderdir.Load([]string{dir})
 }

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/ruleset"
 	"github.com/patgate/patgate/token"
 )
 
@@ -43,7 +45,7 @@ func (e *RefusedError) Error() string { return strings.Join(e.Reasons, "\n") }
 // user's cap, and for whatever `patgate check` refuses.
 func (t *NewToken) Create() (secret token.Secret, path string, err error) {
 	path = filepath.Join(t.Into, t.Name+".yaml")
-	if !isManifest(path) {
+	if !dir.IsManifest(path) {
 		return secret, "", &RefusedError{[]string{fmt.Sprintf("%s would not be read as a manifest, expected another name", filepath.Base(path))}}
 	}
 	for _, dir := range t.Manifests {
@@ -52,31 +54,29 @@ func (t *NewToken) Create() (secret token.Secret, path string, err error) {
 		}
 	}
 	roots := t.roots()
-	tree := readTree(roots, MaxBytes)
-	docs := decodeTree(roots, tree)
-	if err := t.isFree(docs, path); err != nil {
+	set := dir.LoadEmpty(roots)
+	if err := t.isFree(set, path); err != nil {
 		return secret, "", err
 	}
-	if err := t.setTimes(docs); err != nil {
+	if err := t.setTimes(set); err != nil {
 		return secret, "", err
 	}
 	secret = token.Mint()
 	t.Digest = token.Sum(secret)
-	t.Warnings = docs.warnings(t.User)
+	t.Warnings = warnings(set, t.User)
 	text, err := t.YAML()
 	if err != nil {
 		return token.Secret{}, "", &RefusedError{[]string{err.Error()}}
 	}
-	tree.files = append(tree.files, file{name: path, data: text})
-	after := decodeTree(roots, tree)
-	if problems := withoutEmptiness(after.problems, roots); len(problems) > 0 {
+	after := set.With(ruleset.File{Name: path, Data: text})
+	if problems := after.Problems; len(problems) > 0 {
 		return token.Secret{}, "", refused(problems)
 	}
-	t.Bearer = bearerAlone(compile(after, policy.NewIndex().Snapshot()), t.Name, t.Now)
+	t.Bearer = bearerAlone(after.Rows, t.Name, t.Now)
 	if err := os.MkdirAll(t.Into, 0o755); err != nil {
 		return token.Secret{}, "", err
 	}
-	if err := writeNew(path, text); err != nil {
+	if err := dir.WriteNew(path, text); err != nil {
 		return token.Secret{}, "", err
 	}
 	return secret, path, nil
@@ -101,9 +101,9 @@ func (t *NewToken) roots() []string {
 	}
 	for _, root := range t.Manifests {
 		switch {
-		case within(root, into):
+		case dir.Within(root, into):
 			roots = slices.DeleteFunc(roots, func(r string) bool { return r == into })
-		case within(into, root):
+		case dir.Within(into, root):
 			continue
 		}
 		roots = append(roots, root)
@@ -111,42 +111,13 @@ func (t *NewToken) roots() []string {
 	return roots
 }
 
-// within reports whether a path is a directory or below it, whatever links lead there.
-func within(dir, path string) bool {
-	rel, err := filepath.Rel(realPath(dir), realPath(path))
-	return err == nil && filepath.IsLocal(rel)
-}
-
-// realPath resolves a path as far as it exists.
-func realPath(path string) string {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return path
-	}
-	if real, err := filepath.EvalSymlinks(abs); err == nil {
-		return real
-	}
-	if parent := filepath.Dir(abs); parent != abs {
-		return filepath.Join(realPath(parent), filepath.Base(abs))
-	}
-	return abs
-}
-
 func refused(problems []diag.Problem) error {
 	return &RefusedError{append([]string{"The manifest would be refused:"}, diag.Strings(problems)...)}
 }
 
-// withoutEmptiness leaves out what is wrong with a directory as a whole: it may well
-// get its first manifest now.
-func withoutEmptiness(problems []diag.Problem, roots []string) []diag.Problem {
-	return slices.DeleteFunc(slices.Clone(problems), func(p diag.Problem) bool {
-		return p.Pos.Line == 0 && (slices.Contains(roots, p.File) || p.File == strings.Join(roots, ", "))
-	})
-}
-
 // isFree wants a name that no token has.
-func (t *NewToken) isFree(docs *documents, path string) error {
-	if other := docs.names[manifest.KindAPIToken+"/"+t.Name]; other != nil {
+func (t *NewToken) isFree(set *ruleset.Set, path string) error {
+	if other := set.Find(manifest.KindAPIToken, t.Name); other != nil {
 		return &RefusedError{[]string{fmt.Sprintf("the name %s is taken, by the token at %s: expected another one", t.Name, other.Place(other.Metadata.Name.At))}}
 	}
 	if _, err := os.Lstat(path); err == nil {
@@ -157,8 +128,8 @@ func (t *NewToken) isFree(docs *documents, path string) error {
 
 // setTimes sets when the token begins and ends, within the longest lifetime that the
 // user's groups give.
-func (t *NewToken) setTimes(docs *documents) error {
-	longest, group := docs.longestLifetime(t.User)
+func (t *NewToken) setTimes(set *ruleset.Set) error {
+	longest, group := set.LongestLifetime(t.User)
 	asked := t.Lifetime
 	if asked == 0 {
 		asked = DefaultLifetime
@@ -182,20 +153,20 @@ func beyondCap(asked, longest time.Duration, group *manifest.Document, user stri
 }
 
 // warnings tells of a user whom no gate admits: their token would be deactivated.
-func (d *documents) warnings(user string) []string {
-	if len(d.gates) == 0 {
+func warnings(set *ruleset.Set, user string) []string {
+	if len(set.Gates) == 0 {
 		return []string{"there is no Gate in the manifests yet, without which every request is refused: `patgate check --help` shows one"}
 	}
 	if user == "" {
 		return nil
 	}
 	var wanted []string
-	for _, g := range d.gates {
+	for _, g := range set.Gates {
 		if len(g.Gate.Groups) == 0 {
 			return nil
 		}
 		for _, ref := range g.Gate.Groups {
-			group := d.names[manifest.KindUserGroup+"/"+ref.Text]
+			group := set.Find(manifest.KindUserGroup, ref.Text)
 			if group == nil || group.UserGroup == nil || slices.Contains(group.UserGroup.Members, manifest.User(user)) {
 				return nil
 			}
@@ -205,20 +176,6 @@ func (d *documents) warnings(user string) []string {
 	slices.Sort(wanted)
 	return []string{fmt.Sprintf("%s is in none of the groups whose members may use tokens (%s): the token is refused until they are",
 		user, strings.Join(slices.Compact(wanted), ", "))}
-}
-
-// longestLifetime returns the user's cap, and the group that gives it.
-func (d *documents) longestLifetime(user string) (longest time.Duration, group *manifest.Document) {
-	for _, g := range d.groups {
-		spec := g.UserGroup
-		if spec.Tokens == nil || !slices.Contains(spec.Members, manifest.User(user)) {
-			continue
-		}
-		if l := time.Duration(spec.Tokens.MaxLifetime); l > longest {
-			longest, group = l, g
-		}
-	}
-	return longest, group
 }
 
 // LifetimeText writes a lifetime as people do.
@@ -231,37 +188,4 @@ func LifetimeText(d time.Duration) string {
 		return fmt.Sprintf("%dd", d/day)
 	}
 	return d.String()
-}
-
-// writeNew writes a file that is not there yet, whole or not at all.
-func writeNew(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".patgate-*")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }()
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	// A link, unlike a rename, never replaces a file that came to be meanwhile. Where the
-	// file system knows no links, a rename has to do.
-	if err := os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
-		return err
-	} else if err != nil {
-		if err := os.Rename(f.Name(), path); err != nil {
-			return err
-		}
-	}
-	return syncDir(path)
-}
-
-// syncDir makes what was renamed to a path last.
-func syncDir(path string) error {
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	loaderdir "github.com/patgate/patgate/loader/dir"
+
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
@@ -256,7 +258,8 @@ func (h *harness) wantWhole(what string, r *loader.Report, good map[string]bool)
 		}
 		return
 	}
-	rows, problems := loader.Check([]string{h.dir})
+	set := loaderdir.Load([]string{h.dir})
+	rows, problems := set.Rows, set.Problems
 	if len(problems) > 0 {
 		h.t.Fatalf("%s: taken, but a new start says %v", what, problems)
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	loaderdir "github.com/patgate/patgate/loader/dir"
+
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
@@ -85,7 +87,8 @@ func TestRotateTimes(t *testing.T) {
 		if err := change.Write(); err != nil {
 			t.Fatal(err)
 		}
-		rows, problems := loader.Check([]string{dir})
+		set := loaderdir.Load([]string{dir})
+		rows, problems := set.Rows, set.Problems
 		if len(problems) > 0 {
 			t.Errorf("%s: %v", name, problems)
 			continue

@@ -8,7 +8,9 @@ import (
 	"slices"
 
 	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/manifest/edit"
+	"github.com/patgate/patgate/ruleset"
 )
 
 // ImportOptions say how Import goes about it. The zero value writes all tokens or none.
@@ -32,12 +34,11 @@ type ImportedToken struct {
 func Import(tokens []edit.NewToken, into string, manifests []string, o ImportOptions) ([]ImportedToken, error) {
 	target := &NewToken{Into: into, Manifests: manifests}
 	roots := target.roots()
-	tree := readTree(roots, MaxBytes)
-	docs := decodeTree(roots, tree)
+	set := dir.LoadEmpty(roots)
 	done := make([]ImportedToken, len(tokens))
 	for i := range tokens {
 		var err error
-		if done[i], err = prepare(&NewToken{NewToken: tokens[i], Into: into}, docs); err == nil {
+		if done[i], err = prepare(&NewToken{NewToken: tokens[i], Into: into}, set); err == nil {
 			continue
 		}
 		var no *RefusedError
@@ -46,7 +47,7 @@ func Import(tokens []edit.NewToken, into string, manifests []string, o ImportOpt
 		}
 		done[i].Refused = no.Error()
 	}
-	if err := leaveOut(done, roots, tree, o.SkipRefused); err != nil {
+	if err := leaveOut(done, set, o.SkipRefused); err != nil {
 		return nil, err
 	}
 	if o.DryRun {
@@ -56,12 +57,12 @@ func Import(tokens []edit.NewToken, into string, manifests []string, o ImportOpt
 }
 
 // prepare makes the manifest of a token whose name is free.
-func prepare(t *NewToken, docs *documents) (done ImportedToken, err error) {
+func prepare(t *NewToken, set *ruleset.Set) (done ImportedToken, err error) {
 	path := filepath.Join(t.Into, t.Name+".yaml")
-	if !isManifest(path) {
+	if !dir.IsManifest(path) {
 		return done, &RefusedError{[]string{fmt.Sprintf("%s would not be read as a manifest, expected another name", filepath.Base(path))}}
 	}
-	if err := t.isFree(docs, path); err != nil {
+	if err := t.isFree(set, path); err != nil {
 		return done, err
 	}
 	text, err := t.YAML()
@@ -73,15 +74,15 @@ func prepare(t *NewToken, docs *documents) (done ImportedToken, err error) {
 
 // leaveOut checks the manifests together with those that are there. Where they may be, those
 // with problems are left out, until the others have none: one may be refused for another's sake.
-func leaveOut(done []ImportedToken, roots []string, there *tree, skip bool) error {
+func leaveOut(done []ImportedToken, there *ruleset.Set, skip bool) error {
 	for {
-		all := *there
+		var files []ruleset.File
 		for _, d := range done {
 			if d.Refused == "" {
-				all.files = append(all.files[:len(all.files):len(all.files)], file{name: d.Path, data: d.text})
+				files = append(files, ruleset.File{Name: d.Path, Data: d.text})
 			}
 		}
-		problems := withoutEmptiness(decodeTree(roots, &all).problems, roots)
+		problems := there.With(files...).Problems
 		if len(problems) == 0 {
 			return nil
 		}
@@ -109,18 +110,18 @@ func refuseByFile(done []ImportedToken, problems []diag.Problem) (left bool) {
 }
 
 // writeAll writes files that are not there yet; where one fails, those before it go again.
-func writeAll(dir string, done []ImportedToken) error {
+func writeAll(into string, done []ImportedToken) error {
 	if !slices.ContainsFunc(done, func(d ImportedToken) bool { return d.Refused == "" }) {
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(into, 0o755); err != nil {
 		return err
 	}
 	for i, d := range done {
 		if d.Refused != "" {
 			continue
 		}
-		if err := writeNew(d.Path, d.text); err != nil {
+		if err := dir.WriteNew(d.Path, d.text); err != nil {
 			for _, written := range done[:i] {
 				if written.Refused == "" {
 					err = errors.Join(err, os.Remove(written.Path))

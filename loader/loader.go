@@ -1,13 +1,15 @@
-// Package loader keeps a policy.Index in step with directories of manifests: it reads
-// them whole, decodes them strictly, and makes them the running revision in one
-// transaction, or changes nothing but what they revoke.
+// Package loader keeps a policy.Index in step with its sources, which are directories of manifests.
+//
+// Everything that can fail comes before the swap. A load reads the directories whole, decodes
+// strictly, checks the documents together and compiles them; only then does one transaction of
+// go-memdb replace the running revision. Where anything is wrong, the last good revision stays,
+// and the load changes nothing but what it revokes or suspends: that takes force whatever else
+// is broken.
 package loader
 
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
-	"fmt"
 	"log/slog"
 	"runtime"
 	"runtime/debug"
@@ -15,9 +17,10 @@ import (
 	"time"
 
 	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
-	"github.com/patgate/patgate/token"
+	"github.com/patgate/patgate/ruleset"
 )
 
 // Options of a Loader. Zero values mean the defaults.
@@ -52,11 +55,11 @@ type Loader struct {
 	index  *policy.Index
 	report func(Report)
 	o      Options
-	tree   func() *tree        // reads the directories
-	seen   *tree               // the last reading that was judged, without what files held
-	dirs   map[string]interest // what the last reading depends on
+	tree   func() *dir.Tree        // reads the directories
+	seen   *dir.Tree               // the last reading that was judged, without what files held
+	dirs   map[string]dir.Interest // what the last reading depends on
 
-	standing *standing                    // what runs, by file; nil: it can't be told
+	loaded   *ruleset.Loaded              // what runs, by file; nil: it can't be told
 	judged   map[string][sha256.Size]byte // what each file held when the last load was rejected
 	narrowed []string                     // tokens that the load under way refused so far
 
@@ -67,9 +70,9 @@ type Loader struct {
 // New returns a loader of the directories. It calls report for each load, from one
 // goroutine at a time.
 func New(index *policy.Index, roots []string, report func(Report), o Options) *Loader {
-	roots = distinct(roots)
+	roots = dir.Distinct(roots)
 	if o.MaxBytes == 0 {
-		o.MaxBytes = MaxBytes
+		o.MaxBytes = dir.MaxBytes
 	}
 	if o.Poll == 0 {
 		o.Poll = 10 * time.Second
@@ -90,67 +93,8 @@ func New(index *policy.Index, roots []string, report func(Report), o Options) *L
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	l := &Loader{roots: roots, index: index, report: report, o: o}
-	l.tree = func() *tree { return scan{roots: roots, maxBytes: o.MaxBytes, known: l.standing.files()}.read() }
+	l.tree = func() *dir.Tree { return dir.Scan{Roots: roots, MaxBytes: o.MaxBytes, Known: l.loaded.Known()}.Read() }
 	return l
-}
-
-// distinct leaves out directories that stand there before, by whatever name.
-func distinct(roots []string) []string {
-	var list []string
-	for _, root := range roots {
-		if !slices.ContainsFunc(list, func(other string) bool { return realPath(other) == realPath(root) }) {
-			list = append(list, root)
-		}
-	}
-	return list
-}
-
-// Check reads directories once and returns the rows that they make, or every problem.
-func Check(roots []string) (policy.Rows, []diag.Problem) {
-	roots = distinct(roots)
-	t := readTree(roots, MaxBytes)
-	docs := decodeTree(roots, t)
-	if len(docs.problems) > 0 {
-		return policy.Rows{}, docs.problems
-	}
-	rows := compile(docs, policy.NewIndex().Snapshot())
-	rows.SHA256 = t.digest
-	return rows, nil
-}
-
-// CheckTests does what Check does, and reads the PolicyTests of the directories too.
-func CheckTests(roots []string) (policy.Rows, []*manifest.Document, []diag.Problem) {
-	roots = distinct(roots)
-	t := scan{roots: roots, maxBytes: MaxBytes, tests: true}.read()
-	docs := decodeTree(roots, t)
-	problems := docs.problems
-	var tests []*manifest.Document
-	var dec manifest.Decoder
-	for _, f := range t.tests {
-		decoded, bad := dec.DecodeTests(f.name, f.data)
-		tests, problems = append(tests, decoded...), append(problems, bad...)
-	}
-	problems = append(problems, sameNames(tests)...)
-	if len(problems) > 0 {
-		diag.Sort(problems)
-		return policy.Rows{}, nil, problems
-	}
-	return compile(docs, policy.NewIndex().Snapshot()), tests, nil
-}
-
-// sameNames wants each PolicyTest to have a name of its own: reports tell them apart by it.
-func sameNames(tests []*manifest.Document) (problems []diag.Problem) {
-	first := map[string]*manifest.Document{}
-	for _, doc := range tests {
-		name := doc.Metadata.Name
-		if other, taken := first[name.Text]; taken && name.Text != "" {
-			problems = append(problems, doc.Problem(name.At, "metadata.name", "%s %s stands twice, first at %s, expected a name of its own",
-				manifest.KindPolicyTest, name.Text, other.Place(other.Metadata.Name.At)))
-			continue
-		}
-		first[name.Text] = doc
-	}
-	return problems
 }
 
 // Load reads the directories and judges what it finds, unless that is what it found
@@ -160,13 +104,13 @@ func (l *Loader) Load(ctx context.Context) error {
 	t := l.read()
 	for {
 		var err error
-		if l.seen != nil && t.digest == l.seen.digest {
+		if l.seen != nil && t.Digest == l.seen.Digest {
 			return nil
 		}
 		if t, err = l.settled(ctx, t); err != nil {
 			return err
 		}
-		if l.seen != nil && t.digest == l.seen.digest {
+		if l.seen != nil && t.Digest == l.seen.Digest {
 			return nil
 		}
 		read, large := time.Now(), false
@@ -175,14 +119,14 @@ func (l *Loader) Load(ctx context.Context) error {
 		r, done := l.exchange(t)
 		if !done {
 			whole := l.whole(t)
-			if whole.digest != t.digest || whole.plain != t.plain {
+			if whole.Digest != t.Digest || whole.Plain != t.Plain {
 				t = whole // it changed meanwhile
 				continue
 			}
-			large = whole.size() > largeLoad
+			large = whole.Size() > largeLoad
 			r = l.judge(whole)
 		}
-		l.seen = t.forget()
+		l.seen = t.Forget()
 		r.Took, r.Applied = time.Since(start), time.Since(read)
 		l.note(&r)
 		l.report(r)
@@ -198,9 +142,9 @@ func (l *Loader) Load(ctx context.Context) error {
 const largeLoad = 8 << 20
 
 // whole returns a reading that holds what is in every file.
-func (l *Loader) whole(t *tree) *tree {
-	l.standing = nil
-	if t.partial {
+func (l *Loader) whole(t *dir.Tree) *dir.Tree {
+	l.loaded = nil
+	if t.Partial {
 		return l.read()
 	}
 	return t
@@ -228,30 +172,30 @@ func (l *Loader) remind() {
 	l.o.Logger.Error("the manifests are still rejected, the last good revision stays", "for", time.Since(l.rejected).Round(time.Second).String())
 }
 
-func (l *Loader) read() *tree {
+func (l *Loader) read() *dir.Tree {
 	t := l.tree()
-	l.dirs = t.watch
+	l.dirs = t.Watched
 	return t
 }
 
 // settled waits until two readings agree, so that a file that is being written does
 // not count by its half. What a ConfigMap mount holds changes as one and need not rest.
-func (l *Loader) settled(ctx context.Context, t *tree) (*tree, error) {
+func (l *Loader) settled(ctx context.Context, t *dir.Tree) (*dir.Tree, error) {
 	deadline := time.Now().Add(l.o.Patience)
 	stable := [32]byte{}
 	if l.seen != nil {
-		stable = l.seen.plain
+		stable = l.seen.Plain
 	}
-	for t.plain != stable {
+	for t.Plain != stable {
 		if time.Now().After(deadline) {
 			t = l.whole(t)
-			t.problems = append(t.problems, diag.Problem{
+			t.Problems = append(t.Problems, diag.Problem{
 				File: l.roots[0], Message: "the files keep changing, expected them to rest for " + l.o.Settle.String(),
 			})
-			t.sum()
+			t.Seal()
 			return t, nil
 		}
-		stable = t.plain
+		stable = t.Plain
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -262,77 +206,80 @@ func (l *Loader) settled(ctx context.Context, t *tree) (*tree, error) {
 	return t, nil
 }
 
-// judge decodes and compiles a reading, and makes it the running revision. It does all
-// that can fail before it touches what runs. What a load that will be rejected revokes takes
-// force before the problems are explained, which takes longer.
-func (l *Loader) judge(t *tree) Report {
-	docs := readDocuments(l.processors(), t)
-	r := Report{SHA256: t.digest, Files: len(t.files)}
-	if docs.broken || len(t.problems) > 0 {
-		l.narrow(docs.tokens)
+// exchange makes a reading the running revision, where only files of tokens differ from what
+// runs, and nothing is wrong with any of them. done is false where it is not known to be
+// so: then nothing has changed but what a broken file revokes, and the reading must be judged as
+// a whole.
+func (l *Loader) exchange(t *dir.Tree) (r Report, done bool) {
+	c, broken := l.loaded.Change(t.Input(l.roots), l.processors(), l.index.Snapshot())
+	if len(broken) > 0 {
+		_ = l.narrow(broken) // the load is rejected, which the whole of it need not show first
 	}
-	docs.judge(l.roots, t)
-	if r.Problems = docs.problems; len(r.Problems) > 0 {
-		l.reject(&r, t, docs)
+	if c == nil {
+		return r, false
+	}
+	change, err := l.index.Exchange(c.Old, c.New, t.Digest, l.o.Now())
+	if err != nil {
+		return r, false
+	}
+	l.loaded.Accept(c)
+	return Report{SHA256: t.Digest, Files: len(t.Files), Change: change}, true
+}
+
+// judge loads a reading, and makes it the running revision. It does all that can fail before it
+// touches what runs. What a load that will be rejected revokes takes force before the problems are
+// explained, which takes longer.
+func (l *Loader) judge(t *dir.Tree) Report {
+	running := l.index.Snapshot()
+	set := ruleset.Read(t.Input(l.roots), ruleset.Options{Workers: l.processors(), Running: running})
+	r := Report{SHA256: t.Digest, Files: len(t.Files)}
+	if set.Broken() || len(t.Problems) > 0 {
+		_ = l.narrow(set.Tokens) // reject does it again, and reports it
+	}
+	set.Judge()
+	if r.Problems = set.Problems; len(r.Problems) == 0 {
+		r.Problems = ruleset.Losses(running, &set.Rows, l.o.Now())
+	}
+	if len(r.Problems) > 0 {
+		l.reject(&r, t, set)
 		return r
 	}
-	rows, fault := compileGuarded(docs, l.index.Snapshot())
-	if fault == nil {
-		r.Problems = l.losses(&rows)
-	}
-	if fault != nil || len(r.Problems) > 0 {
-		r.Err = fault
-		l.reject(&r, t, docs)
-		return r
-	}
-	rows.SHA256 = t.digest
-	if r.Change, r.Err = l.index.Replace(rows, l.o.Now()); r.Err == nil {
-		l.standing, l.judged = newStanding(t, docs, &rows), nil
+	if r.Change, r.Err = l.index.Replace(set.Rows, l.o.Now()); r.Err == nil {
+		l.loaded, l.judged = ruleset.NewLoaded(set), nil
 	}
 	return r
 }
 
 // reject lets what a rejected load revokes take force, and remembers the files.
-func (l *Loader) reject(r *Report, t *tree, docs *documents) {
-	r.Err = errors.Join(r.Err, l.narrow(docs.tokens))
+func (l *Loader) reject(r *Report, t *dir.Tree, set *ruleset.Set) {
+	r.Err = l.narrow(set.Tokens)
 	r.Narrowed, r.Change.Revision = l.narrowed, l.index.Snapshot().Revision().Number
-	l.judged = make(map[string][sha256.Size]byte, len(t.files))
-	for _, f := range t.files {
-		l.judged[f.name] = f.sum
+	l.judged = make(map[string][sha256.Size]byte, len(t.Files))
+	for _, f := range t.Files {
+		l.judged[f.Name] = f.Sum
 	}
 }
 
 // narrowChanged lets what the files that changed since a rejected load revoke take force,
 // whatever else there is to read: that load is likely rejected too, and if it is not, it
 // says the same. Small files come first.
-func (l *Loader) narrowChanged(t *tree) {
-	if l.judged == nil || l.standing != nil {
+func (l *Loader) narrowChanged(t *dir.Tree) {
+	if l.judged == nil || l.loaded != nil {
 		return
 	}
-	var changed []file
-	for _, f := range t.files {
-		if sum, known := l.judged[f.name]; !known || sum != f.sum {
+	var changed []dir.File
+	for _, f := range t.Files {
+		if sum, known := l.judged[f.Name]; !known || sum != f.Sum {
 			changed = append(changed, f)
 		}
 	}
-	slices.SortFunc(changed, func(a, b file) int { return len(a.data) - len(b.data) })
+	slices.SortFunc(changed, func(a, b dir.File) int { return len(a.Data) - len(b.Data) })
 	var dec manifest.Decoder
 	for _, f := range changed {
-		if err := l.narrow(dec.ReadEnds(f.name, f.data)); err != nil {
+		if err := l.narrow(dec.ReadEnds(f.Name, f.Data)); err != nil {
 			return // judge does it again, and reports it
 		}
 	}
-}
-
-// compileGuarded turns a panic into an error: a fault of ours rejects a load, as a bad file
-// does, and does not end what runs.
-func compileGuarded(docs *documents, old *policy.Snapshot) (rows policy.Rows, fault error) {
-	defer func() {
-		if p := recover(); p != nil {
-			rows, fault = policy.Rows{}, errors.New(token.Mask(fmt.Sprintf("the manifests can't be compiled, a fault of patgate: %v", p)))
-		}
-	}()
-	return compile(docs, old), nil
 }
 
 // processors is how many decode: all of them at the start, and not all where checks are
@@ -345,35 +292,9 @@ func (l *Loader) processors() int {
 	return n
 }
 
-// losses are problems of a reload in which a gate is gone and a weaker one would guard
-// what it guarded, or a group is gone together with the gates that named it, and tokens could
-// do more without its word.
-func (l *Loader) losses(rows *policy.Rows) []diag.Problem {
-	var problems []diag.Problem
-	running := l.index.Snapshot()
-	for _, loss := range running.Losses(rows.Gates) {
-		problems = append(problems, lost(loss.Gate.Source, "the Gate %s is gone, and %s would guard host %s and path %s/ in its place, expected it to stay: "+
-			"to remove it, let %s name that host and path itself, or restart", loss.Gate.Name, loss.Falls.Name, loss.Host, loss.Prefix, loss.Falls.Name))
-	}
-	for _, loss := range running.GroupLosses(rows, l.o.Now()) {
-		what := "be held by its policies"
-		if loss.Cap {
-			what = "end by its maxLifetime"
-		}
-		problems = append(problems, lost(loss.Group.Source, "the UserGroup %s is gone, and the token %s would no longer %s, expected it to stay: "+
-			"to remove it, first take its name out of the gates and let that load, then delete it, or restart", loss.Group.Name, loss.Token.Name, what))
-	}
-	return problems
-}
-
-// lost is a problem with a row that is gone, at the place where it was.
-func lost(at policy.Source, format string, args ...any) diag.Problem {
-	return diag.Problem{File: at.File, Pos: diag.Pos{Line: at.Line, Column: 1}, Message: fmt.Sprintf(format, args...)}
-}
-
 // narrow lets what documents revoke take force on the last good revision.
 func (l *Loader) narrow(docs []*manifest.Document) error {
-	list := endings(docs)
+	list := ruleset.Endings(docs)
 	if len(list) == 0 || !l.index.Snapshot().Ready() {
 		return nil
 	}
@@ -390,13 +311,13 @@ const breath = 20 * time.Millisecond
 // Run loads whenever the directories change: by their events, by nudges (SIGHUP), and
 // every Options.Poll whatever they say. It returns when ctx is done.
 func (l *Loader) Run(ctx context.Context, nudge <-chan struct{}) {
-	w := newWatch(l.o.Logger)
-	defer w.close()
+	w := dir.NewWatch(l.o.Logger)
+	defer w.Close()
 	poll := time.NewTicker(l.o.Poll)
 	defer poll.Stop()
 	for {
 		// What changes while new directories begin to be watched has no event: load again.
-		for w.follow(l.dirs) {
+		for w.Follow(l.dirs) {
 			if l.Load(ctx) != nil {
 				return
 			}
@@ -409,7 +330,7 @@ func (l *Loader) Run(ctx context.Context, nudge <-chan struct{}) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-w.changed:
+		case <-w.Changed:
 		case <-nudge:
 			before := l.seen
 			if l.Load(ctx) != nil {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	loaderdir "github.com/patgate/patgate/loader/dir"
+
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
@@ -286,7 +288,8 @@ func TestOneMissingPolicyIsFoundFast(t *testing.T) {
 	}
 	write(t, dir+"/tokens.yaml", b.String())
 	start := time.Now()
-	_, problems := loader.Check([]string{dir})
+	set := loaderdir.Load([]string{dir})
+	problems := set.Problems
 	t.Logf("%d problems after %v", len(problems), time.Since(start).Round(time.Millisecond))
 	if last := problems[len(problems)-1].String(); len(problems) != manifest.MaxReported+1 || last != "the manifests: and 1,000 more problems: mend the first 1,000" {
 		t.Errorf("%d problems, %s", len(problems), last)

@@ -6,42 +6,23 @@ import (
 	"strings"
 
 	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/manifest"
-	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/ruleset"
 )
 
 // Manifests are directories as one reading found them, for who looks at one token or
 // changes it. Make them with Read.
 type Manifests struct {
-	roots []string
-	tree  *tree
-	docs  *documents
-	rows  *policy.Rows // once they were asked for
+	*ruleset.Set
+	tree *dir.Tree
 }
 
 // Read reads directories once. What is wrong with them are Problems.
 func Read(roots []string) *Manifests {
-	m := &Manifests{roots: distinct(roots)}
-	m.tree = readTree(m.roots, MaxBytes)
-	m.docs = decodeTree(m.roots, m.tree)
-	return m
-}
-
-// Problems returns everything that is wrong with the manifests.
-func (m *Manifests) Problems() []diag.Problem { return m.docs.problems }
-
-// Rows returns what the manifests make, the same each time: rows name each other. With
-// problems it returns nothing.
-func (m *Manifests) Rows() policy.Rows {
-	if m.rows == nil && len(m.docs.problems) == 0 {
-		rows := compile(m.docs, policy.NewIndex().Snapshot())
-		rows.SHA256 = m.tree.digest
-		m.rows = &rows
-	}
-	if m.rows == nil {
-		return policy.Rows{}
-	}
-	return *m.rows
+	roots = dir.Distinct(roots)
+	t := dir.Scan{Roots: roots}.Read()
+	return &Manifests{Set: ruleset.Load(t.Input(roots), ruleset.Options{}), tree: t}
 }
 
 // UnknownError says that no token has a name.
@@ -65,24 +46,12 @@ func (e *UnknownError) Error() string {
 	return text
 }
 
-// Names returns the names of the tokens, in their order.
-func (m *Manifests) Names() []string {
-	var names []string
-	for _, doc := range m.docs.tokens {
-		if name := doc.Metadata.Name.Text; name != "" {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
 // Token finds a token by its name, whatever is wrong with other manifests. It returns
 // an *UnknownError where there is none, and a *RefusedError for a name that stands
 // twice, for a document that is no YAML and for directories that can't be read.
 func (m *Manifests) Token(name string) (*manifest.Document, error) {
 	var found []*manifest.Document
-	for _, doc := range slices.Concat(m.docs.tokens, m.docs.unread) {
+	for _, doc := range slices.Concat(m.Tokens, m.Unread()) {
 		if doc.Kind == manifest.KindAPIToken && doc.Metadata.Name.Text == name {
 			found = append(found, doc)
 		}
@@ -100,30 +69,18 @@ func (m *Manifests) Token(name string) (*manifest.Document, error) {
 			found[0].Place(found[0].Pos), name)}, diag.Strings(found[0].Problems)...)}
 	case len(found) == 1:
 		return found[0], nil
-	case len(m.tree.problems) > 0:
-		return nil, &RefusedError{diag.Strings(m.tree.problems)}
+	case len(m.tree.Problems) > 0:
+		return nil, &RefusedError{diag.Strings(m.tree.Problems)}
 	}
-	return nil, &UnknownError{Name: name, Names: m.Names(), Missing: len(m.docs.unread)}
-}
-
-// with returns the problems that the manifests have with another text of one file.
-func (m *Manifests) with(name string, text []byte) []diag.Problem {
-	t := *m.tree
-	t.files = slices.Clone(t.files)
-	for i := range t.files {
-		if t.files[i].name == name {
-			t.files[i].data = text
-		}
-	}
-	return decodeTree(m.roots, &t).problems
+	return nil, &UnknownError{Name: name, Names: m.TokenNames(), Missing: len(m.Unread())}
 }
 
 // file returns one of the files that were read, by its name.
-func (m *Manifests) file(name string) *file {
-	for i := range m.tree.files {
-		if m.tree.files[i].name == name {
-			return &m.tree.files[i]
+func (m *Manifests) file(name string) *dir.File {
+	for i := range m.tree.Files {
+		if m.tree.Files[i].Name == name {
+			return &m.tree.Files[i]
 		}
 	}
-	return &file{name: name}
+	return &dir.File{Name: name}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/policy"
 )
 
@@ -29,9 +30,9 @@ func TestARejectedLoadIsToldAgain(t *testing.T) {
 		Settle: time.Millisecond, Poll: 2 * time.Millisecond, Remind: 5 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(lines, nil)),
 	})
-	trees := make(chan *tree)
+	trees := make(chan *dir.Tree)
 	next := reading("x: [", 1, true)
-	l.tree = func() *tree {
+	l.tree = func() *dir.Tree {
 		select {
 		case next = <-trees:
 		default:

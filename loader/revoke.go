@@ -15,7 +15,7 @@ func (m *Manifests) Revoke(doc *manifest.Document, now time.Time) (*Change, erro
 	if doc.APIToken.Canary {
 		return nil, refuse("%s: the token %s is a canary, which is always refused: delete its manifest to end it", doc.Place(doc.Pos), doc.Metadata.Name.Text)
 	}
-	after, err := edit.Revoke(f.name, f.data, doc.Metadata.Name.Text, now.UTC().Truncate(time.Second))
+	after, err := edit.Revoke(f.Name, f.Data, doc.Metadata.Name.Text, now.UTC().Truncate(time.Second))
 	if err != nil {
 		return nil, &RefusedError{[]string{err.Error()}}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/ruleset"
 	"github.com/patgate/patgate/token"
 )
 
@@ -38,15 +39,15 @@ type Rotation struct {
 // problems of the manifests, for a token that is not good, for a lifetime beyond the
 // user's cap and for whatever `patgate check` refuses.
 func (m *Manifests) Rotate(r *Rotation) (secret token.Secret, c *Change, err error) {
-	if len(m.docs.problems) > 0 {
-		return secret, nil, &RefusedError{diag.Strings(m.docs.problems)}
+	if len(m.Problems) > 0 {
+		return secret, nil, &RefusedError{diag.Strings(m.Problems)}
 	}
 	doc, err := m.Token(r.Name)
 	if err != nil {
 		return secret, nil, err
 	}
 	index := policy.NewIndex()
-	if _, err := index.Replace(m.Rows(), r.Now); err != nil {
+	if _, err := index.Replace(m.Rows, r.Now); err != nil {
 		return secret, nil, err
 	}
 	t := index.Snapshot().TokenByName(r.Name)
@@ -67,11 +68,11 @@ func (m *Manifests) Rotate(r *Rotation) (secret token.Secret, c *Change, err err
 		return token.Secret{}, nil, err
 	}
 	f := m.file(doc.File)
-	after, err := edit.Rotate(f.name, f.data, r.Name, change)
+	after, err := edit.Rotate(f.Name, f.Data, r.Name, change)
 	if err != nil {
 		return token.Secret{}, nil, refuse("%v: write these values on the lines of their keys and rotate again", err)
 	}
-	if problems := m.with(f.name, after); len(problems) > 0 {
+	if problems := m.With(ruleset.File{Name: f.Name, Data: after}).Problems; len(problems) > 0 {
 		return token.Secret{}, nil, refused(problems)
 	}
 	if c, err = m.change(f, after); err != nil {
@@ -107,7 +108,7 @@ func writtenTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 // one had, within the user's cap.
 func (m *Manifests) setTimes(r *Rotation, t *policy.Token) error {
 	r.Issued = r.Now.UTC().Truncate(time.Second)
-	longest, group := m.docs.longestLifetime(t.User)
+	longest, group := m.LongestLifetime(t.User)
 	if longest > 0 && longest != policy.Forever {
 		r.End = r.Issued.Add(longest)
 	}

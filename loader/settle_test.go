@@ -8,23 +8,24 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/policy"
 )
 
 const settleGate = "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: jira}\nspec: {hosts: [jira.example.com]}\n"
 
 // reading is a tree with one file, which was written at a moment.
-func reading(text string, stamp int64, atomic bool) *tree {
-	t := &tree{files: []file{{name: "m/gate.yaml", data: []byte(text), sum: sha256.Sum256([]byte(text)), stamp: stamp, atomic: atomic}}}
-	t.sum()
+func reading(text string, stamp int64, atomic bool) *dir.Tree {
+	t := &dir.Tree{Files: []dir.File{{Name: "m/gate.yaml", Data: []byte(text), Sum: sha256.Sum256([]byte(text)), Stamp: stamp, Atomic: atomic}}}
+	t.Seal()
 	return t
 }
 
 // settling returns a loader that reads these trees, one after the other, the last for ever.
-func settling(o Options, report func(Report), readings ...*tree) (l *Loader, taken *int) {
+func settling(o Options, report func(Report), readings ...*dir.Tree) (l *Loader, taken *int) {
 	l = New(policy.NewIndex(), []string{"m"}, report, o)
 	taken = new(int)
-	l.tree = func() *tree {
+	l.tree = func() *dir.Tree {
 		t := *readings[min(*taken, len(readings)-1)]
 		*taken++
 		return &t
@@ -37,12 +38,12 @@ func settling(o Options, report func(Report), readings ...*tree) (l *Loader, tak
 func TestHalfWrittenFilesDoNotCount(t *testing.T) {
 	for _, c := range []struct {
 		name     string
-		readings []*tree
+		readings []*dir.Tree
 		taken    int
 	}{
-		{"at rest", []*tree{reading(settleGate, 1, false)}, 2},
-		{"cut, then whole", []*tree{reading(settleGate[:90], 1, false), reading(settleGate, 2, false)}, 3},
-		{"the same bytes, written again", []*tree{reading("", 1, false), reading("", 2, false), reading(settleGate, 3, false)}, 4},
+		{"at rest", []*dir.Tree{reading(settleGate, 1, false)}, 2},
+		{"cut, then whole", []*dir.Tree{reading(settleGate[:90], 1, false), reading(settleGate, 2, false)}, 3},
+		{"the same bytes, written again", []*dir.Tree{reading("", 1, false), reading("", 2, false), reading(settleGate, 3, false)}, 4},
 	} {
 		var got []Report
 		l, taken := settling(Options{Settle: time.Millisecond}, func(r Report) { got = append(got, r) }, c.readings...)
@@ -70,7 +71,7 @@ func TestAConfigMapNeedNotRest(t *testing.T) {
 }
 
 func TestFilesThatNeverRestAreRejected(t *testing.T) {
-	var readings []*tree
+	var readings []*dir.Tree
 	for i := range 1000 {
 		readings = append(readings, reading(settleGate, int64(i), false))
 	}

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
 )
@@ -27,11 +26,11 @@ func TestExchangeIsWhatAWholeLoadIs(t *testing.T) {
 		quick, whole := newWitness(t, w.dir), newWitness(t, w.dir)
 		for step := range 40 {
 			w.write()
-			before := quick.loader.standing
+			before := quick.loader.loaded
 			quick.load()
-			whole.loader.standing = nil
+			whole.loader.loaded = nil
 			whole.load()
-			if step > 0 && before != nil && before == quick.loader.standing {
+			if step > 0 && before != nil && before == quick.loader.loaded {
 				exchanged++
 			}
 			loads++
@@ -44,27 +43,6 @@ func TestExchangeIsWhatAWholeLoadIs(t *testing.T) {
 	}
 	if exchanged < loads/4 {
 		t.Errorf("only %d of %d loads were exchanges", exchanged, loads)
-	}
-}
-
-// TestAPanicIsNotTheEnd has what checks files panic: the load is then judged as a whole, and
-// rejected where that panics too.
-func TestAPanicIsNotTheEnd(t *testing.T) {
-	w := &wanderer{t: t, dir: t.TempDir(), random: rand.New(rand.NewPCG(1, 1)), files: map[string][]string{}}
-	w.begin()
-	w.write()
-	witness := newWitness(t, w.dir)
-	witness.load()
-	broken := &manifest.Document{} // no decoder makes one that is filed as a gate without being one
-	witness.loader.standing.docs.gates = append(witness.loader.standing.docs.gates, broken)
-	w.files["more.yaml"] = []string{w.token()}
-	w.write()
-	if witness.load(); witness.last.Rejected() || witness.last.Change.Added != 1 {
-		t.Errorf("%+v", witness.last)
-	}
-	docs := &documents{gates: []*manifest.Document{broken}}
-	if docs.check(); len(docs.problems) != 1 || !strings.Contains(docs.problems[0].String(), "the manifests: can't be checked, a fault of patgate") {
-		t.Errorf("%v", docs.problems)
 	}
 }
 

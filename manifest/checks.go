@@ -206,10 +206,30 @@ func (s *scope) checkRules(allow, deny []Rule, n *yaml.Node, field string) {
 
 // check is called for every rule when its fields are decoded.
 func (r *Rule) check(s *scope, n *yaml.Node, field string) {
+	s.checkCount(n, field, "query", len(r.Query), policy.MaxKeys, "parameters")
+	s.checkCount(n, field, "json", len(r.JSON), policy.MaxKeys, "nodes")
+	s.checkCount(n, field, "clients", len(r.Clients), policy.MaxRanges, "ranges")
+	if has(n, "contentTypes") && !has(n, "json") {
+		s.problem(find(n, "contentTypes"), child(field, "contentTypes"), "without json, expected it with json alone: it says which bodies json reads")
+		return
+	}
 	for i := 0; i < len(n.Content); i += 2 {
-		if n.Content[i].Value != "name" {
+		if key := n.Content[i].Value; key != "name" && key != "contentTypes" {
 			return // a condition, or an unknown field that was reported
 		}
 	}
 	s.problem(n, field, "a rule without a condition, expected at least one of methods, path, query, json, clients")
+}
+
+// check is called for the ranges of a gate or token when they are decoded.
+func (c *Clients) check(s *scope, n *yaml.Node, field string) {
+	s.checkCount(n, field, "allow", len(c.Allow), policy.MaxRanges, "ranges")
+	s.checkCount(n, field, "deny", len(c.Deny), policy.MaxRanges, "ranges")
+}
+
+// checkCount wants few enough entries below a key.
+func (s *scope) checkCount(n *yaml.Node, field, key string, count, most int, what string) {
+	if count > most {
+		s.problem(find(n, key), child(field, key), "%d %s, expected at most %d", count, what, most)
+	}
 }

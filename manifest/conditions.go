@@ -1,6 +1,8 @@
 package manifest
 
 import (
+	"strings"
+
 	"gopkg.in/yaml.v3"
 
 	"github.com/patgate/patgate/policy"
@@ -52,6 +54,27 @@ func (v *Nodes) decode(s *scope, n *yaml.Node, field string) {
 		}
 		*v = append(*v, node)
 	})
+}
+
+// MediaType is a media type of JSON bodies, in lower case.
+type MediaType string
+
+func (MediaType) expects() string { return "a media type such as application/vnd.x+json" }
+
+func (v *MediaType) decode(s *scope, n *yaml.Node, field string) {
+	text, ok := s.text(n, field)
+	if !ok {
+		return
+	}
+	major, minor, _ := strings.Cut(text, "/")
+	switch {
+	case !isHTTPToken(major) || !isHTTPToken(minor) || strings.Contains(text, "*"):
+		s.problem(n, field, "%q, expected %s, without parameters", text, v.expects())
+	case policy.IsForm(text):
+		s.problem(n, field, "%q is a form, expected the type of JSON bodies", text)
+	default:
+		*v = MediaType(strings.ToLower(text))
+	}
 }
 
 // patterns decodes a mapping of names to regular expressions, in its order.

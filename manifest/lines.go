@@ -112,7 +112,24 @@ func (dec *Decoder) ParseLine(line string) (Rule, *LineError) {
 			return r, e
 		}
 	}
-	return r, nil
+	return r, r.countKeys()
+}
+
+// countKeys wants few enough names in a line. A name that is given twice is one.
+func (r *Rule) countKeys() *LineError {
+	parameters, nodes := map[string]bool{}, map[string]bool{}
+	for _, p := range r.Query {
+		parameters[p.Name] = true
+	}
+	for _, n := range r.JSON {
+		nodes[n.Text] = true
+	}
+	for what, names := range map[string]map[string]bool{"parameters": parameters, "nodes": nodes} {
+		if len(names) > policy.MaxKeys {
+			return &LineError{0, fmt.Sprintf("%d %s, expected at most %d in a rule", len(names), what, policy.MaxKeys)}
+		}
+	}
+	return nil
 }
 
 func splitMethods(list string) (methods []Method, ok bool) {

@@ -111,6 +111,7 @@ type Gate struct {
 	Challenge      []Scheme    `yaml:"challenge"`
 	Contact        Contact     `yaml:"contact"`
 	Problem        *Problems   `yaml:"problem"`
+	FormBodies     FormBodies  `yaml:"formBodies"`
 	Upstream       *Upstream   `yaml:"upstream"`
 	Enforcement    Enforcement `yaml:"enforcement"`
 	At             Pos         `yaml:"-"`
@@ -214,13 +215,14 @@ type TokenPolicy struct {
 
 // Rule is one entry of a list. Every condition given must hold.
 type Rule struct {
-	Name    string     `yaml:"name"`
-	Methods []Method   `yaml:"methods"`
-	Path    Pattern    `yaml:"path"`
-	Query   Parameters `yaml:"query"`
-	JSON    Nodes      `yaml:"json"`
-	Clients []CIDR     `yaml:"clients"`
-	At      Pos        `yaml:"-"`
+	Name    string      `yaml:"name"`
+	Methods []Method    `yaml:"methods"`
+	Path    Pattern     `yaml:"path"`
+	Query   Parameters  `yaml:"query"`
+	JSON    Nodes       `yaml:"json"`
+	Types   []MediaType `yaml:"contentTypes"`
+	Clients []CIDR      `yaml:"clients"`
+	At      Pos         `yaml:"-"`
 }
 
 // PolicyTest is what manifests must decide. Cases take from given what they leave out.
@@ -253,6 +255,6 @@ type Case struct {
 	TLS     *bool             `yaml:"tls"`
 	Host    string            `yaml:"host"`
 	Headers map[string]string `yaml:"headers"`
-	Body    string            `yaml:"body"`
+	Body    Body              `yaml:"body"`
 	At      Pos               `yaml:"-"`
 }

@@ -252,6 +252,20 @@ func (v *Authorization) decode(s *scope, n *yaml.Node, field string) {
 	}
 }
 
+// FormBodies says what a gate's API does with the parameters of form bodies.
+type FormBodies struct{ policy.FormBodies }
+
+func (FormBodies) expects() string { return "merged or separate" }
+
+func (v *FormBodies) decode(s *scope, n *yaml.Node, field string) {
+	word, ok := s.word(n, field, "merged", "separate")
+	for _, f := range []policy.FormBodies{policy.FormsMerged, policy.FormsSeparate} {
+		if ok && f.String() == word {
+			v.FormBodies = f
+		}
+	}
+}
+
 // AddressSource says where the client's address is taken from.
 type AddressSource policy.AddressSource
 

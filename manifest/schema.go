@@ -54,6 +54,7 @@ type schema struct {
 	Names       *schema    `json:"propertyNames,omitempty"`
 	Others      any        `json:"additionalProperties,omitempty"` // false, or a schema
 	MinKeys     int        `json:"minProperties,omitempty"`
+	MaxKeys     int        `json:"maxProperties,omitempty"`
 	Not         *schema    `json:"not,omitempty"`
 	AnyOf       []*schema  `json:"anyOf,omitempty"`
 	AllOf       []*schema  `json:"allOf,omitempty"`
@@ -199,6 +200,9 @@ func (d *describer) value(t reflect.Type, o options) *schema {
 		s := &schema{Type: "array", Items: d.value(t.Elem(), options{}), MinItems: least}
 		if t == reflect.TypeFor[[]Rule]() {
 			s.MaxItems = policy.MaxRules
+		}
+		if t == reflect.TypeFor[[]CIDR]() {
+			s.MaxItems = policy.MaxRanges
 		}
 		return s
 	case reflect.Map:

@@ -19,6 +19,8 @@ var beyondSchema = map[string]string{
 	"compares values of one manifest": `
 		gate-header-act-as-upstream gate-header-folds gate-header-twice token-digest-previous-twice
 		token-expires-before token-previous-ends-early`,
+	"the size of a compiled pattern": `
+		level-act-as level-anonymous level-gate level-group level-token`,
 	"arithmetic of addresses": `
 		gate-cidr-host-bits gate-cidr-mapped-too-wide`,
 	"a header's name in capitals: a schema compares letters as they are": `
@@ -26,10 +28,12 @@ var beyondSchema = map[string]string{
 	"the syntax of RE2, which no schema knows": `
 		rule-query-regex-bad rule-regex-bad rule-regex-escapes-its-group rule-regex-large
 		rule-regex-lookahead token-act-as-bad`,
+	"content types that some server takes for a form": `
+		rule-content-types-form`,
 	"the paths of JSON nodes, which have a syntax of their own": `
 		rule-json-node-bad rule-json-pointer-bad`,
 	"the one-line form, which is a language of its own": `
-		line-class-first line-fragment line-group-no-name line-group-no-value line-group-open
+		line-class-first line-fragment line-json-nine line-query-nine line-group-no-name line-group-no-value line-group-open
 		line-group-regex-bad line-group-text-after line-host line-methods-open line-no-path line-node-bad
 		line-placeholder line-query line-regex-bad line-unknown-group`,
 }

@@ -21,10 +21,11 @@ func conditions(s *schema, t reflect.Type) {
 		s.AnyOf = []*schema{with("allow"), with("deny")}
 	case reflect.TypeFor[Rule]():
 		for _, p := range s.Properties {
-			if p.key != "name" {
+			if p.key != "name" && p.key != "contentTypes" {
 				s.AnyOf = append(s.AnyOf, with(p.key))
 			}
 		}
+		s.If, s.Then = with("contentTypes"), with("json")
 	}
 }
 

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/patgate/patgate/policy"
 )
@@ -63,6 +64,15 @@ func (Contact) schema() *schema { return &schema{Type: "string", MinLength: 1, M
 
 func (Enforcement) schema() *schema { return words("enforce", "observe") }
 
+func (FormBodies) schema() *schema { return words("merged", "separate") }
+
+func (MediaType) schema() *schema {
+	word := strings.Replace(httpSyntax, "*", "", 1) + `+`
+	return texts(`^` + word + `/` + word + `$`)
+}
+
+func (Body) schema() *schema { return &schema{Type: "string"} }
+
 func (Authorization) schema() *schema { return words("remove", "keep") }
 
 func (AddressSource) schema() *schema { return words("peer", "xff", "header") }
@@ -103,7 +113,7 @@ func (Parameters) schema() *schema { return conditionsByName() }
 func (Nodes) schema() *schema { return conditionsByName() }
 
 func conditionsByName() *schema {
-	return &schema{Type: "object", MinKeys: 1, Names: &schema{MinLength: 1}, Others: Pattern{}.schema()}
+	return &schema{Type: "object", MinKeys: 1, MaxKeys: policy.MaxKeys, Names: &schema{MinLength: 1}, Others: Pattern{}.schema()}
 }
 
 // Rules in the one-line form are a language that no schema knows.

@@ -97,7 +97,7 @@ var block = regexp.MustCompile("(?ms)^```yaml\n(apiVersion: patgate.dev/.*?)^```
 func goodManifests(t testing.TB) map[string]string {
 	t.Helper()
 	good := map[string]string{}
-	for _, pattern := range []string{"../loader/testdata/good/*.yaml", "../cmd/patgate/demo/*.yaml", "../test/corpus/manifests.yaml",
+	for _, pattern := range []string{"../ruleset/testdata/good/*.yaml", "../cmd/patgate/demo/*.yaml", "../test/corpus/manifests.yaml",
 		"../README.md", "../envoy/README.md", "../docs/*.md"} {
 		names, err := filepath.Glob(pattern)
 		if err != nil || len(names) == 0 {
@@ -137,7 +137,7 @@ func TestSchemaTakesGoodManifests(t *testing.T) {
 				t.Errorf("%s, document %d: %v", name, i, err)
 			}
 		}
-		if strings.HasPrefix(name, "../loader/testdata/good/") {
+		if strings.HasPrefix(name, "../ruleset/testdata/good/") {
 			if len(docs) == 0 {
 				t.Errorf("%s is empty", name)
 			}
@@ -175,7 +175,7 @@ func TestSchemaRefusesBadManifests(t *testing.T) {
 			reasons[name] = reason
 		}
 	}
-	archives, err := filepath.Glob("../loader/testdata/bad/*.txtar")
+	archives, err := filepath.Glob("../ruleset/testdata/bad/*.txtar")
 	if err != nil || len(archives) == 0 {
 		t.Fatalf("%v, %v", archives, err)
 	}

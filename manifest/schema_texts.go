@@ -34,6 +34,7 @@ var descriptions = map[string]string{
 	"Gate.challenge":      "Schemes that a 401 advertises. Default: all accepted schemes.",
 	"Gate.contact":        "Whom refusals name, such as the address of a page. Default: the owner of the gate.",
 	"Gate.problem":        "What refusals hold beside their fixed fields.",
+	"Gate.formBodies":     "What the API does with form bodies: merged (their fields join the query's, `_method` replaces the method) or separate. Default: not known.",
 	"Gate.upstream":       "The headers that tell the upstream who calls.",
 	"Gate.enforcement":    "observe lets refusals from the credential on pass, and audits them. Default: enforce.",
 
@@ -104,13 +105,14 @@ var descriptions = map[string]string{
 	"TokenPolicy.allow":       "What is allowed; one match is enough.",
 	"TokenPolicy.deny":        "What is refused, whatever allows it.",
 
-	"Rule":         "Conditions on a request; every one that is given must hold.",
-	"Rule.name":    "What answers and audit call it.",
-	"Rule.methods": "HTTP methods; GET is not HEAD.",
-	"Rule.path":    "A regular expression (RE2) that matches the decoded path in full, without the query.",
-	"Rule.query":   "Query parameters and the regular expressions that their values match in full.",
-	"Rule.json":    "Nodes of the JSON body, such as fields.project.key, labels.* or /fields/labels/0, and their regular expressions.",
-	"Rule.clients": "Ranges of client addresses, one of which holds the caller's.",
+	"Rule":              "Conditions on a request; every one that is given must hold.",
+	"Rule.name":         "What answers and audit call it.",
+	"Rule.methods":      "HTTP methods; GET is not HEAD.",
+	"Rule.path":         "A regular expression (RE2) that matches the decoded path in full, without the query.",
+	"Rule.query":        "Query parameters and the regular expressions that their values match in full.",
+	"Rule.json":         "Nodes of the JSON body, such as fields.project.key, labels.* or /fields/labels/0, and their regular expressions.",
+	"Rule.contentTypes": "Media types of the bodies that json reads, such as application/vnd.x+json. Default: application/json alone.",
+	"Rule.clients":      "Ranges of client addresses, one of which holds the caller's.",
 
 	"PolicyTest":       "What manifests must decide; in files that end in .test.yaml, run by `patgate test`.",
 	"PolicyTest.given": "What the cases leave out.",
@@ -137,5 +139,5 @@ var descriptions = map[string]string{
 	"Case.tls":     "Whether the request came by TLS. Default: true.",
 	"Case.host":    "The host that is asked. Default: the first gate's.",
 	"Case.headers": "Headers of the request.",
-	"Case.body":    "The body of the request.",
+	"Case.body":    "The body of the request, JSON unless headers say otherwise; empty: none.",
 }

@@ -28,6 +28,20 @@ func (v *Address) decode(s *scope, n *yaml.Node, field string) {
 	v.Addr = a.Unmap()
 }
 
+// Body is the body of a request; empty text is none.
+type Body string
+
+func (Body) expects() string { return `text ("" for none)` }
+
+func (v *Body) decode(s *scope, n *yaml.Node, field string) {
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && n.Value == "" {
+		return
+	}
+	if text, ok := s.text(n, field); ok {
+		*v = Body(text)
+	}
+}
+
 // RequestLine is a request's method and target: `GET /rest/api/2/issue/JRA-1?expand=names`.
 type RequestLine struct{ Method, Target string }
 

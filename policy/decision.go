@@ -27,7 +27,7 @@ type Decision struct {
 	Rule     *Rule  // that decided, or that came nearest to allow
 	Failed   Part   // of Rule, where it did not match
 	PartName string // the parameter or node of Failed
-	Problem  string // why the body or the query could not be read, where that decided
+	Problem  string // why Failed could not be decided, where that decided
 	Detail   string // which cause BadCredential or BadTarget had, in fixed words
 	ActAs    string // the user that the caller asked to act as, of ActAsDenied
 

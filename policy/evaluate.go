@@ -15,6 +15,7 @@ type evaluation struct {
 	group    *Group   // whose rules are asked, for the trace
 	query    query
 	body     body
+	form     form
 
 	oddHeaders bool // some header may be a look-alike
 }
@@ -93,7 +94,11 @@ func (e *evaluation) anonymous() Reason {
 	if reason := e.denied(grant.Policies); reason != OK {
 		return reason
 	}
-	if reason := e.allowed(grant); reason != OK {
+	switch reason := e.allowed(grant); reason {
+	case OK:
+	case Overloaded:
+		return reason
+	default:
 		return NoCredential
 	}
 	if !e.step(StepActAs, !e.claimsActAs()) {

@@ -54,6 +54,7 @@ func FuzzJSON(f *testing.F) {
 		w := newWorld(t)
 		w.token.Grant = policy.Grant{Policies: []*policy.Policy{allowing(rule(t, "r", "json", "a=[xyz]+"))}}
 		r := request(jsonBody(string(body)))
+		refusesOthers(t, r)
 		d := policy.Evaluate(w.snapshot(), r, nil)
 		if d.Reason == policy.NoRuleMatched && !json.Valid(body) {
 			t.Fatalf("%q was read, encoding/json refuses it", body)
@@ -77,6 +78,32 @@ func FuzzJSON(f *testing.F) {
 			t.Fatalf("%q: the first reader sees %v, the last %v", body, first, exact["a"])
 		}
 	})
+}
+
+// refusesOthers asks a deny rule: where it lets a body pass, encoding/json must see no
+// value that it matches, and nothing that a server may take for one.
+func refusesOthers(t *testing.T, r *policy.Request) {
+	w := newWorld(t)
+	w.token.Grant.Policies = []*policy.Policy{denying(rule(t, "r", "method", "POST", "json", "a=[xyz]+"))}
+	if policy.Evaluate(w.snapshot(), r, nil).Effect != policy.Allow {
+		return
+	}
+	var value any
+	if err := json.Unmarshal(r.Body.Bytes, &value); err != nil {
+		t.Fatalf("%q was let pass, encoding/json says %v", r.Body.Bytes, err)
+	}
+	if _, list := value.([]any); list {
+		t.Fatalf("%q: a list was let pass", r.Body.Bytes)
+	}
+	object, _ := value.(map[string]any)
+	switch a := object["a"].(type) {
+	case []any, map[string]any:
+		t.Fatalf("%q was let pass with %v", r.Body.Bytes, a)
+	case string:
+		if a != "" && strings.Trim(a, "xyz") == "" {
+			t.Fatalf("%q was let pass with %v", r.Body.Bytes, a)
+		}
+	}
 }
 
 // firstMember reads the member `a` as a parser does that keeps the first of duplicates.

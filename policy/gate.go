@@ -35,6 +35,7 @@ type Gate struct {
 	Policies       []*Policy // bounds on every caller
 	ActAsHeader    string    // empty: no header means anything
 	Upstream       *Upstream
+	FormBodies     FormBodies
 	Observe        bool // refusals from the credential on become allows that say nothing of the user
 }
 

@@ -47,6 +47,9 @@ func (e *evaluation) deniedAt(level Level, policies []*Policy) Reason {
 // deniedBy asks one policy's deny rules. One that can't be decided refuses too.
 func (e *evaluation) deniedBy(level Level, p *Policy) Reason {
 	for _, r := range p.Deny {
+		if closed(e.request.Done) {
+			return Overloaded
+		}
 		o := e.ask(r, false)
 		e.told(level, r, true, o)
 		switch o.verdict {
@@ -54,6 +57,9 @@ func (e *evaluation) deniedBy(level Level, p *Policy) Reason {
 			e.decide(r, outcome{})
 			return RuleDenied
 		case undecided:
+			if o.why == unclearTime {
+				return Overloaded
+			}
 			e.decide(r, o)
 			return o.reason()
 		}
@@ -107,6 +113,9 @@ func (e *evaluation) allowedAt(level Level, policies []*Policy) Reason {
 			continue
 		}
 		for _, r := range p.Allow {
+			if closed(e.request.Done) {
+				return Overloaded
+			}
 			o := e.ask(r, true)
 			e.told(level, r, false, o)
 			if o.verdict == matches {
@@ -117,6 +126,9 @@ func (e *evaluation) allowedAt(level Level, policies []*Policy) Reason {
 				nearest, rule = o, r
 			}
 		}
+	}
+	if nearest.why == unclearTime {
+		return Overloaded
 	}
 	e.decide(rule, nearest)
 	if nearest.verdict == undecided {
@@ -136,12 +148,7 @@ func (o outcome) nearer(other outcome) bool {
 
 // decide notes the rule that decided, and its part that did not match.
 func (e *evaluation) decide(r *Rule, o outcome) {
-	e.decision.Rule, e.decision.Failed, e.decision.PartName = r, o.part, o.name
-	if o.verdict == undecided && o.part == PartJSON {
-		if e.decision.Problem = e.body.problem; e.decision.Problem == "" {
-			e.decision.Problem = "it holds a key twice but for case, or a text of more than 64 KiB"
-		}
-	}
+	e.decision.Rule, e.decision.Failed, e.decision.PartName, e.decision.Problem = r, o.part, o.name, o.why
 }
 
 // observe notes what a policy would have said, had it been enforced alone. One that

@@ -102,33 +102,39 @@ func elementIndex(name string) int {
 type search struct {
 	*document
 	pattern        *Pattern
+	all            bool            // in an allow rule: every node must match
+	done           <-chan struct{} // closed once there is no more time
 	found, matched int
-	unreadable     bool // an object on the path has a key twice but for case, or a text is too long
+	unclear        string // why it can't tell; empty where it can
 }
 
+// Why a search can't tell what a server behind would find.
+const (
+	unclearKeys      = "an object has a key twice but for case"
+	unclearLength    = "it holds a text of more than 64 KiB"
+	unclearTime      = "there was no time to read it"
+	unclearContainer = "it holds an array or object where the rule expects a plain value or a member"
+)
+
 // check tells whether the node is there and matches: of several, all where all is
-// set (allow rules), else one (deny rules).
-func (d *document) check(n *Node, all bool) verdict {
-	s := search{document: d, pattern: n.Pattern}
+// set (allow rules), else one (deny rules). Where it can't tell, why says why not.
+func (d *document) check(n *Node, all bool, done <-chan struct{}) (v verdict, why string) {
+	s := search{document: d, pattern: n.Pattern, all: all, done: done}
 	s.walk(0, n.path)
-	if s.unreadable {
-		return undecided
+	if s.unclear != "" {
+		return undecided, s.unclear
 	}
-	return quantify(s.found, s.matched, all)
+	return quantify(s.found, s.matched, all), ""
 }
 
 // walk follows a path from the value at i. What is missing, or not a scalar at the
-// path's end, counts as found and not matched: it fails an allow rule.
+// path's end, counts as found and not matched: it fails an allow rule. A deny rule can't
+// tell of an array or object at the end, which many languages take for true or for its
+// one element.
 func (s *search) walk(i int, path []step) {
 	v := &s.values[i]
 	if len(path) == 0 {
-		s.found++
-		switch text, ok := s.scalar(v); {
-		case len(text) > maxMatched:
-			s.unreadable = true
-		case ok && s.pattern.Match(text):
-			s.matched++
-		}
+		s.match(v)
 		return
 	}
 	at, rest := path[0], path[1:]
@@ -142,9 +148,30 @@ func (s *search) walk(i int, path []step) {
 	}
 }
 
+func (s *search) match(v *jsonValue) {
+	s.found++
+	switch text, ok := s.scalar(v); {
+	case !ok:
+		s.container()
+	case len(text) > maxMatched:
+		s.unclear = unclearLength
+	case closed(s.done):
+		s.unclear = unclearTime
+	case s.pattern.Match(text):
+		s.matched++
+	}
+}
+
+// container notes an array or object where the path expects something else.
+func (s *search) container() {
+	if !s.all && s.unclear == "" {
+		s.unclear = unclearContainer
+	}
+}
+
 func (s *search) member(i int, name string, rest []step) {
 	if s.repeatsFolded(i) {
-		s.unreadable = true
+		s.unclear = unclearKeys
 		return
 	}
 	for j := i + 1; j < int(s.values[i].next); j = int(s.values[j].next) {
@@ -157,6 +184,11 @@ func (s *search) member(i int, name string, rest []step) {
 }
 
 func (s *search) elements(i int, at step, rest []step) {
+	if !at.every && at.index < 0 { // a member's name
+		s.found++
+		s.container()
+		return
+	}
 	n := 0
 	for j := i + 1; j < int(s.values[i].next); j = int(s.values[j].next) {
 		if at.every || n == at.index {
@@ -164,7 +196,7 @@ func (s *search) elements(i int, at step, rest []step) {
 		}
 		n++
 	}
-	if !at.every && at.index >= n || !at.every && at.index < 0 {
+	if !at.every && at.index >= n {
 		s.found++
 	}
 }

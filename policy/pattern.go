@@ -11,8 +11,11 @@ import (
 // Limits of a pattern, so that no manifest can make a check expensive.
 const (
 	MaxPattern      = 1 << 10 // bytes
-	MaxInstructions = 10_000  // of the compiled program
+	MaxInstructions = 1_000   // of the compiled program
+	MaxLevel        = 10_000  // instructions of all patterns that one request can be asked at one level
 	MaxRules        = 64      // in one list
+	MaxKeys         = 8       // of the query of a rule, and of its json
+	MaxRanges       = 256     // in one list
 	MaxUser         = 255     // bytes of a user's name
 )
 
@@ -22,6 +25,7 @@ type Pattern struct {
 	text    string
 	prefix  string // what every match begins with; a cheap first look
 	literal bool   // the prefix is the only match
+	size    int    // instructions of the compiled program
 	full    *regexp.Regexp
 }
 
@@ -48,7 +52,7 @@ func CompilePattern(text string) (*Pattern, error) {
 	if err != nil {
 		return nil, patternError(err)
 	}
-	p := &Pattern{text: text, full: full}
+	p := &Pattern{text: text, full: full, size: len(prog.Inst)}
 	p.prefix, p.literal = literalPrefix(parsed)
 	return p, nil
 }
@@ -93,6 +97,27 @@ func (p *Pattern) Match(text string) bool {
 		return text == p.prefix
 	}
 	return strings.HasPrefix(text, p.prefix) && p.full.MatchString(text)
+}
+
+// Instructions returns how many instructions the compiled pattern has, which is what a look
+// at each byte of a text may cost.
+func (p *Pattern) Instructions() int {
+	if p == nil {
+		return 0
+	}
+	return p.size
+}
+
+// Instructions returns those of all patterns of a rule.
+func (r *Rule) Instructions() int {
+	n := r.Path.Instructions()
+	for i := range r.Query {
+		n += r.Query[i].Pattern.Instructions()
+	}
+	for i := range r.JSON {
+		n += r.JSON[i].Pattern.Instructions()
+	}
+	return n
 }
 
 // String returns the pattern as it was written.

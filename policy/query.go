@@ -5,23 +5,30 @@ import (
 	"unicode/utf8"
 )
 
-// maxPairs is how many parameters a query may have before rules refuse to read it.
-const maxPairs = 1000
+// maxFields is how many fields a query may have, empty ones included, before rules
+// refuse to read it: some servers read no more than the first thousand.
+const maxFields = 1000
 
 // Parameter is a rule's condition on a query parameter. Make one with NewParameter.
 type Parameter struct {
 	Name    string
 	Pattern *Pattern
-	folded  string // the name as look-alikes are compared with it
+	folds   [2]string // the name as look-alikes are compared with it
 }
 
 // NewParameter returns the condition that the parameter is there and its values match.
 func NewParameter(name string, p *Pattern) Parameter {
-	return Parameter{Name: name, Pattern: p, folded: foldName(name)}
+	return Parameter{Name: name, Pattern: p, folds: [2]string{foldWhole: fold(name, foldWhole), foldCut: fold(name, foldCut)}}
 }
 
 // LooksLike reports whether lenient frameworks may take two names for the same parameter.
-func LooksLike(a, b string) bool { return foldName(a) == foldName(b) }
+func LooksLike(a, b string) bool {
+	p := NewParameter(a, nil)
+	return p.folds[foldWhole] != "" && (foldsTo(b, foldWhole, p.folds[foldWhole]) || foldsTo(b, foldCut, p.folds[foldCut]))
+}
+
+// whyQuery is why the query itself can't be decided.
+const whyQuery = "it has more than one reading"
 
 type pair struct{ name, value string }
 
@@ -43,16 +50,20 @@ func (q *query) load(raw string) {
 	if strings.ContainsAny(raw, ";#") {
 		return
 	}
-	for rest := raw; rest != ""; {
+	for rest, more, fields := raw, raw != "", 0; more; fields++ {
 		var field string
-		field, rest, _ = strings.Cut(rest, "&")
+		field, rest, more = strings.Cut(rest, "&")
+		if fields == maxFields {
+			q.pairs = nil
+			return
+		}
 		if field == "" {
 			continue
 		}
 		name, value, _ := strings.Cut(field, "=")
 		name, ok1 := unescapeForm(name)
 		value, ok2 := unescapeForm(value)
-		if !ok1 || !ok2 || len(q.pairs) == maxPairs {
+		if !ok1 || !ok2 {
 			q.pairs = nil
 			return
 		}
@@ -79,7 +90,8 @@ func (q *query) check(p *Parameter, all bool) verdict {
 			if p.Pattern.Match(q.pairs[i].value) {
 				matched++
 			}
-		case foldsTo(name, p.folded):
+		case p.folds[foldWhole] == "": // nothing looks like it
+		case foldsTo(name, foldWhole, p.folds[foldWhole]), foldsTo(name, foldCut, p.folds[foldCut]):
 			return undecided
 		}
 	}
@@ -121,11 +133,21 @@ func unescapeForm(s string) (text string, ok bool) {
 	return string(b), utf8.Valid(b)
 }
 
-// foldName returns a name as lenient frameworks may read it: without blanks, NUL
-// and dots, cut at the first `[`, in ASCII lower case.
-func foldName(name string) string {
+// The two folds of a name. What lenient servers make of a name lies within them: PHP
+// turns dots, blanks and brackets into `_`, Rack drops brackets, others end a name at NUL
+// or at a bracket, and many ignore case.
+const (
+	foldWhole = iota // its ASCII letters and digits in lower case
+	foldCut          // the same, cut at the first NUL, `[` or `]` after one of them
+)
+
+// fold returns a name under one of the folds.
+func fold(name string, how int) string {
 	b := make([]byte, 0, len(name))
-	for i := 0; i < len(name) && name[i] != '['; i++ {
+	for i := range len(name) {
+		if how == foldCut && len(b) > 0 && cuts(name[i]) {
+			break
+		}
 		if c, ok := foldByte(name[i]); ok {
 			b = append(b, c)
 		}
@@ -133,10 +155,13 @@ func foldName(name string) string {
 	return string(b)
 }
 
-// foldsTo reports foldName(name) == folded without making a string.
-func foldsTo(name, folded string) bool {
+// foldsTo reports fold(name, how) == folded without making a string.
+func foldsTo(name string, how int, folded string) bool {
 	j := 0
-	for i := 0; i < len(name) && name[i] != '['; i++ {
+	for i := range len(name) {
+		if how == foldCut && j > 0 && cuts(name[i]) {
+			break
+		}
 		c, ok := foldByte(name[i])
 		if !ok {
 			continue
@@ -149,14 +174,16 @@ func foldsTo(name, folded string) bool {
 	return j == len(folded)
 }
 
+// cuts reports whether some servers end a name at this byte.
+func cuts(c byte) bool { return c == 0 || c == '[' || c == ']' }
+
 // foldByte folds one byte of a name; ok is false for those that are dropped.
 func foldByte(c byte) (folded byte, ok bool) {
-	switch c {
-	case 0, ' ', '\t', '\n', '\v', '\f', '\r', '.':
-		return 0, false
+	switch {
+	case 'A' <= c && c <= 'Z':
+		return c + 'a' - 'A', true
+	case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		return c, true
 	}
-	if 'A' <= c && c <= 'Z' {
-		c += 'a' - 'A'
-	}
-	return c, true
+	return 0, false
 }

@@ -1,9 +1,7 @@
 package policy
 
 import (
-	"mime"
 	"net/netip"
-	"strings"
 	"time"
 )
 
@@ -21,6 +19,10 @@ type Request struct {
 	Header     Header
 	Credential Credential
 	Body       Body
+
+	// Done is closed once nobody waits for the decision any more: it is asked between
+	// rules. nil: there is time.
+	Done <-chan struct{}
 }
 
 // Header looks up the headers of a request.
@@ -49,67 +51,12 @@ const (
 	BodyWhole
 )
 
-// body is a request's body, read as JSON when the first rule asks for it.
-type body struct {
-	read     bool
-	problem  string // why it can't be read; empty where it can
-	document document
-}
-
-// load reads the body once. It stays unreadable where it is absent or cut, in a
-// content encoding, of another type than JSON in UTF-8, or not strict JSON.
-func (b *body) load(r *Request) {
-	if b.read {
-		return
-	}
-	b.read = true
-	b.problem = b.parse(r)
-}
-
-func (b *body) parse(r *Request) (problem string) {
-	if r.Body.State == BodyAbsent || len(r.Body.Bytes) == 0 {
-		return "there is none"
-	}
-	if r.Body.State != BodyWhole {
-		return "it did not arrive whole"
-	}
-	if _, n := r.Header.Get("content-encoding"); n > 0 {
-		return "it is in a content encoding"
-	}
-	if value, n := r.Header.Get("content-type"); n != 1 || !isJSONType(value) {
-		return "its Content-Type is not application/json in UTF-8"
-	}
-	var ok bool
-	if b.document, ok = parseDocument(r.Body.Bytes); !ok {
-		return "it is not one valid JSON value without duplicate keys"
-	}
-	return ""
-}
-
-// check tells whether a node is there and matches; it can't tell of an unreadable body.
-func (b *body) check(n *Node, all bool) verdict {
-	if b.problem != "" {
-		return undecided
-	}
-	return b.document.check(n, all)
-}
-
-// isJSONType reports whether a Content-Type is application/json or application/*+json
-// in UTF-8.
-func isJSONType(value string) bool {
-	if value == "application/json" {
+// closed reports whether a channel is closed. It takes no lock and allocates nothing.
+func closed(done <-chan struct{}) bool {
+	select {
+	case <-done:
 		return true
-	}
-	if strings.ContainsAny(value, ",*") { // two headers, joined; an encoded parameter (RFC 2231)
+	default:
 		return false
 	}
-	media, params, err := mime.ParseMediaType(value)
-	if err != nil {
-		return false
-	}
-	if charset, given := params["charset"]; given && !strings.EqualFold(charset, "utf-8") {
-		return false
-	}
-	subtype, ok := strings.CutPrefix(media, "application/")
-	return ok && (subtype == "json" || len(subtype) > len("+json") && strings.HasSuffix(subtype, "+json"))
 }

@@ -41,6 +41,10 @@ type Rule struct {
 	Clients []netip.Prefix
 	Query   []Parameter
 	JSON    []Node
+
+	// ContentTypes are the media types of bodies that the rule reads, in lower case;
+	// empty: application/json.
+	ContentTypes []string
 }
 
 // verdict is what a condition, or a rule, makes of a request. The zero value fails.
@@ -72,62 +76,95 @@ func (p Part) String() string {
 }
 
 // outcome is a rule's verdict and the part that failed or could not be decided, with
-// the name of its parameter or node.
+// the name of its parameter or node. Where it could not be decided, why says why not.
 type outcome struct {
 	verdict verdict
 	part    Part
 	name    string
+	why     string
 }
 
 // ask asks a rule about the request. A condition that fails decides, even where an
-// earlier one could not be decided.
+// earlier one could not be decided. all is set for allow rules: every value must match.
 func (e *evaluation) ask(r *Rule, all bool) outcome {
-	if len(r.Methods) > 0 && !slices.Contains(r.Methods, e.request.Method) {
-		return outcome{failed, PartMethod, ""}
+	result := e.askMethod(r, all)
+	if result.verdict == failed {
+		return result
 	}
 	if r.Path != nil && !r.Path.Match(e.request.Target.Path) {
-		return outcome{failed, PartPath, ""}
+		return outcome{verdict: failed, part: PartPath}
 	}
-	result := outcome{verdict: matches}
 	if len(r.Clients) > 0 {
 		switch {
 		case !e.decision.Client.IsValid():
-			result = outcome{undecided, PartAddress, ""}
+			result = result.or(PartAddress, "", "")
 		case !contains(r.Clients, e.decision.Client):
-			return outcome{failed, PartAddress, ""}
+			return outcome{verdict: failed, part: PartAddress}
 		}
 	}
 	if len(r.Query) > 0 {
-		e.query.load(e.request.Target.Query)
-	}
-	for i := range r.Query {
-		if v := e.query.check(&r.Query[i], all); v != matches {
-			if v == failed {
-				return outcome{failed, PartQuery, r.Query[i].Name}
-			}
-			result = result.or(PartQuery, r.Query[i].Name)
+		if result = e.askQuery(r, all, result); result.verdict == failed {
+			return result
 		}
 	}
 	if len(r.JSON) > 0 {
-		e.body.load(e.request)
+		return e.askBody(r, all, result)
+	}
+	return result
+}
+
+// askMethod compares the method. In a deny rule it can't be decided where a form may
+// replace it.
+func (e *evaluation) askMethod(r *Rule, all bool) outcome {
+	switch {
+	case len(r.Methods) == 0:
+	case !all && e.form.replacesMethod(e):
+		return outcome{verdict: undecided, part: PartMethod, why: whyFormMethod}
+	case !slices.Contains(r.Methods, e.request.Method):
+		return outcome{verdict: failed, part: PartMethod}
+	}
+	return outcome{verdict: matches}
+}
+
+// askQuery asks the conditions on parameters. result is that of the conditions before.
+func (e *evaluation) askQuery(r *Rule, all bool, result outcome) outcome {
+	if e.form.addsParameters(e) {
+		return result.or(PartQuery, r.Query[0].Name, whyFormQuery)
+	}
+	e.query.load(e.request.Target.Query)
+	for i := range r.Query {
+		switch v := e.query.check(&r.Query[i], all); v {
+		case failed:
+			return outcome{verdict: failed, part: PartQuery, name: r.Query[i].Name}
+		case undecided:
+			result = result.or(PartQuery, r.Query[i].Name, whyQuery)
+		}
+	}
+	return result
+}
+
+// askBody asks the conditions on nodes. result is that of the conditions before.
+func (e *evaluation) askBody(r *Rule, all bool, result outcome) outcome {
+	if problem := e.body.open(e.request, r); problem != "" {
+		return result.or(PartJSON, r.JSON[0].Text, problem)
 	}
 	for i := range r.JSON {
-		if v := e.body.check(&r.JSON[i], all); v != matches {
-			if v == failed {
-				return outcome{failed, PartJSON, r.JSON[i].Text}
-			}
-			result = result.or(PartJSON, r.JSON[i].Text)
+		switch v, why := e.body.document.check(&r.JSON[i], all, e.request.Done); v {
+		case failed:
+			return outcome{verdict: failed, part: PartJSON, name: r.JSON[i].Text}
+		case undecided:
+			result = result.or(PartJSON, r.JSON[i].Text, why)
 		}
 	}
 	return result
 }
 
 // or notes an undecided part, unless there is one already.
-func (o outcome) or(part Part, name string) outcome {
+func (o outcome) or(part Part, name, why string) outcome {
 	if o.verdict == undecided {
 		return o
 	}
-	return outcome{undecided, part, name}
+	return outcome{undecided, part, name, why}
 }
 
 // reason is why a rule that could not be decided decides the request.
@@ -135,7 +172,7 @@ func (o outcome) reason() Reason {
 	switch o.part {
 	case PartQuery:
 		return QueryUnreadable
-	case PartJSON:
+	case PartJSON, PartMethod: // a form body may replace the method
 		return BodyUnavailable
 	}
 	return ClientDenied // the address is unknown

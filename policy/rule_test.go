@@ -27,6 +27,7 @@ var (
 	some        = both{policy.NoRuleMatched, policy.RuleDenied} // one of several matches
 	unreadableQ = both{policy.QueryUnreadable, policy.QueryUnreadable}
 	unreadableB = both{policy.BodyUnavailable, policy.BodyUnavailable}
+	container   = both{policy.NoRuleMatched, policy.BodyUnavailable} // where a plain value is meant
 	unknownAddr = both{policy.ClientDenied, policy.ClientDenied}
 )
 
@@ -97,7 +98,9 @@ func TestQuery(t *testing.T) {
 		{"jql=project+=+JRA&max.Results=5&maxresults=x", unreadableQ},
 		{"jql=project+=+JRA&max.Results=5&[]=x", yes},
 		{"jql=x&max.Results=5&MAXRESULTS=6", no}, // the other condition fails: that decides
-		{"jql=project+=+JRA&max.Results=5" + strings.Repeat("&", 2000), yes},
+		{"jql=project+=+JRA&max.Results=5" + strings.Repeat("&", 998), yes},
+		{"jql=project+=+JRA&max.Results=5" + strings.Repeat("&", 999), unreadableQ}, // some servers count empty fields
+		{strings.Repeat("&", 1000) + "jql=project+=+JRA&max.Results=5", unreadableQ},
 		{"jql=project+=+JRA&max.Results=5" + strings.Repeat("&a=1", 998), yes},
 		{"jql=project+=+JRA&max.Results=5" + strings.Repeat("&a=1", 999), unreadableQ},
 	} {
@@ -122,10 +125,11 @@ func TestJSONBody(t *testing.T) {
 		{`{"editable":null,"fields":{"project":{"key":"JRA"}}}`, no},
 		{`{"editable":false,"fields":{"project":{"key":"JRAX"}}}`, no},
 		{`{"editable":false,"fields":{"project":"JRA"}}`, no},
-		{`{"editable":false,"fields":{"project":{"key":["JRA"]}}}`, no},
+		{`{"editable":false,"fields":{"project":{"key":["JRA"]}}}`, container},
 		{`{"editable":false,"fields.project.key":"JRA","fields":{"project":{"key":"HR"}}}`, no},
 		{`{"x":` + good + `}`, no},
-		{`[` + good + `]`, no},
+		{`[` + good + `]`, container},
+		{`{"editable":true,"fields":{"project":{"key":["JRA"]}}}`, no}, // the other condition fails: that decides
 		{`"editable"`, no},
 		{``, unreadableB},
 		{`{"editable":false,"fields":{"project":{"key":"JRA"}}`, unreadableB},
@@ -158,10 +162,12 @@ func TestBodiesThatAreNotRead(t *testing.T) {
 		return request(append([]func(*policy.Request){jsonBody(`{"a":1}`)}, options...)...)
 	}
 	yes.check(t, "whole", r, with())
-	for _, media := range []string{"application/json", "application/json; charset=utf-8", "Application/JSON;charset=\"UTF-8\"", "application/problem+json"} {
+	for _, media := range []string{"application/json", "application/json; charset=utf-8", "Application/JSON;charset=\"UTF-8\"", "application/json;  charset=UTF-8", "application/json ; charset=utf-8"} {
 		yes.check(t, media, r, with(header("content-type", media)))
 	}
-	for _, media := range []string{"", "text/json", "application/+json", "application/jsonx", "application/json, application/json",
+	for _, media := range []string{"", "text/json", "application/problem+json", "application/vnd.x+json", "application/json;",
+		"application/json; charset=utf-8; charset=utf-8", "application/json; charset=utf-8;", "application/json; charset=utf8", "application/json; charset='utf-8'",
+		"application/json; q=1", "application/json; charset=utf-8, text/plain", " application/json", "application/json ", "application/j\u017fon", "application/+json", "application/jsonx", "application/json, application/json",
 		"application/json; charset=latin1", "application/json; charset=utf-16", "application/json;;", "application/json; charset*=utf-16''utf-16", "application/x-www-form-urlencoded"} {
 		unreadableB.check(t, media, r, with(header("content-type", media)))
 	}
@@ -176,6 +182,25 @@ func TestBodiesThatAreNotRead(t *testing.T) {
 	no.check(t, "query unreadable, the body fails", rule(t, "r", "query", "q=1", "json", "a=2"), with(target("/?q=1;")))
 }
 
+func TestContentTypesOfARule(t *testing.T) {
+	r := rule(t, "r", "json", "a=1")
+	r.ContentTypes = []string{"application/vnd.x+json", "application/problem+json"}
+	for media, want := range map[string]both{
+		"application/vnd.x+json": yes, "application/vnd.x+json; charset=utf-8": yes, "Application/Problem+JSON": yes,
+		"application/json": unreadableB, "application/vnd.y+json": unreadableB, "application/vnd.x+json; v=1": unreadableB,
+		"application/vnd.x+json, application/problem+json": unreadableB,
+	} {
+		want.check(t, media, r, request(jsonBody(`{"a":1}`), header("content-type", media)))
+	}
+	// Each rule has its own list.
+	w := newWorld(t)
+	w.token.Grant = policy.Grant{Policies: []*policy.Policy{allowing(rule(t, "plain", "json", "a=1"), r)}}
+	for _, media := range []string{"application/json", "application/vnd.x+json"} {
+		w.want(media, request(jsonBody(`{"a":1}`), header("content-type", media)), policy.OK)
+	}
+	w.want("another", request(jsonBody(`{"a":1}`), header("content-type", "application/vnd.y+json")), policy.BodyUnavailable)
+}
+
 func TestNodes(t *testing.T) {
 	body := `{"labels":["a","b"],"objects":[{"k":"a"},{"k":"b"},{}],"a.b":"dot","":"empty","n":-12345678901234567890.50e+1,` +
 		`"deep":[["x","y"],["x"]],"none":[],"mixed":["a",{"k":1}],"*":"star","a/b":"slash","m~n":"tilde","0":"zero"}`
@@ -188,12 +213,17 @@ func TestNodes(t *testing.T) {
 		{"labels.*", "c", no},
 		{"labels.0", "a", yes},
 		{"labels.2", "a", no},
-		{"labels.00", "a", no},
-		{"labels", "a", no},
+		{"labels.00", "a", container},
+		{"labels", "a", container},
 		{"none.*", ".*", no},
-		{"mixed.*", "a", some},
+		{"mixed.*", "a", container},
 		{"objects.*.k", "a|b", some}, // one has none
 		{"objects.*.x", ".*", no},
+		{"objects.k", "a", container},
+		{"objects.0", ".*", container},
+		{"objects.7", ".*", no},
+		{"n.k", ".*", no},
+		{"missing", ".*", no},
 		{"deep.*.*", "x|y", yes},
 		{"deep.*.0", "x", yes},
 		{`a\.b`, "dot", yes},
@@ -203,12 +233,12 @@ func TestNodes(t *testing.T) {
 		{"0", "zero", yes},
 		{"n", `-12345678901234567890\.50e\+1`, yes},
 		{"/labels/1", "b", yes},
-		{"/labels/-", "b", no},
+		{"/labels/-", "b", container},
 		{"/a~1b", "slash", yes},
 		{"/m~0n", "tilde", yes},
 		{"/", "empty", yes},
 		{"/*", "star", yes},
-		{"/labels/*", "a|b", no},
+		{"/labels/*", "a|b", container},
 	} {
 		c.want.check(t, c.node+" "+c.pattern, rule(t, "r", "json", c.node+"="+c.pattern), request(jsonBody(body)))
 	}

@@ -23,6 +23,7 @@ type TraceRule struct {
 	Unclear bool   // a condition could not be decided
 	Failed  Part   // the condition that failed or was unclear
 	Name    string // of its parameter or node
+	Why     string // why it was unclear
 }
 
 func (t *Trace) step(s Step, passed bool) {
@@ -32,7 +33,7 @@ func (t *Trace) step(s Step, passed bool) {
 func (t *Trace) rule(level Level, r *Rule, deny bool, o outcome) {
 	t.Rules = append(t.Rules, TraceRule{
 		Level: level, Rule: r, Deny: deny, Matched: o.verdict == matches,
-		Unclear: o.verdict == undecided, Failed: o.part, Name: o.name,
+		Unclear: o.verdict == undecided, Failed: o.part, Name: o.name, Why: o.why,
 	})
 }
 

@@ -27,7 +27,7 @@ import (
 // Options of a Server. Zero values mean the defaults, where one is named.
 type Options struct {
 	Manifests    []string // directories; at least one
-	MaxManifests int64    // bytes read at most; default loader.MaxBytes
+	MaxManifests int64    // bytes read at most; default dir.MaxBytes
 
 	Listen         string // for checks: host:port or unix:///path; default 127.0.0.1:9191
 	InsecureListen bool   // allows an address beyond loopback without mTLS

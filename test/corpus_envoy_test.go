@@ -15,7 +15,7 @@ func profiles(t *testing.T) map[string]func(string) string {
 		"hardened": replacing(t, "xff_num_trusted_hops: 0 ", "xff_num_trusted_hops: 1 ", "max_request_bytes: 65536", "max_request_bytes: 8192"),
 		"lax": replacing(t,
 			"xff_num_trusted_hops: 0 ", "xff_num_trusted_hops: 1 ",
-			"          normalize_path: true\n          merge_slashes: true\n          path_with_escaped_slashes_action: REJECT_REQUEST\n", "",
+			"          normalize_path: true\n          merge_slashes: true\n          path_with_escaped_slashes_action: KEEP_UNCHANGED", "          #",
 			"            headers_with_underscores_action: REJECT_REQUEST\n", "",
 			"max_request_bytes: 65536", "max_request_bytes: 1024",
 			"allow_partial_message: false", "allow_partial_message: true",
@@ -180,7 +180,7 @@ func (s *system) oneEventACheck(t *testing.T) {
 	if len(stats) == 0 {
 		t.Fatalf("Envoy counts no checks:\n%s", text)
 	}
-	s.wantDecisions(stats["ok"] + stats["denied"])
+	s.wantAtLeast(stats["ok"] + stats["denied"])
 	allowed, denied := 0, 0
 	for _, e := range s.decisions() {
 		if e.Decision == "allow" {
@@ -189,9 +189,24 @@ func (s *system) oneEventACheck(t *testing.T) {
 			denied++
 		}
 	}
-	if stats["error"]+stats["failure_mode_allowed"] != 0 || stats["ok"] != allowed || stats["denied"] != denied {
+	more := allowed + denied - stats["ok"] - stats["denied"]
+	if stats["error"]+stats["failure_mode_allowed"] != 0 || allowed < stats["ok"] || denied < stats["denied"] || more > s.givenUp(t) {
 		t.Errorf("Envoy counts %v, the audit has %d allows and %d refusals", stats, allowed, denied)
 	}
+}
+
+// givenUp counts the checks that Envoy ended before their answers: of requests whose
+// bodies turned out to be malformed meanwhile.
+func (s *system) givenUp(t *testing.T) (n int) {
+	t.Helper()
+	text, err := s.envoy.Admin("/stats?filter=cluster.patgate.upstream_rq_tx_reset")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Sscanf(text, "cluster.patgate.upstream_rq_tx_reset: %d", &n); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return n
 }
 
 // layerTable says at which layer each case runs, and what became of it there.

@@ -10,12 +10,13 @@ import (
 	"time"
 	"unicode/utf8"
 
+	loaderdir "github.com/patgate/patgate/loader/dir"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/policy"
 )
 
@@ -51,7 +52,8 @@ func corpusLayers(t *testing.T, cases []corpusCase, table *layerTable) {
 	secrets := corpusSecrets()
 	dir := corpusManifests(t, secrets)
 	f := &templates{t, secrets}
-	rows, problems := loader.Check([]string{dir})
+	set := loaderdir.Load([]string{dir})
+	rows, problems := set.Rows, set.Problems
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}

@@ -26,6 +26,7 @@ func twoGates(value string) string {
 		kind("wiki", "Gate", "hosts: [wiki.example.com]\npaths: [/rest/]\nschemes: [bearer]\nupstream: {userHeader: x-team-user}\nanonymous: {allow: [{methods: [GET], path: /rest/open}]}\n") +
 		kind("ci", "APIToken", "user: alice\ndigest: "+digestOf(value)+"\nissued: 2026-01-01T00:00:00Z\ngates: [jira]\nallow:\n"+
 			"- {methods: [GET], path: /rest/.*}\n- {methods: [POST], path: /rest/issue, json: {project: KANBAN}}\n") +
+		kind("upload", "APIToken", "user: alice\ndigest: "+digestOf("u"+value)+"\nissued: 2026-01-01T00:00:00Z\ngates: [jira]\nunrestricted: true\n") +
 		kind("bot", "APIToken", "user: bob\ndigest: "+digestOf("b"+value)+"\nissued: 2026-01-01T00:00:00Z\ngates: [wiki]\nallow:\n"+
 			"- {methods: [POST, GET], path: /rest/page}\n")
 }
@@ -42,8 +43,8 @@ func envoyConfig(t *testing.T, flags ...string) string {
 	return out.String()
 }
 
-// validate runs `envoy --mode validate`.
-func validate(t *testing.T, config string) {
+// validate runs `envoy --mode validate`, and returns what it warns of.
+func validate(t *testing.T, config string) string {
 	t.Helper()
 	binary, err := envoy.Binary()
 	if err != nil {
@@ -51,9 +52,11 @@ func validate(t *testing.T, config string) {
 	}
 	file := filepath.Join(t.TempDir(), "envoy.yaml")
 	write(t, file, config)
-	if out, err := exec.Command(binary, "--mode", "validate", "-c", file, "--log-level", "warn").CombinedOutput(); err != nil {
+	out, err := exec.Command(binary, "--mode", "validate", "-c", file, "--log-level", "warn").CombinedOutput()
+	if err != nil {
 		t.Fatalf("envoy --mode validate: %v\n%s", err, out)
 	}
+	return strings.TrimSpace(strings.Replace(string(out), "configuration '"+file+"' OK", "", 1))
 }
 
 // gatesCase is one request to the two gates, and what becomes of it.
@@ -68,7 +71,7 @@ type gatesCase struct {
 // gatesCases are asked of every kind of configuration: an allow, each way to be refused,
 // bodies, and headers that clients forge.
 func gatesCases(value string) []gatesCase {
-	good, other := "Bearer "+value, "Bearer b"+value
+	good, other, upload := "Bearer "+value, "Bearer b"+value, "Bearer u"+value
 	jira, wiki := "jira.example.com", "wiki.example.com"
 	large := `{"project":"KANBAN","text":"` + strings.Repeat("x", 70_000) + `"}`
 	forged := map[string]string{"X-Forwarded-User": "root", "X-Forwarded-Groups": "admins", "X-Patgate-Token": "root", "X-Team-User": "root", "X-Patgate-User-Asserted": "true"}
@@ -90,10 +93,21 @@ func gatesCases(value string) []gatesCase {
 		{"no gate at this host", ask{path: "/", host: "other.example.com", authorization: good}, 403, "no_gate", nil},
 		{"no gate at this path", ask{path: "/admin", host: wiki, authorization: other}, 403, "no_gate", nil},
 		{"an ambiguous path", ask{path: "/rest/a;b", host: jira, authorization: good}, 400, "bad_target", nil},
-		{"an escaped slash", ask{path: "/rest%2fissue", host: jira, authorization: good}, 400, "", nil},
+		{"an escaped slash", ask{path: "/rest%2fissue", host: jira, authorization: good}, 400, "bad_target", nil},
+		{"a host with a trailing dot and a port", ask{path: "/rest/issue/1", host: jira + ".:8443", authorization: good}, 200, "ok",
+			map[string]string{"host": jira + ":8443"}},
+		{"another host in a header", ask{path: "/rest/issue/1", host: jira, authorization: good, header: map[string]string{
+			"X-Forwarded-Host": "evil.example.org", "Forwarded": "host=evil.example.org", "X-Forwarded-Prefix": "/x", "X-Forwarded-Server": "evil.example.org",
+			"X-Host": "evil.example.org", "X-Original-Host": "evil.example.org", "X-HTTP-Host-Override": "evil.example.org"}}, 200, "ok",
+			map[string]string{"host": jira, "x-forwarded-host": "", "forwarded": "", "x-forwarded-prefix": "", "x-forwarded-server": "",
+				"x-host": "", "x-original-host": "", "x-http-host-override": ""}},
 		{"a good body", ask{method: "POST", path: "/rest/issue", host: jira, authorization: good, body: `{"project":"KANBAN"}`}, 200, "ok", nil},
 		{"another body", ask{method: "POST", path: "/rest/issue", host: jira, authorization: good, body: `{"project":"SECRET"}`}, 403, "no_rule_matched", nil},
 		{"a body that is too large to be buffered", ask{method: "POST", path: "/rest/issue", host: jira, authorization: good, body: large}, 413, "", nil},
+		{"as large an upload", ask{method: "POST", path: "/rest/attachment", host: jira, authorization: upload, body: large, header: map[string]string{"Content-Type": "application/octet-stream"}}, 200, "ok", nil},
+		{"as large an upload, where a rule reads a body", ask{method: "POST", path: "/rest/issue", host: jira, authorization: good, body: large, header: map[string]string{"Content-Type": "multipart/form-data; boundary=x"}}, 403, "body_unavailable", nil},
+		{"two types in one", ask{method: "POST", path: "/rest/issue", host: jira, authorization: good, body: `{"project":"KANBAN"}`, header: map[string]string{"Content-Type": "application/json, text/plain"}}, 403, "body_unavailable", nil},
+		{"a type in other letters", ask{method: "POST", path: "/rest/issue", host: jira, authorization: good, body: `{"project":"KANBAN"}`, header: map[string]string{"Content-Type": "Application/JSON; charset=UTF-8"}}, 200, "ok", nil},
 		{"as large a body where no rule reads one", ask{method: "POST", path: "/rest/page", host: wiki, authorization: other, body: large}, 200, "ok", nil},
 	}
 }

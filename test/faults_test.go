@@ -10,10 +10,11 @@ import (
 	"testing"
 	"time"
 
+	loaderdir "github.com/patgate/patgate/loader/dir"
+
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/envoy"
 	"github.com/patgate/patgate/extauthz"
-	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
 )
@@ -51,7 +52,8 @@ func TestFaultsNeverPass(t *testing.T) {
 	value := token.Mint().Reveal()
 	dir := t.TempDir()
 	write(t, dir+"/m.yaml", gateManifest+"---\n"+tokenManifest("ci", value, ""))
-	rows, problems := loader.Check([]string{dir})
+	set := loaderdir.Load([]string{dir})
+	rows, problems := set.Rows, set.Problems
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}

@@ -293,9 +293,9 @@ func (p *patgate) decisions() []event {
 	return list
 }
 
-// wantDecisions waits for this many events of decisions, and wants no more. The events
-// of refusals may come after their answers.
-func (p *patgate) wantDecisions(n int) {
+// wantAtLeast waits for this many events of decisions. Those of refusals may come after
+// their answers.
+func (p *patgate) wantAtLeast(n int) {
 	p.t.Helper()
 	seen := 0
 	p.find(fmt.Sprintf("number %d", n), func(e *event) bool {
@@ -304,6 +304,12 @@ func (p *patgate) wantDecisions(n int) {
 		}
 		return seen >= n
 	})
+}
+
+// wantDecisions waits for this many events of decisions, and wants no more.
+func (p *patgate) wantDecisions(n int) {
+	p.t.Helper()
+	p.wantAtLeast(n)
 	if got := len(p.decisions()); got != n {
 		p.t.Errorf("%d events for %d checks", got, n)
 	}

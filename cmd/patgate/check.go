@@ -13,7 +13,8 @@ import (
 
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/lint"
-	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/dir"
+	"github.com/patgate/patgate/ruleset"
 	"github.com/patgate/patgate/server"
 )
 
@@ -60,8 +61,8 @@ func newCheck(s streams) *cobra.Command {
 
 // checked is what check found out.
 type checked struct {
-	in, older *loader.Inspection // older: nil without --against
-	warnings  []diag.Problem     // that count
+	in, older *ruleset.Set   // older: nil without --against
+	warnings  []diag.Problem // that count
 	accepted  []diag.Problem
 	revivals  []lint.Revival
 	examples  []checkExample // nil without --examples
@@ -69,7 +70,7 @@ type checked struct {
 
 func check(s streams, o *checkOptions, dirs []string) error {
 	now := time.Now()
-	c := checked{in: loader.Inspect(dirs)}
+	c := checked{in: dir.Load(dirs)}
 	for _, w := range lint.Lint(c.in, now) {
 		if w.Suppressed != "" {
 			c.accepted = append(c.accepted, w)
@@ -78,7 +79,7 @@ func check(s streams, o *checkOptions, dirs []string) error {
 		}
 	}
 	if len(o.against) > 0 {
-		c.older = loader.Inspect(o.against)
+		c.older = dir.Load(o.against)
 		c.revivals = lint.Revivals(c.older, c.in, now)
 	}
 	if o.examples && len(c.in.Problems) == 0 {

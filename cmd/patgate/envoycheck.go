@@ -66,7 +66,7 @@ func envoyCheck(s streams, o *envoyCheckOptions, names []string) error {
 		if err != nil {
 			return err
 		}
-		gates = envoycheck.NewGates(m.Rows(), chosen)
+		gates = envoycheck.NewGates(m.Rows, chosen)
 	} else if len(o.gates) > 0 {
 		return usageError{errors.New("--gate needs --manifests DIR")}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/envoy"
@@ -22,11 +23,14 @@ type envoyConfigOptions struct {
 	gates     []string
 }
 
-// meshFlags and envoyFlags mean nothing to the other kinds.
-var (
-	meshFlags  = []string{"namespace", "gateway", "listener"}
-	envoyFlags = []string{"listen", "admin", "upstream", "tls"}
-)
+// flagKinds are the flags that mean nothing to the other kinds.
+var flagKinds = []struct{ flags, kinds []string }{
+	{[]string{"namespace", "gateway", "listener"}, []string{envoy.KindIstio, envoy.KindIstioMesh, envoy.KindEnvoyGateway}},
+	{[]string{"listen", "admin", "upstream", "upstream-http2", "tls", "upgrade"}, []string{envoy.KindStandalone, envoy.KindSidecar, envoy.KindEdge}},
+	{[]string{"cors-origin", "route-timeout", "connect-timeout"}, []string{envoy.KindStandalone, envoy.KindSidecar, envoy.KindEdge, envoy.KindEnvoyGateway}},
+	{[]string{"request-timeout", "headers-timeout", "idle-timeout", "keepalive-timeout"},
+		[]string{envoy.KindStandalone, envoy.KindSidecar, envoy.KindEdge, envoy.KindIstio, envoy.KindEnvoyGateway}},
+}
 
 func newEnvoyConfig(s streams) *cobra.Command {
 	var o envoyConfigOptions
@@ -34,15 +38,14 @@ func newEnvoyConfig(s streams) *cobra.Command {
 		Use:   "envoy-config --for KIND --manifests DIR",
 		Short: "Print the Envoy, Istio or Envoy Gateway configuration for the gates at hand",
 		Long: "Envoy-config prints a configuration that fits the gates: patgate may set and remove exactly\n" +
-			"the headers that they name, bodies are sent to it only where a rule reads them, and clients'\n" +
-			"addresses are counted as the gates count them. The kinds are\n\n" +
+			"the headers that they name, JSON bodies are sent to it only where a rule reads them, and clients'\n" +
+			"addresses are counted as the gates count them. Bodies may take as long as they flow. The kinds are\n\n" +
 			"  standalone      one Envoy in front of an API\n" +
 			"  sidecar         an Envoy in the API's pod, with patgate on a unix socket\n" +
 			"  edge            TLS from clients, several replicas of patgate over mTLS\n" +
 			"  istio           objects for kubectl apply; istio-mesh prints the Helm values for istiod that they need\n" +
 			"  envoy-gateway   objects for kubectl apply\n\n" +
-			"What is doubtful stands on stderr. Print it anew when gates change, or a rule on bodies comes in:\n" +
-			"until then patgate refuses what it can't decide.",
+			"What is doubtful stands on stderr. Print it anew when gates change, or a rule on bodies comes in.",
 		Example: "  patgate envoy-config --for standalone --manifests manifests >envoy.yaml && envoy -c envoy.yaml\n" +
 			"  patgate envoy-config --for edge --manifests manifests --patgate patgate.example.com:9191 --upstream api.example.com:80\n" +
 			"  patgate envoy-config --for istio --manifests manifests --namespace shop --gateway shop | kubectl apply -f -",
@@ -61,17 +64,31 @@ func newEnvoyConfig(s streams) *cobra.Command {
 	f.StringVar(&o.Listen, "listen", "", "`address` for clients (default 127.0.0.1:8080, sidecar 0.0.0.0:8080, edge 0.0.0.0:8443)")
 	f.StringVar(&o.Admin, "admin", "", "`address` of Envoy's admin listener (default 127.0.0.1:9901)")
 	f.StringVar(&o.Upstream, "upstream", "", "`address` of the API (default 127.0.0.1:8081)")
-	f.StringArrayVar(&o.Patgate, "patgate", nil, "`address` of patgate, host:port or unix:///path; may repeat for its replicas.\n"+
-		"For a mesh that of its Service, such as patgate.NAMESPACE.svc.cluster.local:9191")
+	f.StringArrayVar(&o.Patgate, "patgate", nil, "`address` of patgate, host:port or unix:///path; may repeat; for a mesh that of its Service")
 	f.StringVar(&o.TLS, "tls", "", "`directory` with tls.crt and tls.key for clients (default for edge /etc/envoy/tls)")
 	f.StringVar(&o.PatgateTLS, "patgate-tls", "", "`directory` with tls.crt, tls.key and ca.crt for patgate, or none (default for edge\n"+
 		"/etc/envoy/patgate, otherwise none); for a mesh the name of a Secret")
 	f.IntVar(&o.MaxRequestBytes, "max-request-bytes", 65536, "largest body where rules read them, no more than serve's --max-body-bytes")
+	f.BoolVar(&o.UpstreamHTTP2, "upstream-http2", false, "the API speaks HTTP/2 without TLS, as gRPC servers do")
+	timeFlags(f, &o.Times)
+	f.StringArrayVar(&o.CORSOrigins, "cors-origin", nil, "`origin` whose pages may call the API, such as https://app.example.com; may repeat")
+	f.StringArrayVar(&o.Upgrades, "upgrade", nil, "`protocol` that a connection may be upgraded to, such as websocket; may repeat")
 	f.StringVar(&o.Namespace, "namespace", "", "`namespace` of the objects for a mesh (default: default)")
 	f.StringVar(&o.Gateway, "gateway", "", "`name` of the Gateway that patgate stands in front of in a mesh (default api)")
 	f.StringArrayVar(&o.Listeners, "listener", nil, "`name` of a listener of Envoy Gateway's Gateway (default http); may repeat")
 	_ = cmd.RegisterFlagCompletionFunc("for", fixed(envoy.Kinds()...))
 	return cmd
+}
+
+// timeFlags are how long Envoy waits for what.
+func timeFlags(f *pflag.FlagSet, t *envoy.Times) {
+	d := envoy.DefaultTimes
+	f.DurationVar(&t.RouteTimeout, "route-timeout", d.RouteTimeout, "`time` for the whole answer of the API; 0s: as long as it flows")
+	f.DurationVar(&t.RequestTimeout, "request-timeout", d.RequestTimeout, "`time` for a whole request; 0s: as long as it flows")
+	f.DurationVar(&t.RequestHeadersTimeout, "headers-timeout", d.RequestHeadersTimeout, "`time` for the headers of a request")
+	f.DurationVar(&t.IdleTimeout, "idle-timeout", d.IdleTimeout, "`time` for a request, answer or tunnel of which nothing comes")
+	f.DurationVar(&t.ConnectionIdleTimeout, "keepalive-timeout", d.ConnectionIdleTimeout, "`time` for the next request on a client's connection")
+	f.DurationVar(&t.ConnectTimeout, "connect-timeout", d.ConnectTimeout, "`time` for a connection to the API")
 }
 
 // checkFlags wants the flags to be those of the kind.
@@ -86,13 +103,16 @@ func (o *envoyConfigOptions) checkFlags(cmd *cobra.Command) error {
 	if o.MaxRequestBytes < 1 {
 		return usageError{fmt.Errorf("--max-request-bytes %d: expected more than zero, such as 65536", o.MaxRequestBytes)}
 	}
-	foreign := meshFlags
-	if o.Mesh() {
-		foreign = envoyFlags
+	for _, name := range []string{"headers-timeout", "idle-timeout", "keepalive-timeout", "connect-timeout"} {
+		if d, err := cmd.Flags().GetDuration(name); err == nil && d <= 0 {
+			return usageError{fmt.Errorf("--%s %s: expected more than zero, such as 90s", name, d)}
+		}
 	}
-	for _, name := range foreign {
-		if cmd.Flags().Changed(name) {
-			return usageError{fmt.Errorf("--%s means nothing to --for %s, expected it to be left out", name, o.Kind)}
+	for _, group := range flagKinds {
+		for _, name := range group.flags {
+			if cmd.Flags().Changed(name) && !slices.Contains(group.kinds, o.Kind) {
+				return usageError{fmt.Errorf("--%s means nothing to --for %s, expected it to be left out", name, o.Kind)}
+			}
 		}
 	}
 	return nil
@@ -103,7 +123,7 @@ func envoyConfig(s streams, o *envoyConfigOptions) error {
 	if err != nil {
 		return err
 	}
-	rows := m.Rows()
+	rows := m.Rows
 	gates, err := chosenGates(snapshot.Gates(), o.gates)
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/explain"
 	"github.com/patgate/patgate/extauthz"
-	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/server"
 	"github.com/patgate/patgate/token"
@@ -74,7 +74,8 @@ func (f *explainFlags) run(s streams) error {
 	if err != nil {
 		return err
 	}
-	rows, problems := loader.Check(f.manifests)
+	set := dir.Load(f.manifests)
+	rows, problems := set.Rows, set.Problems
 	if len(problems) > 0 {
 		return &server.ManifestsError{Problems: problems}
 	}

@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/patgate/patgate/diag"
+	loaderdir "github.com/patgate/patgate/loader/dir"
+
 	"github.com/patgate/patgate/explain"
-	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 )
@@ -121,9 +121,8 @@ func checkManifestsOf(t *testing.T, name, text string) {
 		if err := os.WriteFile(filepath.Join(dir, "m.yaml"), []byte(manifests.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		var more []diag.Problem
-		rows, more = loader.Check([]string{dir})
-		problems = append(problems, more...)
+		set := loaderdir.Load([]string{dir})
+		rows, problems = set.Rows, append(problems, set.Problems...)
 	}
 	for _, p := range problems {
 		t.Errorf("%s: %s", name, p)

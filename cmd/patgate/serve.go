@@ -17,7 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/patgate/patgate/audit"
-	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/server"
 )
 
@@ -66,7 +66,7 @@ func newServe(s streams) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&o.Manifests, "manifests", nil, "`directory` of manifests, read recursively; may repeat")
-	f.Int64Var(&o.MaxManifests, "manifests-max-bytes", loader.MaxBytes, "how much a load reads at most")
+	f.Int64Var(&o.MaxManifests, "manifests-max-bytes", dir.MaxBytes, "how much a load reads at most")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:9191", "`address` for checks: host:port, or unix:///path (mode 0660)")
 	f.BoolVar(&o.InsecureListen, "insecure-listen", false, "allow an address beyond loopback without mTLS")
 	f.StringVar(&o.StatusListen, "status-listen", "127.0.0.1:9192", "`address` of /livez, /readyz, /metrics and /revision")

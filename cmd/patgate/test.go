@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/patgate/patgate/explain"
-	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/server"
 )
 
@@ -64,7 +64,8 @@ func newTest(s streams) *cobra.Command {
 }
 
 func runTests(dirs []string, only *regexp.Regexp) (*explain.Report, error) {
-	rows, tests, problems := loader.CheckTests(dirs)
+	set := dir.LoadTests(dirs)
+	rows, tests, problems := set.Rows, set.Tests, set.Problems
 	if len(problems) == 0 && len(tests) == 0 {
 		return nil, usageError{fmt.Errorf("%s: no PolicyTest in it, expected files that end in .test.yaml", strings.Join(dirs, ", "))}
 	}

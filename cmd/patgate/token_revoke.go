@@ -68,7 +68,7 @@ func revokeToken(s streams, dirs []string, name string, yes bool) error {
 	if _, err := fmt.Fprintf(s.out, "The %s is revoked since %s, in %s.\n", who, stamp(now), change.Path); err != nil {
 		return err
 	}
-	return afterRevoke(s, m.Problems())
+	return afterRevoke(s, m.Problems)
 }
 
 // afterRevoke says what to do next.

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/server"
@@ -38,7 +39,7 @@ func tokenName(dirs *[]string) cobra.CompletionFunc {
 		if len(given) > 0 || len(*dirs) == 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return loader.Read(*dirs).Names(), cobra.ShellCompDirectiveNoFileComp
+		return dir.Load(*dirs).TokenNames(), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
@@ -75,10 +76,10 @@ func readGood(dirs []string, now time.Time) (*loader.Manifests, *policy.Snapshot
 		return nil, nil, err
 	}
 	m := loader.Read(dirs)
-	if problems := m.Problems(); len(problems) > 0 {
+	if problems := m.Problems; len(problems) > 0 {
 		return nil, nil, &server.ManifestsError{Problems: problems}
 	}
-	snapshot, err := snapshotOf(m.Rows(), now)
+	snapshot, err := snapshotOf(m.Rows, now)
 	return m, snapshot, err
 }
 

@@ -74,7 +74,7 @@ func TestATokenIsNoArgument(t *testing.T) {
 		}
 	}
 	// What only looks similar is no token.
-	for _, typed := range [][]string{{"check", "../../loader/testdata/good"}, {"check", "./patg_manifests"}, {"check", "x_patg_y"}} {
+	for _, typed := range [][]string{{"check", "../../ruleset/testdata/good"}, {"check", "./patg_manifests"}, {"check", "x_patg_y"}} {
 		var out, errs bytes.Buffer
 		run(typed, nil, &out, &errs)
 		if strings.Contains(errs.String(), "looks like a value") {

@@ -7,10 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	loaderdir "github.com/patgate/patgate/loader/dir"
+
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/patgate/patgate/envoy/check"
-	"github.com/patgate/patgate/loader"
 )
 
 // TestFindings holds what is found in each archive of files against what it wants: what
@@ -94,7 +95,8 @@ func gatesOf(t *testing.T, dir string, archive *txtar.Archive) *check.Gates {
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) == 0 {
 		return nil
 	}
-	rows, problems := loader.Check([]string{dir})
+	set := loaderdir.Load([]string{dir})
+	rows, problems := set.Rows, set.Problems
 	for _, p := range problems {
 		t.Fatal(p)
 	}

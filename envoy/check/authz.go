@@ -162,7 +162,11 @@ func (c *checker) calledCluster(cluster *node) (local bool) {
 		local = local && localEndpoint(e)
 	}
 	kind := cluster.get("type")
-	if !local && len(endpoints) == 1 && (kind == nil || kind.is("STATIC", 0) || kind.is("LOGICAL_DNS", 2)) {
+	byName := false
+	if typ, dns := typed(cluster.get("cluster_type", "typed_config")); typ == typeDNSCluster {
+		byName = !dns.get("all_addresses_in_single_endpoint").isTrue()
+	}
+	if !local && len(endpoints) == 1 && !byName && (kind == nil || kind.is("STATIC", 0) || kind.is("LOGICAL_DNS", 2)) {
 		c.find(OneEndpoint, endpoints[0].spot(), "there is one replica: each restart refuses every request")
 	}
 	alone := local && len(endpoints) == 1

@@ -154,6 +154,7 @@ const (
 	typeHTTP            = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 	typeProxyProtocol   = "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"
 	typeXFF             = "envoy.extensions.http.original_ip_detection.xff.v3.XffConfig"
+	typeDNSCluster      = "envoy.extensions.clusters.dns.v3.DnsCluster"
 	typeUpstreamTLS     = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 )
 

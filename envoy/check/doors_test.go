@@ -21,7 +21,7 @@ var opening = codes(check.FailureModeAllow, check.ShadowMode, check.RouteUncheck
 // opens reports whether a mistake lets every request pass.
 func (m *mistake) opens() bool {
 	switch {
-	case slices.Contains(m.want, check.DuplicateField), strings.Contains(m.new, "8082"), m.name == "one of two filters":
+	case slices.Contains(m.want, check.DuplicateField), strings.Contains(m.new, "8082"), m.name == "one of two filters", m.name == "filter disabled, and turned on by the route of all but JSON":
 		return false // it depends on which field counts; another listener; the other filter refuses
 	case slices.Contains(m.want, check.FilterEnabled):
 		return slices.Contains(m.want, check.DenyAtDisable)

@@ -18,10 +18,9 @@ type want func(*node) string
 var connectionRules = []rule{
 	{"normalize_path", isOn, NormalizePath, "`..` and `%2e%2e` reach patgate, which refuses them, and routes are found by a path that the upstream reads otherwise"},
 	{"merge_slashes", isOn, MergeSlashes, "patgate refuses each path with `//`, and routes are found by it"},
-	{"path_with_escaped_slashes_action", isWord("REJECT_REQUEST", 2), EscapedSlashes, "a `%2f` is one path for routes and another for the upstream"},
+	{"path_with_escaped_slashes_action", isOneOf(isWord("KEEP_UNCHANGED", 1), isWord("REJECT_REQUEST", 2)), EscapedSlashes, "a `%2f` is one path for routes and another for the upstream"},
 	{"skip_xff_append", isOff, XFFAppend, "x-forwarded-for lacks the peer, so that the entry that a gate counts to is the client's own word"},
 	{"common_http_protocol_options.headers_with_underscores_action", isWord("REJECT_REQUEST", 1), Underscores, "`x_forwarded_user` reaches filters and upstreams that take it for x-forwarded-user"},
-	{"request_timeout", isGiven, RequestTimeout, "a slow client holds a buffer before it is asked about"},
 	{"request_headers_timeout", isGiven, RequestTimeout, "a slow client holds a connection before it is asked about"},
 	{"upgrade_configs", isNotGiven, Upgrade, "a tunnel is judged once, at its beginning"},
 }
@@ -153,6 +152,18 @@ func isAtMost(limit int64) want {
 			return shown(n)
 		}
 		return ""
+	}
+}
+
+// isOneOf wants what one of these wants, and says what the first says.
+func isOneOf(wants ...want) want {
+	return func(n *node) string {
+		for _, w := range wants {
+			if w(n) == "" {
+				return ""
+			}
+		}
+		return wants[0](n)
 	}
 }
 

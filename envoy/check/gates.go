@@ -174,7 +174,7 @@ func (c *checker) bodies(a *authz) {
 	c.unbuffered(routes)
 }
 
-// unbuffered wants no route to leave out bodies that a rule reads.
+// unbuffered wants no route to leave out bodies that a rule reads: those of JSON.
 func (c *checker) unbuffered(routes *node) {
 	_, why := c.gates.readsBodies()
 	if why == "" {
@@ -182,7 +182,7 @@ func (c *checker) unbuffered(routes *node) {
 	}
 	for _, off := range routes.within("disable_request_body_buffering") {
 		named := off.parent.get("context_extensions").key("patgate.gate").str()
-		if off.isTrue() && (named == "" || c.gates.bodies[named] != nil) {
+		if off.isTrue() && (named == "" || c.gates.bodies[named] != nil) && !jsonApart(off) {
 			c.find(BodyMissing, off.spot(), "no body is sent from this route: %s", why)
 		}
 	}

@@ -18,7 +18,7 @@ var securityRules = []rule{
 
 // clientRules are about ClientTrafficPolicy, where Envoy Gateway's defaults do not do.
 var clientRules = []rule{
-	{"path.escaped_slashes_action", isWord("RejectRequest", -1), EscapedSlashes, "a path with `%2f` is decoded and sent on, or sent back to the client"},
+	{"path.escaped_slashes_action", isOneOf(isWord("KeepUnchanged", -1), isWord("RejectRequest", -1)), EscapedSlashes, "a path with `%2f` is decoded and sent on, or sent back to the client"},
 	{"path.disable_merge_slashes", isOff, MergeSlashes, "patgate refuses each path with `//`, and routes are found by it"},
 	{"client_ip_detection.x_forwarded_for.disable_x_forwarded_for_append", isOff, XFFAppend, "x-forwarded-for lacks the peer, so that the entry that a gate counts to is the client's own word"},
 	{"client_ip_detection.custom_header", isNotGiven, RemoteAddress, "the client's address comes from a header: x-forwarded-for and x-forwarded-proto are the client's own words"},

@@ -85,7 +85,7 @@ func (c *checker) connection(s *scope, body *node) *connection {
 		return conn
 	}
 	c.judgeFields(connectionRules, body, false)
-	if !conn.routes.get("ignore_port_in_host_matching").isTrue() {
+	if conn.routes != nil && !conn.routes.get("ignore_port_in_host_matching").isTrue() {
 		c.judgeFields([]rule{hostPort}, body, false)
 	}
 	c.clientAddress(conn)

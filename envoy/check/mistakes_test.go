@@ -20,7 +20,7 @@ func codes(list ...check.Code) []check.Code { return list }
 const (
 	inConnection  = "          stat_prefix: api\n"
 	inAuthz       = "              failure_mode_allow: false\n"
-	inRoute       = "                route: {cluster: upstream, timeout: 60s}\n"
+	inRoute       = "              - match: {prefix: \"/\"}\n                route: {cluster: upstream, timeout: 0s}\n"
 	inHost        = "              domains: [\"*\"]\n"
 	authzFilter   = "          - name: envoy.filters.http.ext_authz\n"
 	routerFilter  = "          - name: envoy.filters.http.router\n"
@@ -77,7 +77,8 @@ var mistakes = []mistake{
 	without(denyAtDisable, "no deny_at_disable", check.DenyAtDisable),
 	{"deny_at_disable false", "default_value: true", "default_value: false", codes(check.DenyAtDisable)},
 	after("  layers:\n", "  - {name: more, static_layer: {patgate.deny_at_disable: false}}\n", "the runtime says otherwise", check.DenyAtDisable),
-	{"filter disabled", authzFilter, authzFilter + "            disabled: true\n", codes(check.FilterDisabled)},
+	{"filter disabled", ofRoute + filters + authzFilter, filters + authzFilter + "            disabled: true\n", codes(check.FilterDisabled)},
+	{"filter disabled, and turned on by the route of all but JSON", authzFilter, authzFilter + "            disabled: true\n", codes(check.RouteUnchecked)},
 	{"filter disabled, one of two routes turns it on", afterRoutes("              - match: {prefix: \"/\"}\n"), `              - match: {path: "/open"}
                 route: {cluster: upstream}
               - match: {prefix: "/"}
@@ -96,14 +97,14 @@ var mistakes = []mistake{
           http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]
 `, codes(check.RouteUnchecked)},
 	{"filter optional", authzFilter, authzFilter + "            is_optional: true\n", codes(check.FilterOptional)},
-	after(inRoute, "                typed_per_filter_config: {envoy.filters.http.ext_authz: {"+perRoute+", disabled: true}}\n", "route disabled", check.RouteUnchecked),
-	after(inHost, "              typed_per_filter_config: {envoy.filters.http.ext_authz: {"+perRoute+", disabled: true}}\n", "virtual host disabled", check.RouteUnchecked),
-	after(inRoute, "                typed_per_filter_config: {envoy.filters.http.ext_authz: {"+filterConfig+", disabled: true}}\n", "disabled by FilterConfig", check.RouteUnchecked),
-	after(inRoute, "                typed_per_filter_config: {envoy.filters.http.ext_authz: {"+filterConfig+", config: {"+perRoute+", disabled: true}}}\n",
-		"disabled within FilterConfig", check.RouteUnchecked),
-	after(inRoute, "                typed_per_filter_config: {envoy.filters.http.ext_authz: {"+filterConfig+", is_optional: true, config: {"+perRoute+", check_settings: {}}}}\n",
-		"optional setting", check.FilterOptional),
-	{"one of several clusters disabled", inRoute, "                route: {weighted_clusters: {clusters: [{name: upstream, weight: 1, typed_per_filter_config: {envoy.filters.http.ext_authz: {" +
+	{"route disabled", ofRoute, "                typed_per_filter_config: {envoy.filters.http.ext_authz: {" + perRoute + ", disabled: true}}\n", codes(check.RouteUnchecked)},
+	{"virtual host disabled", inHost + routes + ofRoute, inHost + "              typed_per_filter_config: {envoy.filters.http.ext_authz: {" + perRoute + ", disabled: true}}\n" + routes, codes(check.RouteUnchecked)},
+	{"disabled by FilterConfig", ofRoute, "                typed_per_filter_config: {envoy.filters.http.ext_authz: {" + filterConfig + ", disabled: true}}\n", codes(check.RouteUnchecked)},
+	{"disabled within FilterConfig", ofRoute, "                typed_per_filter_config: {envoy.filters.http.ext_authz: {" + filterConfig + ", config: {" + perRoute + ", disabled: true}}}\n",
+		codes(check.RouteUnchecked)},
+	{"optional setting", ofRoute, "                typed_per_filter_config: {envoy.filters.http.ext_authz: {" + filterConfig + ", is_optional: true, config: {" + perRoute + ", check_settings: {}}}}\n",
+		codes(check.FilterOptional)},
+	{"one of several clusters disabled", inRoute, "              - match: {prefix: \"/\"}\n                route: {weighted_clusters: {clusters: [{name: upstream, weight: 1, typed_per_filter_config: {envoy.filters.http.ext_authz: {" +
 		perRoute + ", disabled: true}}}]}}\n", codes(check.RouteUnchecked)},
 	{"a condition around the filter", piece(authzFilter, routerFilter), conditional(piece(authzFilter, routerFilter)), codes(check.ConditionalCheck)},
 	{"one of two filters", `            typed_config:
@@ -156,7 +157,7 @@ var mistakes = []mistake{
 	after(inConnection, "          upgrade_configs: [{upgrade_type: websocket, filters: [{name: r, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]}]\n",
 		"upgrades with filters of their own", check.Upgrade, check.NoExtAuthz),
 	{"CONNECT", "match: {prefix: \"/\"}", "match: {connect_matcher: {}}", codes(check.Upgrade)},
-	{"upgrade at the route", "timeout: 60s}", "timeout: 60s, upgrade_configs: [{upgrade_type: websocket}]}", codes(check.Upgrade)},
+	{"upgrade at the route", "timeout: 0s}\n                typed", "timeout: 0s, upgrade_configs: [{upgrade_type: websocket}]}\n                typed", codes(check.Upgrade)},
 
 	// Failures.
 	without("              status_on_error: {code: ServiceUnavailable}\n", "no status_on_error", check.StatusOnError),
@@ -180,7 +181,7 @@ var mistakes = []mistake{
 	{"two replicas whose health counts later", lateHealth, strings.Replace(lateHealth, "window: 0s", "window: 2s", 1) + strings.Replace(patgateAt, "9191", "9193", 1), codes(check.LateHealth)},
 	{"panic routing", "healthy_panic_threshold: {value: 1}", "healthy_panic_threshold: {value: 50}", codes(check.PanicRouting)},
 	without("healthy_panic_threshold: {value: 1}, ", "panic routing by default", check.PanicRouting),
-	without("          request_timeout: 30s\n", "no request_timeout", check.RequestTimeout),
+	after("          request_headers_timeout: 10s\n", "          request_timeout: 30s\n", "a request_timeout"),
 	without("          request_headers_timeout: 10s\n", "no request_headers_timeout", check.RequestTimeout),
 
 	// What patgate sees, and what the upstream gets.
@@ -189,21 +190,20 @@ var mistakes = []mistake{
 	{"normalize_path null", "normalize_path: true", "normalize_path:", codes(check.NormalizePath)},
 	{"normalize_path ignored", "normalize_path: true", "!ignore normalize_path: true", codes(check.NormalizePath)},
 	without("          merge_slashes: true\n", "no merge_slashes", check.MergeSlashes),
-	{"escaped slashes by default", "          path_with_escaped_slashes_action: REJECT_REQUEST\n", "", codes(check.EscapedSlashes)},
-	{"escaped slashes kept", "path_with_escaped_slashes_action: REJECT_REQUEST", "path_with_escaped_slashes_action: KEEP_UNCHANGED", codes(check.EscapedSlashes)},
-	{"escaped slashes kept, by number", "path_with_escaped_slashes_action: REJECT_REQUEST", "path_with_escaped_slashes_action: 1", codes(check.EscapedSlashes)},
+	{"escaped slashes by default", "path_with_escaped_slashes_action: KEEP_UNCHANGED", "path_with_escaped_slashes_action: 0", codes(check.EscapedSlashes)},
+	{"escaped slashes decoded", "path_with_escaped_slashes_action: KEEP_UNCHANGED", "path_with_escaped_slashes_action: UNESCAPE_AND_FORWARD", codes(check.EscapedSlashes)},
+	{"escaped slashes sent back, by number", "path_with_escaped_slashes_action: KEEP_UNCHANGED", "path_with_escaped_slashes_action: 3", codes(check.EscapedSlashes)},
+	{"escaped slashes refused by Envoy", "path_with_escaped_slashes_action: KEEP_UNCHANGED", "path_with_escaped_slashes_action: REJECT_REQUEST", nil},
 	without("            headers_with_underscores_action: REJECT_REQUEST\n", "underscores", check.Underscores),
 	{"underscores dropped", "headers_with_underscores_action: REJECT_REQUEST", "headers_with_underscores_action: DROP_HEADER", codes(check.Underscores)},
-	without("          strip_any_host_port: true\n", "host with port", check.HostPort),
-	{"host with port, which the routes pass over", piece("          strip_any_host_port: true\n", "            virtual_hosts:\n"),
-		strings.TrimPrefix(piece("          strip_any_host_port: true\n", "            virtual_hosts:\n"), "          strip_any_host_port: true\n") +
-			"            ignore_port_in_host_matching: true\n", nil},
+	without("            ignore_port_in_host_matching: true\n", "host with port", check.HostPort),
+	{"host without port", hostLines, "          strip_any_host_port: true\n" + strings.Replace(hostLines, "            ignore_port_in_host_matching: true\n", "", 1), nil},
 	after(inAuthz, "              allowed_headers: {patterns: [{exact: authorization}]}\n", "some headers", check.HeadersHidden),
 	after(inAuthz, "              disallowed_headers: {patterns: [{exact: x-original-url}]}\n", "not all headers", check.HeadersHidden),
 	without("              encode_raw_headers: true\n", "no raw headers", check.RawHeaders),
 	{"partial bodies", "allow_partial_message: false", "allow_partial_message: true", codes(check.PartialBody)},
 	without("                pack_as_bytes: true\n", "bodies as text", check.BodyText),
-	after(inRoute, "                typed_per_filter_config: {envoy.filters.http.ext_authz: {"+perRoute+", check_settings: {with_request_body: {max_request_bytes: 9}}}}\n", "bodies as text at a route", check.BodyText),
+	{"bodies as text at a route", ofRoute, "                typed_per_filter_config: {envoy.filters.http.ext_authz: {" + perRoute + ", check_settings: {with_request_body: {max_request_bytes: 9}}}}\n", codes(check.BodyText)},
 	{"large bodies", "max_request_bytes: 65536", "max_request_bytes: 4194304", codes(check.BodySize)},
 	{"route cache", "clear_route_cache: false", "clear_route_cache: true", codes(check.RouteCache)},
 
@@ -247,8 +247,8 @@ var mistakes = []mistake{
 	{"HTTP/1.1 to patgate", piece(patgateHTTP2, "    load_assignment:\n      cluster_name: patgate\n"), "          http_protocol_options: {}\n",
 		codes(check.NotHTTP2, check.HealthCheck, check.PanicRouting)},
 	after(patgateAt, transport, "TLS without a CA", check.UnverifiedTLS),
-	after(inRoute, "                typed_per_filter_config: {envoy.filters.http.ext_authz: {"+perRoute+", check_settings: {grpc_service: {envoy_grpc: {cluster_name: upstream}, timeout: 0.5s}}}}\n",
-		"another server for a route", check.OtherService, check.NotHTTP2, check.HealthCheck, check.PanicRouting, check.Retry),
+	{"another server for a route", ofRoute, "                typed_per_filter_config: {envoy.filters.http.ext_authz: {" + perRoute + ", check_settings: {grpc_service: {envoy_grpc: {cluster_name: upstream}, timeout: 0.5s}}}}\n",
+		codes(check.OtherService, check.NotHTTP2, check.HealthCheck, check.PanicRouting, check.Retry)},
 
 	// Envoy itself.
 	before("# The expressions", "  allow_paths: [{exact: /stats/prometheus}]\n", "the admin for loopback, limited"),
@@ -262,6 +262,18 @@ var mistakes = []mistake{
 	before("static_resources:\n", "dynamic_resources: {lds_config: {path_config_source: {path: /dev/null}}}\n", "listeners from elsewhere", check.NotSeen),
 	{"an unused acceptance", "failure_mode_allow: false", "failure_mode_allow: false  # patgate:accept shadow-mode no longer", codes(check.UnusedAccept)},
 }
+
+// hostLines is the text from what hosts are to the virtual hosts.
+var hostLines = piece("          strip_trailing_host_dot: true\n", "            virtual_hosts:\n")
+
+// ofRoute is what the route of all but JSON says of the check.
+var ofRoute = piece("                typed_per_filter_config:\n", "          http_filters:\n")
+
+// routes and filters are what stands before and behind it.
+var (
+	routes  = piece("              routes:\n", "                typed_per_filter_config:\n")
+	filters = piece("          http_filters:\n", authzFilter)
+)
 
 // lateHealth is the text from the setting to the replicas.
 var lateHealth = piece("    common_lb_config: ", patgateAt) + patgateAt

@@ -78,7 +78,7 @@ func (f *flaw) plant(dir string) (killer string, err error) {
 	if out, err := goTool(dir, "build", "./..."); err != nil {
 		return "", fmt.Errorf("it does not build: %s", out)
 	}
-	for _, packages := range [][]string{{"./" + filepath.ToSlash(filepath.Dir(f.file))}, {"./policy", "./extauthz", "./token", "./loader/...", "./manifest", "./explain", "./audit", "./server"}, {"./test"}} {
+	for _, packages := range [][]string{{"./" + filepath.ToSlash(filepath.Dir(f.file))}, {"./policy", "./extauthz", "./token", "./loader/...", "./ruleset", "./manifest/...", "./explain", "./audit", "./server"}, {"./test"}} {
 		if killer, err = tests(dir, packages); killer != "" || err != nil {
 			return killer, err
 		}

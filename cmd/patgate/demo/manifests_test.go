@@ -5,8 +5,9 @@ import (
 	"testing"
 	"time"
 
+	loaderdir "github.com/patgate/patgate/loader/dir"
+
 	"github.com/patgate/patgate/lint"
-	"github.com/patgate/patgate/loader"
 )
 
 // TestManifestsAreClean wants what people copy from to be without a warning, but for
@@ -16,7 +17,7 @@ func TestManifestsAreClean(t *testing.T) {
 	if err := d.writeManifests(); err != nil {
 		t.Fatal(err)
 	}
-	in := loader.Inspect([]string{filepath.Join(d.dir, "manifests")})
+	in := loaderdir.Load([]string{filepath.Join(d.dir, "manifests")})
 	for _, p := range in.Problems {
 		t.Error(p)
 	}

@@ -1,0 +1,202 @@
+package audit
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+)
+
+// runtimeLine reads the forms in which container runtimes keep lines: that of the CRI (`TIME stdout P|F TEXT`)
+// and Docker's json-file (`{"log":"TEXT\n","stream":…}`), which cuts without a mark: a text without its
+// line end goes on in the next line.
+func runtimeLine(text []byte) (part []byte, partial, ok bool) {
+	if bytes.HasPrefix(text, []byte(`{"log":"`)) {
+		return dockerLine(text)
+	}
+	if len(text) == 0 || text[0] < '0' || text[0] > '9' {
+		return nil, false, false
+	}
+	_, rest, found := bytes.Cut(text, []byte(" "))
+	stream, rest, found2 := bytes.Cut(rest, []byte(" "))
+	tag, rest, _ := bytes.Cut(rest, []byte(" "))
+	if !found || !found2 || string(stream) != "stdout" && string(stream) != "stderr" {
+		return nil, false, false
+	}
+	tag, _, _ = bytes.Cut(tag, []byte(":")) // tags are divided by colons; the first says whether the line is whole
+	switch string(tag) {
+	case "F":
+		return rest, false, true
+	case "P":
+		return rest, true, true
+	}
+	return nil, false, false
+}
+
+func dockerLine(text []byte) (part []byte, partial, ok bool) {
+	var wrapped struct {
+		Log    *string `json:"log"`
+		Stream string  `json:"stream"`
+	}
+	if json.Unmarshal(text, &wrapped) != nil || wrapped.Log == nil || wrapped.Stream == "" {
+		return nil, false, false // some collector's
+	}
+	part = []byte(*wrapped.Log)
+	return bytes.TrimRight(part, "\r\n"), !bytes.HasSuffix(part, []byte("\n")), true
+}
+
+// wrappers are the fields in which collectors and exports put a line, or the lines: Fluent Bit and Docker (log), Logstash
+// and CloudWatch (message), Vector and systemd's journal (MESSAGE), Loki (line, values), Google Cloud
+// (textPayload, jsonPayload), and CloudWatch's lists (events, logEvents).
+var wrappers = []string{"log", "message", "msg", "line", "MESSAGE", "textPayload", "jsonPayload", "event", "events", "logEvents", "entries", "data", "result", "values", "streams"}
+
+// maxWraps bounds how deep a line may be wrapped.
+const maxWraps = 10
+
+// appendEntries appends the events of a line.
+func appendEntries(list []Entry, file string, line logLine, stats *ReadStats) []Entry {
+	before := len(list)
+	list = unwrap(list, line.text, maxWraps)
+	for i := before; i < len(list); i++ {
+		list[i].File, list[i].Line = file, line.number
+	}
+	if n := len(list) - before; n > 0 {
+		stats.Events += int64(n)
+	} else {
+		stats.Skipped++
+	}
+	return list
+}
+
+// unwrap appends the events in a text: one that is an event, or wraps some.
+func unwrap(list []Entry, text []byte, depth int) []Entry {
+	start := bytes.IndexByte(text, '{') // after a prefix, if there is one
+	if start < 0 || depth == 0 {
+		return list
+	}
+	if e, ok := parseEvent(text[start:]); ok {
+		return append(list, e)
+	}
+	var object map[string]json.RawMessage
+	if json.Unmarshal(text[start:], &object) != nil {
+		// A prefix may hold a brace, such as a label of a pod.
+		if next := bytes.Index(text[start+1:], []byte(`{"v":`)); next >= 0 {
+			return unwrap(list, text[start+1+next:], depth-1)
+		}
+		return list
+	}
+	for _, name := range wrappers {
+		if inner, ok := object[name]; ok {
+			if longer := unwrapValue(list, inner, depth-1); len(longer) > len(list) {
+				return longer
+			}
+		}
+	}
+	return list
+}
+
+// unwrapValue appends the events in a JSON value: a text that holds a line, an object, or a list of either.
+func unwrapValue(list []Entry, value json.RawMessage, depth int) []Entry {
+	switch {
+	case len(value) == 0 || depth == 0:
+	case value[0] == '{':
+		return unwrap(list, value, depth)
+	case value[0] == '"':
+		var text string
+		if json.Unmarshal(value, &text) == nil {
+			return unwrap(list, []byte(text), depth)
+		}
+	case value[0] == '[':
+		var items []json.RawMessage
+		if json.Unmarshal(value, &items) == nil {
+			for _, item := range items {
+				list = unwrapValue(list, item, depth-1)
+			}
+		}
+	}
+	return list
+}
+
+// parseEvent reads one event: a JSON object with patgate's version and a kind. What follows it on the line is
+// passed over.
+func parseEvent(text []byte) (Entry, bool) {
+	if !bytes.Contains(text[:min(len(text), 64<<10)], []byte(`"kind"`)) {
+		return Entry{}, false
+	}
+	var e Entry
+	if json.Unmarshal(text, &e.Logged) != nil {
+		var raw json.RawMessage // with something behind it, or with a field of another type
+		e.Logged = Logged{}
+		if json.NewDecoder(bytes.NewReader(text)).Decode(&raw) != nil {
+			return Entry{}, false
+		}
+		text = raw
+		_ = json.Unmarshal(text, &e.Logged) // fields of other types stay at their zero value
+	}
+	if e.V < 1 || e.Kind == "" || e.Instance == "" || e.Time.IsZero() {
+		return Entry{}, false
+	}
+	e.JSON = text
+	return e, true
+}
+
+// elements reads the elements of the lists of one JSON document that is written over many lines, as `aws logs
+// filter-log-events` prints it, without holding the document.
+type elements struct {
+	dec   *json.Decoder
+	lists int // that were begun and not ended
+}
+
+// documentOverLines returns the elements of a document over many lines, or nil where lines stand for themselves.
+func documentOverLines(in *bufio.Reader) *elements {
+	start, _ := in.Peek(in.Size())
+	trimmed := bytes.TrimLeft(start, " \t\r\n\ufeff")
+	if len(trimmed) == 0 || trimmed[0] != '{' && trimmed[0] != '[' {
+		return nil
+	}
+	first, _, more := bytes.Cut(trimmed, []byte("\n"))
+	var raw json.RawMessage
+	if !more || json.NewDecoder(bytes.NewReader(first)).Decode(&raw) == nil {
+		return nil
+	}
+	if first = bytes.TrimSpace(first[1:]); len(first) > 0 && first[0] != '"' && first[0] != '{' && first[0] != '[' {
+		return nil // a line that only begins like one, such as `[pod/…] {…}`
+	}
+	if dec := json.NewDecoder(bytes.NewReader(trimmed)); !manyTokens(dec) {
+		return nil
+	}
+	return &elements{dec: json.NewDecoder(in)}
+}
+
+// manyTokens reports whether what begins here reads as JSON for a while, or to its end.
+func manyTokens(dec *json.Decoder) bool {
+	for range 8 {
+		if _, err := dec.Token(); err != nil {
+			return err == io.EOF //nolint:errorlint // the decoder returns it as it is
+		}
+	}
+	return true
+}
+
+// next returns the next element of a list, or io.EOF after the document's end.
+func (e *elements) next() ([]byte, error) {
+	for {
+		if e.lists > 0 && e.dec.More() {
+			var raw json.RawMessage
+			if err := e.dec.Decode(&raw); err != nil {
+				return nil, err
+			}
+			return raw, nil
+		}
+		token, err := e.dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		switch token {
+		case json.Delim('['):
+			e.lists++
+		case json.Delim(']'):
+			e.lists--
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package check
+
+import "strings"
+
+// jsonTypes are content types of bodies that rules read by themselves.
+var jsonTypes = []string{"application/json", "Application/JSON; charset=utf-8", "application/json;charset=UTF-8"}
+
+// jsonApart reports whether requests with a JSON body never come to the route that leaves
+// bodies out: an earlier one of the same list takes them, and does not.
+func jsonApart(off *node) bool {
+	route := off
+	for route != nil && route.get("match") == nil {
+		route = route.parent
+	}
+	if route == nil || route.parent == nil {
+		return false
+	}
+	for _, earlier := range route.parent.elements() {
+		if earlier == route {
+			return false
+		}
+		if takesJSON(earlier.get("match"), route.get("match")) && !leavesBodiesOut(earlier) {
+			return true
+		}
+	}
+	return false
+}
+
+func leavesBodiesOut(route *node) bool {
+	for _, off := range route.within("disable_request_body_buffering") {
+		if off.isTrue() {
+			return true
+		}
+	}
+	return len(route.get("route").entries()) == 0 // a redirect, or an answer by itself
+}
+
+// takesJSON reports whether a match takes every request of another that has a JSON body:
+// it asks for nothing else than the other does, and for its content type.
+func takesJSON(match, other *node) bool {
+	for _, f := range match.entries() {
+		if sameName(f.name, "headers") {
+			continue
+		}
+		if f.value != nil && (f.value.kind != scalar || f.value.text != other.get(f.name).str()) {
+			return false
+		}
+	}
+	headers := match.get("headers").elements()
+	if len(headers) != 1 || !strings.EqualFold(headers[0].get("name").str(), "content-type") || headers[0].get("invert_match").isTrue() {
+		return false
+	}
+	matcher := headers[0].get("string_match")
+	if matcher == nil {
+		matcher = headers[0]
+	}
+	pattern := matcher.get("safe_regex", "regex")
+	if pattern == nil {
+		pattern = matcher.get("safe_regex_match", "regex")
+	}
+	for _, t := range jsonTypes {
+		if pattern == nil || !fullMatch(pattern.str(), t) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,63 @@
+package envoy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// reply is what clients read where Envoy refuses by itself: a problem like patgate's, with
+// a reason that begins with envoy_.
+type reply struct {
+	status int
+	flag   string // of Envoy's response; empty: any
+	reason string
+	title  string
+	detail string
+}
+
+// replies are asked from first to last.
+func (v view) replies() []reply {
+	return []reply{
+		{400, "", "envoy_bad_request", "Bad Request", "Envoy could not read the request, or refuses it: a header name with _, a malformed path or message."},
+		{403, "", "envoy_forbidden", "Forbidden", "Envoy refuses the request, such as an upgrade (WebSocket) that its configuration does not name."},
+		{408, "", "envoy_request_timeout", "Request Timeout", "The request did not arrive in time."},
+		{413, "", "envoy_request_too_large", "Content Too Large", v.tooLarge()},
+		{426, "", "envoy_upgrade_required", "Upgrade Required", "HTTP/1.0 is not spoken here: send HTTP/1.1 (nginx: proxy_http_version 1.1)."},
+		{431, "", "envoy_headers_too_large", "Request Header Fields Too Large", "At most 60 KiB of headers and 128 of them are read."},
+		{502, "", "envoy_bad_answer", "Bad Gateway", "The API's answer could not be read."},
+		{503, "UAEX", "envoy_no_decision", "Service Unavailable", "Nobody could decide about the request, and the API did not get it. Try again."},
+		{503, "", "envoy_upstream_unavailable", "Service Unavailable", "The API could not be reached, or ended the connection before it answered."},
+		{504, "", "envoy_upstream_timeout", "Gateway Timeout", "The API did not answer in time."},
+	}
+}
+
+// tooLarge says which size holds.
+func (v view) tooLarge() string {
+	if !v.AnyBody {
+		return "The body is larger than Envoy takes."
+	}
+	return fmt.Sprintf("A rule of this API reads JSON bodies, and at most %d bytes of one.", v.MaxRequestBytes)
+}
+
+// patgates fits the answers that are patgate's own: they keep its words.
+const patgates = `{metadata_filter: {matcher: {filter: envoy.filters.http.ext_authz, path: [{key: decision}], value: {string_match: {exact: deny}}}, match_if_key_not_found: false}}`
+
+// localReplies writes Envoy's LocalReplyConfig.
+func localReplies(indent string, v view) string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, indent+format+"\n", args...) }
+	line("mappers:  # the first that fits")
+	line("- filter: %s", patgates)
+	for _, r := range v.replies() {
+		filter := fmt.Sprintf("status_code_filter: {comparison: {op: EQ, value: {default_value: %d, runtime_key: patgate.none}}}", r.status)
+		if r.flag != "" {
+			filter = fmt.Sprintf("and_filter: {filters: [{%s}, {response_flag_filter: {flags: [%s]}}]}", filter, r.flag)
+		}
+		line("- filter: {%s}", filter)
+		line("  body_format_override:")
+		line("    content_type: application/problem+json")
+		line("    json_format: {type: about:blank, title: %s, status: %d, reason: %s, requestId: \"%%REQ(X-REQUEST-ID)%%\", detail: %s}",
+			quote(r.title), r.status, r.reason, quote(r.detail))
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}

@@ -1,0 +1,38 @@
+package dir
+
+import (
+	"path/filepath"
+	"slices"
+)
+
+// Distinct leaves out directories that stand there before, by whatever name.
+func Distinct(roots []string) []string {
+	var list []string
+	for _, root := range roots {
+		if !slices.ContainsFunc(list, func(other string) bool { return realPath(other) == realPath(root) }) {
+			list = append(list, root)
+		}
+	}
+	return list
+}
+
+// Within reports whether a path is a directory or below it, whatever links lead there.
+func Within(dir, path string) bool {
+	rel, err := filepath.Rel(realPath(dir), realPath(path))
+	return err == nil && filepath.IsLocal(rel)
+}
+
+// realPath resolves a path as far as it exists.
+func realPath(path string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	if real, err := filepath.EvalSymlinks(abs); err == nil {
+		return real
+	}
+	if parent := filepath.Dir(abs); parent != abs {
+		return filepath.Join(realPath(parent), filepath.Base(abs))
+	}
+	return abs
+}

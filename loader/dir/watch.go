@@ -1,0 +1,107 @@
+package dir
+
+import (
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// Interest is which names in a directory matter; nil: all of them.
+type Interest map[string]bool
+
+// Watch reports that something changed in a set of directories. It watches directories
+// and never files: a ConfigMap changes by the rename of its `..data` link, after which
+// a watch on a file is deaf.
+type Watch struct {
+	Changed  chan struct{}     // has one entry after any number of changes
+	notifier *fsnotify.Watcher // nil where the system has none to give: the poll remains
+	logger   *slog.Logger
+	pump     sync.WaitGroup
+	dirs     atomic.Pointer[map[string]Interest]
+	refused  map[string]bool // directories that could not be watched, said once
+}
+
+// NewWatch watches no directory yet.
+func NewWatch(logger *slog.Logger) *Watch {
+	w := &Watch{Changed: make(chan struct{}, 1), logger: logger, refused: map[string]bool{}}
+	n, err := fsnotify.NewWatcher()
+	if err != nil {
+		logger.Warn("directories can't be watched, changes are found by polling alone", "error", err)
+		return w
+	}
+	w.notifier = n
+	w.dirs.Store(&map[string]Interest{})
+	w.pump.Go(func() {
+		for {
+			select {
+			case event, open := <-n.Events:
+				if !open {
+					return
+				}
+				if !w.matters(event.Name) {
+					continue
+				}
+			case _, open := <-n.Errors: // an overflow: events were lost
+				if !open {
+					return
+				}
+			}
+			select {
+			case w.Changed <- struct{}{}:
+			default: // told already
+			}
+		}
+	})
+	return w
+}
+
+// matters reports whether an event's name is one to look at: an entry of a directory
+// that is read, a link on the way to one, or such a directory itself.
+func (w *Watch) matters(name string) bool {
+	dirs := *w.dirs.Load()
+	if _, itself := dirs[name]; itself {
+		return true
+	}
+	names, ok := dirs[filepath.Dir(name)]
+	return ok && (names == nil || names[filepath.Base(name)])
+}
+
+// Follow watches these directories and no others. It reports whether any is new.
+func (w *Watch) Follow(dirs map[string]Interest) (added bool) {
+	if w.notifier == nil {
+		return false
+	}
+	w.dirs.Store(&dirs)
+	watched := map[string]bool{}
+	for _, dir := range w.notifier.WatchList() {
+		watched[dir] = true
+		if _, wanted := dirs[dir]; !wanted {
+			_ = w.notifier.Remove(dir) // gone by itself where the directory is
+		}
+	}
+	for dir := range dirs {
+		if watched[dir] {
+			continue
+		}
+		if err := w.notifier.Add(dir); err != nil {
+			if !w.refused[dir] {
+				w.logger.Warn("a directory can't be watched, its changes are found by polling", "directory", dir, "error", err)
+			}
+			w.refused[dir] = true
+			continue
+		}
+		added = true
+	}
+	return added
+}
+
+// Close ends the watch.
+func (w *Watch) Close() {
+	if w.notifier != nil {
+		_ = w.notifier.Close()
+		w.pump.Wait()
+	}
+}

@@ -1,0 +1,160 @@
+package policy_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/patgate/patgate/policy"
+)
+
+// posting is a POST with a body of this type. An empty type: there is no header.
+func posting(media, body string) func(*policy.Request) {
+	return func(r *policy.Request) {
+		r.Method = "POST"
+		if media != "" {
+			header("content-type", media)(r)
+		}
+		if body != "" {
+			r.Body = policy.Body{State: policy.BodyWhole, Bytes: []byte(body)}
+		}
+	}
+}
+
+func unread(r *policy.Request) { r.Body = policy.Body{} }
+func partly(r *policy.Request) { r.Body.State = policy.BodyPartial }
+
+// answersAt asks a rule as an allow and as a deny rule at a gate that says this of forms.
+func answersAt(t *testing.T, forms policy.FormBodies, r *policy.Rule, q *policy.Request) both {
+	t.Helper()
+	w := newWorld(t)
+	w.gate.FormBodies = forms
+	w.token.Grant = policy.Grant{Policies: []*policy.Policy{allowing(r)}}
+	allow := w.ask(q).Reason
+	w.token.Grant = policy.Grant{Unrestricted: true, Policies: []*policy.Policy{denying(r)}}
+	return both{allow, w.ask(q).Reason}
+}
+
+const urlencoded = "application/x-www-form-urlencoded"
+
+func TestWhatMayBeAForm(t *testing.T) {
+	r := rule(t, "r", "query", "from=2018-.*")
+	q := target("/x?from=2018-01-01")
+	for _, media := range []string{urlencoded, "Application/X-WWW-Form-URLEncoded", urlencoded + "; charset=utf-8", urlencoded + " x", urlencoded + ",application/json",
+		"application/json, " + urlencoded, "application/x-url-encoded", "multipart/form-data; boundary=x", "MULTIPART/related", "multipart/x", "multipart", "", " ", ";boundary=x"} {
+		if got := answersAt(t, policy.FormsUnknown, r, request(q, posting(media, "a=1"))); got != unreadableQ {
+			t.Errorf("%q: %v", media, got)
+		}
+		if got := answersAt(t, policy.FormsMerged, r, request(q, posting(media, "a=1"))); got != unreadableQ {
+			t.Errorf("merged, %q: %v", media, got)
+		}
+		if got := answersAt(t, policy.FormsSeparate, r, request(q, posting(media, "a=1"))); got != yes {
+			t.Errorf("separate, %q: %v", media, got)
+		}
+	}
+	for _, media := range []string{"application/json", "text/plain", "application/octet-stream", "text/html; charset=utf-8"} {
+		if got := answersAt(t, policy.FormsMerged, r, request(q, posting(media, "a=1"))); got != yes {
+			t.Errorf("%q: %v", media, got)
+		}
+	}
+	for name, c := range map[string]struct {
+		want both
+		how  []func(*policy.Request)
+	}{
+		"not read":                      {unreadableQ, []func(*policy.Request){posting(urlencoded, "")}},
+		"no type, not read":             {unreadableQ, []func(*policy.Request){posting("", ""), header("content-length", "9")}},
+		"no type, not read, in chunks":  {unreadableQ, []func(*policy.Request){posting("", ""), header("transfer-encoding", "chunked")}},
+		"no type, no body":              {yes, []func(*policy.Request){posting("", "")}},
+		"no type, said to be empty":     {yes, []func(*policy.Request){posting("", ""), header("content-length", "0")}},
+		"a form that is empty":          {yes, []func(*policy.Request){posting(urlencoded, ""), header("content-length", "0")}},
+		"two types":                     {unreadableQ, []func(*policy.Request){posting("", "a=1"), header("content-type", "text/plain", urlencoded)}},
+		"a form, the path fails before": {no, []func(*policy.Request){posting(urlencoded, "a=1")}},
+	} {
+		asked := r
+		if c.want == no {
+			asked = rule(t, "r", "path", "/y", "query", "from=2018-.*")
+		}
+		if got := answersAt(t, policy.FormsUnknown, asked, request(append(c.how, q)...)); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// A form may say another method than the request, which a deny rule refuses.
+func TestMethodsInForms(t *testing.T) {
+	denies := rule(t, "r", "method", "DELETE")
+	part := func(line string) string { return "--x\r\n" + line + "\r\n\r\nDELETE\r\n--x--\r\n" }
+	multipart := "multipart/form-data; boundary=x"
+	for _, c := range []struct {
+		media, body string
+		named       bool
+	}{
+		{urlencoded, "_method=DELETE", true},
+		{urlencoded, "a=1&_method=DELETE", true},
+		{urlencoded, "a=1;_METHOD=DELETE", true},
+		{urlencoded, "%5Fmethod=DELETE", true},
+		{urlencoded, "_%6dethod=DELETE", true},
+		{urlencoded, "_method]=DELETE", true},
+		{urlencoded, "[_method]=DELETE", true},
+		{urlencoded, "_method%00x=DELETE", true},
+		{urlencoded, ".method=DELETE", true},
+		{urlencoded, "_method", true},
+		{"", "_method=DELETE", true},
+		{"multipart/mixed", "_method=DELETE", true},
+		{urlencoded + "; charset=utf-16", "a=1", true},
+		{urlencoded, "method=DELETE&a_method=1&x=_method&_methods=1", false},
+		{urlencoded + "; charset=UTF-8", "a=1", false},
+		{"application/json", `{"_method":"DELETE"}`, false},
+		{multipart, part(`Content-Disposition: form-data; name="_method"`), true},
+		{multipart, part(`content-disposition:form-data;name=_method`), true},
+		{multipart, part("Content-Disposition: form-data;\r\n name=\"_method\""), true},
+		{multipart, part(`Content-Disposition: form-data; name*=utf-8''%5Fmethod`), true},
+		{multipart, part(`Content-Disposition: form-data; name="\_method"`), true},
+		{multipart, part(`Content-Disposition: form-data; name="=?utf-8?b?X21ldGhvZA==?="`), true},
+		{multipart, strings.ReplaceAll(part(`Content-Disposition: form-data; name="_METHOD["`), "\r\n", "\n"), true},
+		{multipart, part(`Content-Disposition: form-data; name="method"`), false},
+		{multipart, part(`Content-Disposition: form-data; name="file"; filename="get_method.py"`), false},
+		{multipart, part("Content-Disposition: form-data; name=\"file\"\r\n\r\nself._method()\r\n_method"), false},
+	} {
+		q := request(posting(c.media, c.body))
+		want := policy.OK
+		if c.named {
+			want = policy.BodyUnavailable
+		}
+		for _, forms := range []policy.FormBodies{policy.FormsUnknown, policy.FormsMerged} {
+			if got := answersAt(t, forms, denies, q).deny; got != want {
+				t.Errorf("%q, %s %q: %v, want %v", forms, c.media, c.body, got, want)
+			}
+		}
+		if got := answersAt(t, policy.FormsSeparate, denies, q).deny; got != policy.OK {
+			t.Errorf("separate, %s %q: %v", c.media, c.body, got)
+		}
+		if got := answersAt(t, policy.FormsMerged, rule(t, "r", "method", "POST"), q).allow; got != policy.OK {
+			t.Errorf("an allow rule, %s %q: %v", c.media, c.body, got)
+		}
+	}
+}
+
+// What was not read of a form counts where the gate says that its API merges.
+func TestMethodsInFormsThatAreNotRead(t *testing.T) {
+	denies := rule(t, "r", "method", "DELETE", "path", "/x")
+	for name, c := range map[string]struct {
+		absent, merged policy.Reason
+		how            []func(*policy.Request)
+	}{
+		"not read":           {policy.OK, policy.BodyUnavailable, []func(*policy.Request){posting(urlencoded, "a=1"), unread}},
+		"in part":            {policy.OK, policy.BodyUnavailable, []func(*policy.Request){posting(urlencoded, "a=1"), partly}},
+		"in part, with it":   {policy.BodyUnavailable, policy.BodyUnavailable, []func(*policy.Request){posting(urlencoded, "_method=DELETE&a"), partly}},
+		"in an encoding":     {policy.BodyUnavailable, policy.BodyUnavailable, []func(*policy.Request){posting(urlencoded, "\x1f\x8b"), header("content-encoding", "gzip")}},
+		"another path":       {policy.OK, policy.OK, []func(*policy.Request){posting(urlencoded, "_method=DELETE"), target("/y")}},
+		"the method denied":  {policy.BodyUnavailable, policy.BodyUnavailable, []func(*policy.Request){posting(urlencoded, "_method=GET"), method("DELETE")}},
+		"no form, no method": {policy.OK, policy.OK, []func(*policy.Request){posting("application/json", "{}")}},
+	} {
+		q := request(append([]func(*policy.Request){target("/x")}, c.how...)...)
+		if got := answersAt(t, policy.FormsUnknown, denies, q).deny; got != c.absent {
+			t.Errorf("%s: %v, want %v", name, got, c.absent)
+		}
+		if got := answersAt(t, policy.FormsMerged, denies, q).deny; got != c.merged {
+			t.Errorf("merged, %s: %v, want %v", name, got, c.merged)
+		}
+	}
+}

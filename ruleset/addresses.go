@@ -1,0 +1,121 @@
+package ruleset
+
+import (
+	"github.com/patgate/patgate/manifest"
+)
+
+// checkClientIP reports gates that do not say where client addresses come from, and at which
+// ranges of addresses count: in the gate, or in a token or rule that applies there. With the
+// default, the ranges would be compared with the address of the last proxy.
+func (s *Set) checkClientIP() {
+	var open []*manifest.Document
+	for _, g := range s.Gates {
+		if g.Gate.ClientIP == nil && !g.Bad("spec.clientIP") {
+			open = append(open, g)
+		}
+	}
+	if len(open) == 0 {
+		return
+	}
+	byUser := s.groupsByUser()
+	for _, g := range open {
+		if place := s.rangeAt(g, byUser); place != "" {
+			s.problem(g, g.Gate.At, "spec.clientIP", "missing, expected where client addresses come from, as ranges of them count at this gate: %s", place)
+		}
+	}
+}
+
+func (s *Set) groupsByUser() map[manifest.User][]*manifest.Document {
+	if s.users != nil {
+		return s.users
+	}
+	byUser := map[manifest.User][]*manifest.Document{}
+	for _, g := range s.Groups {
+		for _, user := range g.UserGroup.Members {
+			byUser[user] = append(byUser[user], g)
+		}
+	}
+	s.users = byUser
+	return byUser
+}
+
+// rangeAt returns the place of a range that counts at a gate, or nothing.
+func (s *Set) rangeAt(g *manifest.Document, byUser map[manifest.User][]*manifest.Document) string {
+	spec := g.Gate
+	if spec.Clients != nil {
+		return g.Place(spec.Clients.At)
+	}
+	if a := spec.Anonymous; a != nil {
+		if place := rangeInRules(g, a.Allow, a.Deny); place != "" {
+			return place
+		}
+	}
+	if place := s.rangeInPolicies(spec.Policies); place != "" {
+		return place
+	}
+	for _, t := range s.Tokens {
+		if !s.isFor(t.APIToken, g) {
+			continue
+		}
+		if place := s.rangeInToken(t, spec.ActAs != nil, byUser); place != "" {
+			return place
+		}
+	}
+	return ""
+}
+
+func (s *Set) isFor(spec *manifest.APIToken, gate *manifest.Document) bool {
+	for _, g := range s.gatesOf(spec) {
+		if g == gate {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Set) rangeInToken(t *manifest.Document, actAs bool, byUser map[manifest.User][]*manifest.Document) string {
+	spec := t.APIToken
+	if spec.Clients != nil {
+		return t.Place(spec.Clients.At)
+	}
+	if place := rangeInRules(t, spec.Allow, nil); place != "" {
+		return place
+	}
+	if place := s.rangeInPolicies(spec.Policies); place != "" {
+		return place
+	}
+	groups := byUser[spec.User]
+	if spec.AnyUser || actAs && len(spec.ActAs) > 0 {
+		groups = s.Groups // any of them may come to be the user's
+	}
+	for _, g := range groups {
+		if place := s.rangeInPolicies(g.UserGroup.Policies); place != "" {
+			return place
+		}
+	}
+	return ""
+}
+
+func (s *Set) rangeInPolicies(refs []manifest.Ref) string {
+	for _, ref := range refs {
+		p := s.names[manifest.KindTokenPolicy+"/"+ref.Text]
+		if p == nil || p.TokenPolicy == nil {
+			continue
+		}
+		if place := rangeInRules(p, p.TokenPolicy.Allow, p.TokenPolicy.Deny); place != "" {
+			return place
+		}
+	}
+	return ""
+}
+
+func rangeInRules(doc *manifest.Document, lists ...[]manifest.Rule) string {
+	for _, list := range lists {
+		for _, r := range list {
+			if len(r.Clients) > 0 {
+				return doc.Place(r.At)
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,274 @@
+package ruleset
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
+)
+
+// maxKept is how many problems are kept to choose from those that are reported.
+const maxKept = 20 * manifest.MaxReported
+
+// keep adds a problem, or counts it where there are too many.
+func (s *Set) keep(p diag.Problem) {
+	if len(s.Problems) >= maxKept {
+		s.more++
+		return
+	}
+	s.Problems = append(s.Problems, p)
+}
+
+func (s *Set) problem(doc *manifest.Document, at diag.Pos, field, format string, args ...any) {
+	if len(s.Problems) >= maxKept {
+		s.more++
+		return
+	}
+	s.Problems = append(s.Problems, doc.Problem(at, field, format, args...))
+}
+
+// add files a document under its kind. A name is used once per kind.
+func (s *Set) add(doc *manifest.Document) {
+	s.kinds[doc.Kind] = true
+	if name := doc.Metadata.Name; name.Text != "" {
+		key := doc.Kind + "/" + name.Text
+		if other, taken := s.names[key]; taken {
+			s.problem(doc, name.At, "metadata.name", "%s %s stands twice, first at %s, expected a name of its own",
+				doc.Kind, name.Text, other.Place(other.Metadata.Name.At))
+		} else {
+			s.names[key] = doc
+		}
+	}
+	// Broken documents are checked too, as far as they were decoded: every problem
+	// is reported at once.
+	switch {
+	case doc.Gate != nil:
+		s.Gates = append(s.Gates, doc)
+	case doc.APIToken != nil:
+		s.Tokens = append(s.Tokens, doc)
+	case doc.UserGroup != nil:
+		s.Groups = append(s.Groups, doc)
+	case doc.TokenPolicy != nil:
+		s.Policies = append(s.Policies, doc)
+	default:
+		s.unread = append(s.unread, doc)
+	}
+}
+
+// Endings returns what documents revoke and suspend: it takes force even where the load is
+// rejected, and where the document itself is what is wrong.
+func Endings(docs []*manifest.Document) (list []policy.Ending) {
+	for _, doc := range docs {
+		spec := doc.APIToken
+		if spec == nil || doc.Metadata.Name.Text == "" || !spec.Ends.Revoked && !spec.Ends.Suspended {
+			continue
+		}
+		for _, digest := range append([]manifest.Digest{spec.Digest}, previousDigests(spec)...) {
+			if digest.Sum != (token.Digest{}) {
+				list = append(list, policy.Ending{
+					Token: doc.Metadata.Name.Text, Digest: digest.Sum, Revoked: spec.Ends.Revoked, Suspended: spec.Ends.Suspended,
+				})
+			}
+		}
+	}
+	return list
+}
+
+func previousDigests(spec *manifest.APIToken) []manifest.Digest {
+	var list []manifest.Digest
+	for _, p := range spec.Previous {
+		list = append(list, p.Digest)
+	}
+	return list
+}
+
+// check checks the documents against each other. A panic is a problem: what was decoded is
+// rejected, and may still revoke tokens.
+func (s *Set) check() {
+	defer func() {
+		if p := recover(); p != nil {
+			s.Problems = append(s.Problems, fault("checked", p))
+		}
+	}()
+	for _, doc := range s.Gates {
+		s.checkReferences(doc, "spec.groups", doc.Gate.Groups, manifest.KindUserGroup)
+		s.checkReferences(doc, "spec.policies", doc.Gate.Policies, manifest.KindTokenPolicy)
+	}
+	for _, doc := range s.Groups {
+		s.checkReferences(doc, "spec.policies", doc.UserGroup.Policies, manifest.KindTokenPolicy)
+	}
+	for _, doc := range s.Tokens {
+		s.checkReferences(doc, "spec.gates", doc.APIToken.Gates, manifest.KindGate)
+		s.checkReferences(doc, "spec.policies", doc.APIToken.Policies, manifest.KindTokenPolicy)
+		s.checkGrants(doc)
+		s.checkSchemes(doc)
+	}
+	s.checkDigests()
+	s.checkAmbiguousGates()
+	s.checkClientIP()
+	s.checkLevels()
+}
+
+// checkReferences reports names that no manifest has.
+func (s *Set) checkReferences(doc *manifest.Document, field string, refs []manifest.Ref, kind string) {
+	for i, ref := range refs {
+		if ref.Text == "" || s.names[kind+"/"+ref.Text] != nil {
+			continue
+		}
+		s.problem(doc, ref.At, fmt.Sprintf("%s[%d]", field, i), "no %s is called %s, %s", kind, ref.Text, s.hint(kind, ref.Text))
+	}
+}
+
+// hint says which name was likely meant by one that there is not. It is worked out once
+// a name: one missing policy may be named by every token.
+func (s *Set) hint(kind, wrong string) string {
+	if text, ok := s.hints[kind+"/"+wrong]; ok {
+		return text
+	}
+	var known []string
+	for key := range s.names {
+		if name, ok := strings.CutPrefix(key, kind+"/"); ok {
+			known = append(known, name)
+		}
+	}
+	slices.Sort(known)
+	text := "expected a manifest of that name"
+	if len(known) > 0 && len(s.hints) < maxHints && s.compared+len(known) <= maxCompared {
+		s.compared += len(known)
+		text = diag.Suggest(wrong, known)
+	}
+	s.hints[kind+"/"+wrong] = text
+	return text
+}
+
+// maxHints bounds how many names are compared with all others, and maxCompared with how
+// many in all.
+const (
+	maxHints    = 100
+	maxCompared = 100_000
+)
+
+// checkGrants reports tokens whose policies grant nothing, or grant something beside `unrestricted`.
+func (s *Set) checkGrants(doc *manifest.Document) {
+	spec := doc.APIToken
+	if spec.Canary || len(spec.Policies) == 0 {
+		return
+	}
+	allow := len(spec.Allow)+len(spec.LimitTo) > 0
+	for i, ref := range spec.Policies {
+		named := s.names[manifest.KindTokenPolicy+"/"+ref.Text]
+		if named == nil || named.Broken() || named.TokenPolicy == nil {
+			return // reported elsewhere, and unknown what it grants
+		}
+		if len(named.TokenPolicy.Allow) == 0 {
+			continue
+		}
+		allow = true
+		if spec.Unrestricted {
+			s.problem(doc, ref.At, fmt.Sprintf("spec.policies[%d]", i),
+				"%s has allow rules (%s) beside `unrestricted: true`, expected policies that only deny", ref.Text, named.Place(named.Pos))
+		}
+	}
+	if !allow && !spec.Unrestricted && !doc.Broken() {
+		s.problem(doc, spec.Policies[0].At, "spec.policies",
+			"the policies only deny, so that the token may do nothing, expected allow rules or `unrestricted: true`")
+	}
+}
+
+// checkSchemes reports tokens that no gate takes in one of their schemes.
+func (s *Set) checkSchemes(doc *manifest.Document) {
+	spec := doc.APIToken
+	if spec.Canary || doc.Bad("spec.schemes", "spec.anyUser", "spec.gates") {
+		return
+	}
+	own := manifest.Schemes(spec.Schemes)
+	if spec.AnyUser {
+		own = policy.Schemes(0).With(policy.Basic)
+	}
+	var gates []string
+	for _, g := range s.gatesOf(spec) {
+		if g.Bad("spec.schemes") || own == 0 || own&gateSchemes(g.Gate) != 0 {
+			return
+		}
+		gates = append(gates, g.Metadata.Name.Text)
+	}
+	if len(gates) > 0 {
+		at := spec.At
+		if len(spec.Schemes) > 0 {
+			at = spec.Schemes[0].At
+		}
+		s.problem(doc, at, "spec.schemes", "none of its gates (%s) takes the token as %s, expected a scheme in common",
+			strings.Join(gates, ", "), own)
+	}
+}
+
+// gatesOf returns the gates that a token is for.
+func (s *Set) gatesOf(spec *manifest.APIToken) []*manifest.Document {
+	if len(spec.Gates) == 0 {
+		return s.Gates
+	}
+	var gates []*manifest.Document
+	for _, ref := range spec.Gates {
+		if g := s.names[manifest.KindGate+"/"+ref.Text]; g != nil && g.Gate != nil {
+			gates = append(gates, g)
+		}
+	}
+	return gates
+}
+
+// checkDigests reports values that belong to two tokens.
+func (s *Set) checkDigests() {
+	type use struct {
+		doc   *manifest.Document
+		at    diag.Pos
+		field string
+	}
+	seen := make(map[token.Digest]use, len(s.Tokens))
+	claim := func(doc *manifest.Document, field string, digest manifest.Digest) {
+		if digest.Sum == (token.Digest{}) {
+			return
+		}
+		if other, taken := seen[digest.Sum]; taken {
+			s.problem(doc, digest.At, field, "the digest is that of %s at %s already, expected a value of its own",
+				other.doc.Metadata.Name.Text, other.doc.Place(other.at))
+			return
+		}
+		seen[digest.Sum] = use{doc, digest.At, field}
+	}
+	for _, doc := range s.Tokens {
+		claim(doc, "spec.digest", doc.APIToken.Digest)
+		for i, p := range doc.APIToken.Previous {
+			claim(doc, fmt.Sprintf("spec.previous[%d].digest", i), p.Digest)
+		}
+	}
+}
+
+// checkAmbiguousGates reports gates that match the same host and path prefix.
+func (s *Set) checkAmbiguousGates() {
+	seen := map[string]*manifest.Document{}
+	for _, doc := range s.Gates {
+		if doc.Bad("spec.hosts", "spec.paths") {
+			continue
+		}
+		for _, host := range gateHosts(doc.Gate) {
+			for i, prefix := range gatePrefixes(doc.Gate) {
+				key := host + " " + prefix
+				other := seen[key]
+				seen[key] = doc
+				if other == nil || doc.Metadata.Name.Text != "" && other.Metadata.Name.Text == doc.Metadata.Name.Text {
+					continue // the second of a name is reported as that
+				}
+				at, field := doc.Gate.At, "spec"
+				if i < len(doc.Gate.Paths) {
+					at, field = doc.Gate.Paths[i].At, fmt.Sprintf("spec.paths[%d]", i)
+				}
+				s.problem(doc, at, field, "the gate ties with the one at %s: both guard host %s and path %s/, expected one gate for each",
+					other.Place(other.Pos), host, prefix)
+			}
+		}
+	}
+}

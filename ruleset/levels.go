@@ -1,0 +1,135 @@
+package ruleset
+
+import (
+	"fmt"
+
+	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/policy"
+)
+
+// checkLevels reports levels where one request can be asked too many patterns: no manifest
+// may keep a processor busy. They are those of a gate (its bounds and its anonymous
+// callers), of a group, and of a token (its rules, and whom it may speak for).
+func (s *Set) checkLevels() {
+	c := costs{Set: s, named: map[string]int{}}
+	for _, doc := range s.Gates {
+		l := level{costs: &c, doc: doc}
+		l.policies(doc.Gate.Policies)
+		if a := doc.Gate.Anonymous; a != nil {
+			l.rules("spec.anonymous.allow", a.Allow)
+			l.rules("spec.anonymous.deny", a.Deny)
+		}
+		l.check()
+	}
+	for _, doc := range s.Groups {
+		l := level{costs: &c, doc: doc}
+		l.policies(doc.UserGroup.Policies)
+		l.check()
+	}
+	for _, doc := range s.Tokens {
+		spec := doc.APIToken
+		l := level{costs: &c, doc: doc}
+		l.policies(spec.Policies)
+		l.rules("spec.allow", spec.Allow)
+		l.rules("spec.limitTo", spec.LimitTo)
+		l.actAs(spec.ActAs)
+		l.check()
+	}
+}
+
+// costs remembers how many instructions the rules of each TokenPolicy have.
+type costs struct {
+	*Set
+	named map[string]int
+}
+
+func (c *costs) of(name string) int {
+	n, known := c.named[name]
+	if !known {
+		if doc := c.names[manifest.KindTokenPolicy+"/"+name]; doc != nil && doc.TokenPolicy != nil {
+			n = instructions(doc.TokenPolicy.Allow) + instructions(doc.TokenPolicy.Deny)
+		}
+		c.named[name] = n
+	}
+	return n
+}
+
+func instructions(rules []manifest.Rule) int {
+	n := 0
+	for i := range rules {
+		r := policy.Rule{Path: rules[i].Path.Pattern, Query: rules[i].Query, JSON: rules[i].JSON}
+		n += r.Instructions()
+	}
+	return n
+}
+
+// level adds up what one level of a document costs.
+type level struct {
+	*costs
+	doc     *manifest.Document
+	total   int
+	largest share
+}
+
+// share is what one field adds to a level.
+type share struct {
+	field string
+	index int // in the list; -1 for the whole
+	at    diag.Pos
+	cost  int
+}
+
+func (s *share) path() string {
+	if s.index < 0 {
+		return s.field
+	}
+	return fmt.Sprintf("%s[%d]", s.field, s.index)
+}
+
+func (l *level) add(s share) {
+	l.total += s.cost
+	if s.cost > l.largest.cost {
+		l.largest = s
+	}
+}
+
+func (l *level) policies(refs []manifest.Ref) {
+	for i, ref := range refs {
+		l.add(share{"spec.policies", i, ref.At, l.of(ref.Text)})
+	}
+}
+
+func (l *level) rules(field string, rules []manifest.Rule) {
+	if len(rules) > 0 {
+		l.add(share{field, -1, rules[0].At, instructions(rules)})
+	}
+}
+
+func (l *level) actAs(patterns []manifest.Pattern) {
+	s := share{field: "spec.actAs", index: -1}
+	for i, p := range patterns {
+		if i == 0 {
+			s.at = p.At
+		}
+		s.cost += p.Instructions()
+	}
+	l.add(s)
+}
+
+// check reports a level that costs too much, at the field that costs most.
+func (l *level) check() {
+	if l.total <= policy.MaxLevel {
+		return
+	}
+	what := map[string]string{
+		manifest.KindGate: "the gate's policies and anonymous rules", manifest.KindUserGroup: "the group's policies",
+		manifest.KindAPIToken: "the token's policies, rules and actAs",
+	}[l.doc.Kind]
+	own := ""
+	if l.largest.cost < l.total {
+		own = fmt.Sprintf(", %d of them here", l.largest.cost)
+	}
+	l.problem(l.doc, l.largest.at, l.largest.path(), "the patterns of %s have %d instructions%s, expected at most %d for one request: use smaller repeat counts or fewer rules",
+		what, l.total, own, policy.MaxLevel)
+}

@@ -1,0 +1,271 @@
+// Package ruleset holds documents of all origins as one set: it decodes files, checks what the
+// documents must hold together (references, names, values, gates that match the same requests),
+// and compiles them into the rows that policy decides by. It reads no directory and has no clock:
+// what it is given decides what it returns.
+package ruleset
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
+)
+
+// File is one file of manifests, by the name that people know it under.
+type File struct {
+	Name string
+	Data []byte            // nil where only its digest was read
+	Sum  [sha256.Size]byte // of Data
+}
+
+// Input is what a source read.
+type Input struct {
+	Origins  []string // where the files come from, as problems of the whole set name it
+	Files    []File   // by name
+	Tests    []File   // with PolicyTests, which are no part of what runs; by name
+	Problems []diag.Problem
+	Empty    []diag.Problem    // those of Problems that say that an origin has nothing
+	Digest   [sha256.Size]byte // of all files and problems
+}
+
+// Options of a Load. Zero values mean the defaults.
+type Options struct {
+	Workers int              // that decode; default one for each processor
+	Running *policy.Snapshot // what it shares rows with; default none
+
+	AllowEmpty bool // origins may have nothing, and there may be no gate: documents are yet to come
+}
+
+// Set is documents as one set. Make one with Load. Documents are in the order of their files: all
+// that decode, also where there are problems, and broken ones as far as they do.
+type Set struct {
+	Gates, Tokens, Groups, Policies, Tests []*manifest.Document
+
+	Problems []diag.Problem
+	Rows     policy.Rows // none where there are problems
+
+	input   Input
+	options Options
+	decoder *manifest.Decoder
+	files   [][]*manifest.Document        // of each of input.Files
+	broken  bool                          // one of the documents is
+	unread  []*manifest.Document          // whose specs could not be read
+	names   map[string]*manifest.Document // by kind and name, broken ones too
+	kinds   map[string]bool               // that there are, broken ones too
+	hints   map[string]string
+	users   map[manifest.User][]*manifest.Document // their groups, once they were asked for
+
+	more     int // problems that are counted alone
+	compared int // names, for hints
+}
+
+// Load decodes the files, checks them together and compiles them. It never fails: what is wrong
+// are the Problems of the set.
+func Load(in Input, o Options) *Set {
+	s := Read(in, o)
+	s.Judge()
+	return s
+}
+
+// Read decodes the files and looks for no more problems than that shows: what their documents
+// revoke can be known before why others are broken. Judge does the rest.
+func Read(in Input, o Options) *Set {
+	if o.Workers == 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Running == nil {
+		o.Running = policy.NewIndex().Snapshot()
+	}
+	s := newSet()
+	s.input, s.options = in, o
+	s.addAll(s.decode(o.Workers, in.Files))
+	return s
+}
+
+// With returns the set with other files: those of names that there are take their place.
+func (s *Set) With(files ...File) *Set {
+	after := newSet()
+	after.input, after.options = s.input, s.options
+	in := &after.input
+	in.Files, in.Digest = slices.Clone(in.Files), [sha256.Size]byte{}
+	all := slices.Clone(s.files)
+	for i, docs := range after.decode(s.options.Workers, files) {
+		known := false
+		for k := range in.Files {
+			if in.Files[k].Name == files[i].Name {
+				in.Files[k], all[k], known = files[i], docs, true
+			}
+		}
+		if !known {
+			in.Files, all = append(in.Files, files[i]), append(all, docs)
+		}
+	}
+	after.addAll(all)
+	after.Judge()
+	return after
+}
+
+// Broken reports whether a document has problems of its own.
+func (s *Set) Broken() bool { return s.broken }
+
+// Judge finds every problem of what was read, and compiles a set without one.
+func (s *Set) Judge() {
+	s.explain()
+	s.Problems = append(s.Problems, s.input.Problems...)
+	if s.options.AllowEmpty {
+		s.Problems = slices.DeleteFunc(s.Problems, func(p diag.Problem) bool { return slices.Contains(s.input.Empty, p) })
+	}
+	if !s.options.AllowEmpty && len(s.input.Problems) == 0 && !s.kinds[manifest.KindGate] && !s.kinds[""] { // "": it may have been meant as one
+		s.Problems = append(s.Problems, diag.Problem{
+			File: strings.Join(s.input.Origins, ", "), Message: "no Gate in the manifests, expected at least one: without it every request is refused (`patgate check --help` shows one)",
+		})
+	}
+	s.check()
+	s.decodeTests()
+	if s.Problems = manifest.FoldProblems(s.Problems, s.more); len(s.Problems) == 0 {
+		s.compile(s.options.Running)
+	}
+}
+
+func newSet() *Set {
+	return &Set{decoder: new(manifest.Decoder), names: map[string]*manifest.Document{}, kinds: map[string]bool{}, hints: map[string]string{}}
+}
+
+// compile makes the rows. A panic is a problem: a fault of patgate rejects a set, as a bad file
+// does, and does not end what runs.
+func (s *Set) compile(running *policy.Snapshot) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.Rows, s.Problems = policy.Rows{}, []diag.Problem{fault("compiled", p)}
+		}
+	}()
+	s.Rows = compile(s, running)
+	s.Rows.SHA256 = s.input.Digest
+}
+
+// fault is the problem of a panic.
+func fault(what string, panicked any) diag.Problem {
+	return diag.Problem{File: "the manifests", Message: token.Mask(fmt.Sprintf("can't be %s, a fault of patgate: %v", what, panicked))}
+}
+
+// decode decodes files, many at a time.
+func (s *Set) decode(workers int, files []File) [][]*manifest.Document {
+	var next atomic.Int64
+	decoded := make([][]*manifest.Document, len(files))
+	var group sync.WaitGroup
+	for range min(workers, len(files)) {
+		group.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(files); i = int(next.Add(1)) - 1 {
+				decoded[i] = s.decoder.Read(files[i].Name, files[i].Data)
+			}
+		})
+	}
+	group.Wait()
+	return decoded
+}
+
+// addAll adds documents in the order of their files.
+func (s *Set) addAll(files [][]*manifest.Document) {
+	s.files = files
+	for _, docs := range files {
+		for _, doc := range docs {
+			s.broken = s.broken || doc.Broken()
+			s.add(doc)
+		}
+	}
+}
+
+// explain finds out why documents are broken.
+func (s *Set) explain() {
+	if !s.broken {
+		return
+	}
+	for _, docs := range s.files {
+		for _, doc := range docs {
+			for _, p := range s.decoder.Explain([]*manifest.Document{doc}) {
+				s.keep(p)
+			}
+		}
+	}
+}
+
+// decodeTests decodes the PolicyTests.
+func (s *Set) decodeTests() {
+	var dec manifest.Decoder
+	for _, f := range s.input.Tests {
+		docs, problems := dec.DecodeTests(f.Name, f.Data)
+		s.Tests, s.Problems = append(s.Tests, docs...), append(s.Problems, problems...)
+	}
+	s.checkUniqueTestNames()
+}
+
+// checkUniqueTestNames reports PolicyTests that share a name: reports tell them apart by it.
+func (s *Set) checkUniqueTestNames() {
+	first := map[string]*manifest.Document{}
+	for _, doc := range s.Tests {
+		name := doc.Metadata.Name
+		if other, taken := first[name.Text]; taken && name.Text != "" {
+			s.problem(doc, name.At, "metadata.name", "%s %s stands twice, first at %s, expected a name of its own",
+				manifest.KindPolicyTest, name.Text, other.Place(other.Metadata.Name.At))
+			continue
+		}
+		first[name.Text] = doc
+	}
+}
+
+// Origins are where the files come from.
+func (s *Set) Origins() []string { return s.input.Origins }
+
+// Unread lists the documents whose specs could not be read at all.
+func (s *Set) Unread() []*manifest.Document { return s.unread }
+
+// Find returns the document of a kind and name, broken ones too, or nil.
+func (s *Set) Find(kind, name string) *manifest.Document { return s.names[kind+"/"+name] }
+
+// ReadProblems returns what was wrong with reading the files, without what is wrong with them.
+func (s *Set) ReadProblems() []diag.Problem { return s.input.Problems }
+
+// Files calls yield with each file that was read and what it held, by name, until it
+// returns false.
+func (s *Set) Files(yield func(name string, data []byte) bool) {
+	for _, f := range s.input.Files {
+		if !yield(f.Name, f.Data) {
+			return
+		}
+	}
+}
+
+// TokenNames returns the names of the tokens, in their order.
+func (s *Set) TokenNames() []string {
+	var names []string
+	for _, doc := range s.Tokens {
+		if name := doc.Metadata.Name.Text; name != "" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// LongestLifetime returns the user's cap, and the group that gives it.
+func (s *Set) LongestLifetime(user string) (longest time.Duration, group *manifest.Document) {
+	for _, g := range s.Groups {
+		spec := g.UserGroup
+		if spec.Tokens == nil || !slices.Contains(spec.Members, manifest.User(user)) {
+			continue
+		}
+		if l := time.Duration(spec.Tokens.MaxLifetime); l > longest {
+			longest, group = l, g
+		}
+	}
+	return longest, group
+}
