@@ -21,7 +21,6 @@ type api struct {
 	profile lookalikes.Profile // what an operator must say about it
 	command func(p *parts) *exec.Cmd
 	handler http.Handler // instead of a command
-	keeps   bool         // it routes by a path in which %2F is no slash
 	addr    string
 }
 
@@ -47,22 +46,22 @@ func with(cmd *exec.Cmd, environment ...string) *exec.Cmd {
 
 // apis lists the APIs in the order of the table.
 func apis() []*api {
-	express := lookalikes.Profile{}
+	merged, separate := lookalikes.Profile{FormBodies: "merged"}, lookalikes.Profile{FormBodies: "separate"}
 	return []*api{
-		{name: "Tomcat 10.1", command: java("TomcatServer")},
-		{name: "Jetty 12.0", command: java("JettyServer")},
-		{name: "Spring 6.2", command: java("SpringServer"), keeps: true},
-		{name: "Flask 3.1", command: flask},
-		{name: "Django 5.2, uvicorn", command: djangoASGI},
-		{name: "Django 5.2, gunicorn", command: djangoWSGI},
-		{name: "Express 4", command: nodeJS("express.js", "express4"), profile: express, keeps: true},
-		{name: "Express 5", command: nodeJS("express.js", "express5"), profile: express, keeps: true},
-		{name: "Fastify 5", command: nodeJS("fastify.js"), keeps: true},
-		{name: "PHP 8.2", command: php("plain.php")},
-		{name: "Symfony 5.4", command: php("symfony.php")},
-		{name: "Rack 2.2, Puma", command: rack},
-		{name: "lighttpd, CGI.pm", command: lighttpd},
-		{name: "Go ServeMux", handler: goAPI(), keeps: true},
+		{name: "Tomcat 10.1", command: java("TomcatServer"), profile: merged},
+		{name: "Jetty 12.0", command: java("JettyServer"), profile: merged},
+		{name: "Spring 6.2", command: java("SpringServer"), profile: merged},
+		{name: "Flask 3.1", command: flask, profile: merged},
+		{name: "Django 5.2, uvicorn", command: djangoASGI, profile: separate},
+		{name: "Django 5.2, gunicorn", command: djangoWSGI, profile: separate},
+		{name: "Express 4", command: nodeJS("express.js", "express4"), profile: merged},
+		{name: "Express 5", command: nodeJS("express.js", "express5"), profile: merged},
+		{name: "Fastify 5", command: nodeJS("fastify.js"), profile: separate},
+		{name: "PHP 8.2", command: php("plain.php"), profile: merged},
+		{name: "Symfony 5.4", command: php("symfony.php"), profile: merged},
+		{name: "Rack 2.2, Puma", command: rack, profile: merged},
+		{name: "lighttpd, CGI.pm", command: lighttpd, profile: separate},
+		{name: "Go ServeMux", handler: goAPI(), profile: merged},
 	}
 }
 
