@@ -13,11 +13,17 @@ import (
 // How much of a text is written, in bytes of its escaped form. Together they keep a
 // line below 16 KiB, which container runtimes would split.
 const (
-	maxPath  = 2 << 10
-	maxQuery = 2 << 10
-	maxUser  = 256
-	maxText  = 256
-	maxList  = 6 << 10 // of a list's entries together
+	maxPath   = 2 << 10
+	maxQuery  = 2 << 10
+	maxUser   = 256
+	maxSource = 1 << 10
+	maxText   = 256
+	maxList   = 6 << 10 // of a list's entries together
+
+	maxVerdicts = 1 << 10
+	maxObserved = 4 << 10
+	maxNames    = 2 << 10
+	maxTail     = 512 // what is kept of the end of a path or query that is cut
 )
 
 // timeFormat is RFC 3339 in UTC with microseconds, always of the same length.
@@ -26,17 +32,14 @@ const timeFormat = "2006-01-02T15:04:05.000000Z07:00"
 // line writes one event.
 type line struct {
 	b         []byte
-	secret    token.Secret
+	masker    token.Masker
 	truncated bool
 }
 
 // appendEvent appends the event from its second field on: the line begins with
 // `{"v":1,"seq":N`, and N is known only when it is queued.
 func appendEvent(b []byte, e *Event, instance string) []byte {
-	l := line{b: b}
-	if len(e.Secret.Reveal()) >= minSecret {
-		l.secret = e.Secret
-	}
+	l := line{b: b, masker: token.NewMasker(longEnough(e.Secret), longEnough(e.Credential))}
 	l.text("instance", instance, maxText)
 	l.time("time", e.Time, timeFormat)
 	l.word("kind", string(e.Kind))
@@ -54,24 +57,32 @@ func appendEvent(b []byte, e *Event, instance string) []byte {
 	l.flag("previous", e.Previous)
 	l.word("policy", e.Policy)
 	l.text("rule", e.Rule, maxText)
-	l.text("source", e.Source, maxPath)
+	l.text("source", e.Source, maxSource)
 	l.observed(e.Observed)
 	l.word("shadow", e.Shadow)
 	l.text("detail", e.Detail, maxText)
+	l.text("actAs", e.ActAs, maxUser)
+	l.text("unmatched", e.Unmatched, maxText)
+	l.bodyVerdicts(e.BodyVerdicts)
 	l.address("client", e.Client)
 	l.word("clientSource", e.ClientSource)
 	l.address("peer", e.Peer)
 	l.text("peerName", e.PeerName, maxText)
 	l.text("method", e.Method, maxText)
 	l.text("host", maskHost(e.Host), maxText)
-	l.text("path", e.Path, maxPath)
+	l.ends("path", e.Path, "pathBytes", len(e.Path), maxPath)
 	if e.Query != "" {
-		l.text("query", MaskQuery(e.Query), maxQuery)
+		l.ends("query", MaskQuery(e.Query), "queryBytes", len(e.Query), maxQuery)
 	}
+	l.text("userAgent", e.UserAgent, maxUser)
 	l.text("requestId", e.RequestID, maxText)
 	l.text("traceparent", e.Traceparent, maxText)
 	l.number("revision", int64(e.Revision))
 	if e.Kind == Decision {
+		l.key("tls")
+		l.b = strconv.AppendBool(l.b, e.TLS)
+		l.flag("routeNamed", e.RouteNamed)
+		l.word("bodyState", e.BodyState)
 		l.key("micros")
 		l.b = strconv.AppendInt(l.b, e.Elapsed.Microseconds(), 10)
 	}
@@ -87,8 +98,11 @@ func (l *line) change(e *Event) {
 	l.number("added", int64(e.Added))
 	l.number("changed", int64(e.Changed))
 	l.number("removed", int64(e.Removed))
-	l.list("tokens", e.Tokens)
-	l.list("problems", e.Problems)
+	l.list("addedNames", e.AddedNames, maxNames)
+	l.list("changedNames", e.ChangedNames, maxNames)
+	l.list("removedNames", e.RemovedNames, maxNames)
+	l.list("tokens", e.Tokens, maxList)
+	l.list("problems", e.Problems, maxList)
 	l.number("count", int64(e.Count))
 }
 
@@ -149,33 +163,43 @@ func (l *line) address(key string, a netip.Addr) {
 }
 
 func (l *line) observed(list []Observation) {
+	pairs(l, "observed", maxObserved, list, func(o *Observation) (name, value string) { return o.Policy, o.Reason })
+}
+
+func (l *line) bodyVerdicts(list []BodyVerdict) {
+	pairs(l, "bodyVerdicts", maxVerdicts, list, func(v *BodyVerdict) (name, value string) { return v.Rule, v.Verdict })
+}
+
+// pairs writes a list as an object of names and values, up to a limit.
+func pairs[T any](l *line, key string, limit int, list []T, of func(*T) (name, value string)) {
 	if len(list) == 0 {
 		return
 	}
-	l.key("observed")
+	l.key(key)
 	open, from := byte('{'), len(l.b)
-	for _, o := range list {
-		if len(l.b)-from > maxList {
+	for i := range list {
+		if len(l.b)-from > limit {
 			l.truncated = true
 			break
 		}
+		name, value := of(&list[i])
 		l.b = append(l.b, open)
-		l.quote(o.Policy, maxText)
+		l.quote(name, maxText)
 		l.b = append(l.b, ':')
-		l.quote(o.Reason, maxText)
+		l.quote(value, maxText)
 		open = ','
 	}
 	l.b = append(l.b, '}')
 }
 
-func (l *line) list(key string, values []string) {
+func (l *line) list(key string, values []string, limit int) {
 	if len(values) == 0 {
 		return
 	}
 	l.key(key)
 	open, from := byte('['), len(l.b)
 	for _, v := range values {
-		if len(l.b)-from > maxList {
+		if len(l.b)-from > limit {
 			l.truncated = true
 			break
 		}
@@ -184,6 +208,63 @@ func (l *line) list(key string, values []string) {
 		open = ','
 	}
 	l.b = append(l.b, ']')
+}
+
+// ends writes text as text does, but of one that is too long it keeps the head and the
+// tail, and says how long it was: the end is where a caller would hide something.
+func (l *line) ends(key, value, sizeKey string, size, limit int) {
+	if value == "" {
+		return
+	}
+	value = l.mask(value)
+	before, cut := len(l.b), l.truncated
+	l.truncated = false
+	l.key(key)
+	l.quote(value, limit)
+	if !l.truncated {
+		l.truncated = cut
+		return
+	}
+	l.b = l.b[:before]
+	l.key(key)
+	l.quote(value, limit-maxTail-len(ellipsis))
+	l.b = append(l.b[:len(l.b)-1], ellipsis...)
+	quote := len(l.b)
+	l.quote(value[tail(value, maxTail):], maxTail)
+	l.b = append(l.b[:quote], l.b[quote+1:]...) // one string of both
+	l.number(sizeKey, int64(size))
+}
+
+const ellipsis = "…"
+
+// tail returns where the longest tail of text begins whose escaped form has at most limit
+// bytes.
+func tail(text string, limit int) int {
+	at := len(text)
+	for at > 0 {
+		r, n := utf8.DecodeLastRuneInString(text[:at])
+		limit -= escapedLen(r, n, text[at-1])
+		if limit < 0 {
+			break
+		}
+		at -= n
+	}
+	return at
+}
+
+// escapedLen is how many bytes quote writes for a character of n bytes.
+func escapedLen(r rune, n int, first byte) int {
+	switch {
+	case isPlain[first]:
+		return 1
+	case first == '"' || first == '\\':
+		return 2
+	case r == utf8.RuneError && n == 1:
+		return len(`\\xff`)
+	case r < 0xa0 || r == '\u2028' || r == '\u2029':
+		return len(`\u0000`)
+	}
+	return n
 }
 
 // quote writes text as a JSON string of at most limit bytes between its quotes.
@@ -260,7 +341,15 @@ const minSecret = 8
 
 // mask hides minted values and the one that was presented.
 func (l *line) mask(s string) string {
-	return token.Mask(token.MaskValue(s, l.secret))
+	return l.masker.Mask(s)
+}
+
+// longEnough returns a secret that is looked for in other fields.
+func longEnough(s token.Secret) token.Secret {
+	if len(s.Reveal()) < minSecret {
+		return token.Secret{}
+	}
+	return s
 }
 
 const redacted = "REDACTED"

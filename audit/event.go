@@ -24,6 +24,7 @@ const (
 	TokenCreated   Kind = "token.created"
 	TokenRevoked   Kind = "token.revoked"
 	TokenUpdated   Kind = "token.updated"
+	TokenRevived   Kind = "token.revived"
 	ClockStepped   Kind = "clock.stepped"
 )
 
@@ -67,7 +68,10 @@ type Event struct {
 	Source       string
 	Observed     []Observation
 	Shadow       string
-	Detail       string // which cause the reason had, in fixed words
+	Detail       string        // which cause the reason had, in fixed words
+	ActAs        string        // the user that the caller asked to act as, and may not
+	Unmatched    string        // what did not match, as reported to the client
+	BodyVerdicts []BodyVerdict // of each rule that checked the body
 
 	Client       netip.Addr
 	ClientSource string
@@ -77,6 +81,10 @@ type Event struct {
 	Host         string
 	Path         string // as received, without the query
 	Query        string // as received
+	UserAgent    string
+	TLS          bool   // the client used TLS
+	RouteNamed   bool   // Envoy's route named the gate
+	BodyState    string // whole, partial or absent
 	RequestID    string
 	Traceparent  string
 
@@ -87,13 +95,26 @@ type Event struct {
 	// Of changes, not of decisions.
 	SHA256                  string // of the manifests
 	Added, Changed, Removed int
-	Tokens                  []string // narrowed by a rejected load
-	Problems                []string // of a rejected load, the first of them
-	Count                   int      // of all its problems; of the events that a gap lost
+
+	// Names of what was added, changed and removed, such as APIToken/ci-bot: the first of them.
+	AddedNames, ChangedNames, RemovedNames []string
+
+	Tokens   []string // narrowed by a rejected load
+	Problems []string // of a rejected load, the first of them
+	Count    int      // of all its problems; of the events that a gap lost
 
 	// Secret is the value that the caller presented. It is never written: wherever
 	// the text of the event holds it, it is masked.
 	Secret token.Secret
+	// Credential is what followed the scheme in the header that the caller presented. It is
+	// masked in the same way.
+	Credential token.Secret
+}
+
+// BodyVerdict is what the conditions of a rule on the body made of it.
+type BodyVerdict struct {
+	Rule    string // its place
+	Verdict string // matches, fails or undecidable
 }
 
 // Observation is the verdict of a policy that only observes.

@@ -73,6 +73,23 @@ func (s *File) Write(b []byte) (int, error) {
 	return done(unix.Write(int(s.f.Fd()), b))
 }
 
+// WriteNow writes as much as a pipe takes at once. ok is false for anything else, whose
+// writes may block.
+func (s *File) WriteNow(b []byte) (n int, ok bool) {
+	if !s.pipe {
+		return 0, false
+	}
+	for n < len(b) && s.Await(0) {
+		eager, part := s.eager, b[n:min(len(b), n+s.Chunk())]
+		written, err := s.Write(part)
+		n += written
+		if err != nil || written < len(part) && eager == s.eager {
+			break
+		}
+	}
+	return n, true
+}
+
 // isAny reports whether an error is one of several.
 func isAny(err error, of ...error) bool {
 	return slices.ContainsFunc(of, func(other error) bool { return errors.Is(err, other) })

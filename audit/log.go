@@ -52,6 +52,7 @@ type Log struct {
 	room    chan struct{}
 	queue   []*entry // in the order of seq; the first ones may be in the writer's hands
 	bytes   int
+	torn    []byte // what is left of the first entry, if its beginning is written
 	seq     uint64
 	unsaid  int // events lost since the last gap event
 	stats   Stats
@@ -112,11 +113,13 @@ func (l *Log) Record(ctx context.Context, e *Event) error {
 		l.mu.Unlock()
 		return nil
 	}
+	en.timer.Reset(l.o.Wait)
 	return l.recordAllow(ctx, e, en)
 }
 
+// recordAllow queues the event of an allow as soon as there is room, and waits for it. The
+// entry's timer runs.
 func (l *Log) recordAllow(ctx context.Context, e *Event, en *entry) error {
-	en.timer.Reset(l.o.Wait)
 	l.mu.Lock()
 	for !l.fits(en) && !l.patienceless() {
 		room := l.room
@@ -138,6 +141,11 @@ func (l *Log) recordAllow(ctx context.Context, e *Event, en *entry) error {
 	}
 	l.enqueue(en, true)
 	l.mu.Unlock()
+	return l.awaitWritten(ctx, e, en)
+}
+
+// awaitWritten waits for the event of an allow that is queued.
+func (l *Log) awaitWritten(ctx context.Context, e *Event, en *entry) error {
 	select {
 	case <-en.written:
 		en.timer.Stop()

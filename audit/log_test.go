@@ -25,6 +25,28 @@ func deny(id string) *Event {
 	return &Event{Time: at, Kind: Decision, Severity: Notice, ID: id, Decision: Deny, Reason: "token_unknown", Status: 401}
 }
 
+// recorder has an event written, and waits as an allow does.
+type recorder func(l *Log, ctx context.Context, e *Event) error
+
+func oneByOne(l *Log, ctx context.Context, e *Event) error { return l.Record(ctx, e) }
+
+func inBatches(l *Log, ctx context.Context, e *Event) error {
+	b := l.NewBatch()
+	b.Add(e)
+	for _, late := range b.Commit() {
+		if err := late.Wait(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bothWays runs a test with events that are recorded one by one, and in batches.
+func bothWays(t *testing.T, run func(t *testing.T, record recorder)) {
+	t.Run("one by one", func(t *testing.T) { run(t, oneByOne) })
+	t.Run("in batches", func(t *testing.T) { run(t, inBatches) })
+}
+
 // event is what a reader of the log sees.
 type event struct {
 	Seq      uint64
@@ -75,6 +97,10 @@ func read(t *testing.T, r *os.File, each func(event)) *sync.WaitGroup {
 }
 
 func TestEveryEventIsWrittenOnceInOrder(t *testing.T) {
+	bothWays(t, testEveryEventIsWrittenOnceInOrder)
+}
+
+func testEveryEventIsWrittenOnceInOrder(t *testing.T, record recorder) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +128,7 @@ func TestEveryEventIsWrittenOnceInOrder(t *testing.T) {
 				if i%3 == 0 {
 					e = deny(e.ID)
 				}
-				if err := l.Record(context.Background(), e); err != nil {
+				if err := record(l, context.Background(), e); err != nil {
 					t.Error(err)
 				}
 			}
@@ -154,12 +180,14 @@ func (g *gated) Chunk() int { return 4096 }
 
 func (g *gated) set(open bool) { g.mu.Lock(); g.open = open; g.mu.Unlock() }
 
-func TestAnAllowWaitsForItsLine(t *testing.T) {
+func TestAnAllowWaitsForItsLine(t *testing.T) { bothWays(t, testAnAllowWaitsForItsLine) }
+
+func testAnAllowWaitsForItsLine(t *testing.T, record recorder) {
 	g := &gated{}
 	l := New(g, Options{Wait: 10 * time.Second})
 	answered := make(chan error)
-	go func() { answered <- l.Record(context.Background(), allow("a")) }()
-	if err := l.Record(context.Background(), deny("b")); err != nil {
+	go func() { answered <- record(l, context.Background(), allow("a")) }()
+	if err := record(l, context.Background(), deny("b")); err != nil {
 		t.Errorf("a refusal waited: %v", err)
 	}
 	select {
@@ -180,7 +208,9 @@ func TestAnAllowWaitsForItsLine(t *testing.T) {
 
 // TestAStalledReader fills a real pipe that nobody reads: allows must turn into
 // refusals in time, and what the pipe yields in the end must be what was answered.
-func TestAStalledReader(t *testing.T) {
+func TestAStalledReader(t *testing.T) { bothWays(t, testAStalledReader) }
+
+func testAStalledReader(t *testing.T, record recorder) {
 	const wait = 100 * time.Millisecond
 	l, r := pipe(t, Options{Wait: wait})
 	answers := map[string]string{}
@@ -188,7 +218,7 @@ func TestAStalledReader(t *testing.T) {
 	for i := 0; refused < 5; i++ {
 		id := fmt.Sprint(i)
 		start := time.Now()
-		err := l.Record(context.Background(), allow(id))
+		err := record(l, context.Background(), allow(id))
 		answers[id] = Allow
 		if err != nil {
 			if !errors.Is(err, ErrUnavailable) {
@@ -217,7 +247,7 @@ func TestAStalledReader(t *testing.T) {
 			t.Errorf("refused for %s", e.Reason)
 		}
 	})
-	if err := l.Record(context.Background(), allow("recovered")); err != nil {
+	if err := record(l, context.Background(), allow("recovered")); err != nil {
 		t.Errorf("after the reader came back: %v", err)
 	}
 	answers["recovered"] = Allow
@@ -233,20 +263,22 @@ func TestAStalledReader(t *testing.T) {
 	}
 }
 
-func TestAClosedReader(t *testing.T) {
+func TestAClosedReader(t *testing.T) { bothWays(t, testAClosedReader) }
+
+func testAClosedReader(t *testing.T, record recorder) {
 	for _, overflow := range []Overflow{Refuse, Drop} {
 		l, r := pipe(t, Options{Wait: 20 * time.Millisecond, Overflow: overflow})
-		if err := l.Record(context.Background(), allow("a")); err != nil {
+		if err := record(l, context.Background(), allow("a")); err != nil {
 			t.Fatal(err)
 		}
 		r.Close()
 		// Tests ignore SIGPIPE as the Go runtime does for descriptors above 2.
-		err := l.Record(context.Background(), allow("b"))
+		err := record(l, context.Background(), allow("b"))
 		if overflow == Refuse != errors.Is(err, ErrUnavailable) {
 			t.Errorf("overflow %d: %v", overflow, err)
 		}
 		start := time.Now()
-		if err := l.Record(context.Background(), allow("c")); overflow == Drop && (err != nil || time.Since(start) > 15*time.Millisecond) {
+		if err := record(l, context.Background(), allow("c")); overflow == Drop && (err != nil || time.Since(start) > 15*time.Millisecond) {
 			t.Errorf("a dropping log that is stalled: %v after %v", err, time.Since(start))
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
@@ -257,7 +289,9 @@ func TestAClosedReader(t *testing.T) {
 	}
 }
 
-func TestAFullDevice(t *testing.T) {
+func TestAFullDevice(t *testing.T) { bothWays(t, testAFullDevice) }
+
+func testAFullDevice(t *testing.T, record recorder) {
 	f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -268,10 +302,10 @@ func TestAFullDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := New(sink, Options{Wait: 20 * time.Millisecond})
-	if err := l.Record(context.Background(), allow("a")); !errors.Is(err, ErrUnavailable) {
+	if err := record(l, context.Background(), allow("a")); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("an allow: %v", err)
 	}
-	if err := l.Record(context.Background(), deny("b")); err != nil {
+	if err := record(l, context.Background(), deny("b")); err != nil {
 		t.Errorf("a refusal: %v", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
@@ -281,16 +315,18 @@ func TestAFullDevice(t *testing.T) {
 	}
 }
 
-func TestAGapIsCountedAndTold(t *testing.T) {
+func TestAGapIsCountedAndTold(t *testing.T) { bothWays(t, testAGapIsCountedAndTold) }
+
+func testAGapIsCountedAndTold(t *testing.T, record recorder) {
 	g := &gated{}
 	l := New(g, Options{Wait: time.Millisecond, QueueBytes: 2000})
 	const refusals = 100
 	for i := range refusals {
-		if err := l.Record(context.Background(), deny(fmt.Sprint(i))); err != nil {
+		if err := record(l, context.Background(), deny(fmt.Sprint(i))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := l.Record(context.Background(), allow("full")); !errors.Is(err, ErrUnavailable) {
+	if err := record(l, context.Background(), allow("full")); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("an allow with a full queue: %v", err)
 	}
 	lost := int(l.Stats().Lost)
@@ -321,12 +357,14 @@ func TestAGapIsCountedAndTold(t *testing.T) {
 	}
 }
 
-func TestACancelledCallIsNotAnAllow(t *testing.T) {
+func TestACancelledCallIsNotAnAllow(t *testing.T) { bothWays(t, testACancelledCallIsNotAnAllow) }
+
+func testACancelledCallIsNotAnAllow(t *testing.T, record recorder) {
 	g := &gated{}
 	l := New(g, Options{Wait: time.Minute})
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := l.Record(ctx, allow("a")); !errors.Is(err, ErrUnavailable) {
+	if err := record(l, ctx, allow("a")); !errors.Is(err, ErrUnavailable) {
 		t.Error(err)
 	}
 	g.set(true)
@@ -338,14 +376,16 @@ func TestACancelledCallIsNotAnAllow(t *testing.T) {
 	}
 }
 
-func TestLongLinesAreWrittenWhole(t *testing.T) {
+func TestLongLinesAreWrittenWhole(t *testing.T) { bothWays(t, testLongLinesAreWrittenWhole) }
+
+func testLongLinesAreWrittenWhole(t *testing.T, record recorder) {
 	l, r := pipe(t, Options{})
 	seen := 0
 	reader := read(t, r, func(e event) { seen++ })
 	for i := range 50 {
 		e := allow(fmt.Sprint(i))
 		e.Path, e.Query, e.Source = strings.Repeat("p", 2000), strings.Repeat("q", 2000), strings.Repeat("s", 2000)
-		if err := l.Record(context.Background(), e); err != nil {
+		if err := record(l, context.Background(), e); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -437,7 +477,9 @@ func TestFullPipe(t *testing.T) {
 }
 
 // Where non-blocking writes are refused for whatever reason, the audit is written by ordinary ones.
-func TestNonBlockingWritesAreRefused(t *testing.T) {
+func TestNonBlockingWritesAreRefused(t *testing.T) { bothWays(t, testNonBlockingWritesAreRefused) }
+
+func testNonBlockingWritesAreRefused(t *testing.T, record recorder) {
 	for _, refusal := range []error{syscall.EOPNOTSUPP, syscall.ENOSYS, syscall.EINVAL, syscall.EPERM, syscall.ESPIPE} {
 		r, w, _ := anonymousPipe(t, true)
 		sink, err := NewFile(w)
@@ -446,7 +488,7 @@ func TestNonBlockingWritesAreRefused(t *testing.T) {
 		}
 		sink.noWait = func(int, []byte) (int, error) { return -1, refusal }
 		l := New(sink, Options{Wait: 5 * time.Second})
-		if err := l.Record(context.Background(), allow("ABCDEFGHIJKLMNOPQRSTUVWXYZ")); err != nil {
+		if err := record(l, context.Background(), allow("ABCDEFGHIJKLMNOPQRSTUVWXYZ")); err != nil {
 			t.Errorf("%v: %v", refusal, err)
 		}
 		_ = r.Close()
@@ -483,4 +525,26 @@ func namedPipe(t *testing.T) (r, w *os.File, eager bool) {
 	}
 	t.Cleanup(func() { _ = r.Close(); _ = w.Close() })
 	return r, w, true
+}
+
+// TestARefusedAllowIsNoShadow makes the sink stall for an allow of an observing gate: its
+// event says the refusal that was answered, and no shadow.
+func TestARefusedAllowIsNoShadow(t *testing.T) {
+	g := &gated{}
+	l := New(g, Options{Wait: time.Millisecond})
+	e := allow("1")
+	e.Reason, e.Shadow, e.Severity = "forwarded", "token_revoked", Notice
+	if err := l.Record(context.Background(), e); !errors.Is(err, ErrUnavailable) {
+		t.Fatal(err)
+	}
+	g.set(true)
+	if err := l.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(g.got); !strings.Contains(got, `"decision":"deny","reason":"audit_unavailable"`) || strings.Contains(got, "shadow") {
+		t.Errorf("%s", got)
+	}
+	if e.Shadow != "token_revoked" {
+		t.Error("the caller's event was changed")
+	}
 }

@@ -2,19 +2,27 @@ package audit
 
 import "strings"
 
+// maskedNames are the names of parameters that hold credentials by custom, folded.
+var maskedNames = func() map[string]bool {
+	names := map[string]bool{}
+	for _, name := range strings.Fields(`access_token token api_key apikey key secret password os_password sig signature code
+		refresh_token id_token client_secret pass pwd auth auth_token private_token x-api-key x-amz-signature sessionid`) {
+		names[string(foldName(nil, name))] = true
+	}
+	return names
+}()
+
 // MaskQuery replaces the values of parameters that hold credentials by custom. It
-// reads names as lenient servers do (any case, escapes, blanks around them, `;` as a
-// separator), and leaves the rest of the text as it is.
+// reads names as lenient servers do (any case, escapes, characters dropped, `;` and `?` as
+// separators), and leaves the rest of the text as it is.
 func MaskQuery(query string) string {
 	var b strings.Builder
 	done := 0
 	for at := 0; at < len(query); {
-		end := endOf(query, at, "&;#")
-		name, value, found := strings.Cut(query[at:end], "=")
-		if found && isMasked(name) {
-			b.WriteString(query[done : end-len(value)])
+		end := endOf(query, at, "&")
+		if value := maskedValue(query[at:end]); value >= 0 {
+			b.WriteString(query[done : at+value])
 			b.WriteString(redacted)
-			end = endOf(query, at, "&") // `;` and `#` may be part of the value
 			done = end
 		}
 		at = end + 1
@@ -26,6 +34,26 @@ func MaskQuery(query string) string {
 	return b.String()
 }
 
+// maskedValue returns where the value begins that a field of a query must not show, or -1.
+// What follows `;` or `#` may be a parameter of its own or part of the value, so that all
+// of it goes.
+func maskedValue(field string) int {
+	for at := 0; ; {
+		equals := strings.IndexByte(field[at:], '=')
+		if equals < 0 {
+			return -1
+		}
+		equals += at
+		if isMasked(field[:equals]) {
+			return equals + 1
+		}
+		if i := strings.LastIndexAny(field[:equals], ";#?="); i >= 0 && isMasked(field[i+1:equals]) {
+			return equals + 1
+		}
+		at = equals + 1
+	}
+}
+
 // endOf returns where the text from an offset ends: at one of the separators.
 func endOf(text string, from int, separators string) int {
 	if i := strings.IndexAny(text[from:], separators); i >= 0 {
@@ -34,39 +62,75 @@ func endOf(text string, from int, separators string) int {
 	return len(text)
 }
 
-// isMasked reports whether a parameter's value is a credential by custom.
+// maxName is the longest name, in bytes, that is looked at: every byte may be escaped twice.
+const maxName = 256
+
+// isMasked reports whether a parameter's value is a credential by custom: by its name as
+// it is, decoded once and twice; of a name with brackets also by each of its parts.
 func isMasked(name string) bool {
-	var folded [12]byte // the longest of them
+	if len(name) > maxName {
+		return true // nobody's name
+	}
+	var room [maxName]byte
+	decoded := append(room[:0], name...)
+	for range 3 {
+		if namesCredential(decoded) {
+			return true
+		}
+		again := unescape(decoded)
+		if len(again) == len(decoded) {
+			return false
+		}
+		decoded = again
+	}
+	return false
+}
+
+func namesCredential(name []byte) bool {
+	var room [maxName]byte
+	if maskedNames[string(foldName(room[:0], name))] {
+		return true
+	}
+	start, brackets := 0, false
+	for i, c := range name {
+		if c == '[' || c == ']' {
+			if maskedNames[string(foldName(room[:0], name[start:i]))] {
+				return true
+			}
+			start, brackets = i+1, true
+		}
+	}
+	return brackets && maskedNames[string(foldName(room[:0], name[start:]))]
+}
+
+// foldName appends a name's ASCII letters and digits in lower case.
+func foldName[T string | []byte](folded []byte, name T) []byte {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'A' <= c && c <= 'Z':
+			folded = append(folded, c+'a'-'A')
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+			folded = append(folded, c)
+		}
+	}
+	return folded
+}
+
+// unescape decodes percent-encoded bytes once, in place.
+func unescape(text []byte) []byte {
 	n := 0
-	for i := 0; i < len(name); i++ {
-		c := name[i]
-		if c == '%' && i+2 < len(name) {
-			if hi, lo := unhex(name[i+1]), unhex(name[i+2]); hi < 16 && lo < 16 {
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		if c == '%' && i+2 < len(text) {
+			if hi, lo := unhex(text[i+1]), unhex(text[i+2]); hi < 16 && lo < 16 {
 				c = hi<<4 | lo
 				i += 2
 			}
 		}
-		if c == '[' {
-			break
-		}
-		if c == '+' || c <= ' ' {
-			continue
-		}
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		if n == len(folded) {
-			return false
-		}
-		folded[n] = c
+		text[n] = c
 		n++
 	}
-	switch string(folded[:n]) {
-	case "access_token", "token", "api_key", "apikey", "key", "secret",
-		"password", "os_password", "sig", "signature", "code":
-		return true
-	}
-	return false
+	return text[:n]
 }
 
 // unhex returns the value of a hexadecimal digit, or 16.

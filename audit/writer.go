@@ -23,7 +23,8 @@ type Sink interface {
 // for a sink at a time.
 const retry = 50 * time.Millisecond
 
-// write is the writer: it alone touches the sink.
+// write is the writer. It alone touches the sink while anything is queued; Batch.Commit does
+// so while nothing is.
 func (l *Log) write() {
 	defer close(l.done)
 	var w batch
@@ -67,6 +68,7 @@ func (l *Log) rest(err error) bool {
 type batch struct {
 	buffer []byte
 	rest   []byte // of buffer, not yet written
+	torn   bool   // Batch.Commit has written the beginning of the first entry
 	ends   []int  // of each entry, from the end of buffer
 }
 
@@ -91,6 +93,11 @@ func (l *Log) take(w *batch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w.buffer, w.ends = w.buffer[:0], w.ends[:0]
+	if len(l.torn) > 0 {
+		w.buffer, w.ends = append(w.buffer, l.torn...), append(w.ends, len(l.torn))
+		w.rest, l.torn, w.torn = w.buffer, l.torn[:0], true
+		return
+	}
 	for _, en := range l.queue {
 		before := len(w.buffer)
 		w.buffer = en.appendTo(w.buffer)
@@ -139,8 +146,9 @@ func (l *Log) finish(w *batch, n int) {
 		l.sayGap()
 	}
 	w.ends = w.ends[done:]
+	w.torn = w.torn && done == 0
 	keep := 0
-	if at > start {
+	if at > start || w.torn {
 		keep = 1 // the entry that is cut
 	}
 	for _, en := range l.queue[keep:max(keep, len(w.ends))] {

@@ -53,7 +53,8 @@ type RuleResult struct {
 	Source string `json:"source"`
 	Result string `json:"result"` // matched, failed or unclear
 	Part   string `json:"part,omitempty"`
-	Why    string `json:"why,omitempty"` // why it was unclear
+	Path   string `json:"path,omitempty"` // Destination: asked about that header's path
+	Why    string `json:"why,omitempty"`  // why it was unclear
 }
 
 // Observation is what an observing policy would have said.
@@ -127,6 +128,9 @@ func ruleResult(told policy.TraceRule) RuleResult {
 		r.Result = "matched"
 	case told.Unclear:
 		r.Result = "unclear"
+	}
+	if told.Second {
+		r.Path = "Destination"
 	}
 	if told.Failed != policy.NoPart {
 		r.Part = told.Failed.String()
@@ -242,7 +246,11 @@ func (r *RuleResult) text() string {
 	if r.Group != "" {
 		text += " of group " + r.Group
 	}
-	text += " (" + r.Source + "): "
+	text += " (" + r.Source + ")"
+	if r.Path != "" {
+		text += ", for the " + r.Path
+	}
+	text += ": "
 	switch {
 	case r.Result == "matched":
 		return text + "matches"

@@ -240,3 +240,64 @@ func TestEventOfARefusedCredential(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+// TestEventHoldsWhatExplainNeeds asks in ways that only the event can tell later.
+func TestEventHoldsWhatExplainNeeds(t *testing.T) {
+	s, p := newServer(t)
+	tell := func(in *authv3.CheckRequest) *audit.Event {
+		t.Helper()
+		if _, err := check(s, in); err != nil {
+			t.Fatal(err)
+		}
+		return p.events[len(p.events)-1]
+	}
+	good := "Bearer " + secret.Reveal()
+	e := tell(request("authorization", good, "user-agent", "curl/8", "x-forwarded-proto", "https"))
+	if !e.TLS || e.UserAgent != "curl/8" || e.RouteNamed || e.BodyState != "absent" || e.Credential.Reveal() != secret.Reveal() || e.ActAs+e.Unmatched+e.Detail != "" {
+		t.Errorf("%+v", e)
+	}
+	in := request("authorization", good)
+	in.Attributes.ContextExtensions = map[string]string{gateExtension: "jira"}
+	if e = tell(in); !e.RouteNamed || e.TLS {
+		t.Errorf("%+v", e)
+	}
+	gateOf(t, p, func(g *policy.Gate, tok *policy.Token) {
+		g.ActAsHeader = "x-on-behalf-of"
+		g.ForwardOther = []string{"jwt"}
+	})
+	if e = tell(request("authorization", good, "x-on-behalf-of", "bob")); e.Reason != "act_as_denied" || e.ActAs != "bob" || e.User != "alice" {
+		t.Errorf("%+v", e)
+	}
+	if e = tell(request("authorization", "JWT a.b.c")); e.Reason != "forwarded" || e.Scheme != "jwt" {
+		t.Errorf("%+v", e)
+	}
+	if e = tell(request("authorization", "Secret-word x")); e.Reason != "bad_credential" || e.Scheme != "" || e.Detail == "" {
+		t.Errorf("%+v", e) // the name of an unknown scheme may be part of a secret
+	}
+	pattern, err := policy.CompilePattern("1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, err := policy.NewNode("a", pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateOf(t, p, func(g *policy.Gate, tok *policy.Token) {
+		tok.Grant = policy.Grant{Policies: []*policy.Policy{{Allow: []*policy.Rule{
+			{Name: "r", Source: policy.Source{File: "m.yaml", Line: 7}, Methods: []string{"POST"}, JSON: []policy.Node{node}},
+			{Name: "other", Methods: []string{"DELETE"}, JSON: []policy.Node{node}},
+		}}}}
+	})
+	for content, want := range map[string]string{`{"a":1}`: "matches", `{"a":2}`: "fails", `{"a":`: "undecidable"} {
+		in := request("authorization", good, "content-type", "application/json")
+		http := in.Attributes.Request.Http
+		http.Method, http.RawBody, http.Size = "POST", []byte(content), int64(len(content))
+		e := tell(in)
+		if len(e.BodyVerdicts) != 1 || e.BodyVerdicts[0] != (audit.BodyVerdict{Rule: "m.yaml:7", Verdict: want}) || e.BodyState != "whole" {
+			t.Errorf("%s: %+v, %s", content, e.BodyVerdicts, e.BodyState)
+		}
+		if unmatched := e.Unmatched; (unmatched == `json "a"`) != (want != "matches") {
+			t.Errorf("%s: unmatched %q", content, unmatched)
+		}
+	}
+}

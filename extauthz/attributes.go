@@ -91,6 +91,7 @@ func (a *attributes) request(now time.Time) policy.Request {
 		RouteNamed: a.routeNamed,
 		TLS:        a.sni != "",
 		Header:     a.headers,
+		Joined:     !a.rawHeaders,
 		Body:       a.bodyOf(),
 	}
 	if peer, err := netip.ParseAddr(a.peer); err == nil {

@@ -46,5 +46,9 @@ func TestServeBare(t *testing.T) {
 		Index: policy.NewIndex(), Audit: forgetful{}, Clock: NewClock(time.Now, func(time.Duration) {}),
 		Observer: unobserved{}, Logger: slog.New(slog.DiscardHandler),
 	}
-	t.Fatal(NewTransport(s, 1<<20, nil).Serve(l))
+	transport, err := NewTransport(s, TransportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Fatal(transport.Serve(l))
 }

@@ -15,10 +15,23 @@ func (c *call) newEvent() *audit.Event {
 		User: d.Principal.User, UserAsserted: d.Principal.Asserted, Actor: d.Principal.Actor,
 		Token: tokenName(d), Previous: d.Previous,
 		Detail: d.Detail, Peer: r.Peer.Unmap(), PeerName: c.peerName, Method: r.Method, Host: r.Host, Path: r.Target.Raw, Query: r.Target.Query,
-		Revision: c.answer.revision, BasicEnds: d.BasicEnds, Secret: r.Credential.Secret,
+		Revision: c.answer.revision, BasicEnds: d.BasicEnds, Secret: r.Credential.Secret, Credential: r.Credential.Text,
+		RouteNamed: r.RouteNamed, BodyState: r.Body.State.String(),
 	}
 	if d.Located {
 		e.Client, e.ClientSource = d.Client, d.ClientBy.String()
+	}
+	if d.Foreign != "" {
+		e.Scheme = d.Foreign
+	}
+	if d.Reason == policy.ActAsDenied || d.Shadow == policy.ActAsDenied {
+		e.ActAs = d.ActAs
+	}
+	if d.Effect != policy.Allow || d.Shadowed {
+		e.Unmatched = unmatched(d)
+	}
+	for _, v := range d.Bodies {
+		e.BodyVerdicts = append(e.BodyVerdicts, audit.BodyVerdict{Rule: v.Rule.Source.String(), Verdict: v.Verdict})
 	}
 	if d.Rule != nil {
 		e.Policy, e.Rule, e.Source = d.Rule.Policy, d.Rule.Name, d.Rule.Source.String()
@@ -32,6 +45,8 @@ func (c *call) newEvent() *audit.Event {
 	if r.Header != nil {
 		e.RequestID, _ = r.Header.Get("x-request-id")
 		e.Traceparent, _ = r.Header.Get("traceparent")
+		e.UserAgent, _ = r.Header.Get("user-agent")
+		e.TLS = r.Secure()
 	}
 	e.Elapsed = c.elapsed()
 	return e

@@ -74,7 +74,7 @@ func (a *answer) allowed(m message) message {
 	up, identity := d.Gate.Upstream, d.Identity()
 	m = m.header(okHeaders, policy.HeaderID, a.id)
 	if identity != policy.NoIdentity {
-		m = m.header(okHeaders, up.UserHeader, d.Principal.User).header(okHeaders, up.TokenHeader, d.Token.Name)
+		m = m.header(okHeaders, up.UserHeader, up.UserText(d.Principal.User)).header(okHeaders, up.TokenHeader, d.Token.Name)
 	}
 	switch identity {
 	case policy.UserGroups:

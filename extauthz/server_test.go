@@ -404,6 +404,9 @@ func TestOneFileMakesAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, made := range []string{"CheckResponse{", "CheckResponse_OkResponse{", "new(authv3.CheckResponse", "reply{", "new(reply)"} {
+			if strings.Contains(made, "reply") && !strings.HasPrefix(name, "../extauthz/") {
+				continue // the type is not exported
+			}
 			if strings.Contains(string(text), made) {
 				t.Errorf("%s makes an answer: %s", name, made)
 			}

@@ -37,11 +37,12 @@ type Options struct {
 // Report is what became of a load.
 type Report struct {
 	Change   policy.Change
-	SHA256   [32]byte       // of the files
-	Files    int            // that were read
-	Problems []diag.Problem // why the load was rejected; none: it runs
-	Narrowed []string       // tokens that a rejected load refused from now on
-	Err      error          // a fault of ours
+	SHA256   [32]byte         // of the files
+	Files    int              // that were read
+	Problems []diag.Problem   // why the load was rejected; none: it runs
+	Narrowed []string         // tokens that a rejected load refused from now on
+	Revived  []policy.Revived // tokens that live longer than they were to
+	Err      error            // a fault of ours
 	Took     time.Duration
 	Applied  time.Duration // of Took, from when the files were read and at rest
 }
@@ -211,7 +212,8 @@ func (l *Loader) settled(ctx context.Context, t *dir.Tree) (*dir.Tree, error) {
 // so: then nothing has changed but what a broken file revokes, and the reading must be judged as
 // a whole.
 func (l *Loader) exchange(t *dir.Tree) (r Report, done bool) {
-	c, broken := l.loaded.Change(t.Input(l.roots), l.processors(), l.index.Snapshot())
+	running := l.index.Snapshot()
+	c, broken := l.loaded.Change(t.Input(l.roots), l.processors(), running)
 	if len(broken) > 0 {
 		_ = l.narrow(broken) // the load is rejected, which the whole of it need not show first
 	}
@@ -223,7 +225,7 @@ func (l *Loader) exchange(t *dir.Tree) (r Report, done bool) {
 		return r, false
 	}
 	l.loaded.Accept(c)
-	return Report{SHA256: t.Digest, Files: len(t.Files), Change: change}, true
+	return Report{SHA256: t.Digest, Files: len(t.Files), Change: change, Revived: l.revived(running, c.New)}, true
 }
 
 // judge loads a reading, and makes it the running revision. It does all that can fail before it
@@ -246,8 +248,18 @@ func (l *Loader) judge(t *dir.Tree) Report {
 	}
 	if r.Change, r.Err = l.index.Replace(set.Rows, l.o.Now()); r.Err == nil {
 		l.loaded, l.judged = ruleset.NewLoaded(set), nil
+		r.Revived = l.revived(running, set.Rows.Tokens)
 	}
 	return r
+}
+
+// revived lists those of the tokens that live longer than the revision before had it: the
+// manifests are followed, because they are the truth, and somebody should look at it.
+func (l *Loader) revived(before *policy.Snapshot, tokens []*policy.Token) []policy.Revived {
+	if !before.Ready() {
+		return nil
+	}
+	return l.index.Snapshot().Revivals(before, tokens)
 }
 
 // reject lets what a rejected load revokes take force, and remembers the files.

@@ -100,12 +100,18 @@ func known(s *policy.Snapshot, name string) bool {
 	return t != nil && !t.Revoked && !t.Suspended
 }
 
+// counts is a change without the names.
+func counts(c policy.Change) policy.Change {
+	c.Names = nil
+	return c
+}
+
 func TestReload(t *testing.T) {
 	h := newHarness(t, t.TempDir())
 	write(t, h.dir+"/gate.yaml", gateNamed("jira"))
 	write(t, h.dir+"/a.yaml", tokenNamed("a", ""))
 	write(t, h.dir+"/b.yaml", tokenNamed("b", ""))
-	if r := h.load(); r == nil || r.Rejected() || r.Change != (policy.Change{Revision: 1, Added: 3}) || r.Files != 3 {
+	if r := h.load(); r == nil || r.Rejected() || counts(r.Change) != (policy.Change{Revision: 1, Added: 3}) || r.Files != 3 {
 		t.Fatalf("the first load: %+v", r)
 	}
 	if r := h.load(); r != nil {
@@ -113,7 +119,7 @@ func TestReload(t *testing.T) {
 	}
 	b := h.index.Snapshot().TokenByName("b")
 	write(t, h.dir+"/a.yaml", tokenNamed("a", "  displayName: A\n"))
-	if r := h.load(); r == nil || r.Rejected() || r.Change != (policy.Change{Revision: 2, Changed: 1}) {
+	if r := h.load(); r == nil || r.Rejected() || counts(r.Change) != (policy.Change{Revision: 2, Changed: 1}) {
 		t.Errorf("a changed file: %+v", r)
 	}
 	if h.index.Snapshot().TokenByName("b") != b {
@@ -122,7 +128,7 @@ func TestReload(t *testing.T) {
 	if err := os.Remove(h.dir + "/a.yaml"); err != nil {
 		t.Fatal(err)
 	}
-	if r := h.load(); r == nil || r.Rejected() || r.Change != (policy.Change{Revision: 3, Removed: 1}) {
+	if r := h.load(); r == nil || r.Rejected() || counts(r.Change) != (policy.Change{Revision: 3, Removed: 1}) {
 		t.Errorf("a removed file: %+v", r)
 	}
 	if known(h.index.Snapshot(), "a") || !known(h.index.Snapshot(), "b") {

@@ -111,6 +111,7 @@ type Gate struct {
 	Challenge      []Scheme    `yaml:"challenge"`
 	Contact        Contact     `yaml:"contact"`
 	Problem        *Problems   `yaml:"problem"`
+	AllowEncoded   []Encoded   `yaml:"allowEncoded"`
 	FormBodies     FormBodies  `yaml:"formBodies"`
 	Upstream       *Upstream   `yaml:"upstream"`
 	Enforcement    Enforcement `yaml:"enforcement"`
@@ -148,8 +149,11 @@ type Problems struct {
 	ErrorMessages bool `yaml:"errorMessages"`
 }
 
-// Upstream names the headers that tell the upstream who calls.
+// Upstream is what the API behind a gate is like: how it reads paths, and the headers
+// that tell it who calls.
 type Upstream struct {
+	Routing       Routing       `yaml:"routing"`
+	Encoding      Encoding      `yaml:"encoding"`
 	UserHeader    HeaderName    `yaml:"userHeader"`
 	GroupsHeader  HeaderName    `yaml:"groupsHeader"`
 	TokenHeader   HeaderName    `yaml:"tokenHeader"`

@@ -195,7 +195,7 @@ func (v *Prefix) decode(s *scope, n *yaml.Node, field string) {
 		s.problem(n, field, "%q looks like a pattern, expected a plain prefix: /rest/ guards /rest and all below", text)
 		return
 	}
-	if target := policy.NewTarget(text); target.Problem() != "" || target.HasQuery || target.Path != text {
+	if target := policy.NewTarget(text); target.Problem() != "" || target.Encoded != 0 || target.HasQuery || target.Path != text {
 		s.problem(n, field, "%q is no plain path, expected it decoded, without dot or empty segments, query, `%%`, `;` and `#`", text)
 		return
 	}

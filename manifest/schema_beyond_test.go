@@ -8,7 +8,7 @@ var beyondSchema = map[string]string{
 	"anchors, aliases and tags: a schema sees the values that they stand for": `
 		doc-alias doc-tag`,
 	"needs the other manifests": `
-		dir-no-gate name-twice test-name-twice gate-tie gate-tie-default token-digest-twice
+		dir-no-gate name-twice test-name-twice gate-tie gate-tie-case gate-tie-default token-digest-twice
 		gate-groups-dangling gate-groups-dangling-near gate-policies-dangling group-policies-dangling
 		token-gates-dangling token-policies-dangling
 		gate-clients-without-clientip group-bound-without-clientip token-clients-without-clientip

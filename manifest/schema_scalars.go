@@ -64,6 +64,12 @@ func (Contact) schema() *schema { return &schema{Type: "string", MinLength: 1, M
 
 func (Enforcement) schema() *schema { return words("enforce", "observe") }
 
+func (Encoded) schema() *schema { return words(policy.EncodedTexts()...) }
+
+func (Routing) schema() *schema { return words("exact", "caseInsensitive") }
+
+func (Encoding) schema() *schema { return words("utf-8", "percent") }
+
 func (FormBodies) schema() *schema { return words("merged", "separate") }
 
 func (MediaType) schema() *schema {

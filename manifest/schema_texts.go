@@ -34,8 +34,9 @@ var descriptions = map[string]string{
 	"Gate.challenge":      "Schemes that a 401 advertises. Default: all accepted schemes.",
 	"Gate.contact":        "Whom refusals name, such as the address of a page. Default: the owner of the gate.",
 	"Gate.problem":        "What refusals hold beside their fixed fields.",
+	"Gate.allowEncoded":   "Characters that paths may hold: %2F %25 %23 %3F %3B by their escapes, which stay in the path that rules match, and a raw `;`. Default: none.",
 	"Gate.formBodies":     "What the API does with form bodies: merged (their fields join the query's, `_method` replaces the method) or separate. Default: not known.",
-	"Gate.upstream":       "The headers that tell the upstream who calls.",
+	"Gate.upstream":       "How the API reads paths, and the headers that tell it who calls.",
 	"Gate.enforcement":    "observe lets refusals from the credential on pass, and audits them. Default: enforce.",
 
 	"Anonymous":              "What callers without a credential may do: rules, or everything.",
@@ -58,7 +59,9 @@ var descriptions = map[string]string{
 	"Problems":               "What refusals hold beside their fixed fields.",
 	"Problems.errorMessages": "Refusals also carry errorMessages: [detail], which clients of Jira show. Default: false.",
 
-	"Upstream":               "The headers that tell the upstream who calls; what clients send under their names is removed.",
+	"Upstream":               "How the API reads paths, and the headers that tell it who calls; what clients send under their names is removed.",
+	"Upstream.routing":       "caseInsensitive where the API ignores case in paths: guarded prefixes and deny paths then match in any case. Default: exact.",
+	"Upstream.encoding":      "How a user's name is written: utf-8, or percent for its bytes outside ASCII, and `%`, as escapes. Default: utf-8.",
 	"Upstream.userHeader":    "The user's name. Default: x-forwarded-user.",
 	"Upstream.groupsHeader":  "The user's groups. Default: x-forwarded-groups.",
 	"Upstream.tokenHeader":   "The token's name. Default: x-patgate-token.",

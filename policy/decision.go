@@ -15,7 +15,8 @@ type Decision struct {
 	Token     *Token // nil where none was found
 	Principal Principal
 	Scheme    Scheme
-	Previous  bool // a value was used that a rotation had replaced
+	Foreign   string // the name of another scheme, which the gate forwards
+	Previous  bool   // a value was used that a rotation had replaced
 	Client    netip.Addr
 	ClientBy  AddressSource
 	Located   bool // the address was looked for
@@ -31,8 +32,11 @@ type Decision struct {
 	Detail   string // which cause BadCredential or BadTarget had, in fixed words
 	ActAs    string // the user that the caller asked to act as, of ActAsDenied
 
+	AtDestination bool // Rule was asked about the path of Destination
+
 	Remove []string // headers of the request to take off, beside those of Upstream.Remove
 
+	Bodies   []BodyVerdict // of the rules that checked the body, in the order asked
 	Observed []Observation // what observing policies would have said
 	Shadow   Reason        // of the refusal that an observing gate let through
 	Shadowed bool
@@ -44,6 +48,13 @@ type Principal struct {
 	Asserted bool     // the user named themselves; nothing proves it
 	Groups   []*Group // by name
 	Actor    string   // who speaks for User; empty: User in person
+}
+
+// BodyVerdict is what a rule's conditions on the body made of it: matches, fails or
+// undecidable.
+type BodyVerdict struct {
+	Rule    *Rule
+	Verdict string
 }
 
 // Observation is the verdict of a policy that only observes.
@@ -95,6 +106,9 @@ func (d *Decision) Where() string {
 	where := "rule " + strconv.Quote(d.Rule.Name)
 	if d.Rule.Policy != "" {
 		where += " of policy " + d.Rule.Policy
+	}
+	if d.AtDestination {
+		where += " (for the Destination)"
 	}
 	return where
 }

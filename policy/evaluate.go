@@ -17,7 +17,9 @@ type evaluation struct {
 	body     body
 	form     form
 
-	oddHeaders bool // some header may be a look-alike
+	bodies      []BodyVerdict
+	oddHeaders  bool // some header may be a look-alike
+	destination destination
 }
 
 // Evaluate decides about one request by one snapshot. It is a pure function: its clock
@@ -39,6 +41,7 @@ func Evaluate(s *Snapshot, r *Request, t *Trace) Decision {
 	default:
 		e.decision.Refuse(reason)
 	}
+	e.decision.Bodies = e.bodies
 	if e.decision.Effect == Allow {
 		e.decision.Remove = e.snapshot.strays(e.request.Header, e.decision.Remove)
 	}
@@ -91,10 +94,10 @@ func (e *evaluation) anonymous() Reason {
 	if !e.step(StepCredential, grant != nil) {
 		return NoCredential
 	}
-	if reason := e.denied(grant.Policies); reason != OK {
+	if reason := e.deniedOnBoth(grant.Policies); reason != OK {
 		return reason
 	}
-	switch reason := e.allowed(grant); reason {
+	switch reason := e.allowedOnBoth(grant); reason {
 	case OK:
 	case Overloaded:
 		return reason
@@ -117,10 +120,10 @@ func (e *evaluation) forwarded() Reason {
 	if !e.step(StepActAs, !e.claimsActAs()) {
 		return ActAsDenied
 	}
-	if reason := e.denied(nil); reason != OK {
+	if reason := e.deniedOnBoth(nil); reason != OK {
 		return reason
 	}
-	if reason := e.allowed(&Grant{Unrestricted: true}); reason != OK {
+	if reason := e.allowedOnBoth(&Grant{Unrestricted: true}); reason != OK {
 		return reason
 	}
 	return Forwarded
@@ -158,10 +161,10 @@ func (e *evaluation) token() Reason {
 	case !e.step(StepActAs, e.actAs()):
 		return ActAsDenied
 	}
-	if reason := e.denied(t.Grant.Policies); reason != OK {
+	if reason := e.deniedOnBoth(t.Grant.Policies); reason != OK {
 		return reason
 	}
-	return e.allowed(&t.Grant)
+	return e.allowedOnBoth(&t.Grant)
 }
 
 // observable reports whether an observing gate lets a refusal pass. A honeytoken is

@@ -41,7 +41,13 @@ func (e *evaluation) goodCredential() bool {
 	default:
 		e.decision.Detail = c.Detail
 	}
-	return c.State == CredentialForeign && e.decision.Detail == ""
+	if c.State != CredentialForeign || e.decision.Detail != "" {
+		return false
+	}
+	if c.Scheme == NoScheme {
+		e.decision.Foreign = c.Name
+	}
+	return true
 }
 
 // isUpperMethod reports whether a method is the same in upper case, which some upstreams
@@ -58,13 +64,23 @@ func isUpperMethod(method string) bool {
 // goodTarget asks what does not depend on the gate.
 func (e *evaluation) goodTarget() bool {
 	e.decision.Detail = e.request.targetProblem()
+	if e.decision.Detail == "" {
+		e.destination, e.decision.Detail = e.request.readDestination()
+	}
 	return e.decision.Detail == ""
 }
 
 // goodAtGate asks what depends on the gate.
 func (e *evaluation) goodAtGate() bool {
-	e.decision.Detail = e.lookAlike()
-	return e.decision.Detail == ""
+	problem := e.request.Target.Closed(e.gate().AllowEncoded)
+	if problem == "" {
+		problem = e.destinationProblem()
+	}
+	if problem == "" {
+		problem = e.lookAlike()
+	}
+	e.decision.Detail = problem
+	return problem == ""
 }
 
 // findGate finds the gate by the route's word, else by host and path.
@@ -92,10 +108,15 @@ func (e *evaluation) findClient() netip.Addr {
 // secure takes Envoy's word alone: a TLS session, or the one x-forwarded-proto that
 // Envoy sets. The `scheme` of a request is the client's choice.
 func (e *evaluation) secure() bool {
-	if e.request.TLS {
+	return e.request.Secure()
+}
+
+// Secure reports whether the client used TLS, by Envoy's word alone.
+func (r *Request) Secure() bool {
+	if r.TLS {
 		return true
 	}
-	value, n := e.request.Header.Get("x-forwarded-proto")
+	value, n := r.Header.Get("x-forwarded-proto")
 	return n == 1 && value == "https"
 }
 

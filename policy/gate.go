@@ -17,8 +17,10 @@ type Gate struct {
 	Source      Source
 	Fingerprint Fingerprint
 
-	Hosts    []string // exact, `*.` wildcards, or AnyHost; lower case
-	Prefixes []string // guarded path prefixes by whole segments, without a trailing slash
+	Hosts        []string // exact, `*.` wildcards, or AnyHost; lower case
+	Prefixes     []string // guarded path prefixes by whole segments, without a trailing slash
+	AllowEncoded Encoded  // what paths may hold beside
+	IgnoreCase   bool     // the API does, in paths: prefixes and deny rules match so
 
 	Schemes        Schemes
 	BasicEnds      time.Time // zero: never
@@ -204,7 +206,7 @@ func longestFirst(guards []guard, g guard) []guard {
 // decides alone: where none of its prefixes guards the path, no weaker host is asked.
 func (t *gateTable) find(host, path string) *Gate {
 	for _, g := range t.guards(host) {
-		if rest, ok := strings.CutPrefix(path, g.prefix); ok && (rest == "" || rest[0] == '/') {
+		if _, ok := cutPrefix(path, g.prefix, g.gate.IgnoreCase); ok {
 			return g.gate
 		}
 	}

@@ -34,7 +34,32 @@ type Rows struct {
 type Change struct {
 	Revision                uint64
 	Added, Changed, Removed int
+	Names                   *ChangedNames // nil where nothing changed
 }
+
+// ChangedNames are the kinds and names of rows that a load added, changed or removed, such
+// as APIToken/ci-bot: the first of each.
+type ChangedNames struct{ Added, Changed, Removed []string }
+
+// maxChangedNames bounds each list of ChangedNames.
+const maxChangedNames = 20
+
+func (c *Change) names() *ChangedNames {
+	if c.Names == nil {
+		c.Names = &ChangedNames{}
+	}
+	return c.Names
+}
+
+// note adds a name to a list that is not full.
+func note(list *[]string, table, name string) {
+	if len(*list) < maxChangedNames {
+		*list = append(*list, kindOf[table]+"/"+name)
+	}
+}
+
+// kindOf is the kind of manifest that a table's rows come from.
+var kindOf = map[string]string{tableGates: "Gate", tableGroups: "UserGroup", tablePolicies: "TokenPolicy", tableTokens: "APIToken"}
 
 // NewIndex returns an index without manifests, which is not ready.
 func NewIndex() *Index {
@@ -184,21 +209,23 @@ func exchangeRows[T any](txn *memdb.Txn, table string, old, rows []*T, name func
 		next[name(row)] = row
 	}
 	var gone []*T
-	changed := 0
+	changed := map[string]bool{}
 	for _, row := range old {
 		switch next[name(row)] {
 		case row:
 			delete(next, name(row)) // nothing to do
 		case nil:
 			c.Removed++
+			note(&c.names().Removed, table, name(row))
 			gone = append(gone, row)
 		default:
-			changed++
+			changed[name(row)] = true
+			note(&c.names().Changed, table, name(row))
 			gone = append(gone, row)
 		}
 	}
-	c.Added += len(next) - changed
-	c.Changed += changed
+	c.Added += len(next) - len(changed)
+	c.Changed += len(changed)
 	for _, row := range gone {
 		if err := txn.Delete(table, row); err != nil {
 			return err
@@ -207,6 +234,9 @@ func exchangeRows[T any](txn *memdb.Txn, table string, old, rows []*T, name func
 	for _, row := range rows {
 		if next[name(row)] != row {
 			continue
+		}
+		if !changed[name(row)] {
+			note(&c.names().Added, table, name(row))
 		}
 		if err := txn.Insert(table, row); err != nil {
 			return err

@@ -3,6 +3,7 @@ package policy_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -20,13 +21,58 @@ func row(name, value string, previous ...string) *policy.Token {
 	return t
 }
 
+// replace returns what changed, without the names.
 func replace(t *testing.T, x *policy.Index, tokens ...*policy.Token) policy.Change {
 	t.Helper()
 	c, err := x.Replace(policy.Rows{Tokens: tokens}, now)
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.Names = nil
 	return c
+}
+
+func TestReplaceNamesWhatChanged(t *testing.T) {
+	x := policy.NewIndex()
+	names := func(rows policy.Rows) policy.ChangedNames {
+		t.Helper()
+		c, err := x.Replace(rows, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Names == nil {
+			return policy.ChangedNames{}
+		}
+		return *c.Names
+	}
+	gate := &policy.Gate{Name: "jira", Hosts: []string{policy.AnyHost}, Prefixes: []string{""}}
+	a, b, group := row("a", "1"), row("b", "2"), &policy.Group{Name: "users"}
+	for i, step := range []struct {
+		rows                    policy.Rows
+		added, changed, removed string
+	}{
+		{policy.Rows{Gates: []*policy.Gate{gate}, Tokens: []*policy.Token{a, b}}, "Gate/jira APIToken/a APIToken/b", "", ""},
+		{policy.Rows{Gates: []*policy.Gate{gate}, Tokens: []*policy.Token{a, b}}, "", "", ""},
+		{policy.Rows{Gates: []*policy.Gate{gate}, Tokens: []*policy.Token{a, row("b", "3")}, Groups: []*policy.Group{group}}, "UserGroup/users", "APIToken/b", ""},
+		{policy.Rows{Gates: []*policy.Gate{gate}, Policies: []*policy.Policy{{Name: "p"}}}, "TokenPolicy/p", "", "UserGroup/users APIToken/a APIToken/b"},
+	} {
+		got := names(step.rows)
+		for _, list := range []struct {
+			got  []string
+			want string
+		}{{got.Added, step.added}, {got.Changed, step.changed}, {got.Removed, step.removed}} {
+			if strings.Join(list.got, " ") != list.want {
+				t.Errorf("step %d: %q, want %q", i, list.got, list.want)
+			}
+		}
+	}
+	var many []*policy.Token
+	for i := range 100 {
+		many = append(many, row(fmt.Sprint("t", i), fmt.Sprint("v", i)))
+	}
+	if got := names(policy.Rows{Tokens: many}); len(got.Added) != 20 {
+		t.Errorf("%d names", len(got.Added))
+	}
 }
 
 // holds wants each value to lead to a token of this name, or to none.

@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // The rules of a request stand on levels: the gate, each group of the user (and of
 // the user that they speak for), and the grant. Every level that has allow rules must
 // have one that matches; the grant must have one in any case, unless it is
@@ -154,10 +156,9 @@ func (e *evaluation) decide(r *Rule, o outcome) {
 // observe notes what a policy would have said, had it been enforced alone. One that
 // several levels name says it once.
 func (e *evaluation) observe(p *Policy) {
-	for _, o := range e.decision.Observed {
-		if o.Policy == p.Name {
-			return
-		}
+	at := slices.IndexFunc(e.decision.Observed, func(o Observation) bool { return o.Policy == p.Name })
+	if at >= 0 && (!e.decision.AtDestination || e.decision.Observed[at].Reason != OK) {
+		return
 	}
 	kept := e.decision
 	reason := e.deniedBy(LevelObserved, p)
@@ -165,16 +166,36 @@ func (e *evaluation) observe(p *Policy) {
 		reason = e.allowedAt(LevelObserved, []*Policy{p})
 	}
 	e.decision = kept
+	if at >= 0 {
+		e.decision.Observed[at].Reason = reason
+		return
+	}
 	e.decision.Observed = append(e.decision.Observed, Observation{Policy: p.Name, Reason: reason})
 }
 
 // told notes an answer of a rule in the trace, where there is one.
 func (e *evaluation) told(level Level, r *Rule, deny bool, o outcome) {
+	e.noteBody(r, o)
 	if e.trace == nil {
 		return
 	}
 	e.trace.rule(level, r, deny, o)
+	e.trace.Rules[len(e.trace.Rules)-1].Second = e.decision.AtDestination
 	if level == LevelGroup {
 		e.trace.Rules[len(e.trace.Rules)-1].Group = e.group.Name
 	}
+}
+
+// noteBody notes what a rule made of the body, if it checked it. One that is asked again,
+// at another level or for a Destination, says the same.
+func (e *evaluation) noteBody(r *Rule, o outcome) {
+	if len(r.JSON) == 0 || o.part != PartJSON && o.verdict != matches {
+		return
+	}
+	for i := range e.bodies {
+		if e.bodies[i].Rule == r {
+			return
+		}
+	}
+	e.bodies = append(e.bodies, BodyVerdict{r, o.verdict.String()})
 }

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"strings"
+	"sync/atomic"
 )
 
 // Limits of a pattern, so that no manifest can make a check expensive.
@@ -27,6 +28,7 @@ type Pattern struct {
 	literal bool   // the prefix is the only match
 	size    int    // instructions of the compiled program
 	full    *regexp.Regexp
+	folded  atomic.Pointer[regexp.Regexp] // full without regard to case; nil until it is asked
 }
 
 // CompilePattern compiles a pattern: alone first, so that `/a)|(?:.*` can't escape

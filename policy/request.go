@@ -17,6 +17,7 @@ type Request struct {
 	TLS        bool // the client's connection to Envoy is a TLS session
 	Peer       netip.Addr
 	Header     Header
+	Joined     bool // headers of one name may have come joined by commas
 	Credential Credential
 	Body       Body
 
@@ -50,6 +51,9 @@ const (
 	BodyPartial
 	BodyWhole
 )
+
+// String returns what the audit calls the state.
+func (s BodyState) String() string { return [...]string{"absent", "partial", "whole"}[s] }
 
 // closed reports whether a channel is closed. It takes no lock and allocates nothing.
 func closed(done <-chan struct{}) bool {

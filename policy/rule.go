@@ -56,6 +56,9 @@ const (
 	matches
 )
 
+// String returns what the audit calls the verdict.
+func (v verdict) String() string { return [...]string{"fails", "undecidable", "matches"}[v] }
+
 // Part is a condition of a rule, in the order in which they are asked. A refusal
 // names the part that failed.
 type Part uint8
@@ -91,7 +94,7 @@ func (e *evaluation) ask(r *Rule, all bool) outcome {
 	if result.verdict == failed {
 		return result
 	}
-	if r.Path != nil && !r.Path.Match(e.request.Target.Path) {
+	if r.Path != nil && !e.matchesPath(r.Path, !all) {
 		return outcome{verdict: failed, part: PartPath}
 	}
 	if len(r.Clients) > 0 {

@@ -13,25 +13,27 @@ const maxPath = 8 << 10
 // and judged once. The zero value is a bad target.
 type Target struct {
 	Raw      string // the path as received, without the query
-	Path     string // the path percent-decoded once: what prefixes and rules match
+	Path     string // the path percent-decoded once, but for Encoded: what prefixes and rules match
 	Query    string // what follows the first `?`, as received
 	HasQuery bool
-	problem  string // why the path is ambiguous; empty where it is not
+	Encoded  Encoded // what a gate must open
+	problem  string  // why the path is ambiguous; empty where it is not
 }
 
 // NewTarget splits a target at its first `?` and judges the path: an upstream that
 // reads it otherwise than we do would serve what the rules did not mean. So a path
 // with more than one reading is refused rather than normalized: Envoy and upstreams
-// differ in dot segments, `//`, `;`, `\` and in how often they decode.
+// differ in dot segments, `//`, `;`, `\` and in how often they decode. What a gate can
+// open is left to it: see Closed.
 func NewTarget(target string) Target {
 	var t Target
 	t.Raw, t.Query, t.HasQuery = strings.Cut(target, "?")
-	t.Path, t.problem = decodePath(t.Raw)
+	t.Path, t.Encoded, t.problem = decodePath(t.Raw)
 	return t
 }
 
-// Problem tells which byte at which offset makes the target ambiguous. It is empty
-// for a good one.
+// Problem tells which byte at which offset makes the target ambiguous, whatever a gate
+// opens. It is empty for a good one.
 func (t *Target) Problem() string {
 	if t.problem == "" && t.Path == "" {
 		return "the target is missing"
@@ -40,48 +42,50 @@ func (t *Target) Problem() string {
 }
 
 // decodePath percent-decodes a path once, or says why it is ambiguous.
-func decodePath(raw string) (path, problem string) {
+func decodePath(raw string) (path string, kept Encoded, problem string) {
 	switch {
 	case raw == "":
-		return "", "the path is empty"
+		return "", 0, "the path is empty"
 	case raw[0] != '/':
-		return "", fmt.Sprintf("%s at offset 0, where a path begins with '/'", quoteByte(raw[0]))
+		return "", 0, fmt.Sprintf("%s at offset 0, where a path begins with '/'", quoteByte(raw[0]))
 	case len(raw) > maxPath:
-		return "", fmt.Sprintf("the path is longer than %d bytes", maxPath)
+		return "", 0, fmt.Sprintf("the path is longer than %d bytes", maxPath)
 	}
 	path = raw
 	if i := strings.IndexByte(raw, '%'); i >= 0 {
-		if path, problem = unescapePath(raw, i); problem != "" {
-			return "", problem
+		if path, kept, problem = unescapePath(raw, i); problem != "" {
+			return "", 0, problem
 		}
 	}
 	for i := range len(raw) {
-		if c := raw[i]; forbiddenRaw(c) {
-			return "", fmt.Sprintf("%s at offset %d", quoteByte(c), i)
+		switch c := raw[i]; {
+		case forbiddenRaw(c):
+			return "", 0, fmt.Sprintf("%s at offset %d", quoteByte(c), i)
+		case c == ';':
+			kept |= Semicolon
 		}
 	}
 	if !utf8.ValidString(path) {
 		at := invalidUTF8At(path)
-		return "", fmt.Sprintf("not UTF-8 when decoded: %s at offset %d", quoteByte(path[at]), rawOffset(raw, at))
+		return "", 0, fmt.Sprintf("not UTF-8 when decoded: %s at offset %d", quoteByte(path[at]), rawOffset(raw, at))
 	}
-	if problem = judgeSegments(raw); problem != "" {
-		return "", problem
+	if problem = judgeSegments(raw); problem == "" && kept != 0 {
+		problem = judgeDecodings(raw, path)
 	}
-	return path, ""
+	if problem != "" {
+		return "", 0, problem
+	}
+	return path, kept, ""
 }
 
 // forbiddenRaw holds what has no place in a path, decoded or not.
 func forbiddenRaw(c byte) bool {
-	return c < 0x20 || c == 0x7f || c == '\\' || c == '#' || c == ';'
+	return c < 0x20 || c == 0x7f || c == '\\' || c == '#'
 }
 
-// forbiddenEncoded holds what an escape must not stand for, beside forbiddenRaw: a
-// slash, a percent sign (a second decoding would find more) and a question mark.
-func forbiddenEncoded(c byte) bool {
-	return forbiddenRaw(c) || c == '/' || c == '%' || c == '?'
-}
-
-func unescapePath(raw string, first int) (path, problem string) {
+// unescapePath decodes every escape from the first on, but for those that a gate can
+// open: these stay, in upper case.
+func unescapePath(raw string, first int) (path string, kept Encoded, problem string) {
 	decoded := make([]byte, 0, len(raw))
 	decoded = append(decoded, raw[:first]...)
 	for i := first; i < len(raw); {
@@ -92,15 +96,19 @@ func unescapePath(raw string, first int) (path, problem string) {
 		}
 		c, ok := unhexAt(raw, i)
 		if !ok {
-			return "", fmt.Sprintf("a malformed escape: '%%' at offset %d", i)
+			return "", 0, fmt.Sprintf("a malformed escape: '%%' at offset %d", i)
 		}
-		if forbiddenEncoded(c) {
-			return "", fmt.Sprintf("an encoded %s at offset %d", quoteByte(c), i)
+		if e := encodedByte(c); e != 0 {
+			kept |= e
+			decoded = append(decoded, e.String()...)
+		} else if forbiddenRaw(c) {
+			return "", 0, fmt.Sprintf("an encoded %s at offset %d", quoteByte(c), i)
+		} else {
+			decoded = append(decoded, c)
 		}
-		decoded = append(decoded, c)
 		i += 3
 	}
-	return string(decoded), ""
+	return string(decoded), kept, ""
 }
 
 // unhexAt reads the escape that begins at text[i], a percent sign.
@@ -126,7 +134,7 @@ func unhex(c byte) (byte, bool) {
 }
 
 // judgeSegments refuses dot segments, encoded ones too, and empty ones but for the last.
-// Every slash of the raw path is one of the decoded path.
+// What follows a `;` is no part of a segment for some upstreams.
 func judgeSegments(raw string) (problem string) {
 	for start := 1; start <= len(raw); {
 		end := strings.IndexByte(raw[start:], '/')
@@ -134,9 +142,10 @@ func judgeSegments(raw string) (problem string) {
 		if last {
 			end = len(raw) - start
 		}
-		switch segment := raw[start : start+end]; {
+		segment, _, _ := strings.Cut(raw[start:start+end], ";")
+		switch {
 		case segment == "" && !last:
-			return fmt.Sprintf("an empty segment: '/' at offset %d", start)
+			return fmt.Sprintf("an empty segment: %s at offset %d", quoteByte(raw[start]), start)
 		case isDots(segment):
 			return fmt.Sprintf("a dot segment: '.' at offset %d", start)
 		}
@@ -165,11 +174,15 @@ func isDots(segment string) bool {
 // rawOffset returns where in a raw path a byte of the decoded path is spelt.
 func rawOffset(raw string, decoded int) int {
 	at := 0
-	for ; decoded > 0; decoded-- {
-		if raw[at] == '%' {
-			at += 2
+	for decoded > 0 {
+		switch c, _ := unhexAt(raw, at); {
+		case raw[at] != '%':
+			at, decoded = at+1, decoded-1
+		case encodedByte(c) != 0:
+			at, decoded = at+3, decoded-3
+		default:
+			at, decoded = at+3, decoded-1
 		}
-		at++
 	}
 	return at
 }

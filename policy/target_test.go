@@ -3,6 +3,7 @@ package policy_test
 import (
 	"net/url"
 	"path"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -48,16 +49,35 @@ func TestBadTargetsNameTheByteAndItsOffset(t *testing.T) {
 		"//a":                            "an empty segment: '/' at offset 1",
 		"/a//b":                          "an empty segment: '/' at offset 3",
 		"/a//":                           "an empty segment: '/' at offset 3",
-		"/a;x=1/b":                       "';' at offset 2",
-		"/a/..;/b":                       "';' at offset 5",
-		"/a%3bx":                         "an encoded ';' at offset 2",
+		"/a/..;/b":                       "a dot segment: '.' at offset 3",
+		"/a/.;x=1/b":                     "a dot segment: '.' at offset 3",
+		"/a/%2e.;x":                      "a dot segment: '.' at offset 3",
+		"/;x/b":                          "an empty segment: ';' at offset 1",
+		"/a%2F\xff":                      "not UTF-8 when decoded: byte 0xFF at offset 5",
+		"/%2Fa":                          "an empty segment once its escapes are decoded: '%' at offset 1",
+		"/a/%2F%2F":                      "an empty segment once its escapes are decoded: '%' at offset 3",
+		"/a/%2Fb":                        "an empty segment once its escapes are decoded: '%' at offset 3",
+		"/a%2F%2fb":                      "an empty segment once its escapes are decoded: '%' at offset 2",
+		"/a%2F/b":                        "an empty segment once its escapes are decoded: '%' at offset 2",
+		"/a/..%2Fb":                      "a dot segment once its escapes are decoded: '%' at offset 5",
+		"/a%2F..":                        "a dot segment once its escapes are decoded: '%' at offset 2",
+		"/a%2F.%2Fb":                     "a dot segment once its escapes are decoded: '%' at offset 2",
+		"/a%2F%2e%2e%2Fb":                "a dot segment once its escapes are decoded: '%' at offset 2",
+		"/a/%252e%252e/b":                "a dot segment once its escapes are decoded: '%' at offset 3",
+		"/a/.%252e":                      "a dot segment once its escapes are decoded: '%' at offset 4",
+		"/a/%25252e%25252E/b":            "a dot segment once its escapes are decoded: '%' at offset 3",
+		"/a/..%252Fb":                    "a dot segment once its escapes are decoded: '%' at offset 5",
+		"/a/..%255Cb":                    "a dot segment once its escapes are decoded: '%' at offset 5",
+		"/a/..%3Bx/b":                    "a dot segment once its escapes are decoded: '%' at offset 5",
+		"/a/..%253Bx/b":                  "a dot segment once its escapes are decoded: '%' at offset 5",
+		"/a/..%3Fx":                      "a dot segment once its escapes are decoded: '%' at offset 5",
+		"/a/..%23x":                      "a dot segment once its escapes are decoded: '%' at offset 5",
+		"/a;x%2F..%2Fb":                  "a dot segment once its escapes are decoded: ';' at offset 2",
+		"/a/%3Bx/b":                      "an empty segment once its escapes are decoded: '%' at offset 3",
+		"/%" + strings.Repeat("25", 9):   "escapes within escapes: '%' at offset 1",
 		"/a\\b":                          "'\\' at offset 2",
 		"/a%5Cb":                         "an encoded '\\' at offset 2",
 		"/a#b":                           "'#' at offset 2",
-		"/a%23b":                         "an encoded '#' at offset 2",
-		"/a%2fb":                         "an encoded '/' at offset 2",
-		"/a%252e":                        "an encoded '%' at offset 2",
-		"/a%3Fb":                         "an encoded '?' at offset 2",
 		"/a%00b":                         "an encoded byte 0x00 at offset 2",
 		"/a\x00b":                        "byte 0x00 at offset 2",
 		"/a\x7f":                         "byte 0x7F at offset 2",
@@ -83,6 +103,54 @@ func TestBadTargetsNameTheByteAndItsOffset(t *testing.T) {
 	}
 }
 
+// TestEncodedTargets wants what a gate can open to stay in the path in one spelling, and
+// to be refused by a gate that does not open it.
+func TestEncodedTargets(t *testing.T) {
+	const all = policy.EncodedSlash | policy.EncodedPercent | policy.EncodedHash | policy.EncodedQuestion | policy.EncodedSemicolon | policy.Semicolon
+	for _, c := range []struct {
+		target, path string
+		needs        policy.Encoded
+		closed       string
+	}{
+		{"/a%2fb", "/a%2Fb", policy.EncodedSlash, "an encoded '/' at offset 2"},
+		{"/projects/group%2Fname/%69ssues?x=%2F", "/projects/group%2Fname/issues", policy.EncodedSlash, "an encoded '/' at offset 15"},
+		{"/@scope%2fpkg", "/@scope%2Fpkg", policy.EncodedSlash, "an encoded '/' at offset 7"},
+		{"/api/queues/%2f/q", "/api/queues/%2F/q", policy.EncodedSlash, "an encoded '/' at offset 12"}, // a name of its own
+		{"/api/vhosts/%2F", "/api/vhosts/%2F", policy.EncodedSlash, "an encoded '/' at offset 12"},
+		{"/api/queues/%2F/%2F", "/api/queues/%2F/%2F", policy.EncodedSlash, "an encoded '/' at offset 12"},
+		{"/%2F/q", "", policy.EncodedSlash, ""},
+		{"/api/%2F;x/q", "", policy.EncodedSlash, ""},
+		{"/api/%2F/..%2F", "", policy.EncodedSlash, ""},
+		{"/100%25", "/100%25", policy.EncodedPercent, "an encoded '%' at offset 4"},
+		{"/100%2525", "/100%2525", policy.EncodedPercent, "an encoded '%' at offset 4"},
+		{"/a%252Fb", "/a%252Fb", policy.EncodedPercent, "an encoded '%' at offset 2"},
+		{"/a%25zz", "/a%25zz", policy.EncodedPercent, "an encoded '%' at offset 2"},
+		{"/c%23.md", "/c%23.md", policy.EncodedHash, "an encoded '#' at offset 2"},
+		{"/what%3f", "/what%3F", policy.EncodedQuestion, "an encoded '?' at offset 5"},
+		{"/a%3bb", "/a%3Bb", policy.EncodedSemicolon, "an encoded ';' at offset 2"},
+		{"/a;b=1;c/d", "/a;b=1;c/d", policy.Semicolon, "';' at offset 2"},
+		{"/a/;b", "/a/;b", policy.Semicolon, "';' at offset 3"},
+		{"/r%C3%A9sum%C3%A9%2F;x%3b", "/résumé%2F;x%3B", policy.EncodedSlash | policy.Semicolon | policy.EncodedSemicolon, "an encoded '/' at offset 17"},
+	} {
+		got := policy.NewTarget(c.target)
+		if got.Path != c.path || (got.Problem() == "") != (c.path != "") {
+			t.Errorf("%s: path %q, problem %q, want %q", c.target, got.Path, got.Problem(), c.path)
+		}
+		if c.path == "" {
+			continue
+		}
+		if got.Encoded != c.needs || got.Closed(0) != c.closed {
+			t.Errorf("%s: holds %v, closed %q, want %v, %q", c.target, got.Encoded, got.Closed(0), c.needs, c.closed)
+		}
+		if closed := got.Closed(c.needs); closed != "" {
+			t.Errorf("%s: closed where all of it is open: %q", c.target, closed)
+		}
+		if c.needs&(c.needs-1) == 0 && got.Closed(all&^c.needs) != c.closed {
+			t.Errorf("%s: closed where all else is open: %q", c.target, got.Closed(all&^c.needs))
+		}
+	}
+}
+
 // FuzzSafePath holds an accepted path against what lenient upstreams do with it: none
 // of them may arrive at another path.
 func FuzzSafePath(f *testing.F) {
@@ -91,7 +159,7 @@ func FuzzSafePath(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, target string) {
 		got := policy.NewTarget(target)
-		if got.Problem() != "" {
+		if got.Problem() != "" || got.Closed(0) != "" {
 			return
 		}
 		raw, _, _ := strings.Cut(target, "?")
@@ -113,4 +181,62 @@ func FuzzSafePath(f *testing.F) {
 			t.Fatalf("%q: cleaned it is %q", once, clean)
 		}
 	})
+}
+
+// FuzzEncodedPath holds a path that a gate opens everything in against what lenient
+// upstreams do with it: they decode it, once or more often, take parameters from its
+// segments, or end it at a question mark. None may find a dot segment or an empty one.
+func FuzzEncodedPath(f *testing.F) {
+	for _, seed := range []string{"/a%2Fb", "/a%252e%252e/b", "/a;x/b", "/a/..%3B/b", "/a%2F%2Fb", "/%25%32%66", "/a%255C..", "/a%3F/..", "/a%23%2e%2e"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, target string) {
+		got := policy.NewTarget(target)
+		if got.Problem() != "" {
+			return
+		}
+		raw, _, _ := strings.Cut(target, "?")
+		segments := strings.Split(raw, "/")
+		for i := range segments[min(2, len(segments)):] {
+			if strings.EqualFold(segments[2+i], "%2F") {
+				segments[2+i] = "a-name"
+			}
+		}
+		if again, err := url.PathUnescape(got.Path); got.Encoded&policy.EncodedPercent == 0 {
+			if text, _ := url.PathUnescape(raw); err != nil || again != text {
+				t.Fatalf("%q: %q decodes to %q, %v, want %q", target, got.Path, again, err, text)
+			}
+		}
+		text, err := url.PathUnescape(strings.Join(segments, "/"))
+		if err != nil {
+			t.Fatalf("%q was accepted, net/url says %v", target, err)
+		}
+		for range 20 {
+			for _, reading := range readings(text) {
+				clean := path.Clean(reading)
+				if strings.HasSuffix(reading, "/") && clean != "/" {
+					clean += "/"
+				}
+				if clean != reading {
+					t.Fatalf("%q: read as %q, cleaned it is %q", target, reading, clean)
+				}
+			}
+			if text, err = url.PathUnescape(text); err != nil {
+				return
+			}
+		}
+	})
+}
+
+var parameters = regexp.MustCompile(`;[^/]*`)
+
+// readings are what lenient upstreams make of a decoded path.
+func readings(text string) []string {
+	ended, _, _ := strings.Cut(text, "?")
+	fragment, _, _ := strings.Cut(text, "#")
+	list := []string{text, ended, fragment, strings.ReplaceAll(text, `\`, "/")}
+	for _, s := range list {
+		list = append(list, parameters.ReplaceAllString(s, ""))
+	}
+	return list
 }

@@ -23,6 +23,7 @@ type TraceRule struct {
 	Unclear bool   // a condition could not be decided
 	Failed  Part   // the condition that failed or was unclear
 	Name    string // of its parameter or node
+	Second  bool   // asked about the path of Destination
 	Why     string // why it was unclear
 }
 

@@ -1,5 +1,10 @@
 package policy
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Headers that patgate itself names, whatever the gate says.
 const (
 	HeaderID           = "x-patgate-id"
@@ -22,6 +27,7 @@ type Upstream struct {
 	GroupsHeader      string
 	TokenHeader       string
 	KeepAuthorization bool
+	PercentUsers      bool // names of users are percent-encoded
 
 	odd    bool // a name does not fold to itself
 	remove [identityCount][2][]string
@@ -71,3 +77,22 @@ func (u *Upstream) Remove(i Identity, authorization bool) []string {
 	}
 	return u.remove[i][0]
 }
+
+// UserText writes a user's name as the upstream gets it: in UTF-8, or with an escape for
+// each byte outside printable ASCII and for `%`.
+func (u *Upstream) UserText(user string) string {
+	if !u.PercentUsers || !strings.ContainsFunc(user, isEscaped) {
+		return user
+	}
+	var b strings.Builder
+	for i := range len(user) {
+		if c := user[i]; isEscaped(rune(c)) {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+func isEscaped(r rune) bool { return r < ' ' || r > '~' || r == '%' }

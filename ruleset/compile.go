@@ -164,6 +164,10 @@ func (c *compiler) gate(d *manifest.Document) *policy.Gate {
 			string(spec.ActAsHeader()), up.Authorization.Keep),
 	}
 	row.ForwardUnknown, row.ForwardOther = manifest.ForwardedSchemes(spec.ForwardUnknown)
+	row.IgnoreCase, row.Upstream.PercentUsers = up.Routing.CaseInsensitive, up.Encoding.Percent
+	for _, e := range spec.AllowEncoded {
+		row.AllowEncoded |= e.Encoded
+	}
 	if ip := spec.ClientIP; ip != nil {
 		row.ClientIP = policy.ClientIP{
 			Source: policy.AddressSource(ip.Source), TrustedHops: int(ip.TrustedHops), Header: string(ip.Header),

@@ -247,18 +247,40 @@ func (s *Set) checkDigests() {
 	}
 }
 
+// guard is a path prefix that a gate guards at some host.
+type guard struct {
+	doc    *manifest.Document
+	prefix string
+}
+
+// same returns the last gate but doc that guards a prefix. Case counts, unless one of the
+// two gates has an API that ignores it.
+func same(guards []guard, doc *manifest.Document, prefix string) *manifest.Document {
+	for _, other := range slices.Backward(guards) {
+		folds := ignoresCase(doc.Gate) || ignoresCase(other.doc.Gate)
+		if other.doc != doc && (folds || other.prefix == prefix) {
+			return other.doc
+		}
+	}
+	return nil
+}
+
+func ignoresCase(g *manifest.Gate) bool {
+	return g.Upstream != nil && g.Upstream.Routing.CaseInsensitive
+}
+
 // checkAmbiguousGates reports gates that match the same host and path prefix.
 func (s *Set) checkAmbiguousGates() {
-	seen := map[string]*manifest.Document{}
+	seen := map[string][]guard{} // by host and folded prefix
 	for _, doc := range s.Gates {
 		if doc.Bad("spec.hosts", "spec.paths") {
 			continue
 		}
 		for _, host := range gateHosts(doc.Gate) {
 			for i, prefix := range gatePrefixes(doc.Gate) {
-				key := host + " " + prefix
-				other := seen[key]
-				seen[key] = doc
+				key := host + " " + policy.FoldPath(prefix)
+				other := same(seen[key], doc, prefix)
+				seen[key] = append(seen[key], guard{doc, prefix})
 				if other == nil || doc.Metadata.Name.Text != "" && other.Metadata.Name.Text == doc.Metadata.Name.Text {
 					continue // the second of a name is reported as that
 				}

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/patgate/patgate/extauthz"
 )
 
 // unixPrefix begins the address of a unix socket.
@@ -18,6 +20,13 @@ const unixPrefix = "unix://"
 
 // socketMode lets the owner and the group of the process connect.
 const socketMode = 0o660
+
+// The least of what --max-header-bytes and --max-receive-bytes can be: Envoy's own headers,
+// and some connections.
+const (
+	minHeader  = 1 << 10
+	minReceive = 4 << 20
+)
 
 // checkOptions refuses options that can't be followed, or would open a door.
 func checkOptions(o *Options) error {
@@ -28,6 +37,12 @@ func checkOptions(o *Options) error {
 		return &UsageError{"--tls-cert and --tls-key go together"}
 	case o.AuditWait < 0, o.DrainDelay < 0, o.DrainGrace < 0, o.MaxBody < 0, o.MaxInFlight < 0, o.MaxManifests < 0:
 		return &UsageError{"a negative time, number or size, expected one of zero or more"}
+	case o.MaxHeader != 0 && o.MaxHeader < minHeader:
+		return &UsageError{fmt.Sprintf("--max-header-bytes %d: expected at least %d", o.MaxHeader, minHeader)}
+	case o.MaxReceive != 0 && o.MaxReceive < minReceive:
+		return &UsageError{fmt.Sprintf("--max-receive-bytes %d: expected at least %d", o.MaxReceive, minReceive)}
+	case o.Transport != "" && !slices.Contains(extauthz.Transports, o.Transport):
+		return &UsageError{fmt.Sprintf("--transport %q: expected %s", o.Transport, strings.Join(extauthz.Transports, " or "))}
 	case len(o.TLSClientNames) > 0 && o.TLSClientCA == "":
 		return &UsageError{"--tls-client-name needs --tls-client-ca"}
 	case slices.Contains(o.TLSClientNames, ""):

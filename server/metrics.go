@@ -21,6 +21,7 @@ type metrics struct {
 	duration   prometheus.Histogram
 	faults     prometheus.Counter
 	clockSteps prometheus.Counter
+	revived    prometheus.Counter
 	loads      *prometheus.CounterVec
 	loadOK     prometheus.Gauge
 	loadTime   prometheus.Gauge
@@ -50,6 +51,9 @@ func newMetrics(s *Server) *metrics {
 		}),
 		handshakes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "patgate_tls_handshake_failures_total", Help: "TLS handshakes of the port for checks that failed.",
+		}),
+		revived: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "patgate_tokens_revived_total", Help: "Tokens that changed manifests let live longer than before: revoked is gone, or the end is later.",
 		}),
 		loads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "patgate_policy_reloads_total", Help: "Loads of changed manifests, by result.",
@@ -97,6 +101,7 @@ func (m *metrics) loaded(r *loader.Report) {
 		return
 	}
 	m.loads.WithLabelValues("loaded").Inc()
+	m.revived.Add(float64(len(r.Revived)))
 	m.loadOK.Set(1)
 	m.loadTime.SetToCurrentTime()
 }

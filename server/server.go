@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,7 +43,10 @@ type Options struct {
 	AuditOverflow audit.Overflow
 	AuditWait     time.Duration // default 200 ms
 
+	Transport   string        // of the check listener: one of extauthz.Transports; default grpc
 	MaxBody     int           // bytes of a request's body, as Envoy sends it; default 1 MiB
+	MaxHeader   int           // bytes of a check's own headers (gRPC metadata); default 16 KiB
+	MaxReceive  int64         // bytes of unfinished checks, and what connections take; default a quarter of the memory limit
 	MaxInFlight int           // checks at a time; default 256 a CPU
 	DrainDelay  time.Duration // between NOT_SERVING and the end of listening
 	DrainGrace  time.Duration // for checks under way, and for the audit; default 20 s
@@ -83,7 +88,7 @@ type Server struct {
 	status       net.Listener
 	index        *policy.Index
 	audit        *audit.Log
-	transport    *extauthz.Transport
+	transport    extauthz.Transport
 	loader       *loader.Loader
 	metrics      *metrics
 	clock        *extauthz.Clock
@@ -127,10 +132,13 @@ func New(o Options) (*Server, error) {
 	s.clock = extauthz.NewClock(o.Now, s.clockStepped)
 	s.certificates = certs
 	s.metrics = newMetrics(s)
-	s.transport = extauthz.NewTransport(&extauthz.Server{
+	s.transport, err = extauthz.NewTransport(&extauthz.Server{
 		Index: s.index, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight), Loaded: s.up,
 		HandshakeFailed: s.handshakeFailed,
-	}, o.MaxBody, certs.config())
+	}, extauthz.TransportOptions{Name: o.Transport, MaxBody: o.MaxBody, MaxHeader: o.MaxHeader, MaxReceive: o.MaxReceive, TLS: certs.config()})
+	if err != nil {
+		return nil, errors.Join(err, s.listener.Close(), s.status.Close())
+	}
 	o.Loader.MaxBytes, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.Logger, o.Now
 	s.loader = loader.New(s.index, o.Manifests, s.loaded, o.Loader)
 	return s, nil
@@ -143,11 +151,17 @@ func withDefaults(o *Options) {
 	if o.StatusListen == "" {
 		o.StatusListen = "127.0.0.1:9192"
 	}
+	if o.Transport == "" {
+		o.Transport = extauthz.TransportGRPC
+	}
 	if o.Audit == nil {
 		o.Audit = os.Stdout
 	}
 	if o.MaxBody == 0 {
 		o.MaxBody = 1 << 20
+	}
+	if o.MaxReceive == 0 {
+		o.MaxReceive = quarterOfMemory()
 	}
 	if o.MaxInFlight == 0 {
 		o.MaxInFlight = 256 * runtime.GOMAXPROCS(0)
@@ -161,6 +175,16 @@ func withDefaults(o *Options) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+}
+
+// quarterOfMemory is a quarter of what the process may take.
+func quarterOfMemory() int64 {
+	const unlimited, fallback = math.MaxInt64, 256 << 20
+	limit := debug.SetMemoryLimit(-1)
+	if limit == unlimited {
+		limit = fallback
+	}
+	return max(limit/4, minReceive)
 }
 
 // Addr returns where checks are answered.
@@ -262,6 +286,9 @@ func (s *Server) loaded(r loader.Report) {
 		Time: s.o.Now(), Kind: audit.PolicyLoaded, Severity: audit.Info, Revision: r.Change.Revision,
 		SHA256: fmt.Sprintf("%x", r.SHA256), Added: r.Change.Added, Changed: r.Change.Changed, Removed: r.Change.Removed,
 	}
+	if names := r.Change.Names; names != nil {
+		e.AddedNames, e.ChangedNames, e.RemovedNames = names.Added, names.Changed, names.Removed
+	}
 	if r.Rejected() {
 		s.rejected(&r, e)
 	} else {
@@ -269,6 +296,22 @@ func (s *Server) loaded(r loader.Report) {
 			"added", r.Change.Added, "changed", r.Change.Changed, "removed", r.Change.Removed, "took", r.Took.Round(time.Millisecond).String(), "applied", r.Applied.Round(time.Microsecond).String())
 	}
 	_ = s.audit.Record(context.Background(), e) // only an allow can fail
+	s.revived(&r)
+}
+
+// maxRevived bounds the events about tokens that one load revives, as a group's longer
+// maxLifetime does with those of all its members. The metric counts all.
+const maxRevived = 1_000
+
+// revived writes an event for each token that a load lets live longer than before.
+func (s *Server) revived(r *loader.Report) {
+	for _, v := range r.Revived[:min(len(r.Revived), maxRevived)] {
+		s.o.Logger.Warn("a token lives longer than before", "token", v.Token, "because", v.How.String(), "source", v.Source.String())
+		_ = s.audit.Record(context.Background(), &audit.Event{
+			Time: s.o.Now(), Kind: audit.TokenRevived, Severity: audit.Alert, Revision: r.Change.Revision,
+			Token: v.Token, User: v.User, Source: v.Source.String(), Problems: []string{v.How.String()},
+		})
+	}
 }
 
 // rejected makes the event of a load that was rejected, and tells the log. Run returns

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/patgate/patgate/diag"
 )
 
 // statusHandler serves the status port: probes, metrics and the running revision.
@@ -37,13 +39,15 @@ type revisionStatus struct {
 	LastLoad lastLoad  `json:"lastLoad"`
 }
 
-// lastLoad is the last load, which may have been rejected.
+// lastLoad is the last load, which may have been rejected: counts and places, no texts and
+// no names.
 type lastLoad struct {
 	OK       bool      `json:"ok"`
 	Time     time.Time `json:"time"`
 	SHA256   string    `json:"sha256"`
-	Problems []string  `json:"problems,omitempty"` // the first of them
-	Refused  []string  `json:"refused,omitempty"`  // tokens that a rejected load refused
+	Problems int       `json:"problems,omitempty"` // how many
+	Places   []string  `json:"places,omitempty"`   // FILE:LINE:COLUMN of the first of them
+	Refused  int       `json:"refused,omitempty"`  // tokens that a rejected load refused
 }
 
 func (s *Server) revision(w http.ResponseWriter, _ *http.Request) {
@@ -53,11 +57,20 @@ func (s *Server) revision(w http.ResponseWriter, _ *http.Request) {
 	s.mu.Unlock()
 	status := revisionStatus{
 		Revision: r.Number, SHA256: fmt.Sprintf("%x", r.SHA256), Loaded: r.Loaded.UTC(),
-		LastLoad: lastLoad{OK: !last.Rejected(), Time: when.UTC(), SHA256: fmt.Sprintf("%x", last.SHA256), Refused: last.Narrowed},
+		LastLoad: lastLoad{OK: !last.Rejected(), Time: when.UTC(), SHA256: fmt.Sprintf("%x", last.SHA256), Problems: len(last.Problems), Refused: len(last.Narrowed)},
 	}
 	for _, p := range last.Problems[:min(len(last.Problems), maxReported)] {
-		status.LastLoad.Problems = append(status.LastLoad.Problems, p.String())
+		status.LastLoad.Places = append(status.LastLoad.Places, place(p))
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(status)
+}
+
+// place is where a problem is. What is wrong there is in the audit alone: anybody who
+// reaches the status port reads this.
+func place(p diag.Problem) string {
+	if p.Pos.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Pos.Line, p.Pos.Column)
 }

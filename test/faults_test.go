@@ -49,6 +49,12 @@ func (f *faulty) Faulted() {}
 // TestFaultsNeverPass plants panics in every surrounding of a check, behind an Envoy
 // that would let errors pass: the upstream must not be reached.
 func TestFaultsNeverPass(t *testing.T) {
+	for _, name := range extauthz.Transports {
+		t.Run(name, func(t *testing.T) { faultsNeverPass(t, name) })
+	}
+}
+
+func faultsNeverPass(t *testing.T, name string) {
 	value := token.Mint().Reveal()
 	dir := t.TempDir()
 	write(t, dir+"/m.yaml", gateManifest+"---\n"+tokenManifest("ci", value, ""))
@@ -63,7 +69,11 @@ func TestFaultsNeverPass(t *testing.T) {
 		t.Fatal(err)
 	}
 	clock := extauthz.NewClock(func() time.Time { f.at("clock"); return time.Now() }, func(time.Duration) {})
-	transport := extauthz.NewTransport(&extauthz.Server{Index: f, Audit: f, Clock: clock, Observer: f, Logger: slog.New(slog.DiscardHandler)}, 1<<20, nil)
+	server := &extauthz.Server{Index: f, Audit: f, Clock: clock, Observer: f, Logger: slog.New(slog.DiscardHandler)}
+	transport, err := extauthz.NewTransport(server, extauthz.TransportOptions{Name: name})
+	if err != nil {
+		t.Fatal(err)
+	}
 	transport.SetServing(true)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -103,7 +103,10 @@ func TestReloadTellsEverybody(t *testing.T) {
 	write(t, filepath.Join(dir, "a.yaml"), tokenManifest("a", a, ""))
 	write(t, filepath.Join(dir, "b.yaml"), tokenManifest("b", b, ""))
 	p := startPatgate(t, dir)
-	p.find("the first load", func(e *event) bool { return e.Kind == "policy.loaded" && e.Revision == 1 })
+	first := p.find("the first load", func(e *event) bool { return e.Kind == "policy.loaded" && e.Revision == 1 })
+	if got := strings.Join(first.AddedNames, " "); got != "Gate/jira APIToken/a APIToken/b" {
+		t.Errorf("the first load added %s", got)
+	}
 	client := dial(t, p.addr)
 	allowed := func(value string) bool {
 		answer, err := client.Check(context.Background(), (&message{method: "GET", target: "/", host: "h", headers: [][2]string{{"authorization", "Bearer " + value}}}).checkRequest(true))
@@ -125,7 +128,14 @@ func TestReloadTellsEverybody(t *testing.T) {
 		t.Errorf("the log does not tell: %s", log)
 	}
 	p.wantPage("/metrics", "patgate_policy_reload_success 0", "patgate_policy_revision 2", `patgate_tokens{state="suspended"} 1`)
-	p.wantPage("/revision", `"revision":2`, `"ok":false`, "did you mean schemes?", `"refused":["a"]`)
+	p.wantPage("/revision", `"revision":2`, `"ok":false`, `"problems":1`, `"places":["`, `"refused":1`)
+	answer, err := http.Get("http://" + p.status + "/revision")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if page := readAll(t, answer); strings.Contains(page, "mean") || strings.Contains(page, `"a"`) {
+		t.Errorf("the status port shows what is wrong in the manifests, or names: %s", page)
+	}
 	p.wantPage("/readyz", "ok")
 	write(t, filepath.Join(dir, "gate.yaml"), gateManifest)
 	write(t, filepath.Join(dir, "a.yaml"), tokenManifest("a", a, ""))

@@ -79,6 +79,7 @@ type event struct {
 	ClientSource string
 	Peer         string
 	PeerName     string `json:"peerName"`
+	AddedNames   []string
 	Method       string
 	Host         string
 	Path         string

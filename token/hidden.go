@@ -48,7 +48,7 @@ func HoldsMinted(text string) bool {
 		return false
 	}
 	// What looks like an escape may be none, so that both readings count.
-	return holdsMinted(text) || strings.IndexByte(text, '%') >= 0 && holdsMinted(unescaped(text))
+	return holdsMinted(text) || strings.IndexByte(text, '%') >= 0 && holdsMinted(unescaped(text, unit))
 }
 
 func holdsMinted(text string) bool {
@@ -59,7 +59,7 @@ func holdsMinted(text string) bool {
 		return false
 	}
 	found := false
-	eachRun(text, func(start, end int) {
+	eachRun(text, minEncoded, func(start, end int) {
 		for shift := 0; shift < 4 && !found; shift++ {
 			found = holdsPlain(string(decodeRun(text[start:end], shift)))
 		}
@@ -82,15 +82,25 @@ func holdsPlain(text string) bool {
 	}
 }
 
-// unescaped decodes percent-encoded bytes, however often they are encoded. What is no
-// escape stays.
-func unescaped(text string) string {
+// unitReader reads the byte of text at i, and how long its spelling is.
+type unitReader func(text string, i int) (c byte, n int)
+
+// unitOnce reads one byte of text, plain or percent-encoded once.
+func unitOnce(text string, i int) (c byte, n int) {
+	if text[i] == '%' && i+2 < len(text) && isHex(text[i+1]) && isHex(text[i+2]) {
+		return hexValue(text[i+1])<<4 | hexValue(text[i+2]), 3
+	}
+	return text[i], 1
+}
+
+// unescaped decodes percent-encoded bytes. What is no escape stays.
+func unescaped(text string, read unitReader) string {
 	if strings.IndexByte(text, '%') < 0 {
 		return text
 	}
 	b := make([]byte, 0, len(text))
 	for i := 0; i < len(text); {
-		c, n := unit(text, i)
+		c, n := read(text, i)
 		b = append(b, c)
 		i += n
 	}
@@ -98,14 +108,14 @@ func unescaped(text string) string {
 }
 
 // eachRun calls do with the place of each run of base64 characters, of either alphabet,
-// that is long enough to be looked at.
-func eachRun(text string, do func(start, end int)) {
+// that is at least so long.
+func eachRun(text string, least int, do func(start, end int)) {
 	for i := 0; i < len(text); {
 		start := i
 		for i < len(text) && isBase64(text[i]) {
 			i++
 		}
-		if i-start >= minEncoded {
+		if i-start >= least {
 			do(start, i)
 		}
 		if i == start {
@@ -116,20 +126,6 @@ func eachRun(text string, do func(start, end int)) {
 
 func isBase64(c byte) bool {
 	return isBase62(c) || c == '+' || c == '/' || c == '-' || c == '_'
-}
-
-// decodeRun decodes a run of base64 characters of either alphabet, from one of its first
-// four characters on: where the encoded text begins is not known.
-func decodeRun(run string, shift int) []byte {
-	run = standardAlphabet.Replace(run[min(shift, len(run)):])
-	if len(run)%4 == 1 {
-		run = run[:len(run)-1] // no whole byte
-	}
-	decoded, err := base64.RawStdEncoding.DecodeString(run)
-	if err != nil {
-		return nil // the alphabet is its own
-	}
-	return decoded
 }
 
 var standardAlphabet = strings.NewReplacer("-", "+", "_", "/")

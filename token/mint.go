@@ -75,68 +75,6 @@ func checksum(text string) string {
 	return string(digits[:])
 }
 
-// Mask replaces the part of text that looks like a minted value, whole or cut
-// short, by `patg_REDACTED`. Percent-encoded spellings (`patg%5F…`) are found too,
-// as text is often a URL. It returns text itself where there is nothing to mask.
-func Mask(text string) string {
-	if !strings.Contains(text, Prefix) && strings.IndexByte(text, '%') < 0 {
-		return text
-	}
-	start, end := find(text, 0)
-	if start < 0 {
-		return text
-	}
-	var b strings.Builder
-	done := 0
-	for start >= 0 {
-		b.WriteString(text[done:start])
-		b.WriteString(Prefix)
-		b.WriteString(redacted)
-		done = end
-		start, end = find(text, end)
-	}
-	b.WriteString(text[done:])
-	return b.String()
-}
-
-// MaskValue replaces a value that is known wherever text holds it, percent-encoded or
-// not, by REDACTED.
-func MaskValue(text string, s Secret) string {
-	if s.value == "" {
-		return text
-	}
-	text = strings.ReplaceAll(text, s.value, redacted) // also where it holds an escape itself
-	if strings.IndexByte(text, '%') < 0 {
-		return text
-	}
-	var b strings.Builder
-	for i := 0; i < len(text); {
-		if end := spells(text, i, s.value); end > 0 {
-			b.WriteString(redacted)
-			i = end
-			continue
-		}
-		_, n := unit(text, i)
-		b.WriteString(text[i : i+n])
-		i += n
-	}
-	return b.String()
-}
-
-// find returns the place of the next minted value in text at or after from, or -1.
-func find(text string, from int) (start, end int) {
-	for i := from; i < len(text); {
-		if c, _ := unit(text, i); c == Prefix[0] {
-			if end := spells(text, i, Prefix); end > 0 {
-				return i, skipValue(text, end)
-			}
-		}
-		_, n := unit(text, i)
-		i += n
-	}
-	return -1, -1
-}
-
 // unit reads one byte of text, plain or percent-encoded any number of times, and how
 // long its spelling is.
 func unit(text string, i int) (c byte, n int) {
@@ -165,32 +103,4 @@ func hexValue(c byte) byte {
 		return c - 'A' + 10
 	}
 	return 16
-}
-
-// spells returns the offset after what stands at i, if that spells value, or 0.
-func spells(text string, i int, value string) int {
-	for j := range len(value) {
-		if i >= len(text) {
-			return 0
-		}
-		c, n := unit(text, i)
-		if c != value[j] {
-			return 0
-		}
-		i += n
-	}
-	return i
-}
-
-// skipValue returns the offset after a value's characters. The underscore is one
-// here, so that a value pasted twice (`patg_patg_…`) is masked to its end.
-func skipValue(text string, i int) int {
-	for i < len(text) {
-		c, n := unit(text, i)
-		if !isBase62(c) && c != '_' {
-			break
-		}
-		i += n
-	}
-	return i
 }

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/patgate/patgate/audit"
+	"github.com/patgate/patgate/extauthz"
 	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/server"
 )
@@ -77,6 +78,9 @@ func newServe(s streams) *cobra.Command {
 	f.StringVar(&overflow, "audit-overflow", "deny", "what becomes of an allow whose event can't be written: deny or drop")
 	f.DurationVar(&o.AuditWait, "audit-wait", 200*time.Millisecond, "how long an allow waits for its event")
 	f.IntVar(&o.MaxBody, "max-body-bytes", 1<<20, "largest body that Envoy sends; no less than its max_request_bytes")
+	f.IntVar(&o.MaxHeader, "max-header-bytes", 16<<10, "largest headers of a check's own call (gRPC metadata)")
+	f.Int64Var(&o.MaxReceive, "max-receive-bytes", 0, "how much all connections of checks may hold (default a quarter of the memory limit)")
+	f.StringVar(&o.Transport, "transport", extauthz.TransportGRPC, "how checks are served: h2, or grpc (grpc-go)")
 	f.IntVar(&o.MaxInFlight, "max-in-flight", 0, "checks at a time, beyond which they are refused (default 256 a CPU)")
 	f.DurationVar(&o.DrainDelay, "drain-delay", 2*time.Second, "how long SIGTERM says NOT_SERVING before it stops listening")
 	f.DurationVar(&o.DrainGrace, "drain-grace", 20*time.Second, "how long checks under way may take then")
@@ -142,12 +146,12 @@ func newLogger(s streams, format, level string) (*slog.Logger, error) {
 func serve(o server.Options) error {
 	// A reader of the audit that goes away is an error to deal with, not the end.
 	signal.Ignore(syscall.SIGPIPE)
+	defer runtime.KeepAlive(tuneMemory(o.Logger, cgroupLimit, machineMemory))
 	srv, err := server.New(o)
 	if err != nil {
 		return err
 	}
 	warnOfNullAudit(o.Logger)
-	defer runtime.KeepAlive(tuneMemory(o.Logger, cgroupLimit, machineMemory))
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals := make(chan os.Signal, 1)

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/patgate/patgate/envoy"
@@ -27,6 +29,9 @@ type plan struct {
 	only      *regexp.Regexp // names of what is measured
 	out       string
 	plots     string
+
+	connections []int    // beside one
+	transports  []string // of patgate, beside its default
 }
 
 func runChecks(args []string) error {
@@ -41,7 +46,19 @@ func runChecks(args []string) error {
 	only := f.String("only", "", "measure what has a name that matches this `pattern`; no targets then")
 	f.StringVar(&p.out, "o", "", "a `file` for all rounds, as JSON")
 	f.StringVar(&p.plots, "plots", "", "a `directory` for the plots, as SVG")
+	connections := f.String("connections", "4,16", "measure with so many `connections` too")
+	transports := f.String("transports", "", "measure patgate with these values of its --transport too: `names`, such as grpc")
 	_ = f.Parse(args)
+	if *transports != "" {
+		p.transports = strings.Split(*transports, ",")
+	}
+	for _, text := range strings.FieldsFunc(*connections, func(r rune) bool { return r == ',' }) {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return fmt.Errorf("-connections %s: expected numbers, such as 4,16", *connections)
+		}
+		p.connections = append(p.connections, n)
+	}
 	var err error
 	if p.only, err = regexp.Compile(*only); err != nil {
 		return err
@@ -52,10 +69,11 @@ func runChecks(args []string) error {
 	return p.run()
 }
 
-// subjects are what is measured, in the order of the rounds.
-func subjects() []*subject {
+// subjects are what is measured, in the order of the rounds: what a number of connections
+// makes of it, and each of the transports.
+func (p *plan) subjects() []*subject {
 	small, large := estate{1, 1_000, 10}, estate{1, 100_000, 10_000}
-	return []*subject{
+	list := []*subject{
 		{name: "no-op", kind: plainNoop, via: "tcp", base: "no-op"},
 		{name: "no-op, tuned", kind: tunedNoop, via: "tcp", base: "no-op"},
 		{name: "check taken out", kind: bare, via: "tcp", base: "no-op"},
@@ -66,6 +84,23 @@ func subjects() []*subject {
 		{name: "no-op, Envoy", kind: plainNoop, via: "envoy", base: "no-op, Envoy"},
 		{name: "patgate, Envoy", kind: full, via: "envoy", base: "no-op, Envoy", estate: small},
 	}
+	for _, n := range p.connections {
+		base := fmt.Sprintf("no-op, %d connections", n)
+		list = append(list, &subject{name: base, kind: plainNoop, via: "tcp", base: base, connections: n},
+			&subject{name: fmt.Sprintf("patgate, %d connections", n), kind: full, via: "tcp", base: base, estate: small, connections: n})
+	}
+	var all []*subject
+	for _, s := range list {
+		all = append(all, s)
+		for _, transport := range p.transports {
+			if s.kind == full {
+				other := *s
+				other.name, other.transport = s.name+", "+transport, transport
+				all = append(all, &other)
+			}
+		}
+	}
+	return all
 }
 
 func (p *plan) run() error {
@@ -74,7 +109,7 @@ func (p *plan) run() error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	list := slices.DeleteFunc(subjects(), func(s *subject) bool { return !p.only.MatchString(s.name) })
+	list := slices.DeleteFunc(p.subjects(), func(s *subject) bool { return !p.only.MatchString(s.name) })
 	for i, s := range list {
 		fmt.Fprintf(os.Stderr, "starting %s\n", s.name)
 		defer s.stop()

@@ -27,6 +27,8 @@ type subject struct {
 	via  string // tcp, unix, or envoy
 	base string // the subject that it is compared with
 	estate
+	connections int    // how many the checks go over; 0: one
+	transport   string // of patgate; "": its default
 
 	server   *process
 	envoy    *process // where via is envoy
@@ -96,8 +98,11 @@ func (s *subject) startPatgate(binary, manifests string) ([]credential, error) {
 	}
 	// A machine that others use too may let an event wait for longer than 200 ms. That
 	// shows in the latencies; a refusal would end the measurement.
-	s.server, err = startProcess(nil, binary, "serve", "--manifests", manifests, "--listen", listen,
-		"--status-listen", freeAddr(), "--audit-wait", "10s", "--log-format", "json")
+	args := []string{"serve", "--manifests", manifests, "--listen", listen, "--status-listen", freeAddr(), "--audit-wait", "10s", "--log-format", "json"}
+	if s.transport != "" {
+		args = append(args, "--transport", s.transport)
+	}
+	s.server, err = startProcess(nil, binary, args...)
 	return credentials, err
 }
 
@@ -135,6 +140,8 @@ func (s *subject) dial() (link, error) {
 		return dialHTTP(s.front, inFlight)
 	case s.via == "unix":
 		return dialGRPC("unix", s.addr)
+	case s.connections > 1:
+		return dialMany(s.connections, "tcp", s.addr)
 	}
 	return dialGRPC("tcp", s.addr)
 }

@@ -63,6 +63,6 @@ var flaws = []flaw{
 	{what: "a lost group's bounds go", file: "policy/losses_groups.go", old: "bounds = bounds || unbound(g, groups)", new: "bounds = bounds && unbound(g, groups)"},
 	{what: "a lost group's cap goes", file: "policy/losses_groups.go", old: "g.MaxLifetime > 0 && l.longer(t, user)", new: "g.MaxLifetime < 0 && l.longer(t, user)"},
 	{what: "the quick decoder takes a field twice", file: "extauthz/wire.go", old: "seen&bit&^lists != 0 ||", new: "seen&bit&^lists > 1<<15 ||"},
-	{what: "the audit shows values", file: "audit/encode.go", old: "return token.Mask(token.MaskValue(s, l.secret))", new: "return s"},
+	{what: "the audit shows values", file: "audit/encode.go", old: "return l.masker.Mask(s)", new: "return s"},
 	{what: "a Secret prints its value", file: "token/secret.go", old: "func (Secret) String() string { return redacted }", new: "func (s Secret) String() string { return s.value }"},
 }

@@ -2,7 +2,6 @@ package extauthz
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"time"
 
@@ -14,31 +13,24 @@ import (
 	"google.golang.org/grpc/keepalive"
 )
 
-// Transport serves a Server over gRPC, with the health service beside it. Make one
-// with NewTransport.
-type Transport struct {
+// grpcTransport serves a Server by grpc-go.
+type grpcTransport struct {
 	grpc   *grpc.Server
 	health *health.Server
 }
-
-// bodyHeadroom is what a CheckRequest holds beside the body: headers up to Envoy's
-// limit, and the rest of the attributes.
-const bodyHeadroom = 256 << 10
 
 // streamWorkers are goroutines that stay, which saves growing a new one's stack for each
 // check: a sixth of its CPU (measured).
 const streamWorkers = 64
 
-// NewTransport returns a transport that takes bodies of up to maxBody bytes, which
-// should be no less than Envoy's max_request_bytes. config may be nil: no TLS. It is
-// not serving until SetServing says so.
-func NewTransport(s *Server, maxBody int, config *tls.Config) *Transport {
+func newGRPCTransport(s *Server, o *TransportOptions) *grpcTransport {
 	options := []grpc.ServerOption{
 		grpc.UnaryInterceptor(s.guard),
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.NumStreamWorkers(streamWorkers),
-		grpc.MaxRecvMsgSize(maxBody + bodyHeadroom),
-		grpc.MaxConcurrentStreams(1000),
+		grpc.MaxRecvMsgSize(o.MaxBody + bodyHeadroom),
+		grpc.MaxHeaderListSize(uint32(o.MaxHeader)),
+		grpc.MaxConcurrentStreams(200),
 		grpc.ConnectionTimeout(10 * time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionAge:      5 * time.Minute, // so that Envoys find new replicas
@@ -48,19 +40,19 @@ func NewTransport(s *Server, maxBody int, config *tls.Config) *Transport {
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	}
-	if config != nil {
+	if o.TLS != nil {
 		s.namesPeers = true
-		options = append(options, grpc.Creds(handshakes{credentials.NewTLS(config), s.HandshakeFailed}))
+		options = append(options, grpc.Creds(handshakes{credentials.NewTLS(o.TLS), s.HandshakeFailed}))
 	}
-	t := &Transport{grpc: grpc.NewServer(options...), health: health.NewServer()}
+	t := &grpcTransport{grpc: grpc.NewServer(options...), health: health.NewServer()}
 	t.grpc.RegisterService(&service, s)
 	healthv1.RegisterHealthServer(t.grpc, t.health)
 	t.SetServing(false)
 	return t
 }
 
-// SetServing sets what the health service says, of the process and of the service.
-func (t *Transport) SetServing(serving bool) {
+// SetServing implements Transport.
+func (t *grpcTransport) SetServing(serving bool) {
 	status := healthv1.HealthCheckResponse_NOT_SERVING
 	if serving {
 		status = healthv1.HealthCheckResponse_SERVING
@@ -69,12 +61,11 @@ func (t *Transport) SetServing(serving bool) {
 	t.health.SetServingStatus(authv3.Authorization_ServiceDesc.ServiceName, status)
 }
 
-// Serve answers on a listener until Stop. It closes the listener.
-func (t *Transport) Serve(l net.Listener) error { return t.grpc.Serve(l) }
+// Serve implements Transport.
+func (t *grpcTransport) Serve(l net.Listener) error { return t.grpc.Serve(l) }
 
-// Stop takes no new calls and waits for those under way, until ctx is done: then it
-// cuts them.
-func (t *Transport) Stop(ctx context.Context) {
+// Stop implements Transport.
+func (t *grpcTransport) Stop(ctx context.Context) {
 	t.SetServing(false)
 	stopped := make(chan struct{})
 	go func() {

@@ -1,0 +1,258 @@
+// Package wire serves one unary gRPC method, and the gRPC health service, over HTTP/2.
+//
+// One goroutine per connection runs to completion: it reads every complete frame that is
+// there, decides each call as it arrives, and at the end of such a batch has the events
+// of all decisions written by one write, and their answers by another. A call that takes
+// long does not hold up the others: another goroutine reads on (see takeover.go).
+//
+// Frames are read by golang.org/x/net/http2's Framer. The rules of RFC 9113 that concern
+// more than one frame are in this package: streams (stream.go), flow control in both
+// directions (output.go, receive.go), and what keeps a connection within its bounds
+// (limits.go).
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Call is one call of the method, received whole.
+type Call struct {
+	Message  string
+	Deadline time.Time // by grpc-timeout; zero: none
+	Peer     string    // by Options.PeerName
+}
+
+// Decision is what a Handler decided, on its way into a Batch.
+type Decision any
+
+// Handler decides calls. Its methods do not panic, and any number of goroutines may use it.
+type Handler interface {
+	// Decide decides a call.
+	Decide(Call) Decision
+	// Refuse returns the decision about a call whose message is not received.
+	Refuse() Decision
+	// Slow reports whether a call may take long. It is decided by a goroutine of its own.
+	Slow(size int) bool
+	// NewBatch returns an empty batch, which one goroutine at a time uses.
+	NewBatch() Batch
+}
+
+// Batch gathers decisions until their events are written together.
+type Batch interface {
+	// Add adds the decision about the call of a stream.
+	Add(stream uint32, d Decision)
+	// Size returns how many bytes the events have.
+	Size() int
+	// Commit writes the events and calls answer for each call that may be answered now.
+	// The other calls are left to late, if it is not nil: it waits for their events, and
+	// is called once, by a goroutine of its own. The batch is empty then.
+	Commit(answer Answer) (late func(answer Answer))
+}
+
+// Answer takes the answer of a call: an encoded message.
+type Answer func(stream uint32, message []byte)
+
+// Options of a Server. Zero values mean the defaults.
+type Options struct {
+	Method     string // full name: /package.Service/Method
+	MaxMessage int    // bytes of a message; default 1 MiB
+	MaxHeader  int    // bytes of a header list; default 16 KiB
+	MaxReceive int64  // bytes that all connections together may hold; default 64 MiB
+	TLS        *tls.Config
+	Logger     *slog.Logger
+	Faulted    func() // called for a panic outside of the Handler, which ends a connection
+
+	PeerName        func(tls.ConnectionState) string // names the client of a TLS connection
+	HandshakeFailed func(error)                      // called for each TLS handshake that fails
+}
+
+// Server serves a Handler. Make one with New.
+type Server struct {
+	handler Handler
+	o       Options
+	times   times
+	budget  budget
+	serving atomic.Bool
+	batches sync.Pool
+	stopped chan struct{}
+	stop    sync.Once
+	running sync.WaitGroup // connections
+
+	mu        sync.Mutex
+	listeners map[net.Listener]bool
+	conns     map[*conn]bool
+	draining  bool
+}
+
+// New returns a server that is not serving until SetServing says so.
+func New(h Handler, o Options) *Server {
+	if o.MaxMessage == 0 {
+		o.MaxMessage = 1 << 20
+	}
+	if o.MaxHeader == 0 {
+		o.MaxHeader = 16 << 10
+	}
+	if o.MaxReceive == 0 {
+		o.MaxReceive = 64 << 20
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.PeerName == nil {
+		o.PeerName = func(tls.ConnectionState) string { return "" }
+	}
+	if o.HandshakeFailed == nil {
+		o.HandshakeFailed = func(error) {}
+	}
+	if o.Faulted == nil {
+		o.Faulted = func() {}
+	}
+	s := &Server{
+		handler: h, o: o, times: defaultTimes, stopped: make(chan struct{}),
+		listeners: map[net.Listener]bool{}, conns: map[*conn]bool{},
+	}
+	s.budget.limit = o.MaxReceive
+	s.batches.New = func() any { return h.NewBatch() }
+	return s
+}
+
+// SetServing sets what the health service says.
+func (s *Server) SetServing(serving bool) {
+	s.serving.Store(serving)
+	for _, c := range s.connections() {
+		c.tellWatchers()
+	}
+}
+
+// Serve answers on a listener until Stop. It closes the listener.
+func (s *Server) Serve(l net.Listener) error {
+	if !s.listen(l) {
+		_ = l.Close()
+		return nil
+	}
+	for {
+		nc, err := l.Accept()
+		switch {
+		case err == nil:
+			s.accept(nc)
+		case s.isDraining():
+			return nil
+		case isTemporary(err): // such as too many open files
+			s.o.Logger.Error("a connection can't be accepted", "error", err)
+			s.pause(100 * time.Millisecond)
+		default:
+			return err
+		}
+	}
+}
+
+func isTemporary(err error) bool {
+	var n interface{ Temporary() bool }
+	return errors.As(err, &n) && n.Temporary()
+}
+
+// pause waits, but not beyond Stop.
+func (s *Server) pause(d time.Duration) {
+	select {
+	case <-s.stopped:
+	case <-time.After(d):
+	}
+}
+
+// listen notes a listener. It returns false if the server has been stopped.
+func (s *Server) listen(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
+	if len(s.listeners) == 0 {
+		go s.sweep()
+	}
+	s.listeners[l] = true
+	return true
+}
+
+func (s *Server) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
+}
+
+// accept serves a connection, if there is room for one.
+func (s *Server) accept(nc net.Conn) {
+	if !s.budget.take(connCost) {
+		s.o.Logger.Warn("too many connections, one is closed", "peer", nc.RemoteAddr().String())
+		_ = nc.Close()
+		return
+	}
+	c := newConn(s, nc)
+	s.mu.Lock()
+	draining := s.draining
+	if !draining {
+		s.conns[c] = true
+		s.running.Add(1)
+	}
+	s.mu.Unlock()
+	if draining {
+		s.budget.give(connCost)
+		_ = nc.Close()
+		return
+	}
+	go c.run()
+}
+
+// forget is called when a connection has ended.
+func (s *Server) forget(c *conn) {
+	s.budget.give(connCost)
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	s.running.Done()
+}
+
+func (s *Server) connections() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		list = append(list, c)
+	}
+	return list
+}
+
+// Stop takes no new calls and waits for those in progress, until ctx is done: then it
+// cuts them.
+func (s *Server) Stop(ctx context.Context) {
+	s.SetServing(false)
+	s.mu.Lock()
+	s.draining = true
+	for l := range s.listeners {
+		_ = l.Close()
+	}
+	s.mu.Unlock()
+	for _, c := range s.connections() {
+		c.drain()
+	}
+	ended := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		for _, c := range s.connections() {
+			c.cut()
+		}
+		<-ended
+	}
+	s.stop.Do(func() { close(s.stopped) })
+}

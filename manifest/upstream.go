@@ -1,0 +1,55 @@
+package manifest
+
+import (
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/patgate/patgate/policy"
+)
+
+// Encoded is a character that a gate opens in paths.
+type Encoded struct{ policy.Encoded }
+
+func (Encoded) expects() string { return "one of " + strings.Join(policy.EncodedTexts(), " ") }
+
+func (v *Encoded) decode(s *scope, n *yaml.Node, field string) {
+	text, ok := s.text(n, field)
+	if !ok {
+		return
+	}
+	encoded, known := policy.ParseEncoded(text)
+	if !known {
+		hint := "expected " + v.expects()
+		if upper := strings.ToUpper(text); slices.Contains(policy.EncodedTexts(), upper) {
+			hint = "expected " + upper
+		}
+		s.problem(n, field, "%q can't be opened, %s", text, hint)
+		return
+	}
+	v.Encoded = encoded
+}
+
+// Routing says whether a gate's API tells paths apart that differ in case alone. Given
+// is set where the manifest says so.
+type Routing struct{ Given, CaseInsensitive bool }
+
+func (Routing) expects() string { return "exact or caseInsensitive" }
+
+func (v *Routing) decode(s *scope, n *yaml.Node, field string) {
+	if word, ok := s.word(n, field, "exact", "caseInsensitive"); ok {
+		*v = Routing{Given: true, CaseInsensitive: word == "caseInsensitive"}
+	}
+}
+
+// Encoding says how the name of a user outside ASCII is written into a header.
+type Encoding struct{ Percent bool }
+
+func (Encoding) expects() string { return "utf-8 or percent" }
+
+func (v *Encoding) decode(s *scope, n *yaml.Node, field string) {
+	if word, ok := s.word(n, field, "utf-8", "percent"); ok {
+		v.Percent = word == "percent"
+	}
+}
