@@ -124,7 +124,7 @@ func (c *candidate) withPaths(g *policy.Gate, rules []*policy.Rule) []*candidate
 	}
 	var list []*candidate
 	for _, prefix := range g.Prefixes {
-		path, found := search(pathsBelow(prefix), texts...)
+		path, found := search(pathsBelow(prefix, g.AllowEncoded), texts...)
 		if found != some {
 			continue
 		}
@@ -157,9 +157,20 @@ func (c *candidate) question(now time.Time) explain.Question {
 	return q
 }
 
-// escapePath writes a decoded path as it goes over the wire.
+// escapePath writes a path that rules match as it goes over the wire. A `%` in it begins
+// an escape that a gate opens, which stays.
 func escapePath(path string) string {
-	return (&url.URL{Path: path}).EscapedPath()
+	var b strings.Builder
+	for {
+		plain, escape, found := strings.Cut(path, "%")
+		b.WriteString((&url.URL{Path: plain}).EscapedPath())
+		if !found {
+			return b.String()
+		}
+		end := min(2, len(escape))
+		b.WriteString("%" + escape[:end])
+		path = escape[end:]
+	}
 }
 
 // mutations change a candidate in one thing that the rule asks for.

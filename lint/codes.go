@@ -31,6 +31,7 @@ const (
 	ForwardUnknown    Code = "forward-unknown"
 	WeakEveryHost     Code = "weak-every-host"
 	Observing         Code = "observing"
+	CaseSensitiveDeny Code = "case-sensitive-deny"
 	UnusedPolicy      Code = "unused-policy"
 	UnnamedGroup      Code = "unnamed-group"
 	UnusedAccept      Code = "unused-accept" // a comment that suppresses nothing
@@ -57,6 +58,7 @@ var codes = map[Code]struct{ fix string }{
 	ForwardUnknown:    {"leave it out once every client has a token"},
 	WeakEveryHost:     {"give it hosts of its own, or make it as strict"},
 	Observing:         {"set it to enforce, or take the line out, once the audit shows no surprises"},
+	CaseSensitiveDeny: {"set the gate's upstream.routing to exact, or to caseInsensitive where its API ignores case"},
 	UnusedPolicy:      {"name it in a gate, group or token, or remove it"},
 	UnnamedGroup:      {"name the group in a gate's groups"},
 	UnusedAccept:      {"write `# patgate:ignore CODE reason` on the line of the warning or the one above, or remove the comment"},

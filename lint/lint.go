@@ -65,6 +65,9 @@ type linter struct {
 	gates  map[string]*policy.Gate
 	tokens map[string]*policy.Token
 	named  map[string]bool // policies and groups that something names: kind/name
+
+	open     policy.Encoded  // what some gate opens in paths
+	unrouted map[string]bool // gates that do not say whether their API ignores case
 }
 
 // index notes the rows by name, and what names what.
@@ -72,6 +75,7 @@ func (l *linter) index() {
 	l.gates, l.tokens, l.named = map[string]*policy.Gate{}, map[string]*policy.Token{}, map[string]bool{}
 	for _, g := range l.in.Rows.Gates {
 		l.gates[g.Name] = g
+		l.open |= g.AllowEncoded
 	}
 	for _, t := range l.in.Rows.Tokens {
 		l.tokens[t.Name] = t
@@ -81,7 +85,9 @@ func (l *linter) index() {
 			l.named[kind+"/"+ref.Text] = true
 		}
 	}
+	l.unrouted = map[string]bool{}
 	for _, d := range l.in.Gates {
+		l.unrouted[d.Metadata.Name.Text] = d.Gate.Upstream == nil || !d.Gate.Upstream.Routing.Given
 		names(manifest.KindUserGroup, d.Gate.Groups)
 		names(manifest.KindTokenPolicy, d.Gate.Policies)
 	}

@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -24,15 +25,15 @@ func (l *linter) pattern(text string) *pattern {
 		p = &pattern{traits: traitsOf(text), below: map[string]bool{}}
 		_, anyText := search(anyText(), text)
 		p.neverValue = anyText == none
-		p.neverPath = whyNeverPath(text)
+		p.neverPath = l.whyNeverPath(text)
 		l.patterns[text] = p
 	}
 	return p
 }
 
 // whyNeverPath proves that a pattern matches no path that gets as far as a rule.
-func whyNeverPath(text string) string {
-	if _, found := search(pathsBelow(""), text); found != none {
+func (l *linter) whyNeverPath(text string) string {
+	if _, found := search(pathsBelow("", l.open), text); found != none {
 		return ""
 	}
 	witness, found := search(anyText(), text)
@@ -40,7 +41,7 @@ func whyNeverPath(text string) string {
 		return "it matches no text at all"
 	}
 	target := policy.NewTarget(witness)
-	if problem := target.Problem(); problem != "" {
+	if problem := cmp.Or(target.Problem(), target.Closed(l.open)); problem != "" {
 		return fmt.Sprintf("a text that it matches is %q, and every such path is refused before: %s", witness, problem)
 	}
 	return fmt.Sprintf("a text that it matches is %q, which is no decoded path", witness)
@@ -51,7 +52,7 @@ func (l *linter) mayMatchBelow(text, prefix string) bool {
 	p := l.pattern(text)
 	may, known := p.below[prefix]
 	if !known {
-		_, found := search(pathsBelow(prefix), text)
+		_, found := search(pathsBelow(prefix, l.open), text)
 		may = found != none
 		p.below[prefix] = may
 	}
@@ -118,6 +119,7 @@ func (r *ruleLint) path() {
 	case p.anyPath && (!r.deny || alone):
 		r.warn(MatchesEverything, at, "the path pattern %s matches practically every path", text)
 	case r.deny:
+		r.caseOfDeny(at, text)
 	default:
 		if p.leading {
 			r.warn(LeadingAny, at, "the path pattern %s begins with any text, so that it matches below every other path too", text)

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/patgate/patgate/policy"
 )
 
 // The search for a text that several patterns match at once, and that is a path where
@@ -28,22 +30,30 @@ const (
 	some
 )
 
-// forbidden holds what no decoded path has (policy.NewTarget refuses it).
-func forbidden(r rune) bool {
-	return r < 0x20 || r == 0x7f || strings.ContainsRune(`\#;%?`, r)
+// forbids reports whether no path that rules see has a rune: policy.NewTarget refuses it,
+// or no gate opens it. Where one opens an escape, its `%` may be anywhere.
+func (t *texts) forbids(r rune) bool {
+	switch r {
+	case '%':
+		return t.open&^policy.Semicolon == 0
+	case ';':
+		return t.open&policy.Semicolon == 0
+	}
+	return r < 0x20 || r == 0x7f || strings.ContainsRune(`\#?`, r)
 }
 
 // texts is an automaton of the texts there are: all, or the paths below a prefix.
 type texts struct {
 	paths  bool
-	prefix []rune // without a trailing slash
-	marked []rune // what it tells apart, beside forbidden
+	open   policy.Encoded // what gates open
+	prefix []rune         // without a trailing slash
+	marked []rune         // what it tells apart, beside what it forbids
 }
 
 func anyText() *texts { return &texts{} }
 
-func pathsBelow(prefix string) *texts {
-	t := &texts{paths: true, prefix: []rune(prefix), marked: []rune("/.")}
+func pathsBelow(prefix string, open policy.Encoded) *texts {
+	t := &texts{paths: true, open: open, prefix: []rune(prefix), marked: []rune("/.")}
 	for _, r := range t.prefix {
 		if !slices.Contains(t.marked, r) {
 			t.marked = append(t.marked, r)
@@ -73,7 +83,7 @@ func (t *texts) step(s textState, r rune) (next textState, ok bool) {
 	if !t.paths {
 		return s, true
 	}
-	if forbidden(r) {
+	if t.forbids(r) {
 		return s, false
 	}
 	switch {
@@ -225,7 +235,7 @@ const pleasant = "a1A0bBxX2-_ "
 func (s *searcher) choices(ranges []rune) []rune {
 	var list []rune
 	other := func(r rune) bool {
-		return !slices.Contains(s.texts.marked, r) && !(s.texts.paths && forbidden(r)) && !(0xd800 <= r && r < 0xe000)
+		return !slices.Contains(s.texts.marked, r) && !(s.texts.paths && s.texts.forbids(r)) && !(0xd800 <= r && r < 0xe000)
 	}
 	for _, r := range pleasant {
 		if other(r) && inRanges(ranges, r) {
