@@ -46,22 +46,31 @@ func with(cmd *exec.Cmd, environment ...string) *exec.Cmd {
 
 // apis lists the APIs in the order of the table.
 func apis() []*api {
-	merged, separate := lookalikes.Profile{FormBodies: "merged"}, lookalikes.Profile{FormBodies: "separate"}
+	escapes := []string{"%2F", "%25", "%23", "%3F", "%3B", ";"}
+	merged, separate := lookalikes.Profile{FormBodies: "merged", AllowEncoded: escapes}, lookalikes.Profile{FormBodies: "separate", AllowEncoded: escapes}
+	keeping := merged
+	keeping.KeepsEncoded = true
+	express := keeping
+	express.Routing = "caseInsensitive"
+	goes := keeping
+	goes.FoldsJSON = true
+	fastify := separate
+	fastify.KeepsEncoded = true
 	return []*api{
-		{name: "Tomcat 10.1", command: java("TomcatServer"), profile: merged},
+		{name: "Tomcat 10.1", command: java("TomcatServer"), profile: keeping},
 		{name: "Jetty 12.0", command: java("JettyServer"), profile: merged},
-		{name: "Spring 6.2", command: java("SpringServer"), profile: merged},
+		{name: "Spring 6.2", command: java("SpringServer"), profile: keeping},
 		{name: "Flask 3.1", command: flask, profile: merged},
 		{name: "Django 5.2, uvicorn", command: djangoASGI, profile: separate},
 		{name: "Django 5.2, gunicorn", command: djangoWSGI, profile: separate},
-		{name: "Express 4", command: nodeJS("express.js", "express4"), profile: merged},
-		{name: "Express 5", command: nodeJS("express.js", "express5"), profile: merged},
-		{name: "Fastify 5", command: nodeJS("fastify.js"), profile: separate},
+		{name: "Express 4", command: nodeJS("express.js", "express4"), profile: express},
+		{name: "Express 5", command: nodeJS("express.js", "express5"), profile: express},
+		{name: "Fastify 5", command: nodeJS("fastify.js"), profile: fastify},
 		{name: "PHP 8.2", command: php("plain.php"), profile: merged},
 		{name: "Symfony 5.4", command: php("symfony.php"), profile: merged},
 		{name: "Rack 2.2, Puma", command: rack, profile: merged},
 		{name: "lighttpd, CGI.pm", command: lighttpd, profile: separate},
-		{name: "Go ServeMux", handler: goAPI(), profile: merged},
+		{name: "Go ServeMux", handler: goAPI(), profile: goes},
 	}
 }
 

@@ -12,7 +12,7 @@ func (s *Suite) Named() []Request {
 	var list []Request
 	for _, part := range [][]Request{
 		ordinary(), namedHeaders(), namedHosts(), namedMethods(), namedQueries(), namedJSON(), namedForms(),
-		namedDestinations(), namedPaths(), namedEncoded(), s.namedCredentials(),
+		namedDestinations(), namedPaths(), namedEncoded(s.profile.KeepsEncoded), s.namedCredentials(),
 	} {
 		list = append(list, part...)
 	}
@@ -25,10 +25,13 @@ func (s *Suite) Named() []Request {
 
 // ordinary requests must be allowed: a gate that refuses everything proves nothing.
 func ordinary() (list []Request) {
-	for _, rule := range []string{"", "unrestricted", "query-allow", "query-allow-2", "query-deny", "method-allow", "method-deny",
+	for _, rule := range []string{"", "unrestricted", "encoded", "query-allow", "query-allow-2", "query-deny", "method-allow", "method-deny",
 		"json-allow", "json-deny", "path-deny", "destination"} {
 		q := plain("ordinary", rule)
 		list = append(list, q.with(named("rule "+rule)), q.with(named("rule "+rule+", HTTP/2"), overHTTP2))
+		if q.Body != "" {
+			list = append(list, q.with(named("rule "+rule+", in chunks"), chunked), q.with(named("rule "+rule+", HTTP/2 without a length"), overHTTP2, chunked))
+		}
 	}
 	return list
 }
@@ -198,12 +201,15 @@ func namedPaths() (list []Request) {
 	return list
 }
 
-func namedEncoded() (list []Request) {
-	q := plain("encoded", "encoded")
+func namedEncoded(keeps bool) (list []Request) {
+	q, all := plain("encoded", "encoded"), plain("encoded", "encoded-any")
 	for _, id := range []string{"group%2Fname", "group%2fname", "group/name", "group%252Fname", "group%2F..%2Fname", "group%2F%2Fname", "group%2F", "%2Fname",
 		"..%2Fname", "group%2F.", "group%5Cname", "group%2Fname%23x", "group%2Fname%3Fx", "group%2Fname;x", "group%2Fname%3Bx", "group%2Fname%25", "group%2Fname%00",
 		"%67roup%2Fname", "group%2F%2e%2e", "group%2F%252e%252e", "group%2Fname%2F..;%2Fx"} {
 		list = append(list, q.with(named(fmt.Sprintf("`/projects/%s/issues`", id)), target("/projects/"+id+"/issues")))
+		if keeps {
+			list = append(list, all.with(aside, named(fmt.Sprintf("`/projects/%s/issues`", id)), target("/projects/"+id+"/issues")))
+		}
 	}
 	return list
 }

@@ -56,10 +56,14 @@ func (q *Request) http1() string {
 	for _, h := range q.Headers {
 		fmt.Fprintf(&b, "%s: %s\r\n", h[0], h[1])
 	}
-	if q.Body != "" {
-		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(q.Body))
+	switch {
+	case q.Body != "" && q.Chunked:
+		fmt.Fprintf(&b, "Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(q.Body), q.Body)
+	case q.Body != "":
+		fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n%s", len(q.Body), q.Body)
+	default:
+		b.WriteString("\r\n")
 	}
-	b.WriteString("\r\n" + q.Body)
 	return b.String()
 }
 
@@ -91,6 +95,9 @@ func (q *Request) hpack() []byte {
 	field(":path", q.Target)
 	for _, h := range q.Headers {
 		field(strings.ToLower(h[0]), h[1])
+	}
+	if q.Body != "" && !q.Chunked {
+		field("content-length", strconv.Itoa(len(q.Body)))
 	}
 	return b.Bytes()
 }
