@@ -27,12 +27,13 @@ demo: build envoy ## run the whole thing on loopback, and take a tour
 test: envoy ## all tests: units, sessions of the command line, and the system with a real Envoy
 	$(GO) test $(RACE) -timeout 20m ./...
 
-# What the snippets run with. Node, npm, Java, Python and curl must be there: a language that can't run fails.
-CLIENTS   := $(CACHE)/clients-$(shell cat test/clients/* | cksum | cut -d' ' -f1)
+# What the snippets, and real clients and APIs, run with. Node, npm, Java, Maven, Python, curl, git and docker's
+# command line (no daemon) must be there: what can't run fails.
+CLIENTS   := $(CACHE)/clients-$(shell cat test/clients/* test/registry/* | cksum | cut -d' ' -f1)
 
 .PHONY: test-clients
-test-clients: envoy $(CLIENTS)/installed ## run the snippets with real clients, in every language
-	PATGATE_TEST_CLIENTS=$(CLIENTS) $(GO) test -tags clients -timeout 20m -run '^TestSnippets$$' ./test
+test-clients: envoy $(CLIENTS)/installed ## run the snippets in every language, and git, docker, npm and others with their APIs
+	PATGATE_TEST_CLIENTS=$(CLIENTS) $(GO) test -tags clients -timeout 20m -run '^Test(Snippets$$|Clients)' ./test
 
 # Envoy Gateway's translator, from a module of its own.
 EG_XDS    := $(TOOLS)/envoy-gateway-xds-$(shell cat test/envoygateway/* | cksum | cut -d' ' -f1)
@@ -50,7 +51,8 @@ $(CLIENTS)/installed:
 	cd $(CLIENTS) && npm ci --no-audit --no-fund
 	python3 -m venv $(CLIENTS)/python
 	$(CLIENTS)/python/bin/pip install --quiet --disable-pip-version-check -r test/clients/requirements.txt
-	curl --version && java --version && node --version
+	$(GO) -C test/registry build -trimpath -o $(CLIENTS)/registry .
+	curl --version && java --version && node --version && mvn --version && git --version && docker --version
 	touch $@
 
 .PHONY: test-upstreams
@@ -93,7 +95,8 @@ envoy: ## put the tested Envoy into the cache, and print its path
 check: $(LINT) $(VULN) ## format, vet, lint, and known vulnerabilities
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags chaos,soak,upstreams ./test
+	$(GO) vet -tags chaos,soak,upstreams,clients,mesh ./test
+	$(GO) -C test/registry vet ./...
 	$(GO) -C image vet ./...
 	$(LINT) run
 	cd image && $(LINT) run

@@ -63,9 +63,9 @@ func (p Problem) CodeLast() string {
 
 func (p Problem) place() string {
 	if p.Pos.Line == 0 {
-		return p.File + ": "
+		return Escape(p.File) + ": "
 	}
-	return fmt.Sprintf("%s:%d:%d: ", p.File, p.Pos.Line, p.Pos.Column)
+	return fmt.Sprintf("%s:%d:%d: ", Escape(p.File), p.Pos.Line, p.Pos.Column)
 }
 
 func (p Problem) text() string {
@@ -77,7 +77,7 @@ func (p Problem) text() string {
 	if p.Code != "" {
 		b.WriteString(". Fix: " + p.Fix)
 	}
-	return b.String()
+	return Escape(b.String())
 }
 
 // Compare orders problems by their places.

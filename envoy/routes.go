@@ -3,6 +3,7 @@ package envoy
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -20,20 +21,38 @@ type host struct {
 type route struct {
 	Match      string   // Envoy's RouteMatch
 	Why        []string // comments
-	Buffered   bool     // bodies are buffered for patgate
+	Types      []string // of bodies that are buffered for patgate
 	Unbuffered bool     // they are not, though the filter says so
 }
 
 // wholeHost is the match of every path.
 const wholeHost = `{prefix: "/"}`
 
-// jsonType matches the content types of JSON: a rule on a body reads no other. What it
+// ofTypes narrows a match to requests whose body is of types that rules read. What it
 // leaves out, such as two types in one header, no rule can decide either.
-const jsonType = `(?i)\s*[^/;,\s]+/([^/;,\s]+\+)?json\s*(;.*)?`
+func ofTypes(match string, types []string) string {
+	alternatives := make([]string, len(types))
+	for i, t := range types {
+		alternatives[i] = regexp.QuoteMeta(t)
+	}
+	pattern := `(?i)\s*(` + strings.Join(alternatives, "|") + `)\s*(;.*)?`
+	return fmt.Sprintf("%s, headers: [{name: content-type, string_match: {safe_regex: {regex: %s}}}]}", strings.TrimSuffix(match, "}"), quote(pattern))
+}
 
-// ofJSON narrows a match to requests with a JSON body.
-func ofJSON(match string) string {
-	return fmt.Sprintf("%s, headers: [{name: content-type, string_match: {safe_regex: {regex: %s}}}]}", strings.TrimSuffix(match, "}"), quote(jsonType))
+// types lists the media types of bodies that rules of some gates read.
+func types(gates ...*Gate) []string {
+	var list []string
+	for _, g := range gates {
+		switch {
+		case g.Body == nil:
+		case len(g.Types) == 0:
+			list = append(list, "application/json")
+		default:
+			list = append(list, g.Types...)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // bodies counts the gates whose rules read bodies.
@@ -55,7 +74,11 @@ func (s *Settings) hosts() []host {
 	case 0:
 		return every
 	case len(s.Gates):
-		every[0].Routes = []route{{Match: ofJSON(wholeHost)}, {Match: wholeHost, Unbuffered: true}}
+		var gates []*Gate
+		for i := range s.Gates {
+			gates = append(gates, &s.Gates[i])
+		}
+		every[0].Routes = []route{{Match: ofTypes(wholeHost, types(gates...))}, {Match: wholeHost, Unbuffered: true}}
 		return every
 	}
 	var list []host
@@ -63,7 +86,7 @@ func (s *Settings) hosts() []host {
 		routes := s.routes(domain)
 		same := func(h host) bool {
 			return slices.EqualFunc(h.Routes, routes, func(a, b route) bool {
-				return a.Match == b.Match && a.Buffered == b.Buffered && slices.Equal(a.Why, b.Why)
+				return a.Match == b.Match && slices.Equal(a.Types, b.Types) && slices.Equal(a.Why, b.Why)
 			})
 		}
 		if i := slices.IndexFunc(list, same); i >= 0 {
@@ -112,7 +135,7 @@ func (s *Settings) routes(domain string) []route {
 		if slices.Contains(g.Hosts, domain) {
 			for _, p := range g.Prefixes {
 				guards = append(guards, guarded{p, g})
-				odd = odd || !plainPath(p)
+				odd = odd || !plainPath(p) || g.IgnoreCase
 			}
 		}
 	}
@@ -124,7 +147,7 @@ func (s *Settings) routes(domain string) []route {
 	}
 	var list []route
 	for _, g := range guards {
-		r := route{Match: wholeHost, Buffered: g.gate.Body != nil, Why: g.gate.why()}
+		r := route{Match: wholeHost, Types: types(g.gate), Why: g.gate.why()}
 		if g.prefix != "" {
 			r.Match = fmt.Sprintf("{path_separated_prefix: %s}", quote(g.prefix))
 		}
@@ -134,29 +157,31 @@ func (s *Settings) routes(domain string) []route {
 }
 
 // wholeRoute buffers for a whole host with prefixes that Envoy may see spelt otherwise:
-// it does not decode paths, and patgate does.
+// it does not decode paths, and patgate does; nor does it ignore case.
 func wholeRoute(guards []guarded) []route {
 	r := route{Match: wholeHost}
 	for _, g := range guards {
-		r.Buffered = r.Buffered || g.gate.Body != nil
+		r.Types = append(r.Types, types(g.gate)...)
 		for _, why := range g.gate.why() {
 			if !slices.Contains(r.Why, why) {
 				r.Why = append(r.Why, why)
 			}
 		}
 	}
+	slices.Sort(r.Types)
+	r.Types = slices.Compact(r.Types)
 	return needed([]route{r})
 }
 
-// needed narrows the routes that buffer to JSON, leaves out those at the end that don't,
+// needed narrows the routes that buffer to the types of their bodies, leaves out those at the end that don't,
 // and puts the one behind them that has all the rest.
 func needed(list []route) []route {
-	for len(list) > 0 && !list[len(list)-1].Buffered {
+	for len(list) > 0 && len(list[len(list)-1].Types) == 0 {
 		list = list[:len(list)-1]
 	}
 	for i := range list {
-		if list[i].Buffered {
-			list[i].Match = ofJSON(list[i].Match)
+		if len(list[i].Types) > 0 {
+			list[i].Match = ofTypes(list[i].Match, list[i].Types)
 		}
 	}
 	return append(list, route{Match: wholeHost})

@@ -31,7 +31,8 @@ func Kinds() []string {
 // Gate is a gate that the configuration is made for.
 type Gate struct {
 	*policy.Gate
-	Body *policy.Rule // the rule for which bodies are buffered (policy.Rows.BodyRule); nil: none
+	Body  *policy.Rule // the rule for which bodies are buffered (policy.Rows.BodyRule); nil: none
+	Types []string     // the media types of those that rules read (policy.Rows.BodyTypes); empty: application/json
 }
 
 // Settings say what a configuration is for. Empty fields take the kind's defaults; those
@@ -275,12 +276,17 @@ func (s *Settings) removed() []string {
 }
 
 // mutated lists what answers set or remove, at any of the gates. What begins as patgate's
-// own headers do is left out: they are all among it.
+// own headers do is left out: they are all among it. X-Forwarded-For is there for a gate
+// that comes to read it: spelt otherwise, it is removed then.
 func (s *Settings) mutated() []string {
 	own := strings.TrimSuffix(policy.PatgateHeaders, "*")
-	return slices.DeleteFunc(s.union((*policy.Gate).MutatedHeaders), func(name string) bool {
+	names := slices.DeleteFunc(s.union((*policy.Gate).MutatedHeaders), func(name string) bool {
 		return strings.HasPrefix(name, own) && name != policy.PatgateHeaders
 	})
+	if !slices.Contains(names, "x-forwarded-for") {
+		names = append(names, "x-forwarded-for")
+	}
+	return names
 }
 
 func (s *Settings) union(of func(*policy.Gate) []string) []string {

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -124,6 +125,36 @@ func TestBodiesByHostAndPath(t *testing.T) {
 		filter := strings.Contains(text, "\n              with_request_body:\n")
 		if every := c.gates[0].Body != nil && len(c.gates) == 1; filter != every {
 			t.Errorf("%s: the filter buffers: %v", c.name, filter)
+		}
+	}
+}
+
+// TestBodiesByType buffers the types that rules read, and no others.
+func TestBodiesByType(t *testing.T) {
+	one, other := exampleGate(), exampleGate()
+	one.Types, other.Types = []string{"application/vnd.x+json"}, []string{"application/json", "text/json"}
+	none := envoy.Gate{Gate: gate("none", func(g *policy.Gate) { g.Prefixes = []string{"/none"} })}
+	for _, c := range []struct {
+		gates []envoy.Gate
+		want  []string // expressions, as YAML has them
+	}{
+		{[]envoy.Gate{one}, []string{`application/vnd\\.x\\+json`}},
+		{[]envoy.Gate{one, other}, []string{`application/json|application/vnd\\.x\\+json|text/json`}},
+		{[]envoy.Gate{one, none}, []string{`application/vnd\\.x\\+json`}},
+		{[]envoy.Gate{exampleGate(), none}, []string{`application/json`}},
+		{[]envoy.Gate{none}, nil},
+	} {
+		text, _, err := envoy.Settings{Kind: envoy.KindStandalone, Gates: c.gates}.YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, part := range strings.Split(text, `{regex: "(?i)\\s*(`)[1:] {
+			expression, _, _ := strings.Cut(part, `)\\s*(;.*)?"}`)
+			got = append(got, expression)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%q are buffered, want %q", got, c.want)
 		}
 	}
 }

@@ -67,6 +67,16 @@ spec:
 ---
 apiVersion: patgate.dev/v1alpha1
 kind: APIToken
+metadata: {name: query}
+spec:
+  user: alice
+  digest: sha256:e225fab98955e121e6b28bd2fcfe197dffc8706e731a58295f31369fbd6a41d8
+  issued: 2026-05-01T00:00:00Z
+  allow:
+  - query: {a: "1"}
+---
+apiVersion: patgate.dev/v1alpha1
+kind: APIToken
 metadata: {name: anybody}
 spec:
   anyUser: true
@@ -114,6 +124,8 @@ func TestAnswer(t *testing.T) {
 		{"a body", explain.Question{Host: "a.example.com", Token: "body", Body: []byte(`{"a":1}`)}, "allow ok"},
 		{"an empty body", explain.Question{Host: "a.example.com", Token: "body", Body: []byte{}}, "deny body_unavailable"},
 		{"a body of an upgrade", explain.Question{Host: "a.example.com", Token: "body", Body: []byte(`{"a":1}`), Header: map[string][]string{"Upgrade": {"websocket"}}}, "deny body_unavailable"},
+		{"a form body, said by its type", explain.Question{Host: "a.example.com", Token: "query", Body: []byte("b=1"), Header: map[string][]string{"Content-Type": {"application/x-www-form-urlencoded"}}}, "deny query_unreadable"},
+		{"a JSON body beside a query", explain.Question{Host: "a.example.com", Token: "query", Body: []byte("{}")}, "allow ok"},
 		{"of any user", explain.Question{Host: "a.example.com", Token: "anybody", User: "bob"}, "allow ok"},
 		{"of any user, where Basic is off", explain.Question{Host: "named.example.org", Token: "anybody", User: "bob", TLS: true}, "deny scheme_denied"},
 		{"the route names the gate", explain.Question{Host: "a.example.com", Gate: "named", Token: "office", Client: inside, TLS: true}, "allow ok"},
@@ -122,7 +134,7 @@ func TestAnswer(t *testing.T) {
 		{"none", explain.Question{Host: "a.example.com"}, "deny no_credential"},
 		{"no gate", explain.Question{Host: "example.net"}, "deny no_gate"},
 	} {
-		c.q.Now, c.q.Method, c.q.Target = now, "GET", "/rest/"
+		c.q.Now, c.q.Method, c.q.Target = now, "GET", "/rest/?a=1"
 		e, err := explain.Answer(all, &c.q)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
@@ -147,6 +159,21 @@ func TestQuestionsThatAreRefused(t *testing.T) {
 		if _, err := explain.Answer(all, &c.q); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v", c.q, err)
 		}
+	}
+}
+
+// TestWhyARuleIsUndecidable wants the reason in both forms of an explanation.
+func TestWhyARuleIsUndecidable(t *testing.T) {
+	e, err := explain.Answer(rows(t), &explain.Question{
+		Now: now, Method: "POST", Target: "/?a=1", Host: "a.example.com", Token: "query", Body: []byte("a=2"),
+		Header: map[string][]string{"content-type": {"multipart/form-data; boundary=x"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const why = "the API may take parameters from the form body too"
+	if !strings.Contains(e.Text(), "can't be decided: query a, "+why) || len(e.Rules) != 1 || e.Rules[0].Why != why {
+		t.Errorf("%s%+v", e.Text(), e.Rules)
 	}
 }
 

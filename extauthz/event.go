@@ -14,7 +14,7 @@ func (c *call) newEvent() *audit.Event {
 		Gate: gateName(d), Scheme: d.Scheme.String(),
 		User: d.Principal.User, UserAsserted: d.Principal.Asserted, Actor: d.Principal.Actor,
 		Token: tokenName(d), Previous: d.Previous,
-		Detail: d.Detail, Peer: r.Peer.Unmap(), PeerName: c.peerName, Method: r.Method, Host: r.Host, Path: r.Target.Raw, Query: r.Target.Query,
+		Detail: d.Detail, Peer: r.Peer.Unmap(), PeerName: c.peerName, Method: r.Method, Host: policy.WithoutPort(r.Host), Path: r.Target.Raw, Query: r.Target.Query,
 		Revision: c.answer.revision, BasicEnds: d.BasicEnds, Secret: r.Credential.Secret, Credential: r.Credential.Text,
 		RouteNamed: r.RouteNamed, BodyState: r.Body.State.String(),
 	}

@@ -55,6 +55,7 @@ type Server struct {
 
 	namesPeers bool // connections have clients with names
 	inFlight   atomic.Int64
+	shares     shares
 	large      chan struct{} // holds a value for each large body that is being read
 	once       sync.Once
 }
@@ -79,6 +80,7 @@ type call struct {
 	start    time.Time
 	recorded bool // the audit has its event
 	request  policy.Request
+	budget   callBudget
 	peerName string // who asked, by the client certificate
 	answer   answer
 	out      *reply       // the answer, if the event is written
@@ -139,6 +141,9 @@ func (c *call) decide(ctx context.Context, in *attributes, crowded bool) {
 		return
 	}
 	defer c.server.admitLarge(len(c.request.Body.Bytes))()
+	c.budget = callBudget{ctx: ctx, shares: &c.server.shares}
+	defer c.budget.release()
+	c.request.Budget = &c.budget
 	a.decision = policy.Evaluate(snapshot, &c.request, nil)
 }
 

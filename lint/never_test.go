@@ -241,7 +241,7 @@ func FuzzLint(f *testing.F) {
 				t.Errorf("nowhere: %s", w)
 			}
 		}
-		lint.Revivals(in, in, now)
+		lint.Revivals(lint.State{Set: in}, lint.State{Set: in}, now)
 		if len(in.Problems) == 0 {
 			if _, err := lint.Examples(in.Rows, now); err != nil {
 				t.Error(err)

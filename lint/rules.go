@@ -81,6 +81,7 @@ func (l *linter) rules(d *manifest.Document, at []any, list []manifest.Rule, den
 			gates: gates, token: token, said: map[Code]bool{},
 		}
 		r.methods()
+		r.forms()
 		r.path()
 		r.clients()
 		r.values()

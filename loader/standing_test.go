@@ -73,6 +73,8 @@ func (w *witness) describe(digests []token.Digest) string {
 	var b strings.Builder
 	r := w.last
 	r.Took, r.Applied = 0, 0
+	fmt.Fprintf(&b, "%+v\n", r.Change.Names)
+	r.Change.Names = nil
 	fmt.Fprintf(&b, "%+v\n", r)
 	s := w.loader.index.Snapshot()
 	fmt.Fprintf(&b, "revision %d, %x\n", s.Revision().Number, s.Revision().SHA256)

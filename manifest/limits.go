@@ -16,7 +16,6 @@ import (
 // Limits of what is decoded. A file beyond one is refused with the figure, before it takes
 // the memory or the time that it asks for.
 const (
-	MaxFile      = 4 << 20 // bytes of a file
 	MaxDocuments = 20_000  // of a file
 	MaxValues    = 200_000 // of a document: keys, texts, lists and maps, as they are estimated
 	MaxDepth     = 64      // of lists and maps in each other

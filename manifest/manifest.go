@@ -208,6 +208,7 @@ type UserGroup struct {
 type GroupTokens struct {
 	Create      bool     `yaml:"create"`
 	MaxLifetime Lifetime `yaml:"maxLifetime"`
+	Max         Count    `yaml:"max"`
 }
 
 // TokenPolicy is a list of rules that tokens, groups and gates name.

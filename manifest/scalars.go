@@ -280,6 +280,23 @@ func (v *AddressSource) decode(s *scope, n *yaml.Node, field string) {
 	}
 }
 
+// Count is a number of things that there may be at most.
+type Count int
+
+// maxCount is more than anybody means.
+const maxCount = 1_000_000
+
+func (Count) expects() string { return "a number from 1" }
+
+func (v *Count) decode(s *scope, n *yaml.Node, field string) {
+	count, err := strconv.Atoi(n.Value)
+	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" || err != nil || count < 1 || count > maxCount {
+		s.problem(n, field, "expected a number from 1 to %d; without one there is no limit", maxCount)
+		return
+	}
+	*v = Count(count)
+}
+
 // Hops is how many trusted proxies stand in front of Envoy.
 type Hops int
 

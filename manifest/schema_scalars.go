@@ -83,6 +83,11 @@ func (Authorization) schema() *schema { return words("remove", "keep") }
 
 func (AddressSource) schema() *schema { return words("peer", "xff", "header") }
 
+func (Count) schema() *schema {
+	least, most := 1, maxCount
+	return &schema{Type: "integer", Minimum: &least, Maximum: &most}
+}
+
 func (Hops) schema() *schema {
 	least, most := 0, maxHops
 	return &schema{Type: "integer", Minimum: &least, Maximum: &most}

@@ -100,7 +100,8 @@ var descriptions = map[string]string{
 	"UserGroup.tokens":   "What the group says of its members' tokens.",
 
 	"GroupTokens":             "What a group says of its members' tokens.",
-	"GroupTokens.create":      "For the management API: members may create tokens for themselves.",
+	"GroupTokens.create":      "Members may create tokens for themselves: by the management API and, where a group of theirs has `tokens`, by `patgate token create`.",
+	"GroupTokens.max":         "The most live tokens that a member may hold; the largest of the groups counts. Default: no limit.",
 	"GroupTokens.maxLifetime": "The longest life of their tokens: a duration such as 90d, 12w or 36h, or forever. Default: the group says nothing.",
 
 	"TokenPolicy":             "Rules that tokens, groups and gates name.",

@@ -43,14 +43,19 @@ func outerProblem(r *Request, rule *Rule) string {
 	if _, n := r.Header.Get("content-encoding"); n > 0 {
 		return "it is in a content encoding"
 	}
-	types := rule.ContentTypes
-	if len(types) == 0 {
-		types = defaultTypes
-	}
+	types := rule.bodyTypes()
 	if value, n := r.Header.Get("content-type"); n != 1 || !isTypeOf(value, types) {
 		return "its Content-Type is not " + strings.Join(types, " or ") + " with at most `charset=utf-8`"
 	}
 	return ""
+}
+
+// bodyTypes returns the media types of the bodies that a rule reads.
+func (r *Rule) bodyTypes() []string {
+	if len(r.ContentTypes) == 0 {
+		return defaultTypes
+	}
+	return r.ContentTypes
 }
 
 // isTypeOf reports whether a Content-Type is one of the media types, which are in lower

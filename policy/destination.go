@@ -88,10 +88,11 @@ func (e *evaluation) path() string {
 // matchesPath reports whether a pattern matches the path. Where the API ignores case,
 // deny rules do.
 func (e *evaluation) matchesPath(p *Pattern, deny bool) bool {
+	path := e.path()
 	if deny && e.gate().IgnoreCase {
-		return p.matchFold(e.path())
+		return e.meter.spend(p.size*len(path)) && p.matchFold(path)
 	}
-	return p.Match(e.path())
+	return e.meter.allows(p, path) && p.Match(path)
 }
 
 // deniedOnBoth asks the deny rules about the path, and about that of Destination.

@@ -1,6 +1,9 @@
 package policy
 
-import "slices"
+import (
+	"iter"
+	"slices"
+)
 
 // What an Envoy in front of the gates must know of them: which headers their answers
 // touch, and which of them read bodies.
@@ -28,28 +31,46 @@ func (g *Gate) MutatedHeaders() []string {
 // those of tokens that are suspended, expired or not valid yet: the clock and one line
 // bring them back. Those of revoked tokens never do.
 func (r *Rows) BodyRule(g *Gate) *Rule {
-	if rule := bodyRule(g.Policies); rule != nil {
+	for rule := range r.bodyRules(g) {
 		return rule
 	}
-	if g.Anonymous != nil {
-		if rule := bodyRule(g.Anonymous.Policies); rule != nil {
-			return rule
-		}
-	}
-	for _, t := range r.Tokens {
-		if t.Revoked || t.Canary || !t.For(g) || !t.AdmittedAt(g) {
-			continue
-		}
-		if rule := bodyRule(t.Grant.Policies); rule != nil {
-			return rule
-		}
-		for _, group := range r.Groups {
-			if rule := bodyRule(group.Policies); rule != nil && t.bringsIn(g, group) {
-				return rule
+	return nil
+}
+
+// BodyTypes returns the media types, sorted and in lower case, of the bodies that rules of
+// a gate read: BodyRule tells which rules. Of others no rule can decide anything.
+func (r *Rows) BodyTypes(g *Gate) []string {
+	var types []string
+	for rule := range r.bodyRules(g) {
+		for _, t := range rule.bodyTypes() {
+			if i, found := slices.BinarySearch(types, t); !found {
+				types = slices.Insert(types, i, t)
 			}
 		}
 	}
-	return nil
+	return types
+}
+
+// bodyRules yields the rules that BodyRule is about.
+func (r *Rows) bodyRules(g *Gate) iter.Seq[*Rule] {
+	return func(yield func(*Rule) bool) {
+		if !yieldBodyRules(g.Policies, yield) || g.Anonymous != nil && !yieldBodyRules(g.Anonymous.Policies, yield) {
+			return
+		}
+		for _, t := range r.Tokens {
+			if t.Revoked || t.Canary || !t.For(g) || !t.AdmittedAt(g) {
+				continue
+			}
+			if !yieldBodyRules(t.Grant.Policies, yield) {
+				return
+			}
+			for _, group := range r.Groups {
+				if t.bringsIn(g, group) && !yieldBodyRules(group.Policies, yield) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // bringsIn reports whether a group's bounds may hold for a request with the token: of its
@@ -64,14 +85,17 @@ func (t *Token) bringsIn(g *Gate, group *Group) bool {
 	return slices.ContainsFunc(t.ActAs, func(p *Pattern) bool { return slices.ContainsFunc(group.Members, p.Match) })
 }
 
-// bodyRule returns the first rule of some policies that reads a body, or nil.
-func bodyRule(policies []*Policy) *Rule {
+// yieldBodyRules yields the rules of some policies that read a body, and reports whether
+// more are wanted.
+func yieldBodyRules(policies []*Policy, yield func(*Rule) bool) bool {
 	for _, p := range policies {
 		for _, rules := range [][]*Rule{p.Deny, p.Allow} {
-			if i := slices.IndexFunc(rules, func(r *Rule) bool { return len(r.JSON) > 0 }); i >= 0 {
-				return rules[i]
+			for _, rule := range rules {
+				if len(rule.JSON) > 0 && !yield(rule) {
+					return false
+				}
 			}
 		}
 	}
-	return nil
+	return true
 }

@@ -90,6 +90,9 @@ func TestBodyRule(t *testing.T) {
 		c.set(w)
 		w.snapshot() // gives the tokens their groups
 		rows := policy.Rows{Gates: w.gates, Tokens: w.tokens, Groups: w.groups}
+		if got := rows.BodyTypes(w.gate); (len(got) == 1 && got[0] == "application/json") != c.want {
+			t.Errorf("%s: bodies of %v are read", c.name, got)
+		}
 		if got := rows.BodyRule(w.gate); (got == reads) != c.want || got != nil && got != reads {
 			t.Errorf("%s: %v, want one: %v", c.name, got, c.want)
 		}

@@ -16,6 +16,7 @@ type evaluation struct {
 	query    query
 	body     body
 	form     form
+	meter    meter
 
 	bodies      []BodyVerdict
 	oddHeaders  bool // some header may be a look-alike
@@ -26,7 +27,7 @@ type evaluation struct {
 // is the request's. A trace, where one is given, is filled with every step; the
 // decision is the same with and without.
 func Evaluate(s *Snapshot, r *Request, t *Trace) Decision {
-	e := evaluation{snapshot: s, request: r, trace: t}
+	e := evaluation{snapshot: s, request: r, trace: t, meter: meter{budget: r.Budget}}
 	e.decision.Scheme = r.Credential.Scheme
 	if reason := e.admit(); reason != OK {
 		e.decision.Refuse(reason)
@@ -159,6 +160,9 @@ func (e *evaluation) token() Reason {
 	case !e.step(StepTokenClients, t.Clients.Admits(e.decision.Client)):
 		return ClientDenied
 	case !e.step(StepActAs, e.actAs()):
+		if e.meter.over {
+			return Overloaded
+		}
 		return ActAsDenied
 	}
 	if reason := e.deniedOnBoth(t.Grant.Policies); reason != OK {

@@ -134,6 +134,7 @@ func (e *evaluation) findToken() bool {
 	}
 	e.span = t.lifetime(c.Digest, e.own)
 	e.decision.Token, e.decision.Previous = t, e.span.previous
+	e.meter.token = t
 	if !t.AnyUser && (c.Scheme != Basic || t.belongsTo(c.User)) {
 		e.decision.Principal = Principal{User: t.User}
 	}
@@ -178,7 +179,7 @@ func (e *evaluation) actAs() bool {
 		return false
 	}
 	for _, pattern := range e.decision.Token.ActAs {
-		if pattern.Match(target) {
+		if e.meter.allows(pattern, target) && pattern.Match(target) {
 			e.target = e.snapshot.GroupsOf(target)
 			if !e.gate().admits(e.target) {
 				return false

@@ -25,6 +25,16 @@ func normalizeHost(host string) (name string, ok bool) {
 	return name, isHostName(name) && isDigits(port)
 }
 
+// WithoutPort returns a host as it came, but for a port: logs tell one API by one name,
+// whether Envoy leaves the port to the upstream or not.
+func WithoutPort(host string) string {
+	i := strings.LastIndexByte(host, ':')
+	if i < 0 || !isDigits(host[i+1:]) || strings.IndexByte(host[:i], ':') >= 0 && !strings.HasSuffix(host[:i], "]") {
+		return host
+	}
+	return host[:i]
+}
+
 // isHostName holds a name to letters, digits, `-`, `_` and single dots between them, or to
 // an address in brackets.
 func isHostName(name string) bool {

@@ -49,19 +49,16 @@ func (e *evaluation) deniedAt(level Level, policies []*Policy) Reason {
 // deniedBy asks one policy's deny rules. One that can't be decided refuses too.
 func (e *evaluation) deniedBy(level Level, p *Policy) Reason {
 	for _, r := range p.Deny {
-		if closed(e.request.Done) {
+		o := e.ask(r, false)
+		if e.meter.over {
 			return Overloaded
 		}
-		o := e.ask(r, false)
 		e.told(level, r, true, o)
 		switch o.verdict {
 		case matches:
 			e.decide(r, outcome{})
 			return RuleDenied
 		case undecided:
-			if o.why == unclearTime {
-				return Overloaded
-			}
 			e.decide(r, o)
 			return o.reason()
 		}
@@ -115,10 +112,10 @@ func (e *evaluation) allowedAt(level Level, policies []*Policy) Reason {
 			continue
 		}
 		for _, r := range p.Allow {
-			if closed(e.request.Done) {
+			o := e.ask(r, true)
+			if e.meter.over {
 				return Overloaded
 			}
-			o := e.ask(r, true)
 			e.told(level, r, false, o)
 			if o.verdict == matches {
 				e.decide(r, outcome{})
@@ -128,9 +125,6 @@ func (e *evaluation) allowedAt(level Level, policies []*Policy) Reason {
 				nearest, rule = o, r
 			}
 		}
-	}
-	if nearest.why == unclearTime {
-		return Overloaded
 	}
 	e.decide(rule, nearest)
 	if nearest.verdict == undecided {

@@ -102,8 +102,8 @@ func elementIndex(name string) int {
 type search struct {
 	*document
 	pattern        *Pattern
-	all            bool            // in an allow rule: every node must match
-	done           <-chan struct{} // closed once there is no more time
+	all            bool // in an allow rule: every node must match
+	meter          *meter
 	found, matched int
 	unclear        string // why it can't tell; empty where it can
 }
@@ -112,14 +112,14 @@ type search struct {
 const (
 	unclearKeys      = "an object has a key twice but for case"
 	unclearLength    = "it holds a text of more than 64 KiB"
-	unclearTime      = "there was no time to read it"
+	unclearBudget    = "there was no time to read it"
 	unclearContainer = "it holds an array or object where the rule expects a plain value or a member"
 )
 
 // check tells whether the node is there and matches: of several, all where all is
 // set (allow rules), else one (deny rules). Where it can't tell, why says why not.
-func (d *document) check(n *Node, all bool, done <-chan struct{}) (v verdict, why string) {
-	s := search{document: d, pattern: n.Pattern, all: all, done: done}
+func (d *document) check(n *Node, all bool, m *meter) (v verdict, why string) {
+	s := search{document: d, pattern: n.Pattern, all: all, meter: m}
 	s.walk(0, n.path)
 	if s.unclear != "" {
 		return undecided, s.unclear
@@ -155,8 +155,8 @@ func (s *search) match(v *jsonValue) {
 		s.container()
 	case len(text) > maxMatched:
 		s.unclear = unclearLength
-	case closed(s.done):
-		s.unclear = unclearTime
+	case !s.meter.allows(s.pattern, text):
+		s.unclear = unclearBudget
 	case s.pattern.Match(text):
 		s.matched++
 	}

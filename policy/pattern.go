@@ -90,6 +90,14 @@ func literalPrefix(re *syntax.Regexp) (prefix string, complete bool) {
 	return prefix, true
 }
 
+// steps returns what Match may cost.
+func (p *Pattern) steps(text string) int {
+	if p.literal || !strings.HasPrefix(text, p.prefix) {
+		return 0
+	}
+	return p.size * len(text)
+}
+
 // Match reports whether the pattern matches the whole of text.
 func (p *Pattern) Match(text string) bool {
 	if p == nil || p.full == nil {

@@ -75,7 +75,7 @@ func (q *query) load(raw string) {
 // check tells whether a parameter is there and matches: every occurrence where all
 // is set (allow rules), else one (deny rules). It can't tell where the query is
 // unreadable or holds a look-alike, which some upstreams take for the same parameter.
-func (q *query) check(p *Parameter, all bool) verdict {
+func (q *query) check(p *Parameter, all bool, m *meter) verdict {
 	if !q.readable {
 		return undecided
 	}
@@ -84,7 +84,7 @@ func (q *query) check(p *Parameter, all bool) verdict {
 		switch name := q.pairs[i].name; {
 		case name == p.Name:
 			found++
-			if len(q.pairs[i].value) > maxMatched {
+			if len(q.pairs[i].value) > maxMatched || !m.allows(p.Pattern, q.pairs[i].value) {
 				return undecided
 			}
 			if p.Pattern.Match(q.pairs[i].value) {

@@ -21,9 +21,8 @@ type Request struct {
 	Credential Credential
 	Body       Body
 
-	// Done is closed once nobody waits for the decision any more: it is asked between
-	// rules. nil: there is time.
-	Done <-chan struct{}
+	// Budget decides whether rules that cost much are evaluated to the end. nil: they are.
+	Budget Budget
 }
 
 // Header looks up the headers of a request.
@@ -54,13 +53,3 @@ const (
 
 // String returns what the audit calls the state.
 func (s BodyState) String() string { return [...]string{"absent", "partial", "whole"}[s] }
-
-// closed reports whether a channel is closed. It takes no lock and allocates nothing.
-func closed(done <-chan struct{}) bool {
-	select {
-	case <-done:
-		return true
-	default:
-		return false
-	}
-}

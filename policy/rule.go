@@ -136,7 +136,7 @@ func (e *evaluation) askQuery(r *Rule, all bool, result outcome) outcome {
 	}
 	e.query.load(e.request.Target.Query)
 	for i := range r.Query {
-		switch v := e.query.check(&r.Query[i], all); v {
+		switch v := e.query.check(&r.Query[i], all, &e.meter); v {
 		case failed:
 			return outcome{verdict: failed, part: PartQuery, name: r.Query[i].Name}
 		case undecided:
@@ -152,7 +152,7 @@ func (e *evaluation) askBody(r *Rule, all bool, result outcome) outcome {
 		return result.or(PartJSON, r.JSON[0].Text, problem)
 	}
 	for i := range r.JSON {
-		switch v, why := e.body.document.check(&r.JSON[i], all, e.request.Done); v {
+		switch v, why := e.body.document.check(&r.JSON[i], all, &e.meter); v {
 		case failed:
 			return outcome{verdict: failed, part: PartJSON, name: r.JSON[i].Text}
 		case undecided:

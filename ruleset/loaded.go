@@ -3,6 +3,8 @@ package ruleset
 import (
 	"crypto/sha256"
 	"maps"
+	"slices"
+	"strings"
 
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
@@ -90,6 +92,7 @@ func (l *Loaded) Change(in Input, workers int, running *policy.Snapshot) (c *Cha
 		}
 		c.Old = append(c.Old, rows...)
 	}
+	slices.SortFunc(c.Old, func(a, b *policy.Token) int { return strings.Compare(a.Name, b.Name) })
 	set := l.decode(workers, c.files)
 	if set.broken {
 		return nil, set.Tokens

@@ -120,10 +120,7 @@ func (s *Set) Broken() bool { return s.broken }
 // Judge finds every problem of what was read, and compiles a set without one.
 func (s *Set) Judge() {
 	s.explain()
-	s.Problems = append(s.Problems, s.input.Problems...)
-	if s.options.AllowEmpty {
-		s.Problems = slices.DeleteFunc(s.Problems, func(p diag.Problem) bool { return slices.Contains(s.input.Empty, p) })
-	}
+	s.Problems = append(s.Problems, s.ReadProblems()...)
 	if !s.options.AllowEmpty && len(s.input.Problems) == 0 && !s.kinds[manifest.KindGate] && !s.kinds[""] { // "": it may have been meant as one
 		s.Problems = append(s.Problems, diag.Problem{
 			File: strings.Join(s.input.Origins, ", "), Message: "no Gate in the manifests, expected at least one: without it every request is refused (`patgate check --help` shows one)",
@@ -232,7 +229,12 @@ func (s *Set) Unread() []*manifest.Document { return s.unread }
 func (s *Set) Find(kind, name string) *manifest.Document { return s.names[kind+"/"+name] }
 
 // ReadProblems returns what was wrong with reading the files, without what is wrong with them.
-func (s *Set) ReadProblems() []diag.Problem { return s.input.Problems }
+func (s *Set) ReadProblems() []diag.Problem {
+	if !s.options.AllowEmpty {
+		return s.input.Problems
+	}
+	return slices.DeleteFunc(slices.Clone(s.input.Problems), func(p diag.Problem) bool { return slices.Contains(s.input.Empty, p) })
+}
 
 // Files calls yield with each file that was read and what it held, by name, until it
 // returns false.

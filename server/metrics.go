@@ -70,7 +70,7 @@ func newMetrics(s *Server) *metrics {
 		ConstLabels: prometheus.Labels{"version": s.o.Version, "goversion": runtime.Version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.decisions, m.shadows, m.duration, m.faults, m.clockSteps, m.handshakes, m.loads, m.loadOK, m.loadTime, build,
+	m.registry.MustRegister(m.decisions, m.shadows, m.duration, m.faults, m.clockSteps, m.handshakes, m.revived, m.loads, m.loadOK, m.loadTime, build,
 		&stateCollector{server: s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -42,6 +42,7 @@ type Options struct {
 	Audit         *os.File // default os.Stdout
 	AuditOverflow audit.Overflow
 	AuditWait     time.Duration // default 200 ms
+	AuditReadable bool          // a readable line an event, for people, instead of JSON
 
 	Transport   string        // of the check listener: one of extauthz.Transports; default grpc
 	MaxBody     int           // bytes of a request's body, as Envoy sends it; default 1 MiB
@@ -115,7 +116,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	sink, err := audit.NewFile(o.Audit)
+	sink, err := auditSink(&o)
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
@@ -142,6 +143,15 @@ func New(o Options) (*Server, error) {
 	o.Loader.MaxBytes, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.Logger, o.Now
 	s.loader = loader.New(s.index, o.Manifests, s.loaded, o.Loader)
 	return s, nil
+}
+
+// auditSink is where the audit goes, in the form that is asked for.
+func auditSink(o *Options) (audit.Sink, error) {
+	file, err := audit.NewFile(o.Audit)
+	if err != nil || !o.AuditReadable {
+		return file, err
+	}
+	return audit.NewTerminal(file), nil
 }
 
 func withDefaults(o *Options) {

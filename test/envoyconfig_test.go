@@ -25,7 +25,8 @@ func twoGates(value string) string {
 	return kind("jira", "Gate", "hosts: [jira.example.com]\nschemes: [bearer]\nactAs: {header: x-on-behalf-of}\n") +
 		kind("wiki", "Gate", "hosts: [wiki.example.com]\npaths: [/rest/]\nschemes: [bearer]\nupstream: {userHeader: x-team-user}\nanonymous: {allow: [{methods: [GET], path: /rest/open}]}\n") +
 		kind("ci", "APIToken", "user: alice\ndigest: "+digestOf(value)+"\nissued: 2026-01-01T00:00:00Z\ngates: [jira]\nallow:\n"+
-			"- {methods: [GET], path: /rest/.*}\n- {methods: [POST], path: /rest/issue, json: {project: KANBAN}}\n") +
+			"- {methods: [GET], path: /rest/.*}\n- {methods: [POST], path: /rest/issue, json: {project: KANBAN}}\n"+
+			"- {methods: [POST], path: /rest/vnd, json: {project: KANBAN}, contentTypes: [application/vnd.x+json]}\n") +
 		kind("upload", "APIToken", "user: alice\ndigest: "+digestOf("u"+value)+"\nissued: 2026-01-01T00:00:00Z\ngates: [jira]\nunrestricted: true\n") +
 		kind("bot", "APIToken", "user: bob\ndigest: "+digestOf("b"+value)+"\nissued: 2026-01-01T00:00:00Z\ngates: [wiki]\nallow:\n"+
 			"- {methods: [POST, GET], path: /rest/page}\n")
@@ -108,6 +109,8 @@ func gatesCases(value string) []gatesCase {
 		{"as large an upload, where a rule reads a body", ask{method: "POST", path: "/rest/issue", host: jira, authorization: good, body: large, header: map[string]string{"Content-Type": "multipart/form-data; boundary=x"}}, 403, "body_unavailable", nil},
 		{"two types in one", ask{method: "POST", path: "/rest/issue", host: jira, authorization: good, body: `{"project":"KANBAN"}`, header: map[string]string{"Content-Type": "application/json, text/plain"}}, 403, "body_unavailable", nil},
 		{"a type in other letters", ask{method: "POST", path: "/rest/issue", host: jira, authorization: good, body: `{"project":"KANBAN"}`, header: map[string]string{"Content-Type": "Application/JSON; charset=UTF-8"}}, 200, "ok", nil},
+		{"a type of a rule's own", ask{method: "POST", path: "/rest/vnd", host: jira, authorization: good, body: `{"project":"KANBAN"}`, header: map[string]string{"Content-Type": "application/vnd.x+json; charset=utf-8"}}, 200, "ok", nil},
+		{"a type of a rule's own, another body", ask{method: "POST", path: "/rest/vnd", host: jira, authorization: good, body: `{"project":"SECRET"}`, header: map[string]string{"Content-Type": "application/vnd.x+json"}}, 403, "no_rule_matched", nil},
 		{"as large a body where no rule reads one", ask{method: "POST", path: "/rest/page", host: wiki, authorization: other, body: large}, 200, "ok", nil},
 	}
 }
@@ -128,7 +131,10 @@ func runGates(t *testing.T, client *http.Client, url string, api *upstream, case
 		}
 		reason := ""
 		if id := got.header.Get("x-patgate-id"); id != "" {
-			reason = eventOf(t, id, replicas...).Reason
+			e := eventOf(t, id, replicas...)
+			if reason = e.Reason; strings.Contains(e.Host, ":") {
+				t.Errorf("%s: the event has the host %s, with its port", c.name, e.Host)
+			}
 		}
 		if reason != c.reason {
 			t.Errorf("%s: reason %q, want %q", c.name, reason, c.reason)

@@ -28,11 +28,12 @@ type printed struct {
 }
 
 // startPrinted runs the configuration of one Envoy for a gate, with its flags, in front of
-// an API.
+// an API. Beside the token ci another one has a rule on JSON bodies, so that these are buffered.
 func startPrinted(t *testing.T, api, gate, rules string, flags ...string) *printed {
 	t.Helper()
 	value := token.Mint().Reveal()
-	dir := manifestsOf(t, kind("api", "Gate", gate)+kind("ci", "APIToken", "user: alice\ndigest: "+digestOf(value)+"\nissued: 2026-01-01T00:00:00Z\n"+rules))
+	dir := manifestsOf(t, kind("api", "Gate", gate)+kind("ci", "APIToken", "user: alice\ndigest: "+digestOf(value)+"\nissued: 2026-01-01T00:00:00Z\n"+rules)+
+		kind("filter", "APIToken", "user: bob\ndigest: "+digestOf("f"+value)+"\nissued: 2026-01-01T00:00:00Z\nlimitTo: '[post]/filter[JsonData::editable==false]'\n"))
 	p, clients, admin := startPatgate(t, dir), freeAddr(t), freeAddr(t)
 	config := envoyConfig(t, append([]string{"--for", "standalone", "--manifests", dir, "--listen", clients, "--admin", admin, "--upstream", api, "--patgate", p.addr}, flags...)...)
 	wantNoneDeprecated(t, startEnvoy(t, config, admin))

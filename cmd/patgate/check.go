@@ -14,6 +14,7 @@ import (
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/lint"
 	"github.com/patgate/patgate/loader/dir"
+	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/ruleset"
 	"github.com/patgate/patgate/server"
 )
@@ -38,7 +39,7 @@ func newCheck(s streams) *cobra.Command {
 			"FILE:LINE:COLUMN: field: what is wrong, what was expected. It exits with 2 where there is one.\n\n" +
 			"Of manifests without problems it warns where they are risky; docs/checks.md has each code.\n" +
 			"The comment `# patgate:ignore CODE reason` on the line or the one above accepts a warning.\n" +
-			"It exits with 1 for warnings with --strict, and for tokens that come back with --against.\n\n" +
+			"It exits with 1 for warnings with --strict, and for tokens that live longer than before with --against.\n\n" +
 			"A directory needs a Gate, which says what is protected. The smallest guards everything:\n\n" +
 			"  apiVersion: patgate.dev/v1alpha1\n  kind: Gate\n  metadata:\n    name: everything\n  spec:\n    schemes: [basic, bearer]",
 		Example: "  patgate check manifests\n  patgate check --strict -o json policies tokens\n  patgate check --examples manifests\n" +
@@ -55,7 +56,7 @@ func newCheck(s streams) *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&o.strict, "strict", false, "exit with 1 where there is a warning that no comment accepts")
 	f.BoolVar(&o.examples, "examples", false, "print for each rule a request that it allows and a near one that it refuses")
-	f.StringArrayVar(&o.against, "against", nil, "`directory` of older manifests: refuse tokens that come back to life; may repeat")
+	f.StringArrayVar(&o.against, "against", nil, "`directory` of older manifests: refuse tokens that live longer than there; may repeat")
 	return cmd
 }
 
@@ -80,7 +81,8 @@ func check(s streams, o *checkOptions, dirs []string) error {
 	}
 	if len(o.against) > 0 {
 		c.older = dir.Load(o.against)
-		c.revivals = lint.Revivals(c.older, c.in, now)
+		older, newer := c.state(c.older, o.against), c.state(c.in, dirs)
+		c.revivals = lint.Revivals(older, newer, now)
 	}
 	if o.examples && len(c.in.Problems) == 0 {
 		examples, err := lint.Examples(c.in.Rows, now)
@@ -99,6 +101,17 @@ func check(s streams, o *checkOptions, dirs []string) error {
 	return firstOf(c.tell(s, verdict == nil), verdict)
 }
 
+// state reads the tombstones beside manifests. What is wrong with them are problems of the manifests.
+func (c *checked) state(set *ruleset.Set, dirs []string) lint.State {
+	files, problems := dir.ReadTombstones(dirs)
+	set.Problems = append(set.Problems, problems...)
+	stones := manifest.Tombstones{}
+	for _, f := range files {
+		set.Problems = append(set.Problems, stones.Add(f.Name, f.Data)...)
+	}
+	return lint.State{Set: set, Tombstones: stones}
+}
+
 // verdict is the error that check ends with: bad manifests before all else.
 func (c *checked) verdict(o *checkOptions) error {
 	problems := c.in.Problems
@@ -109,7 +122,7 @@ func (c *checked) verdict(o *checkOptions) error {
 	case len(problems) > 0:
 		return &server.ManifestsError{Problems: problems}
 	case len(c.revivals) > 0:
-		return fmt.Errorf("refused: %s back to life", plural(len(c.revivals), "token comes", "tokens come"))
+		return fmt.Errorf("refused: %s longer than before", plural(len(c.revivals), "token lives", "tokens live"))
 	case o.strict && len(c.warnings) > 0:
 		return fmt.Errorf("refused: %s (--strict)", count(len(c.warnings), "warning"))
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/lint"
 )
 
@@ -67,7 +68,7 @@ func (r *checkRequest) text() string {
 	if r.Body != "" {
 		text += " with " + r.Body
 	}
-	return text
+	return diag.Escape(text)
 }
 
 // tellExamples prints examples for people. What a rule is there for comes first.
@@ -87,9 +88,9 @@ func tellExamples(out io.Writer, examples []checkExample) error {
 		if e.Kind == "deny" {
 			allows, denies = denies, allows
 		}
-		text := fmt.Sprintf("%s: %s\n%s%s", e.Source, who, allows, denies)
+		text := fmt.Sprintf("%s: %s\n%s%s", diag.Escape(e.Source), diag.Escape(who), allows, denies)
 		if e.Note != "" {
-			text += "  none found: " + e.Note + "\n"
+			text += "  none found: " + diag.Escape(e.Note) + "\n"
 		}
 		if _, err := io.WriteString(out, text); err != nil {
 			return err

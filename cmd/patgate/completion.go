@@ -21,6 +21,7 @@ var flagValues = map[string]cobra.CompletionFunc{
 	"tls-key":        files,
 	"token-file":     files,
 	"audit-overflow": fixed("deny\trefuse an allow whose event can't be written", "drop\tlet it pass"),
+	"audit-format":   fixed("auto", "text", "json"),
 	"log-format":     fixed("auto", "text", "json"),
 	"log-level":      fixed("debug", "info", "warn", "error"),
 	"output":         fixed("text\tfor people", "json\tfor programs"),

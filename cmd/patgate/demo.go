@@ -29,7 +29,7 @@ func newDemo(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if f, ok := s.out.(*os.File); ok && !cmd.Flags().Changed("hold") {
+			if f, ok := fileOf(s.out); ok && !cmd.Flags().Changed("hold") {
 				in, inOK := s.in.(*os.File)
 				hold = term.IsTerminal(int(f.Fd())) && inOK && term.IsTerminal(int(in.Fd()))
 			}

@@ -129,7 +129,7 @@ func envoyConfig(s streams, o *envoyConfigOptions) error {
 		return err
 	}
 	for _, g := range gates {
-		o.Gates = append(o.Gates, envoy.Gate{Gate: g, Body: rows.BodyRule(g)})
+		o.Gates = append(o.Gates, envoy.Gate{Gate: g, Body: rows.BodyRule(g), Types: rows.BodyTypes(g)})
 	}
 	text, notes, err := o.YAML()
 	if err != nil {

@@ -11,9 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/server"
 	"github.com/patgate/patgate/token"
+	"github.com/patgate/patgate/tokens"
 )
 
 // The exit codes.
@@ -35,6 +36,15 @@ type streams struct {
 	err io.Writer
 }
 
+// fileOf returns the file that a stream reads or writes, if it is one.
+func fileOf(stream any) (*os.File, bool) {
+	if w, ok := stream.(*diag.Writer); ok {
+		stream = w.Unwrap()
+	}
+	f, ok := stream.(*os.File)
+	return f, ok
+}
+
 // usageError is wrong usage, or bad manifests.
 type usageError struct{ err error }
 
@@ -42,7 +52,9 @@ func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
 // run runs one command and returns its exit code.
-func run(args []string, in io.Reader, out, errOut io.Writer) int {
+func run(args []string, in io.Reader, stdout, stderr io.Writer) int {
+	out, errOut := diag.NewWriter(stdout), diag.NewWriter(stderr)
+	defer func() { _, _ = out.Flush(), errOut.Flush() }()
 	root := newRoot(streams{in, out, errOut})
 	root.SetArgs(args)
 	root.SetIn(in)
@@ -56,7 +68,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 		return exitGood
 	}
 	code := exitCode(err)
-	for _, line := range strings.Split(strings.TrimRight(err.Error(), "\n"), "\n") {
+	for _, line := range strings.Split(strings.TrimRight(escapeTyped(err.Error(), args), "\n"), "\n") {
 		if line != "" {
 			_, _ = fmt.Fprintln(errOut, token.Mask(line)) // it may repeat what was typed
 		}
@@ -64,12 +76,25 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	return code
 }
 
+// escapeTyped keeps what was typed on the lines of a message that repeats it.
+func escapeTyped(message string, args []string) string {
+	for _, arg := range args {
+		_, value, _ := strings.Cut(arg, "=")
+		for _, typed := range []string{arg, value} {
+			if escaped := diag.Escape(typed); escaped != typed {
+				message = strings.ReplaceAll(message, typed, escaped)
+			}
+		}
+	}
+	return message
+}
+
 func exitCode(err error) int {
 	var usage usageError
 	var options *server.UsageError
 	var manifests *server.ManifestsError
-	var refused *loader.RefusedError
-	var unknown *loader.UnknownError
+	var refused *tokens.RefusedError
+	var unknown *tokens.UnknownError
 	if errors.As(err, &usage) || errors.As(err, &options) || errors.As(err, &manifests) || errors.As(err, &refused) || errors.As(err, &unknown) {
 		return exitUsage
 	}

@@ -27,7 +27,7 @@ const envPrefix = "PATGATE_"
 
 func newServe(s streams) *cobra.Command {
 	var o server.Options
-	var overflow, logFormat, logLevel string
+	var overflow, auditFormat, logFormat, logLevel string
 	cmd := &cobra.Command{
 		Use:   "serve --manifests DIR",
 		Short: "Answer Envoy's checks by the manifests of a directory",
@@ -61,6 +61,9 @@ func newServe(s streams) *cobra.Command {
 			default:
 				return usageError{fmt.Errorf("--audit-overflow %s: expected deny or drop", overflow)}
 			}
+			if o.AuditReadable, err = readableAudit(auditFormat, term.IsTerminal(int(os.Stdout.Fd()))); err != nil {
+				return err
+			}
 			o.Logger, o.Version = logger, thisBuild().Version
 			return serve(o)
 		},
@@ -76,6 +79,7 @@ func newServe(s streams) *cobra.Command {
 	f.StringVar(&o.TLSClientCA, "tls-client-ca", "", "`file` of the authority whose clients may ask (mTLS)")
 	f.StringArrayVar(&o.TLSClientNames, "tls-client-name", nil, "`name` in the certificates of clients that may ask: DNS, SPIFFE URI or IP; may repeat")
 	f.StringVar(&overflow, "audit-overflow", "deny", "what becomes of an allow whose event can't be written: deny or drop")
+	f.StringVar(&auditFormat, "audit-format", "auto", "form of the audit: json, text (for people), or auto (text on a terminal)")
 	f.DurationVar(&o.AuditWait, "audit-wait", 200*time.Millisecond, "how long an allow waits for its event")
 	f.IntVar(&o.MaxBody, "max-body-bytes", 1<<20, "largest body that Envoy sends; no less than its max_request_bytes")
 	f.IntVar(&o.MaxHeader, "max-header-bytes", 16<<10, "largest headers of a check's own call (gRPC metadata)")
@@ -130,7 +134,7 @@ func newLogger(s streams, format, level string) (*slog.Logger, error) {
 		return nil, usageError{fmt.Errorf("--log-level %s: expected debug, info, warn or error", level)}
 	}
 	options := &slog.HandlerOptions{Level: l}
-	if f, ok := s.err.(*os.File); format == "auto" && ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := fileOf(s.err); format == "auto" && ok && term.IsTerminal(int(f.Fd())) {
 		format = "text"
 	}
 	switch format {
@@ -140,6 +144,17 @@ func newLogger(s streams, format, level string) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(s.err, options)), nil
 	}
 	return nil, usageError{fmt.Errorf("--log-format %s: expected text, json or auto", format)}
+}
+
+// readableAudit reports whether people read the audit, rather than programs.
+func readableAudit(format string, onTerminal bool) (bool, error) {
+	switch format {
+	case "auto":
+		return onTerminal, nil
+	case "json", "text":
+		return format == "text", nil
+	}
+	return false, usageError{fmt.Errorf("--audit-format %s: expected json, text or auto", format)}
 }
 
 // serve runs a server until a signal ends it.

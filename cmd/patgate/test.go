@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/explain"
 	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/server"
@@ -92,18 +93,18 @@ func printTests(s streams, report *explain.Report) error {
 		if !r.Passed {
 			state, got = "FAIL", r.Got+", want "+r.Want
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%s/%s\t%s\t%s\n", state, r.Test, r.Name, r.Request, got)
+		_, _ = fmt.Fprintf(w, "%s\t%s/%s\t%s\t%s\n", state, r.Test, diag.Escape(r.Name), diag.Escape(r.Request), got)
 	}
 	_ = w.Flush()
 	for _, r := range report.Results {
 		if !r.Passed {
-			fmt.Fprintf(&b, "\n%s/%s (%s): want %s\n%s", r.Test, r.Name, r.Source, r.Want, r.Why)
+			fmt.Fprintf(&b, "\n%s/%s (%s): want %s\n%s", r.Test, diag.Escape(r.Name), diag.Escape(r.Source.String()), r.Want, r.Why)
 		}
 	}
 	fmt.Fprintf(&b, "\n%s, %d failed; %d of %s matched by a case\n", count(len(report.Results), "case"), report.Failed,
 		len(report.Rules)-len(report.Missed), count(len(report.Rules), "rule"))
 	for _, r := range report.Missed {
-		fmt.Fprintf(&b, "  not matched: %s %s\n", r.Source, ruleName(r.Policy, r.Name))
+		fmt.Fprintf(&b, "  not matched: %s %s\n", diag.Escape(r.Source.String()), diag.Escape(ruleName(r.Policy, r.Name)))
 	}
 	_, err := fmt.Fprint(s.out, b.String())
 	return err

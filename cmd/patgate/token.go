@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,9 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/tokens"
 )
 
 func newToken(s streams) *cobra.Command {
@@ -27,9 +29,7 @@ func newToken(s streams) *cobra.Command {
 }
 
 func newTokenCreate(s streams) *cobra.Command {
-	var t loader.NewToken
-	var expiresIn string
-	var forever bool
+	var f createFlags
 	cmd := &cobra.Command{
 		Use:   "create NAME --into DIR",
 		Short: "Mint a token, write its manifest, and print its value once",
@@ -41,33 +41,45 @@ func newTokenCreate(s streams) *cobra.Command {
 			"  patgate token create report --into tokens --manifests policies --user bob --policy read-only --expires-in 30d",
 		Args: args(cobra.ExactArgs(1), "expected one NAME"),
 		RunE: func(_ *cobra.Command, given []string) error {
-			t.Name, t.Now = given[0], time.Now()
-			if err := checkCreate(&t, expiresIn, forever); err != nil {
+			f.token.Name = given[0]
+			if err := f.check(); err != nil {
 				return err
 			}
-			return createToken(s, &t)
+			return f.create(s)
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&t.Into, "into", "", "`directory` that gets the manifest (required)")
-	f.StringArrayVar(&t.Manifests, "manifests", nil, "`directory` with the groups and policies (default: --into); may repeat")
-	f.StringVar(&t.User, "user", "", "the `user` whose token it is")
-	f.BoolVar(&t.AnyUser, "any-user", false, "a token that any user may present, with Basic alone")
-	f.StringVar(&expiresIn, "expires-in", "", "`lifetime` such as 90d, 12w or 36h (default: 90d, or the user's cap if that is shorter)")
-	f.BoolVar(&forever, "forever", false, "no end")
-	f.StringArrayVar(&t.LimitTo, "limit-to", nil, "a `rule` such as [get].*/issue/JRA.*[QueryParam::fields==[a-z]+]; may repeat")
-	f.StringArrayVar(&t.Policies, "policy", nil, "`name` of a TokenPolicy that says what the token may do; may repeat")
-	f.BoolVar(&t.Unrestricted, "unrestricted", false, "the token may do whatever its user may")
-	f.StringArrayVar(&t.Schemes, "scheme", nil, "`scheme` in which it may be presented, basic or bearer (default: those of the gate); may repeat")
-	f.StringArrayVar(&t.Gates, "gate", nil, "`name` of a gate that it is for (default: every gate); may repeat")
-	f.StringArrayVar(&t.AllowFrom, "allow-from", nil, "`range` of client addresses, such as 10.20.0.0/16; may repeat")
-	f.StringArrayVar(&t.DenyFrom, "deny-from", nil, "`range` of client addresses that may not use it; may repeat")
+	l, t := cmd.Flags(), &f.token
+	l.StringVar(&f.into, "into", "", "`directory` that gets the manifest (required)")
+	l.StringArrayVar(&f.manifests, "manifests", nil, "`directory` with the groups and policies (default: --into); may repeat")
+	l.StringVar(&t.User, "user", "", "the `user` whose token it is")
+	l.BoolVar(&t.AnyUser, "any-user", false, "a token that any user may present, with Basic alone")
+	l.StringVar(&f.expiresIn, "expires-in", "", "`lifetime` such as 90d, 12w or 36h (default: 90d, or the user's cap if that is shorter)")
+	l.BoolVar(&f.forever, "forever", false, "no end")
+	l.StringArrayVar(&t.LimitTo, "limit-to", nil, "a `rule` such as [get].*/issue/JRA.*[QueryParam::fields==[a-z]+]; may repeat")
+	l.StringArrayVar(&t.Policies, "policy", nil, "`name` of a TokenPolicy that says what the token may do; may repeat")
+	l.BoolVar(&t.Unrestricted, "unrestricted", false, "the token may do whatever its user may")
+	l.StringArrayVar(&t.Schemes, "scheme", nil, "`scheme` in which it may be presented, basic or bearer (default: those of the gate); may repeat")
+	l.StringArrayVar(&t.Gates, "gate", nil, "`name` of a gate that it is for (default: every gate); may repeat")
+	l.StringArrayVar(&t.AllowFrom, "allow-from", nil, "`range` of client addresses, such as 10.20.0.0/16; may repeat")
+	l.StringArrayVar(&t.DenyFrom, "deny-from", nil, "`range` of client addresses that may not use it; may repeat")
+	l.BoolVar(&f.asAdmin, "as-admin", false, "lift what the user's groups say of creating tokens; the manifest records it")
 	return cmd
 }
 
-func checkCreate(t *loader.NewToken, expiresIn string, forever bool) error {
+// createFlags are what a user says of a new token.
+type createFlags struct {
+	token     edit.NewToken
+	into      string
+	manifests []string
+	expiresIn string
+	forever   bool
+	asAdmin   bool
+}
+
+func (f *createFlags) check() error {
+	t := &f.token
 	switch {
-	case t.Into == "":
+	case f.into == "":
 		return usageError{fmt.Errorf("--into is missing, expected the directory of the manifest")}
 	case filepath.Base(t.Name) != t.Name:
 		return usageError{fmt.Errorf("%q is no name, expected lower-case letters, digits, `-` and `.`", t.Name)}
@@ -75,34 +87,61 @@ func checkCreate(t *loader.NewToken, expiresIn string, forever bool) error {
 		return usageError{fmt.Errorf("expected one of --user USER and --any-user")}
 	case strings.Contains(t.User, ":") && !slices.Equal(t.Schemes, []string{"bearer"}):
 		return usageError{fmt.Errorf("--user %s: with Basic a colon ends the user's name, expected another user, or --scheme bearer", t.User)}
-	case expiresIn != "" && forever:
+	case f.expiresIn != "" && f.forever:
 		return usageError{fmt.Errorf("expected one of --expires-in and --forever")}
 	case len(t.LimitTo)+len(t.Policies) == 0 && !t.Unrestricted:
 		return usageError{fmt.Errorf("nothing says what the token may do, expected --limit-to, --policy or --unrestricted")}
 	}
-	if forever {
-		t.Lifetime = policy.Forever
-	}
-	if expiresIn != "" {
-		d, ok := manifest.ParseLifetime(expiresIn)
-		if !ok {
-			return usageError{fmt.Errorf("--expires-in %s: expected a lifetime such as 90d, 12w or 36h", expiresIn)}
+	return manifestDirectories(f.manifests)
+}
+
+// manifestDirectories refuses directories that do not exist: the groups may be in them.
+func manifestDirectories(dirs []string) error {
+	for _, dir := range dirs {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return tokens.Refuse(tokens.BadDocument, "manifests", "--manifests %s: no such directory, expected one with the groups and policies", dir)
 		}
-		t.Lifetime = d
 	}
 	return nil
 }
 
-// createToken prints the value after its manifest is written; a value that can't be
+// lifetime is what the user asks for; 0: they say nothing.
+func (f *createFlags) lifetime() (time.Duration, error) {
+	if f.forever {
+		return policy.Forever, nil
+	}
+	if f.expiresIn == "" {
+		return 0, nil
+	}
+	d, ok := manifest.ParseLifetime(f.expiresIn)
+	if !ok {
+		return 0, usageError{fmt.Errorf("--expires-in %s: expected a lifetime such as 90d, 12w or 36h", f.expiresIn)}
+	}
+	return d, nil
+}
+
+// create prints the value after its manifest is written; a value that can't be
 // printed leaves no manifest behind.
-func createToken(s streams, t *loader.NewToken) error {
-	secret, path, err := t.Create()
+func (f *createFlags) create(s streams) error {
+	lifetime, err := f.lifetime()
 	if err != nil {
 		return err
 	}
-	if err := printValue(s, secret); err != nil {
-		return fmt.Errorf("the value could not be printed, and its manifest is removed: %w", firstOf(os.Remove(path), err))
+	ctx := context.Background()
+	made, err := tokenService(f.manifests, f.into).Create(ctx, tokens.CreateRequest{
+		Request: tokens.Request{Actor: tokens.Actor{Admin: f.asAdmin}, Via: tokens.ViaCommand}, Token: f.token, Lifetime: lifetime,
+	})
+	if err != nil {
+		return withFlag(err)
 	}
+	if err := printValue(s, made.Secret); err != nil {
+		return fmt.Errorf("the value could not be printed, and its manifest is removed: %w", firstOf(made.Undo(ctx), err))
+	}
+	return f.describe(s, made)
+}
+
+// describe says what was created, and what to do next.
+func (f *createFlags) describe(s streams, t *tokens.NewToken) error {
 	end := "never"
 	if !t.Expires.IsZero() {
 		end = t.Expires.Format(time.RFC3339)
@@ -117,12 +156,12 @@ func createToken(s streams, t *loader.NewToken) error {
 	for _, w := range t.Warnings {
 		_, _ = fmt.Fprintf(s.err, "Warning: %s.\n", w)
 	}
-	_, err = fmt.Fprintf(s.err, "Wrote %s: token %s of %s, expires %s.\n"+
+	_, err := fmt.Fprintf(s.err, "Wrote %s: token %s of %s, expires %s.\n"+
 		"The value above is shown this once: keep it where its client finds it.\n"+
 		"Next: commit the file; a running `patgate serve` sees it within a second. Try: curl %s URL\n"+
 		"To end it at once: patgate token revoke %s --manifests %s (this counts even while another file is broken);\n"+
 		"deleting the file ends it too, with the next good load.\n",
-		path, t.Name, user, end, how, t.Name, t.Into)
+		t.File, t.Name, user, end, how, t.Name, f.into)
 	return err
 }
 

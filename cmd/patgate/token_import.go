@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -11,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/patgate/patgate/diag"
-	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/migrate"
+	"github.com/patgate/patgate/tokens"
 )
 
 // importFlags are what a user says of an import.
@@ -87,7 +88,7 @@ func (f *importFlags) run(s streams, file string) error {
 
 // write writes what can be carried over, and returns what became of each token.
 func (f *importFlags) write(list []migrate.Imported) (told []importedToken, err error) {
-	var tokens []edit.NewToken
+	var accepted []edit.NewToken
 	var places []int
 	var reasons []string
 	for n, i := range list {
@@ -100,26 +101,28 @@ func (f *importFlags) write(list []migrate.Imported) (told []importedToken, err 
 			t.Notes = []string{}
 		}
 		if i.Refused == "" {
-			tokens, places = append(tokens, i.Token), append(places, n)
+			accepted, places = append(accepted, i.Token), append(places, n)
 		} else {
-			reasons = append(reasons, fmt.Sprintf("%s: %s", i.From, i.Refused))
+			reasons = append(reasons, diag.Escape(fmt.Sprintf("%s: %s", i.From, i.Refused)))
 		}
 		told = append(told, t)
 	}
 	if len(reasons) > 0 && !f.skipRefused {
 		reasons = append(reasons, "Nothing was written, expected all tokens to be carried over, or --skip-refused to leave these out")
-		return told, &loader.RefusedError{Reasons: reasons}
+		return told, &tokens.RefusedError{Code: tokens.Invalid, Reasons: reasons}
 	}
-	done, err := loader.Import(tokens, f.into, f.manifests, loader.ImportOptions{DryRun: f.dryRun, SkipRefused: f.skipRefused})
+	done, err := tokenService(f.manifests, f.into).Import(context.Background(), tokens.ImportRequest{
+		Request: tokens.Request{Via: tokens.ViaCommand}, Tokens: accepted, DryRun: f.dryRun, SkipRefused: f.skipRefused,
+	})
 	left := len(done)
 	for n, d := range done {
-		told[places[n]].File, told[places[n]].Refused = d.Path, d.Refused
+		told[places[n]].File, told[places[n]].Refused = d.File, d.Refused
 		if d.Refused != "" {
 			left--
 		}
 	}
 	if err == nil && left == 0 && len(done) > 0 {
-		err = &loader.RefusedError{Reasons: []string{"Nothing was written: every token was refused"}}
+		err = &tokens.RefusedError{Code: tokens.Invalid, Reasons: []string{"Nothing was written: every token was refused"}}
 	}
 	return told, err
 }
@@ -138,16 +141,17 @@ func (f *importFlags) print(s streams, told []importedToken) error {
 		if user == "" {
 			user = "any user"
 		}
+		user = diag.Escape(user)
 		switch {
 		case t.File != "":
-			fmt.Fprintf(&b, "%s %s: %s of %s\n", wrote, t.File, t.Name, user)
+			fmt.Fprintf(&b, "%s %s: %s of %s\n", wrote, diag.Escape(t.File), t.Name, user)
 		case t.Refused != "":
-			fmt.Fprintf(&b, "refused %q: %s\n", t.From, t.Refused)
+			fmt.Fprintf(&b, "refused %q: %s\n", t.From, diag.Escape(t.Refused))
 		default:
 			fmt.Fprintf(&b, "not written: %s of %s\n", t.Name, user)
 		}
 		for _, n := range t.Notes {
-			fmt.Fprintf(&b, "  %s\n", n)
+			fmt.Fprintf(&b, "  %s\n", diag.Escape(n))
 		}
 	}
 	_, err := fmt.Fprint(s.out, b.String())

@@ -12,30 +12,12 @@ import (
 
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/tokens"
 )
-
-// listedToken is what list tells a program of a token.
-type listedToken struct {
-	Name      string     `json:"name"`
-	User      string     `json:"user"`
-	AnyUser   bool       `json:"anyUser,omitempty"`
-	State     string     `json:"state"`
-	Issued    time.Time  `json:"issued"`
-	Expires   *time.Time `json:"expires,omitempty"`
-	Gates     []string   `json:"gates"` // by name, also where the token is for every gate
-	EveryGate bool       `json:"everyGate,omitempty"`
-}
-
-// listQuery is which tokens to list.
-type listQuery struct {
-	states []string
-	user   string
-	now    time.Time
-}
 
 func newTokenList(s streams) *cobra.Command {
 	var dirs []string
-	var q listQuery
+	var q tokens.Query
 	var at, output string
 	cmd := &cobra.Command{
 		Use:   "list --manifests DIR",
@@ -50,13 +32,13 @@ func newTokenList(s streams) *cobra.Command {
 		Args:              args(cobra.NoArgs, "takes no arguments, expected `patgate token show NAME` for one token"),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(*cobra.Command, []string) (err error) {
-			if err := firstOf(checkOutput(output), checkStates(q.states)); err != nil {
+			if err := firstOf(checkOutput(output), checkStates(q.States)); err != nil {
 				return err
 			}
-			if q.now, err = parseAt(at); err != nil {
+			if q.Now, err = parseAt(at); err != nil {
 				return err
 			}
-			_, snapshot, err := readGood(dirs, q.now)
+			_, snapshot, err := readGood(dirs, q.Now)
 			if err != nil {
 				return err
 			}
@@ -65,8 +47,8 @@ func newTokenList(s streams) *cobra.Command {
 	}
 	manifestsFlag(cmd, &dirs)
 	f := cmd.Flags()
-	f.StringArrayVar(&q.states, "state", nil, "`state` of the tokens to list; may repeat")
-	f.StringVar(&q.user, "user", "", "the `user` whose tokens to list")
+	f.StringArrayVar(&q.States, "state", nil, "`state` of the tokens to list; may repeat")
+	f.StringVar(&q.User, "user", "", "the `user` whose tokens to list")
 	atFlag(cmd, &at)
 	outputFlag(cmd, &output)
 	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(stateNames(), cobra.ShellCompDirectiveNoFileComp))
@@ -92,15 +74,8 @@ func checkStates(states []string) error {
 }
 
 // listTokens prints the tokens that are asked for, by name.
-func listTokens(s streams, snapshot *policy.Snapshot, q *listQuery, output string) error {
-	list := []listedToken{}
-	snapshot.Tokens(func(t *policy.Token) bool {
-		state := snapshot.State(t, q.now)
-		if (len(q.states) == 0 || slices.Contains(q.states, state.String())) && (q.user == "" || t.User == q.user) {
-			list = append(list, listed(snapshot, t, state))
-		}
-		return true
-	})
+func listTokens(s streams, snapshot *policy.Snapshot, q *tokens.Query, output string) error {
+	list := tokens.List(snapshot, q)
 	if output == outputJSON {
 		return json.NewEncoder(s.out).Encode(list)
 	}
@@ -108,21 +83,10 @@ func listTokens(s streams, snapshot *policy.Snapshot, q *listQuery, output strin
 		_, err := fmt.Fprintln(s.err, "No tokens.")
 		return err
 	}
-	return printTokens(s, list, q.now)
+	return printTokens(s, list, q.Now)
 }
 
-func listed(snapshot *policy.Snapshot, t *policy.Token, state policy.State) listedToken {
-	l := listedToken{
-		Name: t.Name, User: t.User, AnyUser: t.AnyUser, State: state.String(), Issued: t.Issued.UTC(),
-		Expires: instant(t.End()), Gates: []string{}, EveryGate: len(t.Gates) == 0 && !t.Canary,
-	}
-	for _, g := range gatesOf(snapshot, t) {
-		l.Gates = append(l.Gates, g.Name)
-	}
-	return l
-}
-
-func printTokens(s streams, list []listedToken, now time.Time) error {
+func printTokens(s streams, list []tokens.ListedToken, now time.Time) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 3, ' ', 0)
 	_, _ = fmt.Fprintln(w, "NAME\tUSER\tSTATE\tISSUED\tEXPIRES\tGATES")
 	soon := 0
@@ -146,7 +110,7 @@ func printTokens(s streams, list []listedToken, now time.Time) error {
 		if l.State == policy.StateExpiresSoon.String() {
 			soon++
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, user, l.State, l.Issued.Format(time.DateOnly), end, gates)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, diag.Escape(user), l.State, l.Issued.Format(time.DateOnly), end, gates)
 	}
 	if err := w.Flush(); err != nil {
 		return err

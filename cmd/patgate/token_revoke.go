@@ -2,18 +2,18 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/patgate/patgate/diag"
-	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/tokens"
 )
 
 func newTokenRevoke(s streams) *cobra.Command {
@@ -42,33 +42,33 @@ func newTokenRevoke(s streams) *cobra.Command {
 }
 
 func revokeToken(s streams, dirs []string, name string, yes bool) error {
-	m := loader.Read(dirs)
-	doc, err := m.Token(name)
+	ctx, service := context.Background(), tokenService(dirs, "")
+	r := tokens.RevokeRequest{Request: tokens.Request{Via: tokens.ViaCommand}, Name: name, DryRun: true}
+	found, err := service.Revoke(ctx, r)
 	if err != nil {
 		return err
 	}
+	doc := found.Document
 	who := "token " + name + " " + ownerText(doc.APIToken)
-	if since := doc.APIToken.Revoked; !since.IsZero() {
-		_, err := fmt.Fprintf(s.out, "The %s is revoked since %s (%s).\n", who, stamp(since.Time), doc.Place(doc.Pos))
-		return err
-	}
-	now := time.Now()
-	change, err := m.Revoke(doc, now)
-	if err != nil {
+	if found.Before {
+		_, err := fmt.Fprintf(s.out, "The %s is revoked since %s (%s).\n", who, stamp(found.Since), doc.Place(doc.Pos))
 		return err
 	}
 	if !yes {
-		if err := confirm(s, "Revoke the "+who+", in "+change.Path+"? It can't be undone. [y/N] "); err != nil {
+		if err := confirm(s, "Revoke the "+who+", in "+found.File+"? It can't be undone. [y/N] "); err != nil {
 			return err
 		}
 	}
-	if err := change.Write(); err != nil {
+	r.DryRun = false
+	done, err := service.Revoke(ctx, r)
+	if err != nil {
 		return fmt.Errorf("the token is not revoked: %w", err)
 	}
-	if _, err := fmt.Fprintf(s.out, "The %s is revoked since %s, in %s.\n", who, stamp(now), change.Path); err != nil {
+	if _, err := fmt.Fprintf(s.out, "The %s is revoked since %s, in %s.\n", who, stamp(done.Since), done.File); err != nil {
 		return err
 	}
-	return afterRevoke(s, m.Problems)
+	set, err := service.Documents.Documents(ctx)
+	return firstOf(err, afterRevoke(s, set.Problems))
 }
 
 // afterRevoke says what to do next.

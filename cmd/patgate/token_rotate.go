@@ -1,20 +1,21 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/tokens"
 )
 
 func newTokenRotate(s streams) *cobra.Command {
 	var dirs []string
 	var overlap, expiresIn string
-	r := loader.Rotation{}
+	r := tokens.RotateRequest{Request: tokens.Request{Via: tokens.ViaCommand}}
 	cmd := &cobra.Command{
 		Use:   "rotate NAME --manifests DIR",
 		Short: "Mint a new value under the same name, and print it once",
@@ -27,11 +28,11 @@ func newTokenRotate(s streams) *cobra.Command {
 		Args:              args(cobra.ExactArgs(1), "expected one NAME"),
 		ValidArgsFunction: tokenName(&dirs),
 		RunE: func(_ *cobra.Command, given []string) error {
-			r.Name, r.Now = given[0], time.Now()
+			r.Name = given[0]
 			if err := firstOf(checkManifests(dirs), checkRotate(&r, overlap, expiresIn)); err != nil {
 				return err
 			}
-			return rotateToken(s, loader.Read(dirs), &r)
+			return rotateToken(s, tokenService(dirs, ""), r)
 		},
 	}
 	manifestsFlag(cmd, &dirs)
@@ -41,7 +42,7 @@ func newTokenRotate(s streams) *cobra.Command {
 	return cmd
 }
 
-func checkRotate(r *loader.Rotation, overlap, expiresIn string) error {
+func checkRotate(r *tokens.RotateRequest, overlap, expiresIn string) error {
 	var ok bool
 	if zero, err := time.ParseDuration(overlap); err != nil || zero != 0 {
 		if r.Overlap, ok = manifest.ParseLifetime(overlap); !ok || r.Overlap == policy.Forever {
@@ -59,27 +60,24 @@ func checkRotate(r *loader.Rotation, overlap, expiresIn string) error {
 
 // rotateToken prints the value after its file is written; where that can't be done the
 // file becomes what it was.
-func rotateToken(s streams, m *loader.Manifests, r *loader.Rotation) error {
-	secret, change, err := m.Rotate(r)
+func rotateToken(s streams, service *tokens.Service, r tokens.RotateRequest) error {
+	ctx := context.Background()
+	made, err := service.Rotate(ctx, r)
 	if err != nil {
 		return err
 	}
-	if err := change.Write(); err != nil {
-		_ = change.Undo() // where the file was written and what followed failed
-		return fmt.Errorf("the token is not rotated: %w", err)
-	}
-	if err := printValue(s, secret); err != nil {
-		if undo := change.Undo(); undo != nil {
+	if err := printValue(s, made.Secret); err != nil {
+		if undo := made.Undo(ctx); undo != nil {
 			return fmt.Errorf("the value could not be printed: %w\n%s holds the digest of a value that nobody has, and could not be restored: %w\n"+
-				"Rotate it again, or take the old file from Git.", err, change.Path, undo)
+				"Rotate it again, or take the old file from Git.", err, made.File, undo)
 		}
-		return fmt.Errorf("the value could not be printed, and %s is what it was: %w", change.Path, err)
+		return fmt.Errorf("the value could not be printed, and %s is what it was: %w", made.File, err)
 	}
-	return afterRotate(s, change, r)
+	return afterRotate(s, made)
 }
 
 // afterRotate says what was done, and what to do next.
-func afterRotate(s streams, change *loader.Change, r *loader.Rotation) error {
+func afterRotate(s streams, r *tokens.RotatedToken) error {
 	user, end := r.User, "never"
 	old := "All older values have ended: clients that still use one are refused as soon as a server sees the file"
 	if user == "" {
@@ -101,6 +99,6 @@ func afterRotate(s streams, change *loader.Change, r *loader.Rotation) error {
 		"The value above is shown this once: keep it where its client finds it.\n"+
 		"%s.\n"+
 		"Next: commit the file; a running `patgate serve` sees it within a second.\n",
-		change.Path, r.Name, user, end, old)
+		r.File, r.Name, user, end, old)
 	return err
 }

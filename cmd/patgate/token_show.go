@@ -10,7 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/tokens"
 )
 
 func newTokenShow(s streams) *cobra.Command {
@@ -34,15 +35,15 @@ func newTokenShow(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			m, snapshot, err := readGood(dirs, now)
+			set, snapshot, err := readGood(dirs, now)
 			if err != nil {
 				return err
 			}
-			doc, err := m.Token(given[0])
+			doc, err := tokens.Find(set, given[0])
 			if err != nil {
 				return err
 			}
-			shown := describeToken(snapshot, snapshot.TokenByName(given[0]), doc, now)
+			shown := tokens.Describe(snapshot, snapshot.TokenByName(given[0]), doc, now)
 			if output == outputJSON {
 				return json.NewEncoder(s.out).Encode(shown)
 			}
@@ -56,11 +57,11 @@ func newTokenShow(s streams) *cobra.Command {
 }
 
 // printToken prints a token for people: a name and its value a line, lists below.
-func printToken(out io.Writer, t *shownToken, now time.Time) error {
+func printToken(out io.Writer, t *tokens.View, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) {
 		if text := fmt.Sprintf(format, args...); text != "" {
-			_, _ = fmt.Fprintf(w, "%s:\t%s\n", name, text)
+			_, _ = fmt.Fprintf(w, "%s:\t%s\n", name, diag.Escape(text))
 		}
 	}
 	line("Name", "%s", t.Name)
@@ -68,21 +69,21 @@ func printToken(out io.Writer, t *shownToken, now time.Time) error {
 		line("Display name", "%q", t.DisplayName)
 	}
 	line("State", "%s", t.State+because(t.Why))
-	line("User", "%s", t.userText())
+	line("User", "%s", userText(t))
 	line("Groups", "%s", groupsText(t.Groups))
-	line("Issued", "%s (%s)", stamp(t.Issued), distance(t.Issued, now))
-	line("Expires", "%s", t.expiresText(now))
+	line("Issued", "%s (%s)", stamp(t.Issued), tokens.DistanceText(t.Issued, now))
+	line("Expires", "%s", expiresText(t, now))
 	for _, p := range t.Previous {
-		line("Previous", "%s issued %s, %s", p.Digest, stamp(p.Issued), p.endText(now))
+		line("Previous", "%s issued %s, %s", p.Digest, stamp(p.Issued), previousText(&p, now))
 	}
 	line("Digest", "%s", t.Digest)
 	line("Schemes", "%s", strings.Join(t.Schemes, " or "))
-	line("Gates", "%s", t.gatesText())
+	line("Gates", "%s", gatesText(t))
 	for _, d := range t.Deactivated {
 		line("Deactivated", "at %s: %s is in none of its groups (%s)", d.Gate, t.User, strings.Join(d.Groups, ", "))
 	}
 	if t.Clients != nil {
-		line("Clients", "%s", t.Clients.text())
+		line("Clients", "%s", clientsText(t.Clients))
 	}
 	line("May act as", "%s", printable(strings.Join(t.ActAs, ", ")))
 	line("Policies", "%s", strings.Join(t.Policies, ", "))
@@ -97,7 +98,7 @@ func printToken(out io.Writer, t *shownToken, now time.Time) error {
 }
 
 // printRules prints the rules of the token, and those that bound it.
-func printRules(out io.Writer, t *shownToken) error {
+func printRules(out io.Writer, t *tokens.View) error {
 	level := ""
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, r := range t.Rules {
@@ -113,7 +114,7 @@ func printRules(out io.Writer, t *shownToken) error {
 		if r.Observed {
 			name += " (observed only)"
 		}
-		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", r.Kind, printable(name), r.Source, printable(r.Text))
+		_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", r.Kind, printable(name), diag.Escape(r.Source), printable(r.Text))
 	}
 	return w.Flush()
 }
@@ -125,7 +126,7 @@ func because(why string) string {
 	return ", " + why
 }
 
-func (d *shownToken) userText() string {
+func userText(d *tokens.View) string {
 	switch {
 	case d.AnyUser:
 		return "any user, with Basic alone"
@@ -137,7 +138,7 @@ func (d *shownToken) userText() string {
 	return d.User
 }
 
-func groupsText(groups []shownGroup) string {
+func groupsText(groups []tokens.GroupView) string {
 	var parts []string
 	for _, g := range groups {
 		if g.MaxLifetime != "" {
@@ -149,7 +150,7 @@ func groupsText(groups []shownGroup) string {
 	return strings.Join(parts, ", ")
 }
 
-func (d *shownToken) expiresText(now time.Time) string {
+func expiresText(d *tokens.View, now time.Time) string {
 	switch {
 	case d.Expires == nil && d.User == "" && !d.AnyUser:
 		return ""
@@ -159,7 +160,7 @@ func (d *shownToken) expiresText(now time.Time) string {
 	return endText(*d.Expires, now) + ", set by " + d.ExpiresBy
 }
 
-func (d *shownToken) gatesText() string {
+func gatesText(d *tokens.View) string {
 	switch names := strings.Join(d.Gates, ", "); {
 	case d.EveryGate && names == "":
 		return "every gate"
@@ -170,14 +171,14 @@ func (d *shownToken) gatesText() string {
 	}
 }
 
-func (p *shownPrevious) endText(now time.Time) string {
+func previousText(p *tokens.PreviousView, now time.Time) string {
 	if p.Ended {
 		return "ended " + endText(p.Until, now)
 	}
 	return "ends " + endText(p.Until, now)
 }
 
-func (c *shownClients) text() string {
+func clientsText(c *tokens.ClientsView) string {
 	text := "every address"
 	if len(c.Allow) > 0 {
 		text = strings.Join(c.Allow, ", ")
@@ -186,12 +187,4 @@ func (c *shownClients) text() string {
 		text += ", but not " + strings.Join(c.Deny, ", ")
 	}
 	return text
-}
-
-// capText writes what a group's cap is.
-func capText(d time.Duration) string {
-	if d == 0 {
-		return ""
-	}
-	return loader.LifetimeText(d)
 }

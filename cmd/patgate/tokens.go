@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os/signal"
 	"slices"
@@ -12,12 +13,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/ruleset"
 	"github.com/patgate/patgate/server"
 	"github.com/patgate/patgate/token"
+	"github.com/patgate/patgate/tokens"
 )
 
 // manifestsFlag adds --manifests, which a command wants.
@@ -71,27 +73,31 @@ func snapshotOf(rows policy.Rows, now time.Time) (*policy.Snapshot, error) {
 }
 
 // readGood reads manifests that must be good.
-func readGood(dirs []string, now time.Time) (*loader.Manifests, *policy.Snapshot, error) {
+func readGood(dirs []string, now time.Time) (*ruleset.Set, *policy.Snapshot, error) {
 	if err := checkManifests(dirs); err != nil {
 		return nil, nil, err
 	}
-	m := loader.Read(dirs)
-	if problems := m.Problems; len(problems) > 0 {
-		return nil, nil, &server.ManifestsError{Problems: problems}
+	set := dir.Load(dirs)
+	if len(set.Problems) > 0 {
+		return nil, nil, &server.ManifestsError{Problems: set.Problems}
 	}
-	snapshot, err := snapshotOf(m.Rows, now)
-	return m, snapshot, err
+	snapshot, err := snapshotOf(set.Rows, now)
+	return set, snapshot, err
 }
 
-// gatesOf returns the gates that a token is for, by name. A canary is for none.
-func gatesOf(s *policy.Snapshot, t *policy.Token) []*policy.Gate {
-	var gates []*policy.Gate
-	for _, g := range s.Gates() {
-		if t.For(g) && !t.Canary {
-			gates = append(gates, g)
-		}
+// tokenService changes tokens in directories of manifests. Without into it creates none.
+func tokenService(dirs []string, into string) *tokens.Service {
+	store := &dir.Store{Roots: dirs, Into: into}
+	return &tokens.Service{Store: store, Documents: store}
+}
+
+// withFlag adds to a refusal what lifts it on the command line.
+func withFlag(err error) error {
+	var refused *tokens.RefusedError
+	if errors.As(err, &refused) && (refused.Code == tokens.NoRight || refused.Code == tokens.TooMany) {
+		refused.Reasons = append(refused.Reasons, "With --as-admin it is created all the same, and its manifest records that.")
 	}
-	return gates
+	return err
 }
 
 // printValue prints a token's value, alone on its line. A reader that is gone is an
@@ -113,42 +119,10 @@ func printable(text string) string {
 // stamp writes a time for people and programs.
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// instant is a time for a program; nil where there is none.
-func instant(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
-}
-
-// distance writes how far a time is from now, in the largest unit that is not 0.
-func distance(t, now time.Time) string {
-	d := t.Sub(now)
-	text, ago := "", d < 0
-	if ago {
-		d = -d
-	}
-	switch {
-	case d >= 48*time.Hour:
-		text = fmt.Sprintf("%dd", d/(24*time.Hour))
-	case d >= time.Hour:
-		text = fmt.Sprintf("%dh", d/time.Hour)
-	case d >= time.Minute:
-		text = fmt.Sprintf("%dm", d/time.Minute)
-	default:
-		text = fmt.Sprintf("%ds", d/time.Second)
-	}
-	if ago {
-		return text + " ago"
-	}
-	return "in " + text
-}
-
 // endText writes an end and how far it is.
 func endText(end, now time.Time) string {
 	if end.IsZero() {
 		return "never"
 	}
-	return stamp(end) + " (" + distance(end, now) + ")"
+	return stamp(end) + " (" + tokens.DistanceText(end, now) + ")"
 }

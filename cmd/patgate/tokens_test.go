@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/tokens"
 )
 
 // TestTokensPage does what docs/tokens.md says, in its order.
@@ -75,7 +75,7 @@ func TestDistances(t *testing.T) {
 		0: "in 0s", 90 * time.Second: "in 1m", 47 * time.Hour: "in 47h", 48 * time.Hour: "in 2d", 5 * 24 * time.Hour: "in 5d",
 		-time.Second: "1s ago", -72 * time.Hour: "3d ago",
 	} {
-		if got := distance(now.Add(d), now); got != want {
+		if got := tokens.DistanceText(now.Add(d), now); got != want {
 			t.Errorf("%v: %s, want %s", d, got, want)
 		}
 	}
@@ -115,8 +115,8 @@ func TestAValueNobodySawIsTakenBack(t *testing.T) {
 		}
 		return 0, errors.New("no space left")
 	})
-	r := loader.Rotation{Name: "ci", Overlap: time.Hour, Now: time.Now()}
-	err = rotateToken(streams{nil, meddler, &errs}, loader.Read([]string{dir}), &r)
+	r := tokens.RotateRequest{Name: "ci", Overlap: time.Hour}
+	err = rotateToken(streams{nil, meddler, &errs}, tokenService([]string{dir}, ""), r)
 	if err == nil || !strings.Contains(err.Error(), "could not be restored") || !strings.Contains(err.Error(), "changed by somebody else") {
 		t.Errorf("%v", err)
 	}

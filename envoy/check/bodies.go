@@ -2,12 +2,10 @@ package check
 
 import "strings"
 
-// jsonTypes are content types of bodies that rules read by themselves.
-var jsonTypes = []string{"application/json", "Application/JSON; charset=utf-8", "application/json;charset=UTF-8"}
-
-// jsonApart reports whether requests with a JSON body never come to the route that leaves
-// bodies out: an earlier one of the same list takes them, and does not.
-func jsonApart(off *node) bool {
+// readApart reports whether requests with a body that rules read, by its types, never come
+// to the route that leaves bodies out: an earlier one of the same list takes them, and
+// does not.
+func readApart(off *node, types []string) bool {
 	route := off
 	for route != nil && route.get("match") == nil {
 		route = route.parent
@@ -19,7 +17,7 @@ func jsonApart(off *node) bool {
 		if earlier == route {
 			return false
 		}
-		if takesJSON(earlier.get("match"), route.get("match")) && !leavesBodiesOut(earlier) {
+		if takesTypes(earlier.get("match"), route.get("match"), types) && !leavesBodiesOut(earlier) {
 			return true
 		}
 	}
@@ -35,9 +33,9 @@ func leavesBodiesOut(route *node) bool {
 	return len(route.get("route").entries()) == 0 // a redirect, or an answer by itself
 }
 
-// takesJSON reports whether a match takes every request of another that has a JSON body:
-// it asks for nothing else than the other does, and for its content type.
-func takesJSON(match, other *node) bool {
+// takesTypes reports whether a match takes every request of another that has a body of
+// these types: it asks for nothing else than the other does, and for the content type.
+func takesTypes(match, other *node, types []string) bool {
 	for _, f := range match.entries() {
 		if sameName(f.name, "headers") {
 			continue
@@ -58,10 +56,12 @@ func takesJSON(match, other *node) bool {
 	if pattern == nil {
 		pattern = matcher.get("safe_regex_match", "regex")
 	}
-	for _, t := range jsonTypes {
-		if pattern == nil || !fullMatch(pattern.str(), t) {
-			return false
+	for _, t := range types {
+		for _, spelt := range []string{t, t + "; charset=utf-8", strings.ToUpper(t) + ";charset=UTF-8"} {
+			if !fullMatch(pattern.str(), spelt) {
+				return false
+			}
 		}
 	}
-	return true
+	return len(types) > 0
 }

@@ -13,6 +13,7 @@ type Gates struct {
 	rows       []*policy.Gate
 	identities []string // the headers that patgate alone sets
 	bodies     map[string]*policy.Rule
+	types      []string // of the bodies that rules read
 }
 
 // NewGates takes what matters from the rows of a load, for those of its gates that stand
@@ -27,6 +28,7 @@ func NewGates(rows policy.Rows, gates []*policy.Gate) *Gates {
 		}
 		if rule := rows.BodyRule(gate); rule != nil {
 			g.bodies[gate.Name] = rule
+			g.types = append(g.types, rows.BodyTypes(gate)...)
 		}
 	}
 	return g
@@ -182,7 +184,7 @@ func (c *checker) unbuffered(routes *node) {
 	}
 	for _, off := range routes.within("disable_request_body_buffering") {
 		named := off.parent.get("context_extensions").key("patgate.gate").str()
-		if off.isTrue() && (named == "" || c.gates.bodies[named] != nil) && !jsonApart(off) {
+		if off.isTrue() && (named == "" || c.gates.bodies[named] != nil) && !readApart(off, c.gates.types) {
 			c.find(BodyMissing, off.spot(), "no body is sent from this route: %s", why)
 		}
 	}

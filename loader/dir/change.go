@@ -3,10 +3,11 @@ package dir
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/patgate/patgate/tokens"
 )
 
 // Replace writes another text into a file, whole or not at all, unless it holds anything but what
@@ -17,7 +18,7 @@ func Replace(path string, before, after []byte) error {
 		return err
 	}
 	if !bytes.Equal(now, before) {
-		return fmt.Errorf("%s was changed by somebody else meanwhile: nothing is written, try again", path)
+		return &tokens.ConflictError{File: path}
 	}
 	info, err := os.Stat(path)
 	if err != nil {

@@ -2,7 +2,14 @@
 // atomically. What it reads is one consistent state, or a problem.
 package dir
 
-import "github.com/patgate/patgate/ruleset"
+import (
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/ruleset"
+)
 
 // Load reads directories once and loads what it finds.
 func Load(roots []string) *ruleset.Set { return load(Scan{Roots: roots}, ruleset.Options{}) }
@@ -19,5 +26,22 @@ func LoadEmpty(roots []string) *ruleset.Set {
 
 func load(s Scan, o ruleset.Options) *ruleset.Set {
 	s.Roots = Distinct(s.Roots)
+	o.AllowEmpty = o.AllowEmpty || areFiles(s.Roots)
 	return ruleset.Load(s.Read().Input(s.Roots), o)
+}
+
+// areFiles reports whether all roots are single files, which need no gate among them.
+func areFiles(roots []string) bool {
+	return !slices.ContainsFunc(roots, func(root string) bool {
+		info, err := os.Stat(root)
+		return err != nil || !info.Mode().IsRegular()
+	})
+}
+
+// ReadTombstones reads the files of tombstones in directories, which are no manifests, and returns
+// what is wrong with reading those.
+func ReadTombstones(roots []string) ([]ruleset.File, []diag.Problem) {
+	t := Scan{Roots: Distinct(roots), tombstones: true}.Read()
+	problems := slices.DeleteFunc(t.Problems, func(p diag.Problem) bool { return filepath.Base(p.File) != Tombstones })
+	return named(t.Files), problems
 }

@@ -15,3 +15,6 @@ func keepOwner(f *os.File, of fs.FileInfo) {
 		_ = f.Chown(int(s.Uid), int(s.Gid))
 	}
 }
+
+// openFlags open a file that is no link any more, and a pipe without waiting for who writes it.
+const openFlags = syscall.O_NONBLOCK | syscall.O_NOFOLLOW

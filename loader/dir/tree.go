@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -57,6 +58,9 @@ type Scan struct {
 	MaxBytes int64                        // how much is read at most; default MaxBytes
 	Tests    bool                         // PolicyTests too
 	Known    map[string][sha256.Size]byte // files whose data is not wanted where it has this digest
+
+	maxEntries int  // default MaxEntries
+	tombstones bool // files of tombstones, and no others
 }
 
 // Read reads every manifest file below the roots. Symbolic links are resolved
@@ -67,11 +71,15 @@ func (g Scan) Read() *Tree {
 	if g.MaxBytes == 0 {
 		g.MaxBytes = MaxBytes
 	}
+	if g.maxEntries == 0 {
+		g.maxEntries = MaxEntries
+	}
 	for attempt := 1; ; attempt++ {
-		r := &reader{Tree: &Tree{links: map[string]string{}, Watched: map[string]Interest{}}, Scan: g, left: g.MaxBytes}
+		r := &reader{Tree: &Tree{links: map[string]string{}, Watched: map[string]Interest{}}, Scan: g, left: g.MaxBytes, content: new(contentReader)}
 		for _, root := range g.Roots {
 			r.root(filepath.Clean(root))
 		}
+		r.finish()
 		t = r.Tree
 		moved := !t.unmoved()
 		if attempt < maxAttempts && (moved || r.vanished) {
@@ -153,12 +161,30 @@ type reader struct {
 	*Tree
 	Scan
 	left     int64
-	buffer   bytes.Buffer // of the file that is read
-	vanished bool         // something that was listed was not there to be read
+	entries  int    // of all directories so far
+	inside   string // the real directory that no link may leave
+	content  *contentReader
+	more     int  // problems that are counted alone
+	vanished bool // something that was listed was not there to be read
 }
 
+// maxProblems is how many problems of reading are described.
+const maxProblems = 1_000
+
 func (r *reader) problem(name, format string, args ...any) {
+	if len(r.Problems) >= maxProblems {
+		r.more++
+		return
+	}
 	r.Problems = append(r.Problems, diag.Problem{File: name, Message: fmt.Sprintf(format, args...)})
+}
+
+// finish ends the reading.
+func (r *reader) finish() {
+	r.content.close()
+	if r.more > 0 {
+		r.Problems = append(r.Problems, diag.Problem{File: r.Roots[0], Message: fmt.Sprintf("and %d more files and directories that can't be read", r.more)})
+	}
 }
 
 // nothing is a problem with a directory that has nothing.
@@ -194,10 +220,19 @@ func (r *reader) root(root string) {
 		r.problem(root, "%v, expected a directory with manifests", Reason(err))
 		return
 	}
-	if info, err := os.Stat(real); err != nil || !info.IsDir() {
+	info, err := os.Stat(real)
+	switch {
+	case err == nil && info.Mode().IsRegular() && IsManifest(root):
+		r.inside = realPath(filepath.Dir(root))
+		if !r.tombstones && r.stays(root, real) {
+			r.file(root, real, false)
+		}
+		return
+	case err != nil || !info.IsDir():
 		r.problem(root, "not a directory, expected one with manifests")
 		return
 	}
+	r.inside = realPath(root)
 	r.directory(root, real, nil, false)
 	if len(r.Files) == before && len(r.Problems) == problems {
 		r.nothing(root, "no manifests in the directory, expected files that end in .yaml or .yml")
@@ -224,26 +259,71 @@ func (r *reader) directory(name, real string, above []string, atomic bool) {
 	}
 	above = append(slices.Clip(above), real)
 	r.Watched[real] = nil // all of it
-	entries, err := os.ReadDir(real)
-	if err != nil {
-		r.failed(name, err)
-		return
-	}
-	mounted := slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == dataLink })
+	info, err := os.Lstat(filepath.Join(real, dataLink))
+	mounted := err == nil && info.Mode()&fs.ModeSymlink != 0
 	if mounted {
 		data, err := r.resolve(filepath.Join(real, dataLink))
 		if err != nil {
 			r.failed(filepath.Join(name, dataLink), err)
 			return
 		}
+		if !r.stays(filepath.Join(name, dataLink), data) {
+			return
+		}
 		r.directory(name, data, above, true)
 	}
-	for _, e := range entries {
+	err = r.list(real, func(e fs.DirEntry) {
 		if strings.HasPrefix(e.Name(), ".") || mounted && e.Type()&fs.ModeSymlink != 0 && intoData(filepath.Join(real, e.Name())) {
-			continue
+			return
 		}
 		r.entry(e, filepath.Join(name, e.Name()), filepath.Join(real, e.Name()), above, atomic)
+	})
+	if err != nil {
+		r.failed(name, err)
 	}
+}
+
+// MaxFile is how many bytes a file may have.
+const MaxFile = 4 << 20
+
+// MaxEntries is how many files and directories are looked at below all roots.
+const MaxEntries = 4_000_000
+
+// listed is how many entries of a directory are held at a time.
+const listed = 1024
+
+// list calls do with each entry of a directory.
+func (r *reader) list(real string, do func(fs.DirEntry)) error {
+	d, err := os.Open(real)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = d.Close() }()
+	for {
+		entries, err := d.ReadDir(listed)
+		for _, e := range entries {
+			if r.entries++; r.entries > r.maxEntries {
+				return fmt.Errorf("more than %d files and directories with those before, expected less: other files belong elsewhere", r.maxEntries)
+			}
+			do(e)
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// stays reports whether something is within the directory that is read, whatever links lead to
+// it, or reports a problem.
+func (r *reader) stays(name, real string) bool {
+	if rel, err := filepath.Rel(r.inside, realPath(real)); err == nil && filepath.IsLocal(rel) {
+		return true
+	}
+	r.problem(name, "a symbolic link that leaves the directory, expected one that stays in it: copy the file, or name its directory too")
+	return false
 }
 
 // intoData reports whether a link is one of those that a ConfigMap mount shows, whose
@@ -266,51 +346,73 @@ func (r *reader) entry(e fs.DirEntry, name, path string, above []string, atomic 
 		r.problem(name, "%v, expected a file or directory", Reason(err))
 		return
 	}
+	if e.Type()&fs.ModeSymlink != 0 && !r.stayingLink(name, real) {
+		return
+	}
+	wanted := r.wanted(name)
+	if e.Type() != fs.ModeSymlink && !e.IsDir() && !wanted {
+		return
+	}
 	info, err := os.Stat(real)
 	switch {
 	case err != nil:
 		r.failed(name, err)
 	case info.IsDir():
 		r.directory(name, real, above, atomic)
-	case !IsManifest(name) && !(r.Scan.Tests && isTest(name)):
-	case !info.Mode().IsRegular():
-		r.problem(name, "not a regular file, expected one")
-	case info.Size() > r.left:
-		r.problem(name, "the manifests are larger than the limit of --manifests-max-bytes, expected less or a higher limit")
-	default:
-		f := File{Name: name, Stamp: info.ModTime().UnixNano(), Atomic: atomic}
-		if err := r.content(&f, real); err != nil {
-			r.failed(name, err)
-			return
-		}
-		if isTest(name) {
-			r.Tree.Tests = append(r.Tree.Tests, f)
-			return
-		}
-		r.Files = append(r.Files, f)
+	case wanted:
+		r.file(name, real, atomic)
 	}
 }
 
-// content reads what a file holds. Most files of a large directory are what they were: those
-// are read into one buffer, and leave nothing behind.
-func (r *reader) content(f *File, real string) error {
-	in, err := os.Open(real)
-	if err != nil {
-		return err
+// wanted reports whether a file of this name is read.
+func (r *reader) wanted(name string) bool {
+	if r.tombstones {
+		return filepath.Base(name) == Tombstones
 	}
-	defer func() { _ = in.Close() }()
-	r.buffer.Reset()
-	if _, err := r.buffer.ReadFrom(in); err != nil {
-		return err
+	return IsManifest(name) || r.Scan.Tests && isTest(name)
+}
+
+// stayingLink reports whether a link stays in the directory, or leads to a file that is not read
+// by its name.
+func (r *reader) stayingLink(name, real string) bool {
+	if !IsManifest(name) && !isTest(name) {
+		if info, err := os.Stat(real); err == nil && !info.IsDir() {
+			return true
+		}
 	}
-	r.left -= int64(r.buffer.Len())
-	f.Sum = sha256.Sum256(r.buffer.Bytes())
+	return r.stays(name, real)
+}
+
+// file reads one file.
+func (r *reader) file(name, real string, atomic bool) {
+	f := File{Name: name, Atomic: atomic}
+	data, stamp, err := r.content.read(real, min(MaxFile, r.left))
+	switch {
+	case errors.Is(err, errTooLarge) && r.left < MaxFile:
+		r.problem(name, "the manifests are larger than the limit of --manifests-max-bytes, expected less or a higher limit")
+		return
+	case errors.Is(err, errTooLarge):
+		r.problem(name, "larger than %d MiB, expected a smaller file: divide it", MaxFile>>20)
+		return
+	case errors.Is(err, errNotRegular), errors.Is(err, errTooSlow):
+		r.problem(name, "%v", err)
+		return
+	case err != nil:
+		r.failed(name, err)
+		return
+	}
+	r.left -= int64(len(data))
+	f.Stamp, f.Sum = stamp, sha256.Sum256(data)
 	if r.Known[f.Name] == f.Sum {
 		r.Partial = true
-		return nil
+	} else {
+		f.Data = bytes.Clone(data)
 	}
-	f.Data = bytes.Clone(r.buffer.Bytes())
-	return nil
+	if isTest(name) {
+		r.Tree.Tests = append(r.Tree.Tests, f)
+		return
+	}
+	r.Files = append(r.Files, f)
 }
 
 func (r *reader) failed(name string, err error) {
@@ -330,11 +432,14 @@ func Reason(err error) error {
 	return err
 }
 
+// Tombstones is the name of the file that remembers deleted tokens. It is not loaded.
+const Tombstones = "tombstones.yaml"
+
 // IsManifest reports whether a file of this name is read.
 func IsManifest(name string) bool {
 	base := filepath.Base(name)
 	return (strings.HasSuffix(base, ".yaml") || strings.HasSuffix(base, ".yml")) &&
-		base != "kustomization.yaml" && !strings.HasSuffix(base, ".test.yaml")
+		base != "kustomization.yaml" && base != Tombstones && !strings.HasSuffix(base, ".test.yaml")
 }
 
 // isTest reports whether a file of this name holds PolicyTests.

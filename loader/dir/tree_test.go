@@ -55,7 +55,7 @@ func gatesOf(t *testing.T, roots ...string) []string {
 
 func TestWhichFilesAreRead(t *testing.T) {
 	dir := t.TempDir()
-	elsewhere := t.TempDir()
+	elsewhere := dir + "/.elsewhere" // which is not read by itself
 	write(t, dir+"/a.yaml", gateNamed("a"))
 	write(t, dir+"/b.yml", gateNamed("b"))
 	write(t, dir+"/deep/er/c.yaml", "# only a comment\n---\n"+gateNamed("c")+"---\n"+gateNamed("d")+"...\n")
@@ -65,7 +65,7 @@ func TestWhichFilesAreRead(t *testing.T) {
 	write(t, elsewhere+"/e.yaml", gateNamed("e"))
 	write(t, elsewhere+"/dir/f.yaml", gateNamed("f"))
 	link(t, elsewhere+"/e.yaml", dir+"/linked.yaml")
-	link(t, elsewhere+"/dir", dir+"/linked-dir")
+	link(t, ".elsewhere/dir", dir+"/linked-dir")
 	for _, ignored := range []string{"kustomization.yaml", "x.test.yaml", ".hidden.yaml", ".git/g.yaml", "notes.txt", "a.yaml.bak", "a.YAML"} {
 		write(t, filepath.Join(dir, ignored), "not: [a manifest")
 	}

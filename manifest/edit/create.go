@@ -15,6 +15,7 @@ import (
 // NewToken is what a new APIToken says. Empty fields are left out.
 type NewToken struct {
 	Name         string
+	Annotations  map[string]string
 	DisplayName  string
 	User         string
 	AnyUser      bool
@@ -27,6 +28,7 @@ type NewToken struct {
 	DenyFrom     []string
 	Policies     []string
 	LimitTo      []string
+	Allow        []any // rules, as YAML and JSON hold them
 	Unrestricted bool
 }
 
@@ -35,7 +37,8 @@ type tokenFile struct {
 	APIVersion string `yaml:"apiVersion"`
 	Kind       string `yaml:"kind"`
 	Metadata   struct {
-		Name string `yaml:"name"`
+		Name        string            `yaml:"name"`
+		Annotations map[string]string `yaml:"annotations,omitempty"`
 	} `yaml:"metadata"`
 	Spec tokenSpec `yaml:"spec"`
 }
@@ -51,6 +54,7 @@ type tokenSpec struct {
 	Gates        []string     `yaml:"gates,flow,omitempty"`
 	Clients      *tokenRanges `yaml:"clients,omitempty"`
 	Policies     []string     `yaml:"policies,flow,omitempty"`
+	Allow        []any        `yaml:"allow,omitempty"`
 	LimitTo      string       `yaml:"limitTo,omitempty"`
 	Unrestricted bool         `yaml:"unrestricted,omitempty"`
 }
@@ -63,10 +67,10 @@ type tokenRanges struct {
 // YAML writes the manifest of a new token. It is not checked here: Decode does that.
 func (t *NewToken) YAML() ([]byte, error) {
 	f := tokenFile{APIVersion: manifest.APIVersion, Kind: manifest.KindAPIToken}
-	f.Metadata.Name = t.Name
+	f.Metadata.Name, f.Metadata.Annotations = t.Name, t.Annotations
 	f.Spec = tokenSpec{
 		DisplayName: t.DisplayName, User: t.User, AnyUser: t.AnyUser, Digest: t.Digest.String(), Issued: t.Issued.UTC().Truncate(time.Second),
-		Schemes: t.Schemes, Gates: t.Gates, Policies: t.Policies, Unrestricted: t.Unrestricted,
+		Schemes: t.Schemes, Gates: t.Gates, Policies: t.Policies, Allow: t.Allow, Unrestricted: t.Unrestricted,
 	}
 	if !t.Expires.IsZero() {
 		end := t.Expires.UTC().Truncate(time.Second)

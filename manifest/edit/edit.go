@@ -99,6 +99,7 @@ func has(mapping *yaml.Node, key string) bool { return find(mapping, key) != map
 type entry struct {
 	key, value string
 	fields     []entry
+	node       any // the value, where neither a text nor fields is given
 }
 
 // edit applies splices and adds entries to the spec, at the first place where the

@@ -89,6 +89,8 @@ func (p *places) scalar(n *yaml.Node) (start, end int, err error) {
 // end returns the offset after a node.
 func (p *places) end(n *yaml.Node) (int, error) {
 	switch {
+	case n.Kind == yaml.ScalarNode && n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
+		return p.blockEnd(n)
 	case n.Kind == yaml.ScalarNode:
 		_, end, err := p.scalar(n)
 		if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
@@ -105,6 +107,32 @@ func (p *places) end(n *yaml.Node) (int, error) {
 		return 0, errPlace("it is empty")
 	}
 	return p.end(n.Content[len(n.Content)-1])
+}
+
+// blockEnd returns the offset at the end of the last line of a block of text, before its line break.
+func (p *places) blockEnd(n *yaml.Node) (int, error) {
+	at, err := p.start(n)
+	if err != nil {
+		return 0, err
+	}
+	_, end, _ := p.lineOf(at)
+	indent, last := -1, end
+	for next := end; next < len(p.text); {
+		start, after, _ := p.lineOf(next)
+		line := bytes.TrimRight(p.text[start:after], "\r\n")
+		deep := len(line) - len(bytes.TrimLeft(line, " "))
+		if len(bytes.TrimSpace(line)) > 0 {
+			if indent < 0 {
+				indent = deep
+			}
+			if deep < indent || deep == 0 {
+				break
+			}
+			last = after
+		}
+		next = after
+	}
+	return last - len(breakOf(p.text[:last])), nil
 }
 
 // flowEnd returns the offset after the bracket that closes the one at start.

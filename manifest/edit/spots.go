@@ -8,31 +8,37 @@ import (
 
 // spots returns where entries may be added to the spec, the best first. They are
 // guesses: edit looks at what becomes of each.
-func (e *tokenEditor) spots(added []entry) [][]splice {
-	if e.spec.Style&yaml.FlowStyle != 0 {
-		return e.flowSpots(added)
+func (e *tokenEditor) spots(added []entry) [][]splice { return e.spotsIn(e.spec, added) }
+
+// spotsIn returns where entries may be added to a map.
+func (e *tokenEditor) spotsIn(in *yaml.Node, added []entry) [][]splice {
+	if len(in.Content) == 0 {
+		return nil
 	}
-	return e.lineSpots(added)
+	if in.Style&yaml.FlowStyle != 0 {
+		return e.flowSpots(in, added)
+	}
+	return e.lineSpots(in, added)
 }
 
 // anchors are the keys after which people expect what an edit adds.
-var anchors = []string{"expires", "issued", "digest", "user"}
+var anchors = []string{"expires", "issued", "digest", "user", "name"}
 
 // flowSpots are after one of the anchors' values, and after the opening brace.
-func (e *tokenEditor) flowSpots(added []entry) [][]splice {
+func (e *tokenEditor) flowSpots(in *yaml.Node, added []entry) [][]splice {
 	var spots [][]splice
-	open, err := e.start(e.spec)
+	open, err := e.start(in)
 	if err != nil || open >= len(e.text) || e.text[open] != '{' {
 		return nil
 	}
-	json := e.spec.Content[0].Style&yaml.DoubleQuotedStyle != 0
+	json := in.Content[0].Style&yaml.DoubleQuotedStyle != 0
 	var parts []string
 	for _, a := range added {
 		parts = append(parts, a.flow(json))
 	}
 	text := strings.Join(parts, ", ")
 	for _, key := range anchors {
-		if n := find(e.spec, key); n != e.spec {
+		if n := find(in, key); n != in {
 			if end, err := e.end(n); err == nil {
 				spots = append(spots, []splice{{at: end, insert: ", " + text}})
 			}
@@ -44,9 +50,9 @@ func (e *tokenEditor) flowSpots(added []entry) [][]splice {
 // lineSpots are after the lines of the anchors, after those of other keys with a plain
 // value, and before any key. A last line without its line break comes last of all: there
 // the break is added too.
-func (e *tokenEditor) lineSpots(added []entry) [][]splice {
+func (e *tokenEditor) lineSpots(in *yaml.Node, added []entry) [][]splice {
 	var spots, last [][]splice
-	indent := strings.Repeat(" ", e.spec.Column-1)
+	indent := strings.Repeat(" ", in.Column-1)
 	eol := e.lineBreak()
 	text := ""
 	for _, a := range added {
@@ -65,17 +71,17 @@ func (e *tokenEditor) lineSpots(added []entry) [][]splice {
 		spots = append(spots, []splice{{at: end, insert: text}})
 	}
 	for _, key := range anchors {
-		if n := find(e.spec, key); n != e.spec {
+		if n := find(in, key); n != in {
 			after(n)
 		}
 	}
-	for i := 1; i < len(e.spec.Content); i += 2 {
-		if e.spec.Content[i].Kind == yaml.ScalarNode {
-			after(e.spec.Content[i])
+	for i := 1; i < len(in.Content); i += 2 {
+		if in.Content[i].Kind == yaml.ScalarNode {
+			after(in.Content[i])
 		}
 	}
-	for i := 0; i < len(e.spec.Content); i += 2 {
-		if at, err := e.start(e.spec.Content[i]); err == nil {
+	for i := 0; i < len(in.Content); i += 2 {
+		if at, err := e.start(in.Content[i]); err == nil {
 			if start, _, first := e.lineOf(at); first {
 				spots = append(spots, []splice{{at: start, insert: text}})
 			}
@@ -99,6 +105,9 @@ func (e *tokenEditor) lineBreak() string {
 
 // lines writes an entry as lines.
 func (a *entry) lines(indent, eol string) string {
+	if a.node != nil {
+		return blockLines(a.key, a.node, indent, eol)
+	}
 	if a.fields == nil {
 		return indent + a.key + ": " + a.value + eol
 	}
@@ -123,6 +132,9 @@ func (a *entry) flow(json bool) string {
 	quote, value := "", a.value
 	if json {
 		quote, value = `"`, `"`+a.value+`"`
+	}
+	if a.node != nil {
+		value = flowText(a.node, json)
 	}
 	if a.fields != nil {
 		value = "[" + flowItem(a.fields, json) + "]"

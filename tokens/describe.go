@@ -1,8 +1,7 @@
-package main
+package tokens
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -11,60 +10,65 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// shownToken is what show tells a program.
-type shownToken struct {
-	Name         string          `json:"name"`
-	DisplayName  string          `json:"displayName,omitempty"`
-	State        string          `json:"state"`
-	Why          string          `json:"why,omitempty"`
-	User         string          `json:"user"`
-	AnyUser      bool            `json:"anyUser,omitempty"`
-	Logins       []string        `json:"logins,omitempty"`
-	Groups       []shownGroup    `json:"groups"`
-	Issued       time.Time       `json:"issued"`
-	Expires      *time.Time      `json:"expires,omitempty"`
-	ExpiresBy    string          `json:"expiresBy,omitempty"` // what sets the end
-	Revoked      *time.Time      `json:"revoked,omitempty"`
-	Suspended    bool            `json:"suspended,omitempty"`
-	Digest       string          `json:"digest"` // its beginning
-	Previous     []shownPrevious `json:"previous"`
-	Schemes      []string        `json:"schemes"` // that the token and one of its gates take
-	Gates        []string        `json:"gates"`   // by name, also where the token is for every gate
-	EveryGate    bool            `json:"everyGate,omitempty"`
-	Deactivated  []shownRefusal  `json:"deactivated,omitempty"` // gates that don't admit its user
-	Clients      *shownClients   `json:"clients,omitempty"`
-	ActAs        []string        `json:"actAs,omitempty"`
-	Policies     []string        `json:"policies"`
-	Unrestricted bool            `json:"unrestricted,omitempty"`
-	Rules        []shownRule     `json:"rules"`
-	Source       string          `json:"source"`
+// View is all that is known of a token, in JSON as in text.
+type View struct {
+	Name         string         `json:"name"`
+	DisplayName  string         `json:"displayName,omitempty"`
+	State        string         `json:"state"`
+	Why          string         `json:"why,omitempty"`
+	User         string         `json:"user"`
+	AnyUser      bool           `json:"anyUser,omitempty"`
+	Logins       []string       `json:"logins,omitempty"`
+	Groups       []GroupView    `json:"groups"`
+	Issued       time.Time      `json:"issued"`
+	Expires      *time.Time     `json:"expires,omitempty"`
+	ExpiresBy    string         `json:"expiresBy,omitempty"` // what sets the end
+	Revoked      *time.Time     `json:"revoked,omitempty"`
+	Suspended    bool           `json:"suspended,omitempty"`
+	Digest       string         `json:"digest"` // its beginning
+	Previous     []PreviousView `json:"previous"`
+	Schemes      []string       `json:"schemes"` // that the token and one of its gates take
+	Gates        []string       `json:"gates"`   // by name, also where the token is for every gate
+	EveryGate    bool           `json:"everyGate,omitempty"`
+	Deactivated  []RefusalView  `json:"deactivated,omitempty"` // gates that don't admit its user
+	Clients      *ClientsView   `json:"clients,omitempty"`
+	ActAs        []string       `json:"actAs,omitempty"`
+	Policies     []string       `json:"policies"`
+	Unrestricted bool           `json:"unrestricted,omitempty"`
+	Rules        []RuleView     `json:"rules"`
+	Source       string         `json:"source"`
 }
 
-type shownGroup struct {
+// GroupView is a group of the token's user.
+type GroupView struct {
 	Name        string   `json:"name"`
 	MaxLifetime string   `json:"maxLifetime,omitempty"`
 	Policies    []string `json:"policies,omitempty"`
 	Source      string   `json:"source"`
 }
 
-type shownPrevious struct {
+// PreviousView is a value that a rotation replaced.
+type PreviousView struct {
 	Digest string    `json:"digest"`
 	Issued time.Time `json:"issued"`
 	Until  time.Time `json:"until"`
 	Ended  bool      `json:"ended"`
 }
 
-type shownRefusal struct {
+// RefusalView is a Gate that does not admit the token's user.
+type RefusalView struct {
 	Gate   string   `json:"gate"`
 	Groups []string `json:"groups"`
 }
 
-type shownClients struct {
+// ClientsView is ranges of client addresses.
+type ClientsView struct {
 	Allow []string `json:"allow,omitempty"`
 	Deny  []string `json:"deny,omitempty"`
 }
 
-type shownRule struct {
+// RuleView is a rule of the token, or one that bounds it.
+type RuleView struct {
 	Level    string `json:"level"` // the token, or the group or gate that bounds it
 	Kind     string `json:"kind"`  // allow or deny
 	Policy   string `json:"policy,omitempty"`
@@ -74,24 +78,24 @@ type shownRule struct {
 	Observed bool   `json:"observed,omitempty"`
 }
 
-// describeToken tells all that is known of a token at a moment.
-func describeToken(s *policy.Snapshot, t *policy.Token, doc *manifest.Document, now time.Time) shownToken {
+// Describe returns all that is known of a token at a moment.
+func Describe(s *policy.Snapshot, t *policy.Token, doc *manifest.Document, now time.Time) View {
 	spec := doc.APIToken
-	d := shownToken{
+	d := View{
 		Name: t.Name, DisplayName: spec.DisplayName, State: s.State(t, now).String(), User: t.User, AnyUser: t.AnyUser, Logins: t.Logins,
-		Groups: []shownGroup{}, Issued: t.Issued.UTC(), Expires: instant(t.End()), ExpiresBy: endBy(t), Revoked: instant(spec.Revoked.Time),
-		Suspended: t.Suspended, Digest: short(t.Digest), Previous: []shownPrevious{}, Schemes: []string{}, Gates: []string{},
-		EveryGate: len(t.Gates) == 0 && !t.Canary, Policies: []string{}, Unrestricted: t.Grant.Unrestricted, Rules: []shownRule{}, Source: t.Source.String(),
+		Groups: []GroupView{}, Issued: t.Issued.UTC(), Expires: instant(t.End()), ExpiresBy: endBy(t), Revoked: instant(spec.Revoked.Time),
+		Suspended: t.Suspended, Digest: short(t.Digest), Previous: []PreviousView{}, Schemes: []string{}, Gates: []string{},
+		EveryGate: len(t.Gates) == 0 && !t.Canary, Policies: []string{}, Unrestricted: t.Grant.Unrestricted, Rules: []RuleView{}, Source: t.Source.String(),
 	}
 	for _, g := range t.Groups {
-		d.Groups = append(d.Groups, shownGroup{g.Name, capText(g.MaxLifetime), policyNames(g.Policies), g.Source.String()})
+		d.Groups = append(d.Groups, GroupView{g.Name, capText(g.MaxLifetime), policyNames(g.Policies), g.Source.String()})
 	}
 	for _, p := range t.Previous {
 		end := t.EndOf(p.Digest)
-		d.Previous = append(d.Previous, shownPrevious{short(p.Digest), p.Issued.UTC(), end.UTC(), !now.Before(end)})
+		d.Previous = append(d.Previous, PreviousView{short(p.Digest), p.Issued.UTC(), end.UTC(), !now.Before(end)})
 	}
 	if !t.Clients.Empty() {
-		d.Clients = &shownClients{prefixes(t.Clients.Allow), prefixes(t.Clients.Deny)}
+		d.Clients = &ClientsView{ranges(t.Clients.Allow), ranges(t.Clients.Deny)}
 	}
 	for _, p := range t.ActAs {
 		d.ActAs = append(d.ActAs, p.String())
@@ -103,13 +107,13 @@ func describeToken(s *policy.Snapshot, t *policy.Token, doc *manifest.Document, 
 	return d
 }
 
-func (d *shownToken) describeGates(s *policy.Snapshot, t *policy.Token) {
+func (d *View) describeGates(s *policy.Snapshot, t *policy.Token) {
 	var taken policy.Schemes
-	for _, g := range gatesOf(s, t) {
+	for _, g := range GatesOf(s, t) {
 		d.Gates = append(d.Gates, g.Name)
 		taken |= g.Schemes
 		if !t.AdmittedAt(g) {
-			d.Deactivated = append(d.Deactivated, shownRefusal{g.Name, groupNames(g.Groups)})
+			d.Deactivated = append(d.Deactivated, RefusalView{g.Name, groupNames(g.Groups)})
 		}
 	}
 	for _, scheme := range []policy.Scheme{policy.Basic, policy.Bearer} {
@@ -121,8 +125,8 @@ func (d *shownToken) describeGates(s *policy.Snapshot, t *policy.Token) {
 
 // describeRules lists the rules in the order in which they are asked: of the gates, of
 // the groups, of the token.
-func (d *shownToken) describeRules(s *policy.Snapshot, t *policy.Token) {
-	for _, g := range gatesOf(s, t) {
+func (d *View) describeRules(s *policy.Snapshot, t *policy.Token) {
+	for _, g := range GatesOf(s, t) {
 		d.addRules("gate "+g.Name, g.Policies)
 	}
 	for _, g := range t.Groups {
@@ -131,7 +135,7 @@ func (d *shownToken) describeRules(s *policy.Snapshot, t *policy.Token) {
 	d.addRules("the token", t.Grant.Policies)
 }
 
-func (d *shownToken) addRules(level string, policies []*policy.Policy) {
+func (d *View) addRules(level string, policies []*policy.Policy) {
 	for _, kind := range []string{"deny", "allow"} {
 		for _, p := range policies {
 			rules := p.Allow
@@ -139,29 +143,29 @@ func (d *shownToken) addRules(level string, policies []*policy.Policy) {
 				rules = p.Deny
 			}
 			for _, r := range rules {
-				d.Rules = append(d.Rules, shownRule{level, kind, r.Policy, r.Name, ruleText(r), r.Source.String(), p.Observe})
+				d.Rules = append(d.Rules, RuleView{level, kind, r.Policy, r.Name, RuleText(r), r.Source.String(), p.Observe})
 			}
 		}
 	}
 }
 
 // why says what a state follows from, where the rest does not show it.
-func (d *shownToken) why(s *policy.Snapshot, t *policy.Token, now time.Time) string {
+func (d *View) why(s *policy.Snapshot, t *policy.Token, now time.Time) string {
 	switch s.State(t, now) {
 	case policy.StateRevoked:
-		return "since " + stamp(*d.Revoked)
+		return "since " + writtenTime(*d.Revoked)
 	case policy.StateSuspended:
 		return "until `suspended` is taken out of its manifest"
 	case policy.StateCanary:
 		return "refused always, and whoever presents it raises an alert"
 	case policy.StateNotYetValid:
-		return "it begins at " + stamp(t.Issued)
+		return "it begins at " + writtenTime(t.Issued)
 	case policy.StateExpired:
-		return "since " + stamp(t.End())
+		return "since " + writtenTime(t.End())
 	case policy.StateDeactivated:
 		return fmt.Sprintf("as no gate admits %s; it comes back when they are in one of the groups", t.User)
 	case policy.StateExpiresSoon:
-		return distance(t.End(), now)
+		return DistanceText(t.End(), now)
 	}
 	return ""
 }
@@ -182,8 +186,8 @@ func endBy(t *policy.Token) string {
 // short is the beginning of a digest, enough to find it in a manifest.
 func short(d token.Digest) string { return d.String()[:len("sha256:")+12] + "…" }
 
-// ruleText writes the conditions of a rule on one line.
-func ruleText(r *policy.Rule) string {
+// RuleText writes the conditions of a rule on one line.
+func RuleText(r *policy.Rule) string {
 	var parts []string
 	if len(r.Methods) > 0 {
 		parts = append(parts, strings.Join(r.Methods, ","))
@@ -198,17 +202,9 @@ func ruleText(r *policy.Rule) string {
 		parts = append(parts, fmt.Sprintf("json %s=%s", n.Text, n.Pattern))
 	}
 	if len(r.Clients) > 0 {
-		parts = append(parts, "from "+strings.Join(prefixes(r.Clients), ", "))
+		parts = append(parts, "from "+strings.Join(ranges(r.Clients), ", "))
 	}
 	return strings.Join(parts, "  ")
-}
-
-func prefixes(list []netip.Prefix) []string {
-	var texts []string
-	for _, p := range list {
-		texts = append(texts, p.String())
-	}
-	return texts
 }
 
 // policyNames returns the names of those that have one.

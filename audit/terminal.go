@@ -1,0 +1,169 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/patgate/patgate/diag"
+)
+
+// Terminal is a Sink that writes a readable line for each event, for people who watch.
+// Programs read the JSON of a File.
+type Terminal struct {
+	to   Sink
+	cut  []byte // the head of a line whose end has not come
+	text []byte
+}
+
+// NewTerminal returns a sink that writes readable lines to another one.
+func NewTerminal(to Sink) *Terminal { return &Terminal{to: to} }
+
+// Await implements Sink.
+func (t *Terminal) Await(d time.Duration) bool { return t.to.Await(d) }
+
+// Chunk implements Sink.
+func (t *Terminal) Chunk() int { return fileChunk }
+
+// Write implements Sink. A line counts as written once its readable form is.
+func (t *Terminal) Write(b []byte) (n int, err error) {
+	for n < len(b) {
+		end := bytes.IndexByte(b[n:], '\n')
+		if end < 0 {
+			t.cut = append(t.cut, b[n:]...)
+			return len(b), nil
+		}
+		end += n + 1
+		t.text = appendReadable(t.text[:0], append(t.cut[:len(t.cut):len(t.cut)], b[n:end]...))
+		for rest := t.text; len(rest) > 0; {
+			written, err := t.to.Write(rest)
+			if rest = rest[written:]; err != nil {
+				return n, err
+			}
+			if written == 0 {
+				return n, io.ErrShortWrite
+			}
+		}
+		t.cut, n = t.cut[:0], end
+	}
+	return n, nil
+}
+
+// told is an event as a readable line tells it.
+type told struct {
+	Time                    time.Time
+	Kind, Severity, ID      string
+	Decision, Reason        string
+	Status                  int
+	Gate, Scheme, User      string
+	Actor, Token, Policy    string
+	Rule, Source, Shadow    string
+	Detail, ActAs           string
+	Unmatched, Client       string
+	Method, Host            string
+	Path, Query             string
+	Revision                uint64
+	Added, Changed, Removed int
+	AddedNames              []string
+	ChangedNames            []string
+	RemovedNames            []string
+	Tokens, Problems        []string
+	Count                   int
+}
+
+// appendReadable appends the readable line of an event, or the event as it is where it
+// can't be read.
+func appendReadable(b, line []byte) []byte {
+	var e told
+	if err := json.Unmarshal(line, &e); err != nil {
+		return append(b, line...)
+	}
+	text := e.Time.Local().Format("15:04:05") + " "
+	if e.Kind == string(Decision) {
+		text += e.decision()
+	} else {
+		text += e.change()
+	}
+	b = append(b, diag.Escape(text)...)
+	return append(b, '\n')
+}
+
+// decision tells what was decided, what was asked, who asked, and why.
+func (e *told) decision() string {
+	result := e.Decision
+	if e.Decision == Deny {
+		result = fmt.Sprintf("DENY %d", e.Status)
+	}
+	text := fmt.Sprintf("%-8s %s  %s %s%s", result, e.Reason, e.Method, e.Host, e.Path)
+	if e.Query != "" {
+		text += "?" + e.Query
+	}
+	words := []string{text}
+	if e.Shadow != "" {
+		words = append(words, "would be refused: "+e.Shadow)
+	}
+	for _, field := range [...]struct{ name, value string }{
+		{"user", e.User}, {"by", e.Actor}, {"act as", e.ActAs}, {"token", e.Token}, {"gate", e.Gate}, {"client", e.Client},
+	} {
+		if field.value != "" {
+			words = append(words, field.name+" "+field.value)
+		}
+	}
+	if e.Rule != "" && e.Decision == Deny {
+		words = append(words, fmt.Sprintf("rule %s (%s)", e.Rule, e.Source))
+	}
+	if e.Unmatched != "" {
+		words = append(words, "unmatched "+e.Unmatched)
+	}
+	if e.Detail != "" {
+		words = append(words, e.Detail)
+	}
+	return strings.Join(append(words, "id "+e.ID), "  ")
+}
+
+// change tells of an event that is no decision.
+func (e *told) change() string {
+	words := []string{e.Kind}
+	if e.Severity == string(Alert) {
+		words = []string{strings.ToUpper(string(Alert)), e.Kind}
+	}
+	if e.Revision > 0 {
+		words = append(words, fmt.Sprintf("revision %d", e.Revision))
+	}
+	for _, list := range []struct {
+		what  string
+		count int
+		names []string
+	}{{"added", e.Added, e.AddedNames}, {"changed", e.Changed, e.ChangedNames}, {"removed", e.Removed, e.RemovedNames}} {
+		if list.count > 0 {
+			words = append(words, fmt.Sprintf("%s %s", list.what, named(list.count, list.names)))
+		}
+	}
+	if len(e.Tokens) > 0 {
+		words = append(words, "tokens "+strings.Join(e.Tokens, ", "))
+	}
+	if e.Token != "" {
+		words = append(words, "token "+e.Token)
+	}
+	if e.Count > 0 {
+		words = append(words, fmt.Sprintf("count %d", e.Count))
+	}
+	return strings.Join(append(words, e.Problems...), "  ")
+}
+
+// named is a count with the names that there are.
+func named(count int, names []string) string {
+	const most = 5
+	names = slices.Clone(names[:min(len(names), most)])
+	if len(names) == 0 {
+		return fmt.Sprint(count)
+	}
+	if count > len(names) {
+		names = append(names, "…")
+	}
+	return fmt.Sprintf("%d (%s)", count, strings.Join(names, ", "))
+}

@@ -1,0 +1,92 @@
+package dir_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/patgate/patgate/loader/dir"
+	"github.com/patgate/patgate/manifest/edit"
+	"github.com/patgate/patgate/test/configmap"
+	"github.com/patgate/patgate/tokens"
+	"github.com/patgate/patgate/tokens/storetest"
+)
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) (storetest.Store, func(name, text string)) {
+		into := t.TempDir()
+		put := func(name, text string) {
+			if !filepath.IsAbs(name) {
+				name = filepath.Join(into, name)
+			}
+			write(t, name, text)
+		}
+		return &dir.Store{Into: into}, put
+	})
+}
+
+func TestStoreOfOtherDirectories(t *testing.T) {
+	root := t.TempDir()
+	write(t, root+"/manifests/gate.yaml", storetest.Gate)
+	store := &dir.Store{Roots: []string{root + "/manifests"}, Into: root + "/tokens/new"}
+	change := &edit.Change{Create: &edit.NewToken{Name: "ci", User: "alice", Unrestricted: true, Issued: time.Now()}}
+	receipt, err := store.Apply(context.Background(), "ci", "", change)
+	if err != nil || receipt.File != root+"/tokens/new/ci.yaml" {
+		t.Fatalf("%+v, %v", receipt, err)
+	}
+	if set, err := store.Documents(context.Background()); err != nil || len(set.Problems) > 0 || len(set.Gates) != 1 || len(set.Tokens) != 1 {
+		t.Errorf("%v, %v", err, set.Problems)
+	}
+}
+
+// TestStoreRefusesFiles has files that are not to be written here, and names that are not read.
+func TestStoreRefusesFiles(t *testing.T) {
+	const ci = "apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: ci}\nspec: {user: alice, unrestricted: true, issued: 2026-01-01T00:00:00Z, digest: \"sha256:a125fab98955e121e6b28bd2fcfe197dffc8706e731a58295f31369fbd6a41d8\"}\n"
+	for want, prepare := range map[string]func(root string){
+		"belongs to a ConfigMap": func(root string) {
+			mount := configmap.Mount{Dir: root}
+			if err := mount.Write(map[string]string{"ci.yaml": ci}); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"is read-only": func(root string) {
+			write(t, root+"/ci.yaml", ci)
+			if err := os.Chmod(root+"/ci.yaml", 0o444); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		root := t.TempDir()
+		prepare(root)
+		store := &dir.Store{Roots: []string{root}, Into: root}
+		stored, err := store.Get(context.Background(), "ci")
+		if err != nil {
+			t.Fatal(want, err)
+		}
+		var refused *tokens.RefusedError
+		for _, dry := range []bool{true, false} {
+			change := &edit.Change{Revoked: time.Now(), DryRun: dry}
+			if _, err = store.Apply(context.Background(), "ci", stored.Revision, change); !errors.As(err, &refused) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v, want it to say that it %s", err, want)
+			}
+		}
+	}
+	root := t.TempDir()
+	store := &dir.Store{Into: root}
+	for name, want := range map[string]string{"kustomization": "would not be read", "a.test": "would not be read", "../a": "would not be read"} {
+		if _, err := store.FileFor(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	write(t, root+"/notes.yaml", "# mine\n")
+	if _, err := store.FileFor("notes"); err == nil || !strings.Contains(err.Error(), "is there already") {
+		t.Errorf("%v", err)
+	}
+	if _, err := (&dir.Store{Roots: []string{root}}).FileFor("ci"); err == nil {
+		t.Error("a token without a directory for it")
+	}
+}
