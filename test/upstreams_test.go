@@ -10,7 +10,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/patgate/patgate/envoy"
 	"github.com/patgate/patgate/test/upstreams/lookalikes"
 )
 
@@ -100,18 +99,15 @@ func (a *api) hold(t *testing.T, found *readings) {
 	p.holdsNo(suite.Secrets())
 }
 
-// behind puts the configuration that people copy in front of the API, and returns where
-// its clients go.
+// behind puts what `patgate envoy-config` prints for the manifests in front of the API, and
+// returns where its clients go.
 func (a *api) behind(t *testing.T, suite *lookalikes.Suite) (p *patgate, clients string) {
 	t.Helper()
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "m.yaml"), suite.Manifests())
 	p = startPatgate(t, dir)
 	clients, admin := freeAddr(t), freeAddr(t)
-	config, err := envoy.Render(envoy.Addresses{Admin: admin, Clients: clients, Upstream: a.addr, Patgate: p.addr})
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := envoyConfig(t, "--for", "standalone", "--manifests", dir, "--listen", clients, "--admin", admin, "--upstream", a.addr, "--patgate", p.addr)
 	startEnvoy(t, config, admin)
 	return p, clients
 }

@@ -178,7 +178,7 @@ func (r random) form() Request {
 
 func (r random) override() Request {
 	field := pick(r, "_method", r.around("_method")) + "=" + r.cased("delete")
-	q := plain("form", "method-deny").with(post(r.formType(), field))
+	q := plain("form", pick(r, "method-deny", "method-allow")).with(post(r.formType(), field))
 	if r.IntN(3) == 0 {
 		q = q.with(query(field))
 	}
