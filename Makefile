@@ -45,6 +45,16 @@ test-mesh: envoy $(EG_XDS) ## run what Envoy Gateway's own translator makes of o
 $(EG_XDS):
 	cd test/envoygateway && $(GO) build -trimpath -ldflags '-s -w' -o $@ .
 
+# The conformance test of HTTP/2 servers, from a module of its own.
+H2SPEC    := $(TOOLS)/h2spec-$(shell cat test/h2spec/* | cksum | cut -d' ' -f1)
+
+.PHONY: test-h2spec
+test-h2spec: $(H2SPEC) ## hold our HTTP/2 transport against h2spec: no test may fail
+	PATGATE_TEST_H2SPEC=$(H2SPEC) $(GO) test -tags h2spec -count 1 -timeout 10m -run '^TestH2Spec$$' ./test
+
+$(H2SPEC):
+	cd test/h2spec && $(GO) build -trimpath -ldflags '-s -w' -o $@ github.com/summerwind/h2spec/cmd/h2spec
+
 $(CLIENTS)/installed:
 	rm -rf $(CLIENTS) && mkdir -p $(CLIENTS)
 	cp test/clients/* $(CLIENTS)

@@ -171,7 +171,7 @@ func list(texts []string) string {
 }
 
 // mutationRegex writes the expression that matches these headers, in every spelling with
-// `_` for some `-`, a line each. A name that ends with `*` stands for all that begin so.
+// `_` for some `-`, a line each. A `*` at an end of a name stands for anything.
 func mutationRegex(indent string, names []string) string {
 	var b strings.Builder
 	b.WriteString(`"`)
@@ -179,11 +179,8 @@ func mutationRegex(indent string, names []string) string {
 		if i > 0 {
 			b.WriteString("\\\n" + indent + "|")
 		}
-		begin, all := strings.CutSuffix(name, "*")
-		expression := strings.ReplaceAll(regexp.QuoteMeta(begin), "-", "[-_]")
-		if all {
-			expression += ".*"
-		}
+		expression := strings.ReplaceAll(regexp.QuoteMeta(name), "-", "[-_]")
+		expression = strings.ReplaceAll(expression, `\*`, "[^:]*") // and never :authority
 		text := quote(expression)
 		b.WriteString(text[1 : len(text)-1])
 	}

@@ -277,7 +277,8 @@ func (s *Settings) removed() []string {
 
 // mutated lists what answers set or remove, at any of the gates. What begins as patgate's
 // own headers do is left out: they are all among it. X-Forwarded-For is there for a gate
-// that comes to read it: spelt otherwise, it is removed then.
+// that comes to read it: spelt otherwise, it is removed then. So are headers that may hold
+// a token where none belongs.
 func (s *Settings) mutated() []string {
 	own := strings.TrimSuffix(policy.PatgateHeaders, "*")
 	names := slices.DeleteFunc(s.union((*policy.Gate).MutatedHeaders), func(name string) bool {
@@ -286,7 +287,7 @@ func (s *Settings) mutated() []string {
 	if !slices.Contains(names, "x-forwarded-for") {
 		names = append(names, "x-forwarded-for")
 	}
-	return names
+	return append(names, policy.StrayHeaders...)
 }
 
 func (s *Settings) union(of func(*policy.Gate) []string) []string {

@@ -301,3 +301,29 @@ func TestEventHoldsWhatExplainNeeds(t *testing.T) {
 		}
 	}
 }
+
+// TestEncodedRemovals compares what is encoded once with the lists.
+func TestEncodedRemovals(t *testing.T) {
+	for i := range 50 {
+		up := policy.NewUpstream("x-user", "x-groups", "x-token", "", i%2 == 0)
+		for identity := range policy.IdentityCount {
+			for _, consumed := range []bool{false, true} {
+				var want message
+				for _, name := range up.Remove(identity, consumed) {
+					want = want.name(okRemove, name)
+				}
+				if got := message(nil).removed(up, identity, consumed); string(got) != string(want) {
+					t.Fatalf("%q, want %q", got, want)
+				}
+			}
+		}
+	}
+	full := *encodedRemovals.Load()
+	for len(full) < maxEncoded {
+		full[policy.NewUpstream("a", "b", "c", "", false)] = &removals{}
+	}
+	up := policy.NewUpstream("x-user", "x-groups", "x-token", "", false)
+	if got := message(nil).removed(up, policy.NoIdentity, true); len(got) == 0 || len(*encodedRemovals.Load()) > 2 {
+		t.Errorf("%q; %d gates are kept", got, len(*encodedRemovals.Load()))
+	}
+}

@@ -3,23 +3,15 @@
 package extauthz
 
 import (
-	"context"
-	"log/slog"
 	"net"
 	"os"
 	"testing"
-	"time"
 
-	"google.golang.org/grpc"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 
+	"github.com/patgate/patgate/extauthz/wire"
 	"github.com/patgate/patgate/policy"
 )
-
-// unobserved is an observer that counts nothing.
-type unobserved struct{}
-
-func (unobserved) Decided(*policy.Decision, time.Duration) {}
-func (unobserved) Faulted()                                {}
 
 // TestServeBare is no test but a server for `make bench`: our transport, which reads each
 // check as ever and answers the same allow, without a decision and without the audit. What
@@ -31,24 +23,48 @@ func TestServeBare(t *testing.T) {
 		Principal: policy.Principal{User: "user-123", Groups: []*policy.Group{{Name: "everyone"}, {Name: "team-1"}}},
 	}}
 	out := allow.reply()
-	service.Methods = []grpc.MethodDesc{{MethodName: "Check", Handler: func(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-		in := new(incoming)
-		if err := decode(in); err != nil {
-			return nil, err
-		}
-		return out, nil
-	}}}
 	l, err := net.Listen(os.Getenv("BENCH_NETWORK"), os.Getenv("BENCH_ADDR"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{
-		Index: policy.NewIndex(), Audit: forgetful{}, Clock: NewClock(time.Now, func(time.Duration) {}),
-		Observer: unobserved{}, Logger: slog.New(slog.DiscardHandler),
+	server := wire.New(bareHandler{out.wire}, wire.Options{Method: authv3.Authorization_Check_FullMethodName})
+	t.Fatal(server.Serve(l))
+}
+
+// bareHandler reads checks, and answers the same to all.
+type bareHandler struct{ answer []byte }
+
+// Decide implements wire.Handler.
+func (h bareHandler) Decide(call wire.Call) wire.Decision {
+	_ = readMessage(call.Message)
+	return nil
+}
+
+// Refuse implements wire.Handler.
+func (h bareHandler) Refuse() wire.Decision { return nil }
+
+// Slow implements wire.Handler.
+func (h bareHandler) Slow(int) bool { return false }
+
+// NewBatch implements wire.Handler.
+func (h bareHandler) NewBatch() wire.Batch { return &bareBatch{answer: h.answer} }
+
+type bareBatch struct {
+	answer  []byte
+	streams []uint32
+}
+
+// Add implements wire.Batch.
+func (b *bareBatch) Add(stream uint32, _ wire.Decision) { b.streams = append(b.streams, stream) }
+
+// Size implements wire.Batch.
+func (b *bareBatch) Size() int { return 0 }
+
+// Commit implements wire.Batch.
+func (b *bareBatch) Commit(answer wire.Answer) func(wire.Answer) {
+	for _, id := range b.streams {
+		answer(id, b.answer)
 	}
-	transport, err := NewTransport(s, TransportOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Fatal(transport.Serve(l))
+	b.streams = b.streams[:0]
+	return nil
 }

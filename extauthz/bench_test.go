@@ -41,6 +41,12 @@ type forgetful struct{}
 
 func (forgetful) Record(context.Context, *audit.Event) error { return nil }
 
+// unobserved is an observer that counts nothing.
+type unobserved struct{}
+
+func (unobserved) Decided(*policy.Decision, time.Duration) {}
+func (unobserved) Faulted()                                {}
+
 // BenchmarkStages measures what a check costs, stage by stage, without the transport.
 func BenchmarkStages(b *testing.B) {
 	s, _ := newServer(b)

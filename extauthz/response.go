@@ -83,9 +83,7 @@ func (a *answer) allowed(m message) message {
 		m = m.header(okHeaders, policy.HeaderUserAsserted, "true")
 	}
 	consumed := identity != policy.NoIdentity && !up.KeepAuthorization
-	for _, name := range up.Remove(identity, consumed) {
-		m = m.name(okRemove, name)
-	}
+	m = m.removed(up, identity, consumed)
 	for _, name := range d.Remove {
 		if !sets(up, identity, name) {
 			m = m.text(okRemove, name)
@@ -128,13 +126,15 @@ func groupNames(groups []*policy.Group) string {
 	return strings.Join(names, ",")
 }
 
+// refusalHeaders are the headers of every refusal.
+var refusalHeaders = message(nil).header(deniedHeaders, "content-type", "application/problem+json").header(deniedHeaders, "cache-control", "no-store")
+
 // refused appends the DeniedHttpResponse. The headers of a 401 depend on the gate and the time
 // alone, whatever is wrong with the credential.
 func (a *answer) refused(m message, code int) message {
 	var room [8]byte
 	m = m.message(deniedStatus, message(room[:0]).number(httpCode, uint64(code)))
-	m = m.header(deniedHeaders, "content-type", "application/problem+json")
-	m = m.header(deniedHeaders, "cache-control", "no-store")
+	m = append(m, refusalHeaders...)
 	m = m.header(deniedHeaders, policy.HeaderID, a.id)
 	if d := &a.decision; d.Gate != nil {
 		if code == 401 {

@@ -165,19 +165,33 @@ func (s *Server) awaitLoaded(ctx context.Context) *policy.Snapshot {
 	return s.Index.Snapshot()
 }
 
-// record has the event written. A panic on the way makes the call a refusal, whose event
-// is written instead.
+// record has the event written.
 func (c *call) record(ctx context.Context) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			c.fault(p)
-			err = c.server.Audit.Record(ctx, c.event)
-			c.recorded = true
-		}
-	}()
-	err = c.server.Audit.Record(ctx, c.event)
-	c.recorded = true
+	c.recorded = c.writeEvent(func(e *audit.Event) { err = c.server.Audit.Record(ctx, e) })
 	return err
+}
+
+// writeEvent writes the event. If that panics, the call is refused, and the event of that is
+// written; if that panics too, one that says no more than the decision. It reports whether
+// one is written.
+func (c *call) writeEvent(write func(*audit.Event)) bool {
+	p := panicOf(func() { write(c.event) })
+	if p == nil {
+		return true
+	}
+	c.fault(p)
+	if panicOf(func() { write(c.event) }) == nil {
+		return true
+	}
+	c.event = c.bareEvent()
+	return panicOf(func() { write(c.event) }) == nil
+}
+
+// panicOf returns what a function panics with; nil: it does not.
+func panicOf(f func()) (p any) {
+	defer func() { p = recover() }()
+	f()
+	return nil
 }
 
 // finish returns the answer once it is known whether the event was written. An allow
@@ -186,30 +200,17 @@ func (c *call) finish(err error) *reply {
 	d := &c.answer.decision
 	if err != nil && d.Effect == policy.Allow {
 		d.Refuse(policy.AuditUnavailable)
-		c.remake()
+		c.guard(func() { c.out = c.answer.reply() })
 	}
-	c.observe()
+	c.guard(func() { c.server.Observer.Decided(d, c.elapsed()) })
 	return c.out
 }
 
-// remake makes the answer again after the decision changed.
-func (c *call) remake() {
-	defer func() {
-		if p := recover(); p != nil {
-			c.fault(p)
-		}
-	}()
-	c.out = c.answer.reply()
-}
-
-// observe counts the decision.
-func (c *call) observe() {
-	defer func() {
-		if p := recover(); p != nil {
-			c.fault(p)
-		}
-	}()
-	c.server.Observer.Decided(&c.answer.decision, c.elapsed())
+// guard makes a panic a refusal.
+func (c *call) guard(f func()) {
+	if p := panicOf(f); p != nil {
+		c.fault(p)
+	}
 }
 
 // fault turns a panic into a refusal, with an event of its own if none is written yet.
@@ -232,15 +233,16 @@ func (c *call) fault(p any) {
 // faultEvent is the event of a refusal after a panic. If the event is what panics, it
 // says no more than the decision.
 func (c *call) faultEvent() (e *audit.Event) {
-	defer func() {
-		if recover() == nil {
-			return
-		}
-		d := &c.answer.decision
-		e = &audit.Event{
-			Time: c.answer.now, Kind: audit.Decision, Severity: audit.Notice, ID: c.answer.id,
-			Decision: d.Effect.String(), Reason: d.Reason.String(), Status: d.Status(), Revision: c.answer.revision,
-		}
-	}()
-	return c.newEvent()
+	if panicOf(func() { e = c.newEvent() }) != nil {
+		e = c.bareEvent()
+	}
+	return e
+}
+
+func (c *call) bareEvent() *audit.Event {
+	d := &c.answer.decision
+	return &audit.Event{
+		Time: c.answer.now, Kind: audit.Decision, Severity: audit.Notice, ID: c.answer.id,
+		Decision: d.Effect.String(), Reason: d.Reason.String(), Status: d.Status(), Revision: c.answer.revision,
+	}
 }

@@ -32,7 +32,7 @@ var Transports = []string{TransportH2, TransportGRPC}
 
 // TransportOptions of a Transport. Zero values mean the defaults.
 type TransportOptions struct {
-	Name       string // one of Transports; default TransportGRPC
+	Name       string // one of Transports; default TransportH2
 	MaxBody    int    // bytes of a request's body; no less than Envoy's max_request_bytes; default 1 MiB
 	MaxHeader  int    // bytes of a call's own headers; default 16 KiB
 	MaxReceive int64  // bytes that all connections together may hold; default 64 MiB; TransportH2 only
@@ -52,9 +52,9 @@ func NewTransport(s *Server, o TransportOptions) (Transport, error) {
 		o.MaxHeader = 16 << 10
 	}
 	switch o.Name {
-	case TransportH2:
+	case "", TransportH2:
 		return newH2Transport(s, &o), nil
-	case "", TransportGRPC:
+	case TransportGRPC:
 		return newGRPCTransport(s, &o), nil
 	}
 	return nil, fmt.Errorf("transport %q: expected %s", o.Name, strings.Join(slices.Sorted(slices.Values(Transports)), " or "))

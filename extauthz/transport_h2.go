@@ -94,22 +94,10 @@ type batched struct {
 // Add implements wire.Batch.
 func (b *batch) Add(stream uint32, d wire.Decision) {
 	c := d.(*call)
-	if c != nil && b.lines != nil {
-		b.addLine(c)
+	if c != nil && b.lines != nil && c.writeEvent(b.lines.Add) {
 		b.order = append(b.order, len(b.calls))
 	}
 	b.calls = append(b.calls, batched{stream: stream, call: c})
-}
-
-// addLine adds the event of a check, or that of its refusal if that panics.
-func (b *batch) addLine(c *call) {
-	defer func() {
-		if p := recover(); p != nil {
-			c.fault(p)
-			b.lines.Add(c.event)
-		}
-	}()
-	b.lines.Add(c.event)
 }
 
 // Size implements wire.Batch.

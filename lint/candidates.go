@@ -16,6 +16,7 @@ type candidate struct {
 	method, path, host, token, user string
 	client                          netip.Addr
 	query, nodes                    []named
+	bodyTypes                       []string // that all rules on the body read, where there are any
 }
 
 // named is a parameter's or a node's value.
@@ -90,6 +91,9 @@ func (c *candidate) values(rules []*policy.Rule) bool {
 			}
 			query[p.Name] = append(query[p.Name], p.Pattern.String())
 		}
+		if len(r.JSON) > 0 && !c.readBy(r) {
+			return false
+		}
 		for _, n := range r.JSON {
 			if _, known := nodes[n.Text]; !known {
 				c.nodes = append(c.nodes, named{name: n.Text})
@@ -111,6 +115,16 @@ func (c *candidate) values(rules []*policy.Rule) bool {
 		}
 	}
 	return true
+}
+
+// readBy leaves the types of bodies that a rule reads too, and reports whether any is left.
+func (c *candidate) readBy(r *policy.Rule) bool {
+	if c.bodyTypes == nil {
+		c.bodyTypes = r.BodyTypes()
+		return true
+	}
+	c.bodyTypes = slices.DeleteFunc(slices.Clone(c.bodyTypes), func(t string) bool { return !slices.Contains(r.BodyTypes(), t) })
+	return len(c.bodyTypes) > 0
 }
 
 // withPaths returns the candidate with a few paths that the rules match.
@@ -146,6 +160,9 @@ func (c *candidate) question(now time.Time) explain.Question {
 	q := explain.Question{
 		Now: now, Method: c.method, Target: escapePath(c.path), Host: c.host, TLS: true, Client: c.client,
 		Token: c.token, User: c.user, Body: bodyOf(c.nodes),
+	}
+	if len(q.Body) > 0 && len(c.bodyTypes) > 0 {
+		q.Header = map[string][]string{"content-type": {c.bodyTypes[0]}}
 	}
 	for i, p := range c.query {
 		sep := "&"

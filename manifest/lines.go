@@ -30,7 +30,7 @@ func (v *Lines) decode(s *scope, n *yaml.Node, field string) {
 			continue
 		}
 		if len(*v) == policy.MaxRules {
-			s.problem(n, field, "more than %d rules, expected at most that many in a list: use a TokenPolicy, or patterns that match more", policy.MaxRules)
+			s.problem(n, field, "%d rules, expected at most %d in a list: use a TokenPolicy, or patterns that match more", countRules(text), policy.MaxRules)
 			return
 		}
 		at := places(i)
@@ -45,6 +45,16 @@ func (v *Lines) decode(s *scope, n *yaml.Node, field string) {
 	if len(*v) == 0 {
 		s.problem(n, field, "no line with a rule, expected at least one or no key at all")
 	}
+}
+
+// countRules returns how many lines of a text hold rules.
+func countRules(text string) (n int) {
+	for line := range strings.SplitSeq(text, "\n") {
+		if strings.Trim(line, " \t\r") != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // linePlaces returns what tells the place of line i of a text. In a literal block each

@@ -33,7 +33,7 @@ var beyondSchema = map[string]string{
 	"the paths of JSON nodes, which have a syntax of their own": `
 		rule-json-node-bad rule-json-pointer-bad`,
 	"the one-line form, which is a language of its own": `
-		line-class-first line-fragment line-json-nine line-query-nine line-group-no-name line-group-no-value line-group-open
+		line-66 line-class-first line-fragment line-json-nine line-query-nine line-group-no-name line-group-no-value line-group-open
 		line-group-regex-bad line-group-text-after line-host line-methods-open line-no-path line-node-bad
 		line-placeholder line-query line-regex-bad line-unknown-group`,
 }

@@ -43,15 +43,15 @@ func outerProblem(r *Request, rule *Rule) string {
 	if _, n := r.Header.Get("content-encoding"); n > 0 {
 		return "it is in a content encoding"
 	}
-	types := rule.bodyTypes()
+	types := rule.BodyTypes()
 	if value, n := r.Header.Get("content-type"); n != 1 || !isTypeOf(value, types) {
 		return "its Content-Type is not " + strings.Join(types, " or ") + " with at most `charset=utf-8`"
 	}
 	return ""
 }
 
-// bodyTypes returns the media types of the bodies that a rule reads.
-func (r *Rule) bodyTypes() []string {
+// BodyTypes returns the media types of the bodies that a rule on json reads.
+func (r *Rule) BodyTypes() []string {
 	if len(r.ContentTypes) == 0 {
 		return defaultTypes
 	}

@@ -17,6 +17,11 @@ func (g *Gate) IdentityHeaders() []string {
 // PatgateHeaders stands for every name that begins with x-patgate-.
 const PatgateHeaders = patgatePrefix + "*"
 
+// StrayHeaders stand for the names of headers in which clients put tokens, though they do
+// not belong there, such as private-token and x-api-key: an allow removes those that hold
+// one. Of a header that is called otherwise, Envoy refuses the removal and so the call.
+var StrayHeaders = []string{"*auth*", "*key*", "*pass*", "*secret*", "*session*", "*token*"}
+
 // MutatedHeaders returns every header of a request, in lower case, that an allow at the
 // gate may set or remove, PatgateHeaders among them. Each spelling with `_` for some `-`
 // may be removed too, and of the headers that the gate only reads nothing else is.
@@ -25,11 +30,11 @@ func (g *Gate) MutatedHeaders() []string {
 	return append(append(names, g.headersRead()...), PatgateHeaders)
 }
 
-// BodyRule returns a rule on a JSON body that a request at the gate may be asked about,
-// or nil where none reads one: of the gate's bounds, its anonymous callers, the tokens
-// that it admits, and their users' groups. Rules that only observe count, and so do
-// those of tokens that are suspended, expired or not valid yet: the clock and one line
-// bring them back. Those of revoked tokens never do.
+// BodyRule returns a rule that reads bodies, on JSON or on the method of an API that merges
+// forms, and that a request at the gate may be asked about, or nil where none does: of the
+// gate's bounds, its anonymous callers, the tokens that it admits, and their users' groups.
+// Rules that only observe count, and so do those of tokens that are suspended, expired or
+// not valid yet: the clock and one line bring them back. Those of revoked tokens never do.
 func (r *Rows) BodyRule(g *Gate) *Rule {
 	for rule := range r.bodyRules(g) {
 		return rule
@@ -41,8 +46,8 @@ func (r *Rows) BodyRule(g *Gate) *Rule {
 // a gate read: BodyRule tells which rules. Of others no rule can decide anything.
 func (r *Rows) BodyTypes(g *Gate) []string {
 	var types []string
-	for rule := range r.bodyRules(g) {
-		for _, t := range rule.bodyTypes() {
+	for _, list := range r.bodyRules(g) {
+		for _, t := range list {
 			if i, found := slices.BinarySearch(types, t); !found {
 				types = slices.Insert(types, i, t)
 			}
@@ -51,21 +56,22 @@ func (r *Rows) BodyTypes(g *Gate) []string {
 	return types
 }
 
-// bodyRules yields the rules that BodyRule is about.
-func (r *Rows) bodyRules(g *Gate) iter.Seq[*Rule] {
-	return func(yield func(*Rule) bool) {
-		if !yieldBodyRules(g.Policies, yield) || g.Anonymous != nil && !yieldBodyRules(g.Anonymous.Policies, yield) {
+// bodyRules yields the rules that BodyRule is about, and the types of the bodies that each
+// reads.
+func (r *Rows) bodyRules(g *Gate) iter.Seq2[*Rule, []string] {
+	return func(yield func(*Rule, []string) bool) {
+		if !g.yieldBodyRules(g.Policies, yield) || g.Anonymous != nil && !g.yieldBodyRules(g.Anonymous.Policies, yield) {
 			return
 		}
 		for _, t := range r.Tokens {
 			if t.Revoked || t.Canary || !t.For(g) || !t.AdmittedAt(g) {
 				continue
 			}
-			if !yieldBodyRules(t.Grant.Policies, yield) {
+			if !g.yieldBodyRules(t.Grant.Policies, yield) {
 				return
 			}
 			for _, group := range r.Groups {
-				if t.bringsIn(g, group) && !yieldBodyRules(group.Policies, yield) {
+				if t.bringsIn(g, group) && !g.yieldBodyRules(group.Policies, yield) {
 					return
 				}
 			}
@@ -85,17 +91,34 @@ func (t *Token) bringsIn(g *Gate, group *Group) bool {
 	return slices.ContainsFunc(t.ActAs, func(p *Pattern) bool { return slices.ContainsFunc(group.Members, p.Match) })
 }
 
-// yieldBodyRules yields the rules of some policies that read a body, and reports whether
-// more are wanted.
-func yieldBodyRules(policies []*Policy, yield func(*Rule) bool) bool {
+// yieldBodyRules yields the rules of some policies that read bodies at the gate, and reports
+// whether more are wanted.
+func (g *Gate) yieldBodyRules(policies []*Policy, yield func(*Rule, []string) bool) bool {
 	for _, p := range policies {
-		for _, rules := range [][]*Rule{p.Deny, p.Allow} {
-			for _, rule := range rules {
-				if len(rule.JSON) > 0 && !yield(rule) {
-					return false
-				}
+		for _, rule := range p.Deny {
+			if types := g.readTypes(rule, true); len(types) > 0 && !yield(rule, types) {
+				return false
+			}
+		}
+		for _, rule := range p.Allow {
+			if types := g.readTypes(rule, false); len(types) > 0 && !yield(rule, types) {
+				return false
 			}
 		}
 	}
 	return true
+}
+
+// formTypes are the usual media types of forms.
+var formTypes = []string{"application/x-www-form-urlencoded", "multipart/form-data"}
+
+// readTypes returns the types of the bodies that a rule reads at the gate.
+func (g *Gate) readTypes(rule *Rule, deny bool) (types []string) {
+	if len(rule.JSON) > 0 {
+		types = slices.Clip(rule.BodyTypes())
+	}
+	if deny && len(rule.Methods) > 0 && g.FormBodies == FormsMerged {
+		types = append(types, formTypes...)
+	}
+	return types
 }

@@ -98,3 +98,23 @@ func TestBodyRule(t *testing.T) {
 		}
 	}
 }
+
+// An API that merges forms may take the method from one: then deny rules on methods read it.
+func TestMethodsOfMergedFormsReadBodies(t *testing.T) {
+	w := newWorld(t)
+	refuses := rule(t, "refuses", "method", "DELETE")
+	w.gate.Policies = []*policy.Policy{denying(refuses), allowing(rule(t, "r", "method", "GET"))}
+	w.snapshot()
+	rows := policy.Rows{Gates: w.gates, Tokens: w.tokens}
+	for _, forms := range []policy.FormBodies{policy.FormsUnknown, policy.FormsSeparate} {
+		w.gate.FormBodies = forms
+		if got := rows.BodyRule(w.gate); got != nil {
+			t.Errorf("%q: %v", forms, got)
+		}
+	}
+	w.gate.FormBodies = policy.FormsMerged
+	want := []string{"application/x-www-form-urlencoded", "multipart/form-data"}
+	if got := rows.BodyRule(w.gate); got != refuses || !slices.Equal(rows.BodyTypes(w.gate), want) {
+		t.Errorf("merged: %v, %v", got, rows.BodyTypes(w.gate))
+	}
+}

@@ -89,6 +89,9 @@ func (e *evaluation) seenMethod(merged bool) outcome {
 // servers look at a part of the Content-Type, and some take a body without one for a form.
 func (r *Request) hasForm() bool {
 	value, n := r.Header.Get("content-type")
+	if value == "application/json" {
+		return false
+	}
 	media, _, _ := strings.Cut(value, ";")
 	if n == 0 || fold(media, foldWhole) == "" {
 		return r.mayHaveBody()

@@ -145,8 +145,13 @@ func TestEncodedTargets(t *testing.T) {
 		if closed := got.Closed(c.needs); closed != "" {
 			t.Errorf("%s: closed where all of it is open: %q", c.target, closed)
 		}
-		if c.needs&(c.needs-1) == 0 && got.Closed(all&^c.needs) != c.closed {
+		if got.Closed(all&^c.needs) != c.closed {
 			t.Errorf("%s: closed where all else is open: %q", c.target, got.Closed(all&^c.needs))
+		}
+		for need := policy.Encoded(1); need <= all; need <<= 1 {
+			if c.needs&need != 0 && got.Closed(all&^need) == "" {
+				t.Errorf("%s: open without %v", c.target, need)
+			}
 		}
 	}
 }

@@ -30,7 +30,7 @@ type Upstream struct {
 	PercentUsers      bool // names of users are percent-encoded
 
 	odd    bool // a name does not fold to itself
-	remove [identityCount][2][]string
+	remove [IdentityCount][2][]string
 }
 
 // Identity is what an allowed request tells the upstream of its caller.
@@ -42,7 +42,7 @@ const (
 	UserIdentity                     // user, token
 	UserGroups                       // user, groups, token
 	AssertedIdentity                 // user as presented, token; never groups
-	identityCount
+	IdentityCount                    // how many there are
 )
 
 // NewUpstream prepares the lists of headers to remove: every header that the gate names
@@ -55,7 +55,7 @@ func NewUpstream(user, groups, tokenName, actAs string, keepAuthorization bool) 
 	if actAs != "" {
 		always = append(always, actAs)
 	}
-	unset := [identityCount][]string{
+	unset := [IdentityCount][]string{
 		NoIdentity:       {user, groups, tokenName, HeaderUserAsserted},
 		UserIdentity:     {groups, HeaderUserAsserted},
 		UserGroups:       {HeaderUserAsserted},

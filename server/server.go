@@ -44,7 +44,7 @@ type Options struct {
 	AuditWait     time.Duration // default 200 ms
 	AuditReadable bool          // a readable line an event, for people, instead of JSON
 
-	Transport   string        // of the check listener: one of extauthz.Transports; default grpc
+	Transport   string        // of the check listener: one of extauthz.Transports; default h2
 	MaxBody     int           // bytes of a request's body, as Envoy sends it; default 1 MiB
 	MaxHeader   int           // bytes of a check's own headers (gRPC metadata); default 16 KiB
 	MaxReceive  int64         // bytes of unfinished checks, and what connections take; default a quarter of the memory limit
@@ -162,7 +162,7 @@ func withDefaults(o *Options) {
 		o.StatusListen = "127.0.0.1:9192"
 	}
 	if o.Transport == "" {
-		o.Transport = extauthz.TransportGRPC
+		o.Transport = extauthz.TransportH2
 	}
 	if o.Audit == nil {
 		o.Audit = os.Stdout

@@ -97,7 +97,9 @@ func (b *bare) end() int {
 // TestStalledStdout lets nobody read the audit: no allow may be answered without its
 // line, every check must be answered in its time, and all must be well when the reader
 // comes back.
-func TestStalledStdout(t *testing.T) {
+func TestStalledStdout(t *testing.T) { onBothTransports(t, testStalledStdout) }
+
+func testStalledStdout(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +165,9 @@ func TestStalledStdout(t *testing.T) {
 // TestClosedAndFullStdout ends the audit under a running server. It must go on, refuse
 // what it can't audit (or let it through, where that is the rule), and say in its exit
 // code that events were lost.
-func TestClosedAndFullStdout(t *testing.T) {
+func TestClosedAndFullStdout(t *testing.T) { onBothTransports(t, testClosedAndFullStdout) }
+
+func testClosedAndFullStdout(t *testing.T) {
 	for _, sink := range []string{"closed", "full"} {
 		for _, overflow := range []string{"deny", "drop"} {
 			t.Run(sink+", "+overflow, func(t *testing.T) {
@@ -232,7 +236,9 @@ func TestNobodyListens(t *testing.T) {
 }
 
 // TestDrain wants a server that goes to say so first, while it still answers.
-func TestDrain(t *testing.T) {
+func TestDrain(t *testing.T) { onBothTransports(t, testDrain) }
+
+func testDrain(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "m.yaml"), gateManifest)
 	p := startPatgate(t, dir, "--drain-delay", "700ms")
@@ -282,7 +288,9 @@ func TestDrain(t *testing.T) {
 }
 
 // TestUnixSocket answers on a unix socket, which only its group may use.
-func TestUnixSocket(t *testing.T) {
+func TestUnixSocket(t *testing.T) { onBothTransports(t, testUnixSocket) }
+
+func testUnixSocket(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "m.yaml"), gateManifest)
 	path := filepath.Join(t.TempDir(), "patgate.sock")

@@ -42,7 +42,9 @@ const some = 48 << 20
 
 // TestChaosMemoryRunsOut floods a process that may not grow with large bodies, until it
 // ends, under an ordinary load through Envoy; and starts it again.
-func TestChaosMemoryRunsOut(t *testing.T) {
+func TestChaosMemoryRunsOut(t *testing.T) { onBothTransports(t, testChaosMemoryRunsOut) }
+
+func testChaosMemoryRunsOut(t *testing.T) {
 	for _, c := range limits {
 		t.Run(c.name, func(t *testing.T) {
 			value := token.Mint().Reveal()
@@ -105,7 +107,9 @@ func TestChaosMemoryTooSmall(t *testing.T) {
 }
 
 // TestChaosSilentConnections wants a connection that says nothing to be closed by itself.
-func TestChaosSilentConnections(t *testing.T) {
+func TestChaosSilentConnections(t *testing.T) { onBothTransports(t, testChaosSilentConnections) }
+
+func testChaosSilentConnections(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "m.yaml"), gateManifest)
 	p := startPatgate(t, dir)

@@ -30,7 +30,9 @@ import (
 // What a body costs is its size, twice, for each check under way: with 1 MiB (the limit of
 // --max-body-bytes, and not of our Envoy) a thousand at a time took 2.0 GiB. Headers cost the
 // same: with 50 KiB of them beside each body it took 456 MiB.
-func TestMemoryIsBounded(t *testing.T) {
+func TestMemoryIsBounded(t *testing.T) { onBothTransports(t, testMemoryIsBounded) }
+
+func testMemoryIsBounded(t *testing.T) {
 	value := token.Mint().Reveal()
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "m.yaml"), gateManifest+"---\n"+strings.Replace(tokenManifest("ci", value, ""), "unrestricted: true",

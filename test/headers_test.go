@@ -103,6 +103,13 @@ func TestForgedHeaders(t *testing.T) {
 			t.Errorf("%s: authorization at the upstream: %v, want %v", c.name, kept, c.kept)
 		}
 	}
+
+	// A token in a header where none belongs stays here.
+	r := send1(s.clients, &message{method: "GET", target: "/rest/", host: "jira.example.com", headers: [][2]string{
+		{"private-token", token.Mint().Reveal()}, {"x-api-key", alice}, {"x-harmless", "no token at all"}}})
+	if heads := r.heads(t); len(heads) != 1 || len(fieldsOf(heads[0], "private-token")) > 0 || len(fieldsOf(heads[0], "x-api-key")) > 0 || len(fieldsOf(heads[0], "x-harmless")) != 1 {
+		t.Errorf("status %d, the upstream saw %q", r.status(), heads)
+	}
 	reached := s.upstream.requests.Load()
 
 	// A gate's own header that the mutation rules leave out: no call may pass, as Envoy

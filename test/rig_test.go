@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/patgate/patgate/envoy"
+	"github.com/patgate/patgate/extauthz"
 	"github.com/patgate/patgate/token"
 )
 
@@ -93,6 +94,17 @@ type event struct {
 	Tokens       []string
 	Problems     []string
 	Count        int
+}
+
+// onBothTransports runs a test with each transport of patgate: the one that is the default,
+// and grpc-go.
+func onBothTransports(t *testing.T, run func(t *testing.T)) {
+	for _, name := range extauthz.Transports {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("PATGATE_TRANSPORT", name)
+			run(t)
+		})
+	}
 }
 
 // patgate is a running `patgate serve`, and what it wrote.

@@ -22,7 +22,9 @@ var replicaFlags = []string{"--drain-delay=800ms", "--audit-wait=2s"}
 
 // TestRollingRestarts restarts two replicas behind one Envoy in turn, under load: no call
 // that should be allowed is refused.
-func TestRollingRestarts(t *testing.T) {
+func TestRollingRestarts(t *testing.T) { onBothTransports(t, testRollingRestarts) }
+
+func testRollingRestarts(t *testing.T) {
 	r := startReplicas(t)
 	for n := range *restarts {
 		r.awaitHealthy(t, 2)
@@ -35,7 +37,9 @@ func TestRollingRestarts(t *testing.T) {
 
 // TestReplicasKilled kills two replicas behind one Envoy in turn, under load: no call that
 // should be allowed is refused, though none was told.
-func TestReplicasKilled(t *testing.T) {
+func TestReplicasKilled(t *testing.T) { onBothTransports(t, testReplicasKilled) }
+
+func testReplicasKilled(t *testing.T) {
 	r := startReplicas(t)
 	for n := range *restarts {
 		r.awaitHealthy(t, 2)

@@ -91,7 +91,9 @@ func (a *authority) issue(name, certFile, keyFile string, edits ...func(*x509.Ce
 
 // TestMutualTLS has Envoy ask over mTLS, and others be turned away; then the server's
 // certificate is renewed under it.
-func TestMutualTLS(t *testing.T) {
+func TestMutualTLS(t *testing.T) { onBothTransports(t, testMutualTLS) }
+
+func testMutualTLS(t *testing.T) {
 	files := t.TempDir()
 	file := func(name string) string { return filepath.Join(files, name) }
 	ours, others := newAuthority(t, "ours"), newAuthority(t, "others")

@@ -28,6 +28,7 @@ type checkRequest struct {
 	User   string `json:"user,omitempty"`
 	Client string `json:"client,omitempty"`
 	Body   string `json:"body,omitempty"`
+	Type   string `json:"contentType,omitempty"` // of a body that is not application/json
 	Reason string `json:"reason"`
 }
 
@@ -51,6 +52,9 @@ func describeAsked(a *lint.Asked) *checkRequest {
 		return nil
 	}
 	r := &checkRequest{Method: a.Method, Target: a.Target, Host: a.Host, User: a.User, Body: string(a.Body), Reason: a.Reason.String()}
+	if types := a.Header["content-type"]; len(types) == 1 && types[0] != "application/json" {
+		r.Type = types[0]
+	}
 	if a.Client.IsValid() {
 		r.Client = a.Client.String()
 	}
@@ -67,6 +71,9 @@ func (r *checkRequest) text() string {
 	}
 	if r.Body != "" {
 		text += " with " + r.Body
+		if r.Type != "" {
+			text += " (" + r.Type + ")"
+		}
 	}
 	return diag.Escape(text)
 }

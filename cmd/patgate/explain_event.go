@@ -5,7 +5,9 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +38,13 @@ type loggedDecision struct {
 	Shadow       string    `json:"shadow"`
 	Revision     uint64    `json:"revision"`
 	Truncated    bool      `json:"truncated"`
+	Detail       string    `json:"detail"`
+	ActAs        string    `json:"actAs"`
+	TLS          *bool     `json:"tls"` // nil: an older event, which does not say it
+	RouteNamed   bool      `json:"routeNamed"`
+	BodyState    string    `json:"bodyState"`
+
+	BodyVerdicts map[string]string `json:"bodyVerdicts"`
 }
 
 // event explains a decision of the log by the manifests at hand, and says where the two
@@ -58,7 +67,7 @@ func (f *explainFlags) event(s streams, rows policy.Rows, at time.Time) error {
 		return usageError{err}
 	}
 	e.Notes = append(logged.notes(), e.Notes...)
-	if note := logged.gateNote(rows, *q); note != "" {
+	if note := logged.gateNote(rows, *q, e.Gate); note != "" {
 		e.Notes = append(e.Notes, note)
 	}
 	was := outcome(logged.Decision, logged.Reason, logged.Shadow)
@@ -77,11 +86,14 @@ func outcome(decision, reason, shadow string) string {
 	return decision + " " + reason
 }
 
-// gateNote says where the manifests no longer send the request to the event's gate. The
-// event does not tell whether Envoy's route had named it, so it is asked all the same.
-func (l *loggedDecision) gateNote(rows policy.Rows, q explain.Question) string {
-	if l.Gate == "" {
+// gateNote says where the manifests no longer send the request to the event's gate. An
+// older event does not tell whether Envoy's route had named it, so it is asked all the same.
+func (l *loggedDecision) gateNote(rows policy.Rows, q explain.Question, asked string) string {
+	if l.Gate == "" || q.Gate == "" && asked == l.Gate {
 		return ""
+	}
+	if q.Gate == "" && asked != "" && l.TLS != nil && !l.RouteNamed {
+		return fmt.Sprintf("the event's gate is %s; by host and path it is %s now", l.Gate, asked)
 	}
 	if q.Gate == "" {
 		return fmt.Sprintf("the event's gate %s is gone, so that host and path choose one", l.Gate)
@@ -119,7 +131,7 @@ func findDecision(data []byte, id string) (*loggedDecision, error) {
 // question asks again what was asked. Who has only the event doesn't have the value: the
 // token that it names gets a made-up one.
 func (l *loggedDecision) question(rows policy.Rows) *explain.Question {
-	q := &explain.Question{Now: l.Time, Method: l.Method, Host: l.Host, Target: l.Path, TLS: l.Reason != policy.TLSRequired.String(), Header: map[string][]string{}}
+	q := &explain.Question{Now: l.Time, Method: l.Method, Host: l.Host, Target: l.Path, TLS: l.usedTLS(), Header: map[string][]string{}}
 	if l.Query != "" {
 		q.Target += "?" + l.Query
 	}
@@ -127,9 +139,11 @@ func (l *loggedDecision) question(rows policy.Rows) *explain.Question {
 	q.Scheme, _ = parseScheme(l.Scheme)
 	for _, g := range rows.Gates {
 		if g.Name == l.Gate {
-			q.Gate = g.Name
-			if l.Actor != "" {
-				q.Header[g.ActAsHeader] = []string{l.User}
+			if l.RouteNamed || l.TLS == nil {
+				q.Gate = g.Name
+			}
+			if target := l.target(); target != "" && g.ActAsHeader != "" {
+				q.Header[g.ActAsHeader] = []string{target}
 			}
 		}
 	}
@@ -145,6 +159,8 @@ func (l *loggedDecision) question(rows policy.Rows) *explain.Question {
 	switch {
 	case cmp.Or(l.Shadow, l.Reason) == policy.BadCredential.String():
 		q.Header["authorization"] = []string{"Basic -"} // malformed, in some way
+	case l.Scheme != "" && q.Scheme == policy.NoScheme: // another one, that the gate forwards
+		q.Header["authorization"] = []string{l.Scheme + " " + strings.TrimPrefix(token.Mint().Reveal(), token.Prefix)}
 	case l.Scheme != "":
 		q.Value = token.Mint() // of nobody
 		if l.Shadow == "" && l.Reason == policy.Forwarded.String() {
@@ -158,9 +174,31 @@ func (l *loggedDecision) question(rows policy.Rows) *explain.Question {
 	return q
 }
 
+// usedTLS reports whether the client used TLS, as far as the event tells.
+func (l *loggedDecision) usedTLS() bool {
+	if l.TLS != nil {
+		return *l.TLS
+	}
+	return l.Reason != policy.TLSRequired.String()
+}
+
+// target is the user that the caller asked to act as; empty: none.
+func (l *loggedDecision) target() string {
+	if l.Actor != "" {
+		return l.User
+	}
+	return l.ActAs
+}
+
 // notes say what the event leaves open.
 func (l *loggedDecision) notes() []string {
-	notes := []string{fmt.Sprintf("of the event %s: it holds no body and no headers, so that rules about a JSON body can't be decided", l.ID)}
+	notes := []string{fmt.Sprintf("of the event %s: it holds no body and no headers, so that rules about a JSON body can't be decided, and a form body is not seen", l.ID)}
+	if l.Detail != "" {
+		notes = append(notes, "the event says why: "+l.Detail)
+	}
+	for _, place := range slices.Sorted(maps.Keys(l.BodyVerdicts)) {
+		notes = append(notes, fmt.Sprintf("the body, which is %s: the rule at %s %s", l.BodyState, place, l.BodyVerdicts[place]))
+	}
 	if l.Previous {
 		notes = append(notes, "an older value was used, that a rotation had replaced; the question presents the present one")
 	}

@@ -84,7 +84,7 @@ func newServe(s streams) *cobra.Command {
 	f.IntVar(&o.MaxBody, "max-body-bytes", 1<<20, "largest body that Envoy sends; no less than its max_request_bytes")
 	f.IntVar(&o.MaxHeader, "max-header-bytes", 16<<10, "largest headers of a check's own call (gRPC metadata)")
 	f.Int64Var(&o.MaxReceive, "max-receive-bytes", 0, "how much all connections of checks may hold (default a quarter of the memory limit)")
-	f.StringVar(&o.Transport, "transport", extauthz.TransportGRPC, "how checks are served: h2, or grpc (grpc-go)")
+	f.StringVar(&o.Transport, "transport", extauthz.TransportH2, "how checks are served: h2 (our own), or grpc (grpc-go, slower)")
 	f.IntVar(&o.MaxInFlight, "max-in-flight", 0, "checks at a time, beyond which they are refused (default 256 a CPU)")
 	f.DurationVar(&o.DrainDelay, "drain-delay", 2*time.Second, "how long SIGTERM says NOT_SERVING before it stops listening")
 	f.DurationVar(&o.DrainGrace, "drain-grace", 20*time.Second, "how long checks under way may take then")

@@ -194,7 +194,7 @@ func (c *conn) fill() {
 // grow gets a larger buffer.
 func (c *conn) grow() {
 	switch {
-	case !c.large && c.s.budget.take(largeCost):
+	case !c.large && c.s.connBudget.take(largeCost):
 		c.large = true
 		c.in.replace(largeInputs.Get().(*[largeInput]byte)[:])
 	case len(c.in.buf) < smallInput:
@@ -215,7 +215,7 @@ func (c *conn) shrink() {
 	c.spare = nil
 	if c.large {
 		c.large = false
-		c.s.budget.give(largeCost)
+		c.s.connBudget.give(largeCost)
 	}
 }
 

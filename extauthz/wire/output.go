@@ -130,10 +130,10 @@ func (c *conn) answer(id uint32, message []byte) {
 		}
 		return
 	}
-	if !st.deciding || st.done {
+	if !st.deciding {
 		return
 	}
-	st.done = true
+	st.deciding, st.done = false, true
 	size := messagePrefix + len(message)
 	c.out = appendHeaders(c.out, id, 0, c.firstBlock(), headOK)
 	if int64(size) <= min(c.sendWindow, st.send) && size <= maxFrame {

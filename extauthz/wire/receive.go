@@ -109,6 +109,5 @@ func (c *conn) finish(st *stream) {
 		c.recent.add(st.id)
 		_ = c.framer.WriteRSTStream(st.id, http2.ErrCodeNo)
 	}
-	st.deciding = false
 	c.remove(st)
 }

@@ -209,7 +209,7 @@ func (c *conn) end(t *turn, st *stream) {
 	}
 	st.ended = true
 	c.noise = max(0, c.noise-noisePerCall)
-	if st.deciding { // it is being refused
+	if st.deciding || st.done { // it is being refused
 		return
 	}
 	if st.kind == kindPlain {

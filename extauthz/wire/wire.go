@@ -78,9 +78,12 @@ type Server struct {
 	handler Handler
 	o       Options
 	times   times
-	budget  budget
+	budget  budget // for messages and answers
 	serving atomic.Bool
 	batches sync.Pool
+
+	connBudget budget // for connections: there is room for them, whatever the others hold
+
 	stopped chan struct{}
 	stop    sync.Once
 	running sync.WaitGroup // connections
@@ -118,7 +121,8 @@ func New(h Handler, o Options) *Server {
 		handler: h, o: o, times: defaultTimes, stopped: make(chan struct{}),
 		listeners: map[net.Listener]bool{}, conns: map[*conn]bool{},
 	}
-	s.budget.limit = o.MaxReceive
+	s.connBudget.limit = o.MaxReceive / 4
+	s.budget.limit = o.MaxReceive - s.connBudget.limit
 	s.batches.New = func() any { return h.NewBatch() }
 	return s
 }
@@ -188,7 +192,7 @@ func (s *Server) isDraining() bool {
 
 // accept serves a connection, if there is room for one.
 func (s *Server) accept(nc net.Conn) {
-	if !s.budget.take(connCost) {
+	if !s.connBudget.take(connCost) {
 		s.o.Logger.Warn("too many connections, one is closed", "peer", nc.RemoteAddr().String())
 		_ = nc.Close()
 		return
@@ -202,7 +206,7 @@ func (s *Server) accept(nc net.Conn) {
 	}
 	s.mu.Unlock()
 	if draining {
-		s.budget.give(connCost)
+		s.connBudget.give(connCost)
 		_ = nc.Close()
 		return
 	}
@@ -211,7 +215,7 @@ func (s *Server) accept(nc net.Conn) {
 
 // forget is called when a connection has ended.
 func (s *Server) forget(c *conn) {
-	s.budget.give(connCost)
+	s.connBudget.give(connCost)
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()
