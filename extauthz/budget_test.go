@@ -71,13 +71,18 @@ func TestOneTokenLeavesProcessorsToOthers(t *testing.T) {
 	for range share + refused {
 		go func() { reasons <- costlyCheck(&held{Context: context.Background(), holds: holds, open: open}, s) }()
 	}
-	for range refused {
-		if reason := <-reasons; reason != policy.Overloaded {
-			t.Errorf("a check beyond the token's share: %v", reason)
+	for held, over := 0, 0; held < share || over < refused; {
+		select {
+		case <-holds:
+			if held++; held > share {
+				close(open)
+				t.Fatalf("%d checks of one token are evaluated at a time, want at most %d", held, share)
+			}
+		case reason := <-reasons:
+			if over++; reason != policy.Overloaded {
+				t.Errorf("a check beyond the token's share: %v", reason)
+			}
 		}
-	}
-	for range share {
-		<-holds
 	}
 	for range 100 {
 		if out, err := check(s, withToken()); err != nil || out.GetOkResponse() == nil {

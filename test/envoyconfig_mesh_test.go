@@ -38,9 +38,9 @@ func generate(t *testing.T, variable string, args ...string) []byte {
 
 // envoyGateway boots the Envoy that Envoy Gateway's translator makes of the objects, after
 // an edit, and returns its configuration.
-func (m *mesh) envoyGateway(t *testing.T, edit func(string) string) string {
+func (m *mesh) envoyGateway(t *testing.T, edit func(string) string, flags ...string) string {
 	t.Helper()
-	objects := envoyConfig(t, "--for", "envoy-gateway", "--manifests", m.dir, "--patgate", "patgate.patgate.svc.cluster.local:"+portOfAddress(t, m.addr))
+	objects := envoyConfig(t, append(flags, "--for", "envoy-gateway", "--manifests", m.dir, "--patgate", "patgate.patgate.svc.cluster.local:"+portOfAddress(t, m.addr))...)
 	if edit != nil {
 		objects = edit(objects)
 	}
@@ -105,6 +105,27 @@ func TestMeshEnvoyGatewayWithoutPatches(t *testing.T) {
 	}
 	dot := func(c gatesCase) bool { return strings.Contains(c.name, "trailing dot") } // patgate's to judge: Envoy keeps it
 	runGates(t, plainClient, "http://"+m.clients, m.api, slices.DeleteFunc(gatewayCases(m.value), dot), m.patgate)
+}
+
+// TestMeshEnvoyGatewayCORS has a browser's question answered before patgate is asked, and the
+// times be those of the flags.
+func TestMeshEnvoyGatewayCORS(t *testing.T) {
+	m := startMesh(t, twoGates)
+	config := m.envoyGateway(t, nil, "--cors-origin", "https://app.example.com", "--route-timeout", "90s", "--request-timeout", "1500ms", "--idle-timeout", "1h")
+	for _, setting := range []string{`"timeout":"90s"`, `"requestTimeout":"1.500s"`, `"streamIdleTimeout":"3600s"`} {
+		if !strings.Contains(config, setting) {
+			t.Errorf("the configuration does not say %s", setting)
+		}
+	}
+	page := map[string]string{"Origin": "https://app.example.com", "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "x-on-behalf-of"}
+	got := send(t, plainClient, "http://"+m.clients, ask{method: "OPTIONS", host: "jira.example.com", path: "/rest/issue", header: page})
+	if got.status != 200 || got.header.Get("Access-Control-Allow-Origin") != page["Origin"] || len(m.decisions()) > 0 {
+		t.Errorf("preflight: %d %v, %d decisions", got.status, got.header, len(m.decisions()))
+	}
+	got = send(t, plainClient, "http://"+m.clients, ask{host: "jira.example.com", path: "/rest/issue", header: map[string]string{"Origin": page["Origin"]}})
+	if got.status != 401 || got.header.Get("Access-Control-Allow-Origin") != page["Origin"] || !strings.Contains(got.header.Get("Access-Control-Expose-Headers"), "x-patgate-id") {
+		t.Errorf("a refusal: %d %v", got.status, got.header)
+	}
 }
 
 // TestMeshEnvoyGatewayClientAddress counts proxies as a gate counts them.
