@@ -4,6 +4,8 @@ package test
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -142,6 +144,21 @@ func lighttpd(p *parts) *exec.Cmd {
 		"mimetype.assign = (\"\" => \"text/plain\")\n", p.source("debian"), p.source("debian", "report.cgi")+"/", filepath.Join(root, "share", "perl5"))
 	write(p.t, config, text)
 	return exec.Command(filepath.Join(root, "sbin", "lighttpd"), "-D", "-f", config, "-m", filepath.Join(root, "lib", "lighttpd"))
+}
+
+// quietAddr returns a loopback address that nobody listens on, with a port that the system
+// gives to no client: the requests of these tests open tens of thousands of connections.
+func quietAddr(t *testing.T) string {
+	t.Helper()
+	for range 1000 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no free port")
+	return ""
 }
 
 // start runs the API until the test ends, and waits until it reports.

@@ -29,7 +29,7 @@ func testHosts(t *testing.T, strips bool) {
 	write(t, filepath.Join(dir, "m.yaml"), suite.Manifests())
 	p := startPatgate(t, dir)
 	api, wiki, rest := namedAPI(t, "api"), namedAPI(t, "wiki"), namedAPI(t, "rest")
-	clients, admin := freeAddr(t), freeAddr(t)
+	clients, admin := quietAddr(t), quietAddr(t)
 	config, err := envoy.Render(envoy.Addresses{Admin: admin, Clients: clients, Upstream: api, Patgate: p.addr})
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +60,7 @@ func testHosts(t *testing.T, strips bool) {
 // namedAPI runs an API that says its name, and returns its address.
 func namedAPI(t *testing.T, name string) string {
 	t.Helper()
-	a := &api{name: name, addr: freeAddr(t)}
+	a := &api{name: name, addr: quietAddr(t)}
 	mux := goAPI()
 	a.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("x-api", name)

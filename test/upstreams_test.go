@@ -53,7 +53,7 @@ func startAPIs(t *testing.T) []*api {
 	p := &parts{dir: dir, sources: sources, t: t}
 	var wg sync.WaitGroup
 	for _, a := range list {
-		a.addr = freeAddr(t)
+		a.addr = quietAddr(t)
 		wg.Go(func() {
 			if err := a.start(t, p); err != nil {
 				t.Errorf("%s: %v", a.name, err)
@@ -106,7 +106,7 @@ func (a *api) behind(t *testing.T, suite *lookalikes.Suite) (p *patgate, clients
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "m.yaml"), suite.Manifests())
 	p = startPatgate(t, dir)
-	clients, admin := freeAddr(t), freeAddr(t)
+	clients, admin := quietAddr(t), quietAddr(t)
 	config := envoyConfig(t, "--for", "standalone", "--manifests", dir, "--listen", clients, "--admin", admin, "--upstream", a.addr, "--patgate", p.addr)
 	startEnvoy(t, config, admin)
 	return p, clients
