@@ -231,15 +231,23 @@ func (h header) Get(name string) (value string, count int) {
 	return strings.Join(values, ","), len(values)
 }
 
-// All implements policy.Header.
-func (h header) All(yield func(name, value string) bool) {
-	for _, name := range slices.Sorted(maps.Keys(h)) {
-		for _, value := range h[name] {
-			if !yield(name, value) {
-				return
-			}
-		}
+// Len implements policy.Header.
+func (h header) Len() (n int) {
+	for _, values := range h {
+		n += len(values)
 	}
+	return n
+}
+
+// At implements policy.Header, in the order of the names.
+func (h header) At(i int) (name, value string) {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		if values := h[name]; i < len(values) {
+			return name, values[i]
+		}
+		i -= len(h[name])
+	}
+	return "", ""
 }
 
 // names lists the keys of a set in their order.

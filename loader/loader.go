@@ -117,15 +117,15 @@ func (l *Loader) Load(ctx context.Context) error {
 		read, large := time.Now(), false
 		l.narrowed = nil
 		l.narrowChanged(t)
-		r, done := l.exchange(t)
-		if !done {
-			whole := l.whole(t)
-			if whole.Digest != t.Digest || whole.Plain != t.Plain {
-				t = whole // it changed meanwhile
-				continue
-			}
-			large = whole.Size() > largeLoad
-			r = l.judge(whole)
+		step, whole := l.step(t)
+		if t = whole; step == nil {
+			continue // the directories have changed meanwhile
+		}
+		large = step.Whole && t.Size() > largeLoad
+		r := l.apply(t, step)
+		if r.Err != nil && !step.Whole {
+			t = l.whole(t) // what it steps from is not what runs
+			continue
 		}
 		l.seen = t.Forget()
 		r.Took, r.Applied = time.Since(start), time.Since(read)
@@ -207,48 +207,39 @@ func (l *Loader) settled(ctx context.Context, t *dir.Tree) (*dir.Tree, error) {
 	return t, nil
 }
 
-// exchange makes a reading the running revision, where only files of tokens differ from what
-// runs, and nothing is wrong with any of them. done is false where it is not known to be
-// so: then nothing has changed but what a broken file revokes, and the reading must be judged as
-// a whole.
-func (l *Loader) exchange(t *dir.Tree) (r Report, done bool) {
-	running := l.index.Snapshot()
-	c, broken := l.loaded.Change(t.Input(l.roots), l.processors(), running)
-	if len(broken) > 0 {
-		_ = l.narrow(broken) // the load is rejected, which the whole of it need not show first
+// step decodes what differs from what runs, and checks it: that of the reading, or of one that
+// holds all files. It returns no step where that is another reading. What a broken file revokes
+// takes force before problems are explained, which takes longer.
+func (l *Loader) step(t *dir.Tree) (*ruleset.Step, *dir.Tree) {
+	step := l.loaded.Step(t.Input(l.roots), ruleset.Options{Workers: l.processors(), Running: l.index.Snapshot()})
+	if step.Broken() || len(t.Problems) > 0 {
+		_ = l.narrow(step.Tokens) // reject does it again, and reports it
 	}
-	if c == nil {
-		return r, false
+	if good := step.Judge(); good || step.Whole {
+		return step, t
 	}
-	change, err := l.index.Exchange(c.Old, c.New, t.Digest, l.o.Now())
-	if err != nil {
-		return r, false
+	whole := l.whole(t)
+	if whole.Digest != t.Digest || whole.Plain != t.Plain {
+		return nil, whole
 	}
-	l.loaded.Accept(c)
-	return Report{SHA256: t.Digest, Files: len(t.Files), Change: change, Revived: l.revived(running, c.New)}, true
+	return l.step(whole)
 }
 
-// judge loads a reading, and makes it the running revision. It does all that can fail before it
-// touches what runs. What a load that will be rejected revokes takes force before the problems are
-// explained, which takes longer.
-func (l *Loader) judge(t *dir.Tree) Report {
+// apply makes a step the running revision, or rejects it. All that can fail is done before it
+// touches what runs.
+func (l *Loader) apply(t *dir.Tree, step *ruleset.Step) Report {
 	running := l.index.Snapshot()
-	set := ruleset.Read(t.Input(l.roots), ruleset.Options{Workers: l.processors(), Running: running})
-	r := Report{SHA256: t.Digest, Files: len(t.Files)}
-	if set.Broken() || len(t.Problems) > 0 {
-		_ = l.narrow(set.Tokens) // reject does it again, and reports it
-	}
-	set.Judge()
-	if r.Problems = set.Problems; len(r.Problems) == 0 {
-		r.Problems = ruleset.Losses(running, &set.Rows, l.o.Now())
+	r := Report{SHA256: t.Digest, Files: len(t.Files), Problems: step.Problems}
+	if len(r.Problems) == 0 {
+		r.Problems = step.Losses(l.o.Now())
 	}
 	if len(r.Problems) > 0 {
-		l.reject(&r, t, set)
+		l.reject(&r, t, step.Set)
 		return r
 	}
-	if r.Change, r.Err = l.index.Replace(set.Rows, l.o.Now()); r.Err == nil {
-		l.loaded, l.judged = ruleset.NewLoaded(set), nil
-		r.Revived = l.revived(running, set.Rows.Tokens)
+	if r.Change, r.Err = l.index.Apply(step.Changes, l.o.Now()); r.Err == nil {
+		l.loaded, l.judged = step.Accept(), nil
+		r.Revived = l.revived(running, step.Changes.New.Tokens)
 	}
 	return r
 }

@@ -193,6 +193,16 @@ func newGateTable(gates []*Gate) gateTable {
 // a request has.
 func (t *gateTable) namesHosts() bool { return len(t.exact) > 0 || len(t.wildcard) > 0 }
 
+// forwards reports whether some gate forwards unknown credentials.
+func (t *gateTable) forwards() bool {
+	for _, g := range t.byName {
+		if g.Forwards() {
+			return true
+		}
+	}
+	return false
+}
+
 // longestFirst inserts a guard before the first with a shorter prefix.
 func longestFirst(guards []guard, g guard) []guard {
 	at := slices.IndexFunc(guards, func(have guard) bool { return len(have.prefix) < len(g.prefix) })
