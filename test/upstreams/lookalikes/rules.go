@@ -21,7 +21,7 @@ var (
 	date       = regexp.MustCompile(`\A(?:2018-\d\d-\d\d)\z`)
 	trueValue  = regexp.MustCompile(`\A(?:true|1)\z`)
 	underOwn   = regexp.MustCompile(`\A/rest/own(?:/.*)?\z`)
-	project    = regexp.MustCompile(`\A/projects/[a-z]+(?:/|%2F)[a-z]+/issues\z`)
+	project    = regexp.MustCompile(`\A/projects/[a-z]+(?:/|%2F|%2f)[a-z]+/issues\z`)
 	underRest  = regexp.MustCompile(`\A/rest/x\z`)
 	withScheme = regexp.MustCompile(`\A[a-zA-Z]+://[^/]*`)
 )
