@@ -212,9 +212,13 @@ func (a *Armed) authorization(q *Question, gate *policy.Gate) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+value.Reveal()))
 }
 
-// firstScheme returns the first scheme that gate and token take, Basic before Bearer.
+// firstScheme returns the first scheme, in the order of the gate, that gate and token accept.
 func firstScheme(gate *policy.Gate, t *policy.Token, now time.Time) policy.Scheme {
-	for _, s := range []policy.Scheme{policy.Basic, policy.Bearer} {
+	order := []policy.Scheme{policy.Basic, policy.Bearer}
+	if gate != nil && gate.BearerFirst {
+		slices.Reverse(order)
+	}
+	for _, s := range order {
 		if (gate == nil || gate.Accepted(now).Has(s)) && (t == nil || t.Takes(s)) {
 			return s
 		}

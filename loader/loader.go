@@ -29,7 +29,7 @@ type Options struct {
 	Poll     time.Duration // how often directories are read without an event; default 10 s
 	Settle   time.Duration // for how long files that may be half written must rest; default 200 ms
 	Patience time.Duration // after how long of no rest a load is rejected; default 700 ms, so that a revocation counts within a second
-	Remind   time.Duration // how often the log tells that the last load was rejected; default 1 min
+	Remind   time.Duration // how often the log says that the last load was rejected; default 1 min
 	Now      func() time.Time
 	Logger   *slog.Logger
 }
@@ -42,7 +42,7 @@ type Report struct {
 	Problems []diag.Problem   // why the load was rejected; none: it runs
 	Narrowed []string         // tokens that a rejected load refused from now on
 	Revived  []policy.Revived // tokens that live longer than they were to
-	Err      error            // a fault of ours
+	Err      error            // a fault of patgate
 	Took     time.Duration
 	Applied  time.Duration // of Took, from when the files were read and at rest
 }
@@ -65,7 +65,7 @@ type Loader struct {
 	narrowed []string                     // tokens that the load under way refused so far
 
 	rejected time.Time // since when loads are rejected; zero: the last one runs
-	told     time.Time // when the log heard of that last
+	reported time.Time // when the log got that last
 }
 
 // New returns a loader of the directories. It calls report for each load, from one
@@ -157,19 +157,19 @@ func (l *Loader) note(r *Report) {
 		l.rejected = time.Time{}
 		return
 	}
-	l.told = time.Now()
+	l.reported = time.Now()
 	if l.rejected.IsZero() {
-		l.rejected = l.told
+		l.rejected = l.reported
 	}
 }
 
-// remind tells the log now and then that the manifests don't run: whoever changed them
+// remind logs now and then that the manifests don't run: whoever changed them
 // may not have looked.
 func (l *Loader) remind() {
-	if l.rejected.IsZero() || time.Since(l.told) < l.o.Remind {
+	if l.rejected.IsZero() || time.Since(l.reported) < l.o.Remind {
 		return
 	}
-	l.told = time.Now()
+	l.reported = time.Now()
 	l.o.Logger.Error("the manifests are still rejected, the last good revision stays", "for", time.Since(l.rejected).Round(time.Second).String())
 }
 
@@ -308,8 +308,8 @@ func (l *Loader) narrow(docs []*manifest.Document) error {
 	return err
 }
 
-// breath is the pause between two readings: many events at once are one change.
-const breath = 20 * time.Millisecond
+// debounce is the minimum time between two reads: many events at once are one change.
+const debounce = 20 * time.Millisecond
 
 // Run loads whenever the directories change: by their events, by nudges (SIGHUP), and
 // every Options.Poll whatever they say. It returns when ctx is done.
@@ -328,7 +328,7 @@ func (l *Loader) Run(ctx context.Context, nudge <-chan struct{}) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(breath):
+		case <-time.After(debounce):
 		}
 		select {
 		case <-ctx.Done():

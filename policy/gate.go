@@ -23,6 +23,7 @@ type Gate struct {
 	IgnoreCase   bool     // the API does, in paths: prefixes and deny rules match so
 
 	Schemes        Schemes
+	BearerFirst    bool      // its manifest names Bearer before Basic
 	BasicEnds      time.Time // zero: never
 	ForwardUnknown Schemes   // whose credentials go to the API, where they are no tokens
 	ForwardOther   []string  // further such schemes, by their names in lower case
