@@ -249,7 +249,7 @@ func (r *reader) file(name, real string, atomic bool) {
 	data, stamp, err := r.content.read(real, min(MaxFile, r.left))
 	switch {
 	case errors.Is(err, errTooLarge) && r.left < MaxFile:
-		r.problem(name, "the manifests are larger than the limit of --manifests-max-bytes, expected less or a higher limit")
+		r.problem(name, "the manifests are larger than the limit (manifests-max-bytes), expected less or a higher limit")
 		return
 	case errors.Is(err, errTooLarge):
 		r.problem(name, "larger than %d MiB, expected a smaller file: divide it", MaxFile>>20)
