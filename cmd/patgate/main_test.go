@@ -170,7 +170,7 @@ var arrows = []struct {
 	{"ruleset", []string{"diag", "manifest", "policy", "token"}, "documents of all origins as one set, and its rows"},
 	{"tokens", []string{"diag", "manifest", "manifest/edit", "policy", "ruleset", "token"}, "the one way to change tokens, over a store"},
 	{"tokens/storetest", []string{"diag", "manifest", "manifest/edit", "ruleset", "tokens"}, "what every store must do, for tests alone"},
-	{"loader/dir", []string{"diag", "manifest/edit", "ruleset", "tokens"}, "directories: what is read is a set's input, and a store of tokens"},
+	{"loader/dir", []string{"diag", "manifest", "manifest/edit", "policy", "ruleset", "tokens"}, "directories: what is read is a set's input, a store of tokens, and last good states with what ended since"},
 	{"loader", []string{"diag", "loader/dir", "ruleset", "manifest", "policy", "token"}, "keeps the index in step with directories"},
 	{"explain", []string{"diag", "manifest", "audit", "policy", "token"}, "questions to the same evaluation"},
 	{"lint", []string{"diag", "ruleset", "manifest", "explain", "policy", "token"}, "warnings about manifests that are valid"},
