@@ -27,7 +27,13 @@ func (s *scope) checkSpec(doc *Document, spec *yaml.Node) {
 	}
 }
 
+// maxPairs is how many hosts times paths a gate may have.
+const maxPairs = 10_000
+
 func (s *scope) checkGate(g *Gate, spec *yaml.Node) {
+	if pairs := max(len(g.Hosts), 1) * max(len(g.Paths), 1); pairs > maxPairs {
+		s.problem(spec, "spec.hosts", "%d hosts and %d paths, expected at most %s pairs of them: use wildcards, or shorter paths", len(g.Hosts), len(g.Paths), thousands(maxPairs))
+	}
 	if g.Anonymous != nil {
 		n := find(spec, "anonymous")
 		switch {
@@ -106,8 +112,8 @@ func (s *scope) checkToken(t *APIToken, spec *yaml.Node) {
 	t.Ends = Ends{Revoked: meant(spec, "revoked"), Suspended: meant(spec, "suspended")}
 	if meant(spec, "canary") {
 		s.pairs(spec, "spec", func(key string, keyNode, _ *yaml.Node) {
-			if key != "canary" && key != "digest" && key != "issued" {
-				s.problem(keyNode, "spec."+key, "beside `canary: true`, expected nothing but digest and issued: a canary is always refused")
+			if key != "canary" && key != "digest" && key != "issued" && key != "displayName" && key != "description" {
+				s.problem(keyNode, "spec."+key, "beside `canary: true`, expected nothing but digest, issued, displayName and description: a canary is always refused")
 			}
 		})
 		return

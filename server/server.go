@@ -61,11 +61,24 @@ type Options struct {
 // ErrNow as the cause of Run's context ends a server without the drain delay.
 var ErrNow = errors.New("stop now")
 
-// UsageError says that the options can't be followed.
+// UsageError says that the options can't be followed. Its message names them as Options does.
 type UsageError struct{ Message string }
 
 // Error returns the message.
 func (e *UsageError) Error() string { return e.Message }
+
+// ListenError says why an address of an option can't be listened on.
+type ListenError struct {
+	Option  string // as Options names it
+	Address string
+	Err     error
+}
+
+// Error names the option and the address.
+func (e *ListenError) Error() string { return e.Option + " " + e.Address + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ListenError) Unwrap() error { return e.Err }
 
 // ManifestsError says why a server did not start.
 type ManifestsError struct{ Problems []diag.Problem }
@@ -121,11 +134,11 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
 	if s.listener, err = listen(o.Listen); err != nil {
-		return nil, fmt.Errorf("--listen %s: %w", o.Listen, err)
+		return nil, &ListenError{"Listen", o.Listen, err}
 	}
 	if s.status, err = listen(o.StatusListen); err != nil {
 		_ = s.listener.Close()
-		return nil, fmt.Errorf("--status-listen %s: %w", o.StatusListen, err)
+		return nil, &ListenError{"StatusListen", o.StatusListen, err}
 	}
 	s.audit = audit.New(sink, audit.Options{
 		Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: instance(), Now: o.Now, Logger: o.Logger,
@@ -324,8 +337,8 @@ func (s *Server) revived(r *loader.Report) {
 	}
 }
 
-// rejected makes the event of a load that was rejected, and tells the log. Run returns
-// the problems of the first load, which need no second telling.
+// rejected makes the event of a load that was rejected, and logs its first problems: `patgate check`
+// prints all. Run returns the problems of the first load, so they are not logged.
 func (s *Server) rejected(r *loader.Report, e *audit.Event) {
 	e.Kind, e.Severity, e.Tokens, e.Count = audit.PolicyRejected, audit.Notice, r.Narrowed, len(r.Problems)
 	for _, p := range r.Problems[:min(len(r.Problems), maxReported)] {
@@ -337,15 +350,15 @@ func (s *Server) rejected(r *loader.Report, e *audit.Event) {
 	if !s.ready.Load() {
 		return
 	}
-	for _, p := range r.Problems {
+	for _, p := range r.Problems[:min(len(r.Problems), maxReported)] {
 		s.o.Logger.Error("manifests rejected", "problem", p.String())
 	}
 	if r.Err != nil {
 		s.o.Logger.Error("manifests could not be made to run", "error", r.Err)
 	}
-	attributes := []any{"revision", r.Change.Revision}
+	attributes := []any{"revision", r.Change.Revision, "problems", len(r.Problems)}
 	if len(r.Narrowed) > 0 {
-		attributes = append(attributes, "refused from now on", r.Narrowed)
+		attributes = append(attributes, "narrowed_tokens", r.Narrowed)
 	}
 	s.o.Logger.Error("the last good revision stays", attributes...)
 }
