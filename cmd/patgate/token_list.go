@@ -20,7 +20,7 @@ func newTokenList(s streams) *cobra.Command {
 	var q tokens.Query
 	var at, output string
 	cmd := &cobra.Command{
-		Use:   "list --manifests DIR",
+		Use:   "list [DIR...]",
 		Short: "List tokens with their states",
 		Long: "List prints the tokens of the manifests and the state of each, as the server computes it\n" +
 			"from manifest, groups and clock: revoked, suspended, canary, not-yet-valid, expired,\n" +
