@@ -31,25 +31,27 @@ func Suggest(wrong string, right []string) string {
 // editDistance counts the letters to insert, delete, replace or swap with the next
 // (optimal string alignment).
 func editDistance(a, b string) int {
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		rows[i][0] = i
+	var space [3][maxCompared + 1]int
+	if len(b) > maxCompared {
+		return len(a) + len(b)
 	}
-	for j := range rows[0] {
-		rows[0][j] = j
+	before, above, row := space[0][:len(b)+1], space[1][:len(b)+1], space[2][:len(b)+1]
+	for j := range row {
+		row[j] = j
 	}
 	for i := 1; i <= len(a); i++ {
+		before, above, row = above, row, before
+		row[0] = i
 		for j := 1; j <= len(b); j++ {
 			cost := 1
 			if a[i-1] == b[j-1] {
 				cost = 0
 			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
+			row[j] = min(above[j]+1, row[j-1]+1, above[j-1]+cost)
 			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+				row[j] = min(row[j], before[j-2]+1)
 			}
 		}
 	}
-	return rows[len(a)][len(b)]
+	return row[len(b)]
 }

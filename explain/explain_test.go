@@ -117,6 +117,7 @@ func TestAnswer(t *testing.T) {
 		{"without TLS", explain.Question{Host: "named.example.org", Token: "office", Client: inside}, "deny tls_required"},
 		{"one of the logins", explain.Question{Host: "a.example.com", Token: "office", Client: inside, User: "alice@example.com", Scheme: policy.Basic}, "allow ok"},
 		{"another user", explain.Question{Host: "a.example.com", Token: "office", Client: inside, User: "bob", Scheme: policy.Basic}, "deny user_mismatch"},
+		{"as Bearer, which the gate names first", explain.Question{Host: "a.example.com", Token: "office", Client: inside, User: "bob"}, "allow ok"},
 		{"for another user", explain.Question{Host: "a.example.com", Token: "office", Client: inside, Header: map[string][]string{"X-On-Behalf-Of": {"svc-a"}}}, "allow ok"},
 		{"for one it may not", explain.Question{Host: "a.example.com", Token: "office", Client: inside, Header: map[string][]string{"x-on-behalf-of": {"bob"}}}, "deny act_as_denied"},
 		{"for two at once", explain.Question{Host: "a.example.com", Token: "office", Client: inside, Header: map[string][]string{"x-on-behalf-of": {"svc-a", "svc-b"}}}, "deny act_as_denied"},

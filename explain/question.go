@@ -218,9 +218,13 @@ func (a *Armed) authorization(q *Question, gate *policy.Gate) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+value.Reveal()))
 }
 
-// firstScheme returns the first scheme that gate and token take, Basic before Bearer.
+// firstScheme returns the first scheme, in the order of the gate, that gate and token accept.
 func firstScheme(gate *policy.Gate, t *policy.Token, now time.Time) policy.Scheme {
-	for _, s := range []policy.Scheme{policy.Basic, policy.Bearer} {
+	order := []policy.Scheme{policy.Basic, policy.Bearer}
+	if gate != nil && gate.BearerFirst {
+		slices.Reverse(order)
+	}
+	for _, s := range order {
 		if (gate == nil || gate.Accepted(now).Has(s)) && (t == nil || t.Takes(s)) {
 			return s
 		}
@@ -237,15 +241,23 @@ func (h header) Get(name string) (value string, count int) {
 	return strings.Join(values, ","), len(values)
 }
 
-// All implements policy.Header.
-func (h header) All(yield func(name, value string) bool) {
-	for _, name := range slices.Sorted(maps.Keys(h)) {
-		for _, value := range h[name] {
-			if !yield(name, value) {
-				return
-			}
-		}
+// Len implements policy.Header.
+func (h header) Len() (n int) {
+	for _, values := range h {
+		n += len(values)
 	}
+	return n
+}
+
+// At implements policy.Header, in the order of the names.
+func (h header) At(i int) (name, value string) {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		if values := h[name]; i < len(values) {
+			return name, values[i]
+		}
+		i -= len(h[name])
+	}
+	return "", ""
 }
 
 // names lists the keys of a set in their order.

@@ -31,7 +31,7 @@ func BenchmarkCheck(b *testing.B) {
 			s, p := newServer(b)
 			s.Audit = forgetful{}
 			rows := policy.Rows{Gates: p.index.Snapshot().Gates(), Policies: grant.Policies}
-			value := func(i int) token.Secret { return token.NewSecret(fmt.Sprint("a value of some length, number ", i)) }
+			value := func(i int) token.Secret { return token.NewSecret(fmt.Sprint("a-value-of-some-length-", i)) }
 			for i := range tokens {
 				rows.Tokens = append(rows.Tokens, &policy.Token{Name: fmt.Sprint("t", i), User: "alice", Digest: token.Sum(value(i)), Grant: grant})
 			}

@@ -24,11 +24,8 @@ func (h headers) Get(name string) (value string, count int) {
 	return value, count
 }
 
-// All implements policy.Header.
-func (h headers) All(yield func(name, value string) bool) {
-	for i := range h {
-		if !yield(h[i].name, h[i].value) {
-			return
-		}
-	}
-}
+// Len implements policy.Header.
+func (h headers) Len() int { return len(h) }
+
+// At implements policy.Header.
+func (h headers) At(i int) (name, value string) { return h[i].name, h[i].value }

@@ -295,7 +295,9 @@ type panicky struct{}
 
 func (panicky) Get(string) (string, int) { panic("planted") }
 
-func (panicky) All(func(name, value string) bool) { panic("planted") }
+func (panicky) Len() int { panic("planted") }
+
+func (panicky) At(int) (name, value string) { panic("planted") }
 
 func TestTooManyAtOnceAreRefused(t *testing.T) {
 	s, p := newServer(t)

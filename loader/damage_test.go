@@ -131,11 +131,9 @@ func (u forUser) Get(name string) (string, int) {
 	return "", 0
 }
 
-func (u forUser) All(yield func(name, value string) bool) {
-	if u != "" {
-		yield("x-for", string(u))
-	}
-}
+func (u forUser) Len() int { return min(len(u), 1) }
+
+func (u forUser) At(int) (name, value string) { return "x-for", string(u) }
 
 // widened lists what one set holds beyond another.
 func widened(before, after map[string]bool) (list []string) {

@@ -29,7 +29,7 @@ type Options struct {
 	Poll     time.Duration // how often directories are read without an event; default 10 s
 	Settle   time.Duration // for how long files that may be half written must rest; default 200 ms
 	Patience time.Duration // after how long of no rest a load is rejected; default 700 ms, so that a revocation counts within a second
-	Remind   time.Duration // how often the log tells that the last load was rejected; default 1 min
+	Remind   time.Duration // how often the log says that the last load was rejected; default 1 min
 	Now      func() time.Time
 	Logger   *slog.Logger
 }
@@ -42,7 +42,7 @@ type Report struct {
 	Problems []diag.Problem   // why the load was rejected; none: it runs
 	Narrowed []string         // tokens that a rejected load refused from now on
 	Revived  []policy.Revived // tokens that live longer than they were to
-	Err      error            // a fault of ours
+	Err      error            // a fault of patgate
 	Took     time.Duration
 	Applied  time.Duration // of Took, from when the files were read and at rest
 }
@@ -65,7 +65,7 @@ type Loader struct {
 	narrowed []string                     // tokens that the load under way refused so far
 
 	rejected time.Time // since when loads are rejected; zero: the last one runs
-	told     time.Time // when the log heard of that last
+	reported time.Time // when the log got that last
 }
 
 // New returns a loader of the directories. It calls report for each load, from one
@@ -117,15 +117,15 @@ func (l *Loader) Load(ctx context.Context) error {
 		read, large := time.Now(), false
 		l.narrowed = nil
 		l.narrowChanged(t)
-		r, done := l.exchange(t)
-		if !done {
-			whole := l.whole(t)
-			if whole.Digest != t.Digest || whole.Plain != t.Plain {
-				t = whole // it changed meanwhile
-				continue
-			}
-			large = whole.Size() > largeLoad
-			r = l.judge(whole)
+		step, whole := l.step(t)
+		if t = whole; step == nil {
+			continue // the directories have changed meanwhile
+		}
+		large = step.Whole && t.Size() > largeLoad
+		r := l.apply(t, step)
+		if r.Err != nil && !step.Whole {
+			t = l.whole(t) // what it steps from is not what runs
+			continue
 		}
 		l.seen = t.Forget()
 		r.Took, r.Applied = time.Since(start), time.Since(read)
@@ -157,19 +157,19 @@ func (l *Loader) note(r *Report) {
 		l.rejected = time.Time{}
 		return
 	}
-	l.told = time.Now()
+	l.reported = time.Now()
 	if l.rejected.IsZero() {
-		l.rejected = l.told
+		l.rejected = l.reported
 	}
 }
 
-// remind tells the log now and then that the manifests don't run: whoever changed them
+// remind logs now and then that the manifests don't run: whoever changed them
 // may not have looked.
 func (l *Loader) remind() {
-	if l.rejected.IsZero() || time.Since(l.told) < l.o.Remind {
+	if l.rejected.IsZero() || time.Since(l.reported) < l.o.Remind {
 		return
 	}
-	l.told = time.Now()
+	l.reported = time.Now()
 	l.o.Logger.Error("the manifests are still rejected, the last good revision stays", "for", time.Since(l.rejected).Round(time.Second).String())
 }
 
@@ -207,48 +207,39 @@ func (l *Loader) settled(ctx context.Context, t *dir.Tree) (*dir.Tree, error) {
 	return t, nil
 }
 
-// exchange makes a reading the running revision, where only files of tokens differ from what
-// runs, and nothing is wrong with any of them. done is false where it is not known to be
-// so: then nothing has changed but what a broken file revokes, and the reading must be judged as
-// a whole.
-func (l *Loader) exchange(t *dir.Tree) (r Report, done bool) {
-	running := l.index.Snapshot()
-	c, broken := l.loaded.Change(t.Input(l.roots), l.processors(), running)
-	if len(broken) > 0 {
-		_ = l.narrow(broken) // the load is rejected, which the whole of it need not show first
+// step decodes what differs from what runs, and checks it: that of the reading, or of one that
+// holds all files. It returns no step where that is another reading. What a broken file revokes
+// takes force before problems are explained, which takes longer.
+func (l *Loader) step(t *dir.Tree) (*ruleset.Step, *dir.Tree) {
+	step := l.loaded.Step(t.Input(l.roots), ruleset.Options{Workers: l.processors(), Running: l.index.Snapshot()})
+	if step.Broken() || len(t.Problems) > 0 {
+		_ = l.narrow(step.Tokens) // reject does it again, and reports it
 	}
-	if c == nil {
-		return r, false
+	if good := step.Judge(); good || step.Whole {
+		return step, t
 	}
-	change, err := l.index.Exchange(c.Old, c.New, t.Digest, l.o.Now())
-	if err != nil {
-		return r, false
+	whole := l.whole(t)
+	if whole.Digest != t.Digest || whole.Plain != t.Plain {
+		return nil, whole
 	}
-	l.loaded.Accept(c)
-	return Report{SHA256: t.Digest, Files: len(t.Files), Change: change, Revived: l.revived(running, c.New)}, true
+	return l.step(whole)
 }
 
-// judge loads a reading, and makes it the running revision. It does all that can fail before it
-// touches what runs. What a load that will be rejected revokes takes force before the problems are
-// explained, which takes longer.
-func (l *Loader) judge(t *dir.Tree) Report {
+// apply makes a step the running revision, or rejects it. All that can fail is done before it
+// touches what runs.
+func (l *Loader) apply(t *dir.Tree, step *ruleset.Step) Report {
 	running := l.index.Snapshot()
-	set := ruleset.Read(t.Input(l.roots), ruleset.Options{Workers: l.processors(), Running: running})
-	r := Report{SHA256: t.Digest, Files: len(t.Files)}
-	if set.Broken() || len(t.Problems) > 0 {
-		_ = l.narrow(set.Tokens) // reject does it again, and reports it
-	}
-	set.Judge()
-	if r.Problems = set.Problems; len(r.Problems) == 0 {
-		r.Problems = ruleset.Losses(running, &set.Rows, l.o.Now())
+	r := Report{SHA256: t.Digest, Files: len(t.Files), Problems: step.Problems}
+	if len(r.Problems) == 0 {
+		r.Problems = step.Losses(l.o.Now())
 	}
 	if len(r.Problems) > 0 {
-		l.reject(&r, t, set)
+		l.reject(&r, t, step.Set)
 		return r
 	}
-	if r.Change, r.Err = l.index.Replace(set.Rows, l.o.Now()); r.Err == nil {
-		l.loaded, l.judged = ruleset.NewLoaded(set), nil
-		r.Revived = l.revived(running, set.Rows.Tokens)
+	if r.Change, r.Err = l.index.Apply(step.Changes, l.o.Now()); r.Err == nil {
+		l.loaded, l.judged = step.Accept(), nil
+		r.Revived = l.revived(running, step.Changes.New.Tokens)
 	}
 	return r
 }
@@ -317,8 +308,8 @@ func (l *Loader) narrow(docs []*manifest.Document) error {
 	return err
 }
 
-// breath is the pause between two readings: many events at once are one change.
-const breath = 20 * time.Millisecond
+// debounce is the minimum time between two reads: many events at once are one change.
+const debounce = 20 * time.Millisecond
 
 // Run loads whenever the directories change: by their events, by nudges (SIGHUP), and
 // every Options.Poll whatever they say. It returns when ctx is done.
@@ -337,7 +328,7 @@ func (l *Loader) Run(ctx context.Context, nudge <-chan struct{}) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(breath):
+		case <-time.After(debounce):
 		}
 		select {
 		case <-ctx.Done():

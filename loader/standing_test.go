@@ -15,10 +15,10 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// TestExchangeIsWhatAWholeLoadIs makes random changes to directories, good and bad ones, and
+// TestAStepIsWhatAWholeLoadIs makes random changes to directories, good and bad ones, and
 // loads each twice: by a loader that knows what stands, and by one that judges everything
 // anew. They must say and run the same, whatever happens.
-func TestExchangeIsWhatAWholeLoadIs(t *testing.T) {
+func TestAStepIsWhatAWholeLoadIs(t *testing.T) {
 	exchanged, loads := 0, 0
 	for seed := range uint64(16) {
 		w := &wanderer{t: t, dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 1)), files: map[string][]string{}}

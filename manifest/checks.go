@@ -27,7 +27,13 @@ func (s *scope) checkSpec(doc *Document, spec *yaml.Node) {
 	}
 }
 
+// maxPairs is how many hosts times paths a gate may have.
+const maxPairs = 10_000
+
 func (s *scope) checkGate(g *Gate, spec *yaml.Node) {
+	if pairs := max(len(g.Hosts), 1) * max(len(g.Paths), 1); pairs > maxPairs {
+		s.problem(spec, "spec.hosts", "%d hosts and %d paths, expected at most %s pairs of them: use wildcards, or shorter paths", len(g.Hosts), len(g.Paths), thousands(maxPairs))
+	}
 	if g.Anonymous != nil {
 		n := find(spec, "anonymous")
 		switch {

@@ -23,9 +23,10 @@ import (
 // Decoder decodes the files of one load. It compiles a pattern that stands in many
 // manifests once. Any number of goroutines may share it. The zero value is ready.
 type Decoder struct {
-	patterns sync.Map     // of compiledPattern, by the pattern's text
-	searched atomic.Int64 // bytes parsed in search of the lines that break documents
-	large    sync.Mutex   // held while a large document is decoded
+	patterns  sync.Map     // of compiledPattern, by the pattern's text
+	searched  atomic.Int64 // bytes parsed in search of the lines that break documents
+	described atomic.Int64 // problems of all documents
+	large     sync.Mutex   // held while a large document is decoded
 }
 
 type compiledPattern struct {
@@ -149,6 +150,7 @@ type scope struct {
 	tests    bool // the file is one of PolicyTests
 	problems []Problem
 	tallies  map[string]*tally // of problems that are alike
+	found    int               // problems that were looked at
 	more     int               // problems that are not described
 	fault    error             // of the YAML library, to be explained later
 }
@@ -189,7 +191,7 @@ func (s *scope) guarded() (doc *Document) {
 			doc = &Document{File: s.file, Pos: Pos{Line: s.chunk.line, Column: 1}}
 			s.problemAt(doc.Pos, "", "can't be decoded, a fault of patgate: %v", p)
 		}
-		doc.Problems = s.folded()
+		doc.Problems, doc.undescribed = s.folded(), s.more > 0
 		if s.fault != nil {
 			doc.fault = &fault{s, s.fault}
 		}

@@ -98,6 +98,7 @@ type tally struct {
 // add keeps a problem, folds one that is like another, or counts it where there are too
 // many.
 func (s *scope) add(p Problem) {
+	s.found++
 	key := plainIndexes(p.Field) + "\n" + p.Message
 	if t, known := s.tallies[key]; known {
 		if t.more == 0 {
@@ -106,10 +107,11 @@ func (s *scope) add(p Problem) {
 		t.more++
 		return
 	}
-	if len(s.problems) >= MaxProblems {
+	if len(s.problems) >= s.limit() {
 		s.more++
 		return
 	}
+	s.decoder.described.Add(1)
 	if s.tallies == nil {
 		s.tallies = map[string]*tally{}
 	}
@@ -118,7 +120,22 @@ func (s *scope) add(p Problem) {
 }
 
 // full reports whether no more problems are described. Each further one is counted.
-func (s *scope) full() bool { return s.more > 0 && len(s.problems) >= MaxProblems }
+func (s *scope) full() bool {
+	return s.more > 0 && len(s.problems) >= s.limit() || s.found >= maxFound
+}
+
+// limit returns how many problems of the document are described: one, once the load has more than
+// are reported.
+func (s *scope) limit() int {
+	if s.decoder.described.Load() > 2*MaxReported {
+		return 1
+	}
+	return MaxProblems
+}
+
+// maxFound is how many problems of a document are looked at: a list of many bad entries has
+// as many that say the same.
+const maxFound = 1_000
 
 // folded returns the problems, each with the number of those that are like it.
 func (s *scope) folded() []Problem {
@@ -134,7 +151,7 @@ func (s *scope) folded() []Problem {
 	}
 	if s.more > 0 {
 		list = append(list, Problem{
-			File: s.file, Pos: Pos{Line: s.chunk.line, Column: 1}, Message: fmt.Sprintf("and %s more problems in the document: mend the first %d", thousands(s.more), MaxProblems),
+			File: s.file, Pos: Pos{Line: s.chunk.line, Column: 1}, Message: fmt.Sprintf("and %s more problems in the document: mend the first %d", thousands(s.more), len(s.problems)),
 		})
 	}
 	return list

@@ -34,11 +34,13 @@ type (
 // Document is one manifest. Exactly one of the specs is set, unless the document is
 // broken: then Kind and Metadata.Name are what could be read of them.
 type Document struct {
+	Origin      string // what the file is read from, as those who read it set it
 	File        string
 	Pos         Pos // of its first line
 	Fingerprint policy.Fingerprint
 	Problems    []Problem // of its own
 	fault       *fault    // why it is no YAML, until Explain says it
+	undescribed bool      // it has more problems
 
 	Kind     string
 	Metadata Metadata
@@ -56,7 +58,7 @@ func (d *Document) Broken() bool { return len(d.Problems) > 0 || d.fault != nil 
 // Bad reports whether one of these fields, or something in it, has a problem, so that
 // what was decoded of it means nothing.
 func (d *Document) Bad(fields ...string) bool {
-	if len(d.Problems) > MaxProblems {
+	if d.undescribed {
 		return true // it may be among those that are not described
 	}
 	for _, p := range d.Problems {
@@ -70,7 +72,9 @@ func (d *Document) Bad(fields ...string) bool {
 }
 
 // At returns the place of a manifest, or of a rule in it, as decisions name it.
-func (d *Document) At(p Pos) policy.Source { return policy.Source{File: d.File, Line: p.Line} }
+func (d *Document) At(p Pos) policy.Source {
+	return policy.Source{File: d.File, Line: p.Line, Origin: d.Origin}
+}
 
 // Place returns `FILE:LINE:COLUMN` of something in the document.
 func (d *Document) Place(p Pos) string {

@@ -60,3 +60,6 @@ func (p *Part) Tree() (root *yaml.Node, err error) {
 
 // Pos returns the place in the file of a node of Tree.
 func (p *Part) Pos(n *yaml.Node) Pos { return p.scope().pos(n) }
+
+// IsBlank reports whether the part has nothing but comments, markers and blank lines.
+func (p *Part) IsBlank() bool { return p.chunk.isBlank() }

@@ -129,6 +129,10 @@ func (s *scope) fields(n *yaml.Node, field string, known []string, do func(key s
 	given := map[string]bool{}
 	s.pairs(n, field, func(key string, keyNode, value *yaml.Node) {
 		if !slices.Contains(known, key) {
+			if s.full() {
+				s.more++
+				return
+			}
 			s.problem(keyNode, child(field, key), "unknown field, %s", diag.Suggest(key, known))
 			return
 		}

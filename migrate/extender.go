@@ -1,11 +1,11 @@
 package migrate
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -16,7 +16,7 @@ import (
 // extenderToken is an entry of Extender's token list.
 type extenderToken struct {
 	label, user, token, limitTo, ip string
-	validUntil, dateCreated         int64 // milliseconds since 1970; 0: none
+	validUntil, dateCreated         time.Time // zero: none
 }
 
 // Extender reads the token list of the Extender apps for Jira and Confluence, as their
@@ -24,116 +24,115 @@ type extenderToken struct {
 // read in two ways: a name twice, or in another case.
 func Extender(data []byte, now time.Time) ([]Imported, error) {
 	const expected = `expected JSON such as {"tokens":[{"label":"…"}],"status":"ok"}`
-	file, err := readObject(data)
+	fields, err := readObject(data)
 	if err != nil {
 		return nil, fmt.Errorf("no token list of Extender: %w, %s", err, expected)
 	}
-	var status string
-	var entries []json.RawMessage
-	if file["tokens"] == nil || json.Unmarshal(file["tokens"], &entries) != nil {
-		return nil, fmt.Errorf("no token list of Extender, %s", expected)
+	file := map[string]json.RawMessage{}
+	for _, f := range fields {
+		file[f.name] = f.value
 	}
+	if file["sops"] != nil {
+		return nil, errors.New("the list is encrypted by SOPS, decrypt it first: sops decrypt FILE")
+	}
+	var status string
 	if text, given := file["status"]; given && (json.Unmarshal(text, &status) != nil || status != "ok") {
 		return nil, fmt.Errorf("the list's status is not ok: it is the answer to a call that failed, %s", expected)
 	}
+	at := slices.IndexFunc(fields, func(f field) bool { return f.name == "tokens" })
+	if at < 0 {
+		return nil, fmt.Errorf("no token list of Extender, %s", expected)
+	}
+	entries, err := readArray(fields[at])
+	if err != nil {
+		return nil, fmt.Errorf("no token list of Extender: %w, %s", err, expected)
+	}
 	var list []Imported
 	var values []string
-	for n, raw := range entries {
-		t, unknown, err := readExtenderToken(raw)
-		if err != nil {
-			return nil, fmt.Errorf("tokens[%d]%w", n, err)
-		}
-		i := t.imported(now)
-		i.texts = append(i.texts, unknown...)
-		if len(unknown) > 0 {
-			i.note("fields that are not known were left out: %s", strings.Join(unknown, ", "))
-		}
-		list, values = append(list, i), append(values, t.token)
+	for n, entry := range entries {
+		i, value := importEntry(n, entry, now)
+		i.Pos = position(data, entry.offset)
+		list, values = append(list, i), append(values, value)
 	}
 	return finish(list, values), nil
 }
 
-// readExtenderToken reads an entry's fields by their exact names. The names of others are
-// returned.
-func readExtenderToken(raw json.RawMessage) (t extenderToken, unknown []string, err error) {
+// importEntry reads the nth entry of a list. One with fields that can't be read is refused, with
+// what is wrong with each.
+func importEntry(n int, entry field, now time.Time) (Imported, string) {
+	t, unknown, problems := readExtenderToken(entry.value)
+	i := Imported{From: t.label, texts: []string{t.label, t.user, plainText(t.limitTo), t.ip}}
+	if len(problems) > 0 && t.label == "" {
+		i.From = fmt.Sprintf("tokens[%d]", n)
+	}
+	for _, p := range problems {
+		i.refuse("tokens[%d]%s", n, p)
+	}
+	t.carryOver(&i, now)
+	i.texts = append(i.texts, unknown...)
+	if len(unknown) > 0 {
+		i.note("fields that are not known were left out: %s", strings.Join(unknown, ", "))
+	}
+	return i, t.token
+}
+
+// readExtenderToken reads an entry's fields by their exact names, in their order. It returns the
+// names of others, and what is wrong with the known ones.
+func readExtenderToken(raw json.RawMessage) (t extenderToken, unknown, problems []string) {
 	fields, err := readObject(raw)
 	if err != nil {
-		return t, nil, fmt.Errorf(": %w", err)
+		return t, nil, []string{": " + err.Error()}
 	}
 	texts := map[string]*string{"label": &t.label, "user": &t.user, "token": &t.token, "limitTo": &t.limitTo, "ip": &t.ip}
-	times := map[string]*int64{"validUntil": &t.validUntil, "dateCreated": &t.dateCreated}
-	for name, value := range fields {
-		if string(value) == "null" || name == "counter" {
+	times := map[string]*time.Time{"validUntil": &t.validUntil, "dateCreated": &t.dateCreated}
+	for _, f := range fields {
+		if string(f.value) == "null" || f.name == "counter" {
 			continue
 		}
-		if text := texts[name]; text != nil {
-			if json.Unmarshal(value, text) != nil {
-				return t, nil, fmt.Errorf(".%s: no text, expected one", name)
+		if text := texts[f.name]; text != nil {
+			if json.Unmarshal(f.value, text) != nil {
+				problems = append(problems, fmt.Sprintf(".%s: no text, expected one", f.name))
 			}
-		} else if number := times[name]; number != nil {
-			if json.Unmarshal(value, number) != nil || *number < 0 {
-				return t, nil, fmt.Errorf(".%s: no time, expected milliseconds since 1970", name)
+		} else if at := times[f.name]; at != nil {
+			if *at, err = readTime(f.value); err != nil {
+				problems = append(problems, fmt.Sprintf(".%s: %s", f.name, err))
 			}
 		} else {
-			unknown = append(unknown, fmt.Sprintf("%q", name))
+			unknown = append(unknown, fmt.Sprintf("%q", f.name))
 		}
 	}
-	return t, sorted(unknown), nil
+	return t, sorted(unknown), problems
 }
 
-// readObject reads a JSON object whose names differ, also in case: of two, readers take
-// one or the other, and one of them may hold the limits.
-func readObject(data []byte) (map[string]json.RawMessage, error) {
-	d := json.NewDecoder(bytes.NewReader(data))
-	if open, err := d.Token(); err != nil || open != json.Delim('{') {
-		return nil, errors.New("no JSON object")
-	}
-	fields, seen := map[string]json.RawMessage{}, map[string]bool{}
-	for d.More() {
-		name, err := d.Token()
-		text, ok := name.(string)
-		if err != nil || !ok {
-			return nil, errors.New("broken JSON")
-		}
-		if folded := strings.ToLower(text); seen[folded] {
-			return nil, fmt.Errorf("the name %q stands twice", folded)
-		} else {
-			seen[folded] = true
-		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, errors.New("broken JSON")
-		}
-		fields[text] = value
-	}
-	if _, err := d.Token(); err != nil {
-		return nil, errors.New("broken JSON")
-	}
-	return fields, nil
-}
-
-func (t *extenderToken) imported(now time.Time) Imported {
-	i := Imported{From: t.label, texts: []string{t.label, t.user, plainText(t.limitTo), t.ip}}
+// carryOver sets what a token's manifest says.
+func (t *extenderToken) carryOver(i *Imported, now time.Time) {
 	i.setValue(t.token)
 	i.Token.User = t.user
-	i.Token.Schemes = []string{"basic"} // Extender's default; --scheme says otherwise
+	if i.Token.Schemes == nil {
+		i.Token.Schemes = []string{"basic"} // Extender's default; --scheme says otherwise
+	}
 	if t.user == "" {
 		i.Token.AnyUser = true
 		i.note("any user may present it, as before, with Basic alone: give it a user where you can")
 	}
-	i.Token.Issued = now
-	if t.dateCreated > 0 {
-		i.Token.Issued = time.UnixMilli(t.dateCreated).UTC()
-	}
-	if t.validUntil > 0 {
-		i.Token.Expires = time.UnixMilli(t.validUntil).UTC()
-		if !i.Token.Expires.After(now) {
-			i.note("it has expired already")
-		}
-	}
+	i.setTimes(t.dateCreated, t.validUntil, now)
 	i.setRanges(t.ip)
 	i.setLines(t.limitTo)
-	return i
+}
+
+// setTimes takes when a token was made and ends; the zero time is none.
+func (i *Imported) setTimes(created, end, now time.Time) {
+	i.Token.Issued, i.Token.Expires = now, end
+	if !created.IsZero() {
+		i.Token.Issued = created
+	}
+	switch {
+	case end.IsZero():
+	case !created.IsZero() && !end.After(created):
+		i.refuse("it ends before it was created: expected validUntil to be later than dateCreated")
+	case !end.After(now):
+		i.note("it has expired already")
+	}
 }
 
 // setRanges takes addresses and ranges, divided by commas, semicolons or blanks.

@@ -7,9 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/token"
 )
@@ -18,8 +17,10 @@ import (
 type Imported struct {
 	Token   edit.NewToken
 	From    string   // what the source calls it
+	Pos     diag.Pos // where it is in the file
 	Notes   []string // what its owner should know
-	Refused string   // why it can't be carried over; empty where it can
+	Refused string   // why it can't be carried over, every reason; empty where it can
+	LeftOut bool     // it is refused because it is no token: the others may come over without it
 
 	texts []string // that are written or shown, and must hold no value
 }
@@ -28,11 +29,12 @@ func (i *Imported) note(format string, args ...any) {
 	i.Notes = append(i.Notes, fmt.Sprintf(format, args...))
 }
 
-// refuse keeps the first reason.
+// refuse adds a reason.
 func (i *Imported) refuse(format string, args ...any) {
-	if i.Refused == "" {
-		i.Refused = fmt.Sprintf(format, args...)
+	if i.Refused != "" {
+		i.Refused += "; "
 	}
+	i.Refused += fmt.Sprintf(format, args...)
 }
 
 // Source reads the tokens of another product out of a file.
@@ -45,29 +47,17 @@ var Sources = map[string]Source{
 	"authorino":     Authorino,
 }
 
-// minValue is the shortest value, in bytes, that is taken: a digest in Git gives away a
-// value that can be guessed.
-const minValue = 20
-
-// setValue takes a value's digest, unless clients could not present it or it is too weak.
+// setValue takes a value's digest, unless it is no value that clients present.
 func (i *Imported) setValue(value string) {
-	secret := token.NewSecret(value)
-	switch {
-	case value == "":
-		i.refuse("it has no value")
-	case strings.Contains(value, "***"):
-		i.refuse("its value is masked, expected the value itself")
-	case len(value) < minValue:
-		i.refuse("its value has %d characters, expected at least %d: a digest would give it away", len(value), minValue)
-	case !utf8.ValidString(value) || strings.IndexFunc(value, unicode.IsControl) >= 0:
-		i.refuse("its value holds control characters or is not UTF-8, which no client could present")
-	case !token.WellFormed(secret):
-		i.refuse("its value begins with %s and has a wrong checksum: it is none of patgate's", token.Prefix)
-	case strings.IndexFunc(value, notToken68) >= 0:
+	if problem := valueProblem(value); problem != "" {
+		i.refuse("%s", problem)
+		return
+	}
+	if strings.IndexFunc(value, notToken68) >= 0 {
 		i.Token.Schemes = []string{"basic"}
 		i.note("its value holds characters that Bearer does not carry: it can be presented with Basic alone")
 	}
-	i.Token.Digest = token.Sum(secret)
+	i.Token.Digest = token.Sum(token.NewSecret(value))
 }
 
 // finish refuses what can't come over as it is, among all tokens of a source, and names
@@ -79,11 +69,14 @@ func finish(list []Imported, values []string) []Imported {
 		text := strings.ToLower(strings.Join(i.texts, "\n"))
 		for _, value := range values {
 			if len(value) >= minShown && strings.Contains(text, strings.ToLower(value)) {
-				*i = Imported{From: "token", Refused: "a value stands in its label, user or rules: take it for leaked, and make new tokens"}
+				*i = Imported{From: "token", Pos: i.Pos, Refused: "a value stands in its label, user or rules: take it for leaked, and make new tokens"}
 			}
 		}
 		if strings.Contains(i.Token.User, ":") {
 			i.refuse("its user holds a colon, which Basic can't carry, expected another user")
+		}
+		if encrypted(i.Token.User) != "" || template(i.Token.User) != "" {
+			i.refuse("its user is encrypted or a template, expected a user's name: decrypt or render the file first")
 		}
 	}
 	setNames(list)

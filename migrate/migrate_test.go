@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/migrate"
 	"github.com/patgate/patgate/token"
@@ -123,10 +124,22 @@ func TestWhatIsRefused(t *testing.T) {
 		t.Errorf("%+v", i)
 	}
 	for data, want := range map[string]string{
-		`{}`:                                "no token list of Extender",
-		`[]`:                                "no token list of Extender",
-		`{"tokens":[1]}`:                    "tokens[0]",
-		`{"tokens":[{"validUntil":"now"}]}`: "tokens[0].validUntil: no time",
+		`{"tokens":[1]}`:                                            "tokens[0]: no JSON object",
+		`{"tokens":[{"validUntil":"now"}]}`:                         "tokens[0].validUntil: no time",
+		`{"tokens":[{"validUntil":1830476718,"dateCreated":true}]}`: "tokens[0].validUntil: looks like seconds since 1970, expected milliseconds: three digits more; tokens[0].dateCreated: no time",
+		`{"tokens":[{"dateCreated":"2026-01-01T00:00:00"}]}`:        "tokens[0].dateCreated: no time",
+		`{"tokens":[{"dateCreated":99999999999999999}]}`:            "after the year 9999",
+		`{"tokens":[{"dateCreated":"0001-01-01"}]}`:                 "before 1973",
+	} {
+		if i := one(t, "extender", []byte(data)); !strings.Contains(i.Refused, want) || i.LeftOut {
+			t.Errorf("%s: %q, want %q", data, i.Refused, want)
+		}
+	}
+	for data, want := range map[string]string{
+		`{}`:                           "no token list of Extender",
+		`[]`:                           "no token list of Extender",
+		`{"tokens":{}}`:                "tokens is no array",
+		`{"tokens":[],"sops":{"a":1}}`: "encrypted by SOPS",
 	} {
 		if _, err := migrate.Extender([]byte(data), now); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", data, err)
@@ -193,9 +206,9 @@ func TestEnvoyGateway(t *testing.T) {
 	if err != nil || len(twice) != 4 || !strings.Contains(twice[2].Refused, "takes the first") {
 		t.Errorf("a client in two Secrets: %+v, %v", twice, err)
 	}
-	_, err = migrate.EnvoyGateway([]byte("kind: Secret\nmetadata: {name: users}\nstringData:\n  .htpasswd: \"alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\"\n"), now)
-	if err == nil || !strings.Contains(err.Error(), "salted hashes") || strings.Contains(err.Error(), "W6ph") {
-		t.Errorf("htpasswd: %v", err)
+	i := one(t, "envoy-gateway", []byte("kind: Secret\nmetadata: {name: users}\nstringData:\n  .htpasswd: \"alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\"\n"))
+	if !strings.Contains(i.Refused, "salted hashes") || strings.Contains(fmt.Sprint(i), "W6ph") {
+		t.Errorf("htpasswd: %+v", i)
 	}
 }
 
@@ -219,11 +232,10 @@ func TestAuthorino(t *testing.T) {
 	}
 	wantNote(t, list[1], "names no user")
 	for data, want := range map[string]string{
-		"kind: Secret\nmetadata: {name: a}\ndata: {api_key: '???'}\n": "is no base64",
-		"kind: Secret\ndata: [1]\n":                                   "no Kubernetes object",
-		"<<:\n? -":                                                    "expected Secrets",
-		"a: [":                                                        "not YAML",
-		"kind: ConfigMap\n":                                           "no API keys",
+		"kind: Secret\ndata: [1]\n": "no Kubernetes object",
+		"<<:\n? -":                  "expected Secrets",
+		"a: [":                      "not YAML",
+		"kind: ConfigMap\n":         "no API keys",
 	} {
 		if _, err := migrate.Authorino([]byte(data), now); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", data, err)
@@ -231,6 +243,10 @@ func TestAuthorino(t *testing.T) {
 	}
 	i := one(t, "authorino", []byte("kind: Secret\nmetadata: {name: a, labels: {authorino.kuadrant.io/managed-by: authorino}}\n"))
 	if i.Refused != "it has no value" {
+		t.Errorf("%+v", i)
+	}
+	i = one(t, "authorino", []byte("kind: Secret\nmetadata: {name: a}\ndata: {api_key: '???'}\n"))
+	if !strings.Contains(i.Refused, "is no base64") || i.Pos != (diag.Pos{Line: 3, Column: 17}) {
 		t.Errorf("%+v", i)
 	}
 }

@@ -23,6 +23,7 @@ type Gate struct {
 	IgnoreCase   bool     // the API does, in paths: prefixes and deny rules match so
 
 	Schemes        Schemes
+	BearerFirst    bool      // its manifest names Bearer before Basic
 	BasicEnds      time.Time // zero: never
 	ForwardUnknown Schemes   // whose credentials go to the API, where they are no tokens
 	ForwardOther   []string  // further such schemes, by their names in lower case
@@ -192,6 +193,16 @@ func newGateTable(gates []*Gate) gateTable {
 // namesHosts reports whether some gate names hosts, so that the host decides which gate
 // a request has.
 func (t *gateTable) namesHosts() bool { return len(t.exact) > 0 || len(t.wildcard) > 0 }
+
+// forwards reports whether some gate forwards unknown credentials.
+func (t *gateTable) forwards() bool {
+	for _, g := range t.byName {
+		if g.Forwards() {
+			return true
+		}
+	}
+	return false
+}
 
 // longestFirst inserts a guard before the first with a shorter prefix.
 func longestFirst(guards []guard, g guard) []guard {

@@ -75,52 +75,125 @@ func NewIndex() *Index {
 // Snapshot returns the running revision. It stays as it is, whatever is written later.
 func (x *Index) Snapshot() *Snapshot { return x.current.Load() }
 
-// Replace makes rows the running revision, in one transaction. Rows that are the same
-// pointers as in the revision before are left in place.
+// Changes are the rows that go and come with what changed of one origin. Rows that are among both
+// stay in place.
+type Changes struct {
+	Origin string // of all of these rows; empty: New are the rows of every origin
+	All    bool   // New are all rows of the origin: Old are those that run, and need not be set
+	Old    Rows
+	New    Rows // its SHA256 is of all files
+}
+
+// Replace makes rows the whole of the running revision. Rows that are the same pointers as in the
+// revision before are left in place.
 func (x *Index) Replace(rows Rows, now time.Time) (Change, error) {
+	return x.Apply(Changes{All: true, New: rows}, now)
+}
+
+// Apply puts rows in the place of others of the running revision, in one transaction, at the cost of
+// those that differ. It returns an error, and changes nothing, where one of the old rows is not
+// what runs, or a new one has another origin, or the name of a row that stays.
+func (x *Index) Apply(c Changes, now time.Time) (Change, error) {
 	x.writer.Lock()
 	defer x.writer.Unlock()
+	running := x.Snapshot()
 	txn := x.db.Txn(true)
 	defer txn.Abort() // after Commit it does nothing
-	c := Change{Revision: x.Snapshot().Revision().Number + 1}
+	next := *running.Revision()
+	next.Number++
+	next.SHA256, next.Loaded = c.New.SHA256, now
+	change := Change{Revision: next.Number}
+	gates, groups := len(c.Old.Gates)+len(c.New.Gates) > 0, len(c.Old.Groups)+len(c.New.Groups) > 0
 	err := firstError(
-		replaceTable(txn, tableGates, rows.Gates, gateName, &c),
-		replaceTable(txn, tableGroups, rows.Groups, groupName, &c),
-		replaceTable(txn, tablePolicies, rows.Policies, policyName, &c),
-		replaceTable(txn, tableTokens, rows.Tokens, tokenName, &c),
+		apply(txn, tableGates, &c, &c.Old.Gates, c.New.Gates, gateOf, &change),
+		apply(txn, tableGroups, &c, &c.Old.Groups, c.New.Groups, groupOf, &change),
+		apply(txn, tablePolicies, &c, &c.Old.Policies, c.New.Policies, policyOf, &change),
+		apply(txn, tableTokens, &c, &c.Old.Tokens, c.New.Tokens, tokenOf, &change),
 	)
 	if err != nil {
 		return Change{}, err
 	}
-	return c, x.commit(txn, &Revision{
-		Number: c.Revision, SHA256: rows.SHA256, Loaded: now,
-		gates: newGateTable(rows.Gates), members: membership(rows.Groups), gone: x.Snapshot().remember(rows),
-	})
+	if c.All || gates {
+		next.gates = newGateTable(rowsIn[Gate](txn, tableGates))
+	}
+	if c.All || groups {
+		next.members = membership(rowsIn[Group](txn, tableGroups))
+	}
+	next.gone = running.remember(&c, &next.gates)
+	return change, x.commit(txn, &next)
 }
 
-// Exchange puts tokens in the place of others of the running revision, in one transaction.
-// Gates, groups and policies stay, and so do tokens that are among both. It is what Replace
-// does with all rows of which no others differ, at the cost of those that do. It returns an
-// error, and changes nothing, where one of the old tokens is not of the running revision.
-func (x *Index) Exchange(old, tokens []*Token, sha256 [32]byte, now time.Time) (Change, error) {
-	x.writer.Lock()
-	defer x.writer.Unlock()
-	running := x.Snapshot()
-	for _, t := range old {
-		if running.TokenByName(t.Name) != t {
-			return Change{}, fmt.Errorf("the token %s is not what runs", t.Name)
+// naming returns the name of a row, and where it comes from.
+type naming[T any] func(*T) (name string, from Source)
+
+func gateOf(g *Gate) (string, Source)     { return g.Name, g.Source }
+func groupOf(g *Group) (string, Source)   { return g.Name, g.Source }
+func policyOf(p *Policy) (string, Source) { return p.Name, p.Source }
+func tokenOf(t *Token) (string, Source)   { return t.Name, t.Source }
+
+// rowsIn returns the rows of a table, by name.
+func rowsIn[T any](txn *memdb.Txn, table string) (rows []*T) {
+	all, err := txn.Get(table, indexID)
+	if err != nil {
+		return nil
+	}
+	for raw := all.Next(); raw != nil; raw = all.Next() {
+		rows = append(rows, raw.(*T))
+	}
+	return rows
+}
+
+// apply makes the changes of one table.
+func apply[T any](txn *memdb.Txn, table string, c *Changes, old *[]*T, rows []*T, of naming[T], change *Change) error {
+	stays := map[string]Source{} // rows of other origins, where New are all rows of one
+	if c.All {
+		*old = nil
+		for _, row := range rowsIn[T](txn, table) {
+			if name, from := of(row); c.Origin != "" && from.Origin != c.Origin {
+				stays[name] = from
+			} else {
+				*old = append(*old, row)
+			}
+		}
+	} else if err := fit(txn, table, *old, rows, of); err != nil {
+		return err
+	}
+	for _, row := range rows {
+		name, from := of(row)
+		if c.Origin != "" && from.Origin != c.Origin {
+			return fmt.Errorf("%s %s comes from %q and not from %q", kindOf[table], name, from.Origin, c.Origin)
+		}
+		if there, taken := stays[name]; taken {
+			return fmt.Errorf("the name of the %s %s is taken at %s", kindOf[table], name, there)
 		}
 	}
-	txn := x.db.Txn(true)
-	defer txn.Abort()
-	next := *running.Revision()
-	next.Number++
-	next.SHA256, next.Loaded, next.gone = sha256, now, running.rememberExchange(old, tokens)
-	c := Change{Revision: next.Number}
-	if err := exchangeRows(txn, tableTokens, old, tokens, tokenName, &c); err != nil {
-		return Change{}, err
+	return exchangeRows(txn, table, *old, rows, func(row *T) string { name, _ := of(row); return name }, change)
+}
+
+// fit checks that old rows run, and that no new one has the name of a row that stays.
+func fit[T any](txn *memdb.Txn, table string, old, rows []*T, of naming[T]) error {
+	going := make(map[*T]bool, len(old))
+	running := func(row *T) (*T, string) {
+		name, _ := of(row)
+		raw, err := txn.First(table, indexID, name)
+		if err != nil || raw == nil {
+			return nil, name
+		}
+		return raw.(*T), name
 	}
-	return c, x.commit(txn, &next)
+	for _, row := range old {
+		if there, name := running(row); there != row {
+			return fmt.Errorf("the %s %s is not what runs", kindOf[table], name)
+		}
+		going[row] = true
+	}
+	for _, row := range rows {
+		if there, name := running(row); there != nil && there != row && !going[there] {
+			_, from := of(there)
+			return fmt.Errorf("the name of the %s %s is taken at %s", kindOf[table], name, from)
+		}
+	}
+	return nil
 }
 
 // Ending is what a document of a rejected load ends: a value of the token of its name.
@@ -185,19 +258,6 @@ func (x *Index) commit(txn *memdb.Txn, r *Revision) error {
 	txn.Commit()
 	x.current.Store(newSnapshot(x.db.Txn(false)))
 	return nil
-}
-
-// replaceTable makes rows the whole of a table.
-func replaceTable[T any](txn *memdb.Txn, table string, rows []*T, name func(*T) string, c *Change) error {
-	all, err := txn.Get(table, indexID)
-	if err != nil {
-		return err
-	}
-	var old []*T
-	for raw := all.Next(); raw != nil; raw = all.Next() {
-		old = append(old, raw.(*T))
-	}
-	return exchangeRows(txn, table, old, rows, name, c)
 }
 
 // exchangeRows puts rows into a table in place of old ones; those that are among both stay

@@ -85,17 +85,19 @@ type headerScan struct {
 // overridden reports whether a header asks an upstream to act on another method, URL
 // or host.
 func (e *evaluation) overridden() bool {
-	scan := &headerScan{method: e.request.Method, namesHosts: e.snapshot.revision.gates.namesHosts()}
+	scan := headerScan{method: e.request.Method, namesHosts: e.snapshot.revision.gates.namesHosts()}
 	scan.host, _ = normalizeHost(e.request.Host)
-	e.request.Header.All(scan.see)
+	for i := range e.request.Header.Len() {
+		scan.see(e.request.Header.At(i))
+	}
 	e.oddHeaders = scan.odd
 	return scan.overrides
 }
 
-func (s *headerScan) see(name, value string) bool {
+func (s *headerScan) see(name, value string) {
 	if !isPlainName(name) {
 		s.seeOdd(name, value)
-		return true
+		return
 	}
 	switch name {
 	case "x-http-method-override":
@@ -111,7 +113,6 @@ func (s *headerScan) see(name, value string) bool {
 	default:
 		s.odd = s.odd || strings.HasPrefix(name, patgatePrefix)
 	}
-	return true
 }
 
 // seeOdd looks at a name that does not fold to itself. Pseudo headers are Envoy's own.
@@ -188,8 +189,11 @@ func (e *evaluation) lookAlike() (problem string) {
 	if !e.oddHeaders && !g.hasOddHeaders() {
 		return ""
 	}
-	watch := &headerWatch{gate: g, names: g.watchedHeaders()}
-	e.request.Header.All(watch.see)
+	watch := headerWatch{names: g.watchedHeaders()}
+	for i := 0; i < e.request.Header.Len() && watch.like == ""; i++ {
+		name, _ := e.request.Header.At(i)
+		watch.see(name)
+	}
 	e.decision.Remove = watch.remove
 	if watch.like != "" {
 		return "a header's name looks like " + watch.like + ", which means something here"
@@ -199,16 +203,15 @@ func (e *evaluation) lookAlike() (problem string) {
 
 // headerWatch is the walk that looks for look-alikes of a gate's headers.
 type headerWatch struct {
-	gate   *Gate
 	names  []string
 	remove []string
 	like   string
 }
 
-func (w *headerWatch) see(name, _ string) bool {
+func (w *headerWatch) see(name string) {
 	name = lowerASCII(name)
 	if strings.HasPrefix(name, ":") {
-		return true
+		return
 	}
 	folded := FoldHeader(name)
 	switch underscores := strings.ReplaceAll(name, "_", "-"); {
@@ -223,7 +226,6 @@ func (w *headerWatch) see(name, _ string) bool {
 			}
 		}
 	}
-	return w.like == ""
 }
 
 // uses reports whether the gate uses a header by this very name. What becomes of those

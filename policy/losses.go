@@ -83,35 +83,20 @@ const maxGone = 1 << 20
 // remember returns the digests of tokens that went since the start, as far as a gate
 // forwards unknown credentials: what was a token of ours is never forwarded as a
 // password, also when its manifest is deleted.
-func (s *Snapshot) remember(rows Rows) map[token.Digest]struct{} {
-	forwards := slices.ContainsFunc(rows.Gates, func(g *Gate) bool { return g.Forwards() })
-	if !forwards {
+func (s *Snapshot) remember(c *Changes, gates *gateTable) map[token.Digest]struct{} {
+	if !gates.forwards() {
 		return nil
 	}
 	gone := maps.Clone(s.revision.gone)
 	if gone == nil {
 		gone = map[token.Digest]struct{}{}
 	}
-	for t := range s.Tokens {
+	for _, t := range c.Old.Tokens {
 		for _, d := range t.digests() {
 			gone[d] = struct{}{}
 		}
 	}
-	return without(gone, rows.Tokens)
-}
-
-// rememberExchange is remember where all tokens stay but these, and gates stay as they are.
-func (s *Snapshot) rememberExchange(old, tokens []*Token) map[token.Digest]struct{} {
-	if s.revision.gone == nil {
-		return nil // no gate forwards
-	}
-	gone := maps.Clone(s.revision.gone)
-	for _, t := range old {
-		for _, d := range t.digests() {
-			gone[d] = struct{}{}
-		}
-	}
-	return without(gone, tokens)
+	return without(gone, c.New.Tokens)
 }
 
 // without takes the digests of tokens that there are out of those that went.

@@ -105,24 +105,37 @@ type search struct {
 	all            bool // in an allow rule: every node must match
 	meter          *meter
 	found, matched int
-	unclear        string // why it can't tell; empty where it can
+	unclear        unclear
 }
 
-// Why a search can't tell what a server behind would find.
+// unclear is why a search can't tell what a server behind would find. The zero value: it can. A number
+// keeps the evaluation on the stack, where a text could come from anywhere in it.
+type unclear uint8
+
 const (
-	unclearKeys      = "an object has a key twice but for case"
-	unclearLength    = "it holds a text of more than 64 KiB"
-	unclearBudget    = "there was no time to read it"
-	unclearContainer = "it holds an array or object where the rule expects a plain value or a member"
+	unclearKeys unclear = iota + 1
+	unclearLength
+	unclearBudget
+	unclearContainer
 )
+
+// String returns the reason in words.
+func (u unclear) String() string {
+	return [...]string{
+		unclearKeys:      "an object has a key twice but for case",
+		unclearLength:    "it holds a text of more than 64 KiB",
+		unclearBudget:    "there was no time to read it",
+		unclearContainer: "it holds an array or object where the rule expects a plain value or a member",
+	}[u]
+}
 
 // check tells whether the node is there and matches: of several, all where all is
 // set (allow rules), else one (deny rules). Where it can't tell, why says why not.
 func (d *document) check(n *Node, all bool, m *meter) (v verdict, why string) {
 	s := search{document: d, pattern: n.Pattern, all: all, meter: m}
 	s.walk(0, n.path)
-	if s.unclear != "" {
-		return undecided, s.unclear
+	if s.unclear != 0 {
+		return undecided, s.unclear.String()
 	}
 	return quantify(s.found, s.matched, all), ""
 }
@@ -164,7 +177,7 @@ func (s *search) match(v *jsonValue) {
 
 // container notes an array or object where the path expects something else.
 func (s *search) container() {
-	if !s.all && s.unclear == "" {
+	if !s.all && s.unclear == 0 {
 		s.unclear = unclearContainer
 	}
 }

@@ -42,6 +42,9 @@ func CompilePattern(text string) (*Pattern, error) {
 	if err != nil {
 		return nil, patternError(err)
 	}
+	if size := roughSize(parsed); size > 10*MaxInstructions { // not worth the memory to count them
+		return nil, fmt.Errorf("a pattern of about %d instructions, expected at most %d: use smaller repeat counts", size, MaxInstructions)
+	}
 	prog, err := syntax.Compile(parsed.Simplify())
 	if err != nil {
 		return nil, patternError(err)
@@ -57,6 +60,21 @@ func CompilePattern(text string) (*Pattern, error) {
 	p := &Pattern{text: text, full: full, size: len(prog.Inst)}
 	p.prefix, p.literal = literalPrefix(parsed)
 	return p, nil
+}
+
+// roughSize returns about how many instructions a parsed pattern has, without making them.
+func roughSize(re *syntax.Regexp) int {
+	size := 1
+	if re.Op == syntax.OpLiteral {
+		size = len(re.Rune)
+	}
+	for _, sub := range re.Sub {
+		size += roughSize(sub)
+	}
+	if re.Op == syntax.OpRepeat {
+		size *= max(re.Min, re.Max, 1)
+	}
+	return min(size, 1<<30)
 }
 
 // patternError keeps what is wrong and leaves out Go's wording around it.

@@ -30,9 +30,10 @@ type Header interface {
 	// Get returns the value of a header, whose name is in lower case, and how many
 	// there were. Several are joined by commas, in their order.
 	Get(name string) (value string, count int)
-	// All calls yield with the name and value of each header, as they came, until it
-	// returns false. Its method value is an iter.Seq2.
-	All(yield func(name, value string) bool)
+	// Len returns how many headers there are, those of one name each for itself.
+	Len() int
+	// At returns the name and value of one of them, as they came.
+	At(i int) (name, value string)
 }
 
 // Body is a request's body, as far as Envoy handed it over. The zero value is absent.

@@ -8,8 +8,9 @@ import (
 
 // Source is the place of a manifest, or of a rule in it. The zero value is nowhere.
 type Source struct {
-	File string
-	Line int
+	File   string
+	Line   int
+	Origin string // what the file is read from: directories, or another source
 }
 
 // String returns `file:line`, or nothing.

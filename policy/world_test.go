@@ -1,7 +1,9 @@
 package policy_test
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,14 +22,21 @@ func (h headers) Get(name string) (string, int) {
 	return strings.Join(h[name], ","), len(h[name])
 }
 
-func (h headers) All(yield func(name, value string) bool) {
-	for name, values := range h {
-		for _, value := range values {
-			if !yield(name, value) {
-				return
-			}
-		}
+func (h headers) Len() (n int) {
+	for _, values := range h {
+		n += len(values)
 	}
+	return n
+}
+
+func (h headers) At(i int) (name, value string) {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		if values := h[name]; i < len(values) {
+			return name, values[i]
+		}
+		i -= len(h[name])
+	}
+	return "", ""
 }
 
 // world is a revision in the making: what a test changes before it asks.

@@ -53,24 +53,57 @@ func (s *Set) rangeAt(g *manifest.Document, byUser map[manifest.User][]*manifest
 	if place := s.rangeInPolicies(spec.Policies); place != "" {
 		return place
 	}
-	for _, t := range s.Tokens {
-		if !s.isFor(t.APIToken, g) {
-			continue
-		}
-		if place := s.rangeInToken(t, spec.ActAs != nil, byUser); place != "" {
-			return place
-		}
-	}
-	return ""
+	return s.rangesOfTokens(spec.ActAs != nil, byUser).at(g.Metadata.Name.Text)
 }
 
-func (s *Set) isFor(spec *manifest.APIToken, gate *manifest.Document) bool {
-	for _, g := range s.gatesOf(spec) {
-		if g == gate {
-			return true
+// tokenRanges are the first tokens that have a range, for each gate that tokens name and for those
+// that are for every gate.
+type tokenRanges struct {
+	every  rangePlace
+	byGate map[string]rangePlace
+}
+
+// rangePlace is a place, and the index of its token.
+type rangePlace struct {
+	index int
+	place string // empty: none
+}
+
+// at returns the place of the first token's range that counts at a gate, or nothing.
+func (r *tokenRanges) at(gate string) string {
+	own, named := r.byGate[gate]
+	if named && (r.every.place == "" || own.index < r.every.index) {
+		return own.place
+	}
+	return r.every.place
+}
+
+// rangesOfTokens looks through the tokens once, for gates at which tokens may act for others
+// and for the rest.
+func (s *Set) rangesOfTokens(actAs bool, byUser map[manifest.User][]*manifest.Document) *tokenRanges {
+	if r := s.ranges[actAs]; r != nil {
+		return r
+	}
+	r := &tokenRanges{byGate: map[string]rangePlace{}}
+	for i, t := range s.Tokens {
+		place := s.rangeInToken(t, actAs, byUser)
+		if place == "" {
+			continue
+		}
+		if len(t.APIToken.Gates) == 0 && r.every.place == "" {
+			r.every = rangePlace{i, place}
+		}
+		for _, g := range t.APIToken.Gates {
+			if _, known := r.byGate[g.Text]; !known {
+				r.byGate[g.Text] = rangePlace{i, place}
+			}
 		}
 	}
-	return false
+	if s.ranges == nil {
+		s.ranges = map[bool]*tokenRanges{}
+	}
+	s.ranges[actAs] = r
+	return r
 }
 
 func (s *Set) rangeInToken(t *manifest.Document, actAs bool, byUser map[manifest.User][]*manifest.Document) string {

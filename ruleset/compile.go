@@ -155,7 +155,8 @@ func (c *compiler) gate(d *manifest.Document) *policy.Gate {
 	row := &policy.Gate{
 		Name: name, Source: d.At(d.Pos), Fingerprint: d.Fingerprint,
 		Hosts: gateHosts(spec), Prefixes: gatePrefixes(spec), Schemes: gateSchemes(spec),
-		BasicEnds: spec.BasicEnds.Time, Challenge: manifest.Schemes(spec.Challenge), Contact: string(spec.Contact),
+		BearerFirst: len(spec.Schemes) > 0 && spec.Schemes[0].Is == policy.Bearer,
+		BasicEnds:   spec.BasicEnds.Time, Challenge: manifest.Schemes(spec.Challenge), Contact: string(spec.Contact),
 		ErrorMessages: spec.Problem != nil && spec.Problem.ErrorMessages,
 		Groups:        groups, RequireTLS: spec.RequireTLS, Clients: ranges(spec.Clients), Policies: bounds,
 		ActAsHeader: string(spec.ActAsHeader()), Observe: spec.Enforcement.Observe,

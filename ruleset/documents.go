@@ -129,6 +129,20 @@ func (s *Set) hint(kind, wrong string) string {
 	if text, ok := s.hints[kind+"/"+wrong]; ok {
 		return text
 	}
+	text := "expected a manifest of that name"
+	if known := s.namesOf(kind); len(known) > 0 && len(s.hints) < maxHints && s.compared+len(known) <= maxCompared {
+		s.compared += len(known)
+		text = diag.Suggest(wrong, known)
+	}
+	s.hints[kind+"/"+wrong] = text
+	return text
+}
+
+// namesOf returns the names of a kind in their order, once there are all.
+func (s *Set) namesOf(kind string) []string {
+	if known, ok := s.sorted[kind]; ok {
+		return known
+	}
 	var known []string
 	for key := range s.names {
 		if name, ok := strings.CutPrefix(key, kind+"/"); ok {
@@ -136,13 +150,11 @@ func (s *Set) hint(kind, wrong string) string {
 		}
 	}
 	slices.Sort(known)
-	text := "expected a manifest of that name"
-	if len(known) > 0 && len(s.hints) < maxHints && s.compared+len(known) <= maxCompared {
-		s.compared += len(known)
-		text = diag.Suggest(wrong, known)
+	if s.sorted == nil {
+		s.sorted = map[string][]string{}
 	}
-	s.hints[kind+"/"+wrong] = text
-	return text
+	s.sorted[kind] = known
+	return known
 }
 
 // maxHints bounds how many names are compared with all others, and maxCompared with how
@@ -190,11 +202,17 @@ func (s *Set) checkSchemes(doc *manifest.Document) {
 		own = policy.Schemes(0).With(policy.Basic)
 	}
 	var gates []string
+	if len(spec.Gates) == 0 && own&s.schemesOfGates() != 0 {
+		return
+	}
 	for _, g := range s.gatesOf(spec) {
 		if g.Bad("spec.schemes") || own == 0 || own&gateSchemes(g.Gate) != 0 {
 			return
 		}
-		gates = append(gates, g.Metadata.Name.Text)
+		if gates = append(gates, g.Metadata.Name.Text); len(gates) > maxNamed {
+			gates[maxNamed] = "…"
+			break // the others are alike, or schemesOfGates had shown it
+		}
 	}
 	if len(gates) > 0 {
 		at := spec.At
@@ -204,6 +222,23 @@ func (s *Set) checkSchemes(doc *manifest.Document) {
 		s.problem(doc, at, "spec.schemes", "none of its gates (%s) takes the token as %s, expected a scheme in common",
 			strings.Join(gates, ", "), own)
 	}
+}
+
+// maxNamed is how many gates a problem names.
+const maxNamed = 10
+
+// schemesOfGates returns what any gate takes; every scheme where one can't be read.
+func (s *Set) schemesOfGates() policy.Schemes {
+	if s.schemes == 0 {
+		for _, g := range s.Gates {
+			s.schemes |= gateSchemes(g.Gate)
+			if g.Bad("spec.schemes") {
+				s.schemes = ^policy.Schemes(0)
+				break
+			}
+		}
+	}
+	return s.schemes
 }
 
 // gatesOf returns the gates that a token is for.
@@ -269,12 +304,20 @@ func ignoresCase(g *manifest.Gate) bool {
 	return g.Upstream != nil && g.Upstream.Routing.CaseInsensitive
 }
 
+// maxPairs bounds the hosts times the paths of all gates.
+const maxPairs = 200_000
+
 // checkAmbiguousGates reports gates that match the same host and path prefix.
 func (s *Set) checkAmbiguousGates() {
 	seen := map[string][]guard{} // by host and folded prefix
+	left := maxPairs
 	for _, doc := range s.Gates {
 		if doc.Bad("spec.hosts", "spec.paths") {
 			continue
+		}
+		if left -= len(doc.Gate.Hosts) * len(doc.Gate.Paths); left < 0 {
+			s.problem(doc, doc.Gate.At, "spec", "more than %d pairs of hosts and paths in all gates, expected less: use wildcards, or shorter paths", maxPairs)
+			return
 		}
 		for _, host := range gateHosts(doc.Gate) {
 			for i, prefix := range gatePrefixes(doc.Gate) {

@@ -5,16 +5,18 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 )
 
-// Loaded indexes a running revision by the files that it comes from. With it, a load in which only
-// some files of tokens differ costs what those files cost, however many others there are: a
-// revocation among a million tokens is in force as soon as among ten.
-//
-// It only ever says yes. Whatever else differs, and whatever is wrong, is loaded as a whole.
+// Loaded is what runs of an origin, by the files that it comes from. A step from it decodes the
+// documents that differ, as long as these are tokens: a revocation among a million tokens is in
+// force as soon as among ten. Where others differ, which any token may name, or where something is
+// wrong, which may have to do with any document, a step takes in all files. From a nil Loaded, which
+// is nothing, every step does.
 type Loaded struct {
 	known    map[string][sha256.Size]byte // what each file holds
 	tokens   map[string][]*policy.Token   // of each file that has nothing but tokens
@@ -22,9 +24,8 @@ type Loaded struct {
 	compiler *compiler
 }
 
-// NewLoaded remembers a set that runs. It returns nil, which knows nothing, where two files have
-// one name.
-func NewLoaded(s *Set) *Loaded {
+// newLoaded remembers a set that runs. It returns nil where two files have one name.
+func newLoaded(s *Set) *Loaded {
 	if s.input.ambiguous() {
 		return nil
 	}
@@ -67,114 +68,116 @@ func (in *Input) ambiguous() bool {
 	return false
 }
 
-// Change is what of the tokens changes where only files of tokens differ.
-type Change struct {
-	Old, New []*policy.Token
+// Step is the way from what runs to what a source has now. Make one with Loaded.Step, Judge it,
+// and Accept it once its Changes run.
+type Step struct {
+	*Set                   // the documents that were decoded, and those that they stand beside
+	Changes policy.Changes // of a step that Judge found good
+	Whole   bool           // all files were taken in
 
-	files   []File // new ones, and those that differ
-	leaving map[string]bool
-	byFile  map[string][]*policy.Token // of New
+	from    *Loaded
+	changed []File                     // new ones, and those that differ
+	leaving map[string]bool            // files that differ, or are gone
+	byFile  map[string][]*policy.Token // those that come
 }
 
-// Change compares what a source read with what runs. It returns no change where anything differs
-// but files of tokens, and where anything is wrong with one: then the input must be loaded as a
-// whole. Where that is certain to be rejected, it also returns the tokens that it decoded, of
-// which some may be revoked.
-func (l *Loaded) Change(in Input, workers int, running *policy.Snapshot) (c *Change, broken []*manifest.Document) {
-	if l == nil || len(in.Problems) > 0 || in.ambiguous() {
-		return nil, nil
+// Step decodes what differs from what is loaded, or everything.
+func (l *Loaded) Step(in Input, o Options) *Step {
+	if l == nil {
+		return &Step{Set: Read(in, o), Whole: true}
 	}
-	c = l.differences(in.Files)
-	for name := range c.leaving {
-		rows, alone := l.tokens[name]
-		if !alone {
-			return nil, nil
-		}
-		c.Old = append(c.Old, rows...)
-	}
-	slices.SortFunc(c.Old, func(a, b *policy.Token) int { return strings.Compare(a.Name, b.Name) })
-	set := l.decode(workers, c.files)
-	if set.broken {
-		return nil, set.Tokens
-	}
-	if !set.clean(l) || taken(set, running, c.leaving) || !l.compile(c, set, running) {
-		return nil, nil
-	}
-	return c, nil
-}
-
-// Accept remembers a change that runs now.
-func (l *Loaded) Accept(c *Change) {
-	for name := range c.leaving {
-		delete(l.known, name)
-		delete(l.tokens, name)
-	}
-	for _, f := range c.files {
-		l.known[f.Name], l.tokens[f.Name] = f.Sum, c.byFile[f.Name]
-	}
-}
-
-// compile makes the rows of tokens, and lists them by file. After a panic it reports false: the
-// input is then loaded as a whole, which reports what is wrong.
-func (l *Loaded) compile(c *Change, set *Set, running *policy.Snapshot) (done bool) {
-	defer func() { done = recover() == nil }()
-	compiler := *l.compiler
-	compiler.old = running
-	c.New = make([]*policy.Token, len(set.Tokens))
-	c.byFile = map[string][]*policy.Token{}
-	for i, doc := range set.Tokens {
-		c.New[i] = compiler.token(doc)
-		c.byFile[doc.File] = append(c.byFile[doc.File], c.New[i])
-	}
-	return true
-}
-
-// differences returns the files that are new or differ from those that are loaded, and which of
-// those that are loaded differ or are gone.
-func (l *Loaded) differences(files []File) *Change {
-	c := &Change{leaving: map[string]bool{}}
-	there := make(map[string]bool, len(files))
-	for _, f := range files {
-		there[f.Name] = true
-		sum, stood := l.known[f.Name]
-		if stood && sum == f.Sum {
-			continue
-		}
-		if stood {
-			c.leaving[f.Name] = true
-		}
-		c.files = append(c.files, f)
-	}
-	for name := range l.known {
-		if !there[name] {
-			c.leaving[name] = true
-		}
-	}
-	return c
-}
-
-// decode decodes files and checks them beside the documents that are loaded, where nothing is wrong
-// so far.
-func (l *Loaded) decode(workers int, files []File) *Set {
-	s := newSet()
+	s := &Step{Set: newSet(), from: l, leaving: map[string]bool{}}
+	s.input, s.options = in, o.withDefaults()
 	s.Gates, s.Groups, s.Policies, s.users = l.rest.Gates, l.rest.Groups, l.rest.Policies, l.rest.users
 	s.names, s.kinds = maps.Clone(l.rest.names), maps.Clone(l.rest.kinds)
-	if s.addAll(s.decode(workers, files)); s.clean(l) {
-		s.check()
+	if s.differences(); s.tokensAlone() {
+		s.addAll(s.decode(s.options.Workers, s.changed))
 	}
 	return s
 }
 
+// differences finds the files that are new or differ from those that are loaded, and which of
+// those that are loaded differ or are gone.
+func (s *Step) differences() {
+	there := make(map[string]bool, len(s.input.Files))
+	for _, f := range s.input.Files {
+		there[f.Name] = true
+		sum, stood := s.from.known[f.Name]
+		if stood && sum == f.Sum {
+			continue
+		}
+		if stood {
+			s.leaving[f.Name] = true
+		}
+		s.changed = append(s.changed, f)
+	}
+	for name := range s.from.known {
+		if !there[name] {
+			s.leaving[name] = true
+		}
+	}
+}
+
+// tokensAlone reports whether nothing but files of tokens goes, as far as is known before any file
+// is decoded.
+func (s *Step) tokensAlone() bool {
+	if len(s.input.Problems) > 0 || s.input.ambiguous() {
+		return false
+	}
+	for name := range s.leaving {
+		if _, alone := s.from.tokens[name]; !alone {
+			return false
+		}
+	}
+	return true
+}
+
+// Judge checks the step, and works out its Changes. It reports false for one that is not good: with
+// its Problems, if it is Whole; otherwise it is not known whether a step that takes in all is.
+func (s *Step) Judge() (good bool) {
+	if !s.Whole {
+		return s.judgeTokens()
+	}
+	if s.Set.Judge(); len(s.Problems) > 0 {
+		return false
+	}
+	s.Changes = policy.Changes{Origin: s.input.Origin, All: true, New: s.Rows}
+	return true
+}
+
+// judgeTokens judges a step in which nothing but tokens may differ.
+func (s *Step) judgeTokens() bool {
+	if !s.tokensAlone() || !s.clean() {
+		return false
+	}
+	if s.check(); len(s.Problems) > 0 || s.taken() {
+		return false
+	}
+	s.Changes = policy.Changes{Origin: s.input.Origin, New: policy.Rows{SHA256: s.input.Digest}}
+	for name := range s.leaving {
+		for _, row := range s.from.tokens[name] {
+			if s.options.Running.TokenByName(row.Name) != row {
+				return false // a rejected load has revoked it since
+			}
+			s.Changes.Old.Tokens = append(s.Changes.Old.Tokens, row)
+		}
+	}
+	slices.SortFunc(s.Changes.Old.Tokens, func(a, b *policy.Token) int { return strings.Compare(a.Name, b.Name) })
+	return s.compileTokens()
+}
+
 // clean reports whether nothing but tokens was decoded beside what is loaded, and nothing is
 // wrong with them.
-func (s *Set) clean(l *Loaded) bool {
+func (s *Step) clean() bool {
+	rest := s.from.rest
 	return !s.broken && len(s.Problems) == 0 && len(s.unread) == 0 &&
-		len(s.Gates)+len(s.Groups)+len(s.Policies) == len(l.rest.Gates)+len(l.rest.Groups)+len(l.rest.Policies)
+		len(s.Gates)+len(s.Groups)+len(s.Policies) == len(rest.Gates)+len(rest.Groups)+len(rest.Policies)
 }
 
 // taken reports whether a token's name or digest is that of one in a file that stays.
-func taken(s *Set, running *policy.Snapshot, leaving map[string]bool) bool {
-	stays := func(t *policy.Token) bool { return t != nil && !leaving[t.Source.File] }
+func (s *Step) taken() bool {
+	running := s.options.Running
+	stays := func(t *policy.Token) bool { return t != nil && !s.leaving[t.Source.File] }
 	for _, doc := range s.Tokens {
 		if stays(running.TokenByName(doc.Metadata.Name.Text)) || stays(running.Token(&doc.APIToken.Digest.Sum)) {
 			return true
@@ -186,4 +189,42 @@ func taken(s *Set, running *policy.Snapshot, leaving map[string]bool) bool {
 		}
 	}
 	return false
+}
+
+// compileTokens makes the rows of tokens, and lists them by file. It reports false after a panic.
+func (s *Step) compileTokens() (done bool) {
+	defer func() { done = recover() == nil }()
+	compiler := *s.from.compiler
+	compiler.old = s.options.Running
+	s.byFile = map[string][]*policy.Token{}
+	for _, doc := range s.Tokens {
+		row := compiler.token(doc)
+		s.Changes.New.Tokens = append(s.Changes.New.Tokens, row)
+		s.byFile[doc.File] = append(s.byFile[doc.File], row)
+	}
+	return true
+}
+
+// Losses returns what the changes would open because a document is gone.
+func (s *Step) Losses(now time.Time) []diag.Problem {
+	if !s.Whole {
+		return nil // gates, groups and policies stay
+	}
+	return Losses(s.options.Running, &s.Rows, now)
+}
+
+// Accept returns what is loaded once the changes run.
+func (s *Step) Accept() *Loaded {
+	if s.Whole {
+		return newLoaded(s.Set)
+	}
+	l := s.from
+	for name := range s.leaving {
+		delete(l.known, name)
+		delete(l.tokens, name)
+	}
+	for _, f := range s.changed {
+		l.known[f.Name], l.tokens[f.Name] = f.Sum, s.byFile[f.Name]
+	}
+	return l
 }

@@ -26,21 +26,22 @@ func tokenOf(name string) string {
 // TestAPanicIsNotTheEnd has what checks documents panic: the input is then loaded as a whole, and
 // rejected where that panics too.
 func TestAPanicIsNotTheEnd(t *testing.T) {
-	in := Input{Origins: []string{"m"}, Files: []File{fileOf("m/gate.yaml", manifestOf("Gate", "g", "schemes: [basic]")), fileOf("m/t1.yaml", tokenOf("t1"))}}
+	in := Input{Origin: "m", Files: []File{fileOf("m/gate.yaml", manifestOf("Gate", "g", "schemes: [basic]")), fileOf("m/t1.yaml", tokenOf("t1"))}}
 	set := Load(in, Options{})
 	index := policy.NewIndex()
 	if _, err := index.Replace(set.Rows, time.Now()); err != nil || len(set.Problems) > 0 {
 		t.Fatal(set.Problems, err)
 	}
-	loaded := NewLoaded(set)
+	loaded := newLoaded(set)
 	in.Files = append(in.Files, fileOf("m/t2.yaml", tokenOf("t2")))
-	if c, _ := loaded.Change(in, 1, index.Snapshot()); c == nil || len(c.New) != 1 || len(c.Old) != 0 {
-		t.Errorf("a new file: %+v", c)
+	step := loaded.Step(in, Options{Running: index.Snapshot()})
+	if !step.Judge() || step.Whole || len(step.Changes.New.Tokens) != 1 || len(step.Changes.Old.Tokens) != 0 {
+		t.Errorf("a new file: %+v", step.Changes)
 	}
 	broken := &manifest.Document{} // no decoder makes one that is filed as a gate without being one
 	loaded.rest.Gates = append(loaded.rest.Gates, broken)
-	if c, _ := loaded.Change(in, 1, index.Snapshot()); c != nil {
-		t.Errorf("after a panic: %+v", c)
+	if loaded.Step(in, Options{Running: index.Snapshot()}).Judge() {
+		t.Error("after a panic, a step is good")
 	}
 	panicking := newSet()
 	panicking.Gates = []*manifest.Document{broken}
@@ -51,7 +52,7 @@ func TestAPanicIsNotTheEnd(t *testing.T) {
 
 // TestWith exchanges files of a set, and allows that there is nothing yet.
 func TestWith(t *testing.T) {
-	in := Input{Origins: []string{"m"}, Files: []File{fileOf("m/a.yaml", manifestOf("Gate", "a", "schemes: [basic]"))}}
+	in := Input{Origin: "m", Files: []File{fileOf("m/a.yaml", manifestOf("Gate", "a", "schemes: [basic]"))}}
 	set := Load(in, Options{})
 	after := set.With(fileOf("m/a.yaml", manifestOf("Gate", "b", "schemes: [basic]")), fileOf("m/t.yaml", tokenOf("t")))
 	if len(after.Problems) > 0 || len(after.Rows.Gates) != 1 || after.Rows.Gates[0].Name != "b" || len(after.Rows.Tokens) != 1 {
@@ -60,10 +61,15 @@ func TestWith(t *testing.T) {
 	if len(set.Rows.Tokens) != 0 || set.Rows.Gates[0].Name != "a" {
 		t.Error("the set that it came from has changed")
 	}
-	if empty := Load(Input{Origins: []string{"m"}}, Options{AllowEmpty: true}).With(fileOf("m/t.yaml", tokenOf("t"))); len(empty.Problems) > 0 || len(empty.Rows.Tokens) != 1 {
+	in.Files = []File{{Name: "m/a.yaml", Sum: in.Files[0].Sum}, fileOf("m/t.yaml", tokenOf("t"))}
+	reloaded := set.Reload(in) // which has the data of what stays
+	if data, known := reloaded.File("m/a.yaml"); len(reloaded.Problems) > 0 || len(reloaded.Rows.Tokens) != 1 || reloaded.Gates[0] != set.Gates[0] || !known || len(data) == 0 {
+		t.Errorf("reloaded: %v, %+v", reloaded.Problems, reloaded.Rows)
+	}
+	if empty := Load(Input{Origin: "m"}, Options{AllowEmpty: true}).With(fileOf("m/t.yaml", tokenOf("t"))); len(empty.Problems) > 0 || len(empty.Rows.Tokens) != 1 {
 		t.Errorf("%v", empty.Problems)
 	}
-	if none := Load(Input{Origins: []string{"m"}}, Options{}); len(none.Problems) != 1 {
+	if none := Load(Input{Origin: "m"}, Options{}); len(none.Problems) != 1 {
 		t.Errorf("%v", none.Problems)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,9 +28,9 @@ type File struct {
 
 // Input is what a source read.
 type Input struct {
-	Origins  []string // where the files come from, as problems of the whole set name it
-	Files    []File   // by name
-	Tests    []File   // with PolicyTests, which are no part of what runs; by name
+	Origin   string // where the files come from, as problems of the whole set name it
+	Files    []File // by name
+	Tests    []File // with PolicyTests, which are no part of what runs; by name
 	Problems []diag.Problem
 	Empty    []diag.Problem    // those of Problems that say that an origin has nothing
 	Digest   [sha256.Size]byte // of all files and problems
@@ -62,6 +61,9 @@ type Set struct {
 	names   map[string]*manifest.Document // by kind and name, broken ones too
 	kinds   map[string]bool               // that there are, broken ones too
 	hints   map[string]string
+	sorted  map[string][]string // names of a kind, once they were asked for
+	ranges  map[bool]*tokenRanges
+	schemes policy.Schemes                         // of all gates, once they were asked for
 	users   map[manifest.User][]*manifest.Document // their groups, once they were asked for
 
 	more     int // problems that are counted alone
@@ -79,35 +81,82 @@ func Load(in Input, o Options) *Set {
 // Read decodes the files and looks for no more problems than that shows: what their documents
 // revoke can be known before why others are broken. Judge does the rest.
 func Read(in Input, o Options) *Set {
+	s := newSet()
+	s.input, s.options = in, o.withDefaults()
+	s.addAll(s.decode(s.options.Workers, in.Files))
+	return s
+}
+
+func (o Options) withDefaults() Options {
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	if o.Running == nil {
 		o.Running = policy.NewIndex().Snapshot()
 	}
-	s := newSet()
-	s.input, s.options = in, o
-	s.addAll(s.decode(o.Workers, in.Files))
-	return s
+	return o
 }
 
 // With returns the set with other files: those of names that there are take their place.
 func (s *Set) With(files ...File) *Set {
-	after := newSet()
-	after.input, after.options = s.input, s.options
-	in := &after.input
+	in := s.input
 	in.Files, in.Digest = slices.Clone(in.Files), [sha256.Size]byte{}
-	all := slices.Clone(s.files)
-	for i, docs := range after.decode(s.options.Workers, files) {
-		known := false
-		for k := range in.Files {
-			if in.Files[k].Name == files[i].Name {
-				in.Files[k], all[k], known = files[i], docs, true
-			}
+	for _, f := range files {
+		in.Files = replaceFile(in.Files, f)
+	}
+	return s.Reload(in)
+}
+
+// replaceFile puts a file in the place of those of its name, or adds it.
+func replaceFile(files []File, f File) []File {
+	f.Sum = sha256.Sum256(f.Data)
+	known := false
+	for i := range files {
+		if files[i].Name == f.Name {
+			files[i], known = f, true
 		}
-		if !known {
-			in.Files, all = append(in.Files, files[i]), append(all, docs)
+	}
+	if !known {
+		files = append(files, f)
+	}
+	return files
+}
+
+// Known returns the digest of each file.
+func (s *Set) Known() map[string][sha256.Size]byte {
+	known := make(map[string][sha256.Size]byte, len(s.input.Files))
+	for _, f := range s.input.Files {
+		known[f.Name] = f.Sum
+	}
+	return known
+}
+
+// Reload loads what a source has now, by the same options, and decodes no file that is what it was
+// in this set. Such a file needs no Data.
+func (s *Set) Reload(in Input) *Set {
+	type version struct {
+		name string
+		sum  [sha256.Size]byte
+	}
+	known := make(map[version]int, len(s.input.Files))
+	for i, f := range s.input.Files {
+		known[version{f.Name, f.Sum}] = i
+	}
+	after := newSet()
+	in.Files = slices.Clone(in.Files)
+	after.input, after.options = in, s.options
+	all := make([][]*manifest.Document, len(in.Files))
+	var changed []File
+	var places []int
+	for i, f := range in.Files {
+		if k, same := known[version{f.Name, f.Sum}]; same {
+			all[i], in.Files[i].Data = s.files[k], s.input.Files[k].Data
+			continue
 		}
+		changed, places = append(changed, f), append(places, i)
+	}
+	for i, docs := range after.decode(s.options.Workers, changed) {
+		all[places[i]] = docs
 	}
 	after.addAll(all)
 	after.Judge()
@@ -123,7 +172,7 @@ func (s *Set) Judge() {
 	s.Problems = append(s.Problems, s.ReadProblems()...)
 	if !s.options.AllowEmpty && len(s.input.Problems) == 0 && !s.kinds[manifest.KindGate] && !s.kinds[""] { // "": it may have been meant as one
 		s.Problems = append(s.Problems, diag.Problem{
-			File: strings.Join(s.input.Origins, ", "), Message: "no Gate in the manifests, expected at least one: without it every request is refused (`patgate check --help` shows one)",
+			File: s.input.Origin, Message: "no Gate in the manifests, expected at least one: without it every request is refused (`patgate check --help` shows one)",
 		})
 	}
 	s.check()
@@ -163,6 +212,9 @@ func (s *Set) decode(workers int, files []File) [][]*manifest.Document {
 		group.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(files); i = int(next.Add(1)) - 1 {
 				decoded[i] = s.decoder.Read(files[i].Name, files[i].Data)
+				for _, doc := range decoded[i] {
+					doc.Origin = s.input.Origin
+				}
 			}
 		})
 	}
@@ -219,9 +271,6 @@ func (s *Set) checkUniqueTestNames() {
 	}
 }
 
-// Origins are where the files come from.
-func (s *Set) Origins() []string { return s.input.Origins }
-
 // Unread lists the documents whose specs could not be read at all.
 func (s *Set) Unread() []*manifest.Document { return s.unread }
 
@@ -244,6 +293,15 @@ func (s *Set) Files(yield func(name string, data []byte) bool) {
 			return
 		}
 	}
+}
+
+// File returns what a file held.
+func (s *Set) File(name string) (data []byte, known bool) {
+	i := slices.IndexFunc(s.input.Files, func(f File) bool { return f.Name == name })
+	if i < 0 {
+		return nil, false
+	}
+	return s.input.Files[i].Data, true
 }
 
 // TokenNames returns the names of the tokens, in their order.

@@ -315,8 +315,8 @@ func (s *Server) revived(r *loader.Report) {
 	}
 }
 
-// rejected makes the event of a load that was rejected, and tells the log. Run returns
-// the problems of the first load, which need no second telling.
+// rejected makes the event of a load that was rejected, and logs its first problems: `patgate check`
+// prints all. Run returns the problems of the first load, so they are not logged.
 func (s *Server) rejected(r *loader.Report, e *audit.Event) {
 	e.Kind, e.Severity, e.Tokens, e.Count = audit.PolicyRejected, audit.Notice, r.Narrowed, len(r.Problems)
 	for _, p := range r.Problems[:min(len(r.Problems), maxReported)] {
@@ -328,15 +328,15 @@ func (s *Server) rejected(r *loader.Report, e *audit.Event) {
 	if !s.ready.Load() {
 		return
 	}
-	for _, p := range r.Problems {
+	for _, p := range r.Problems[:min(len(r.Problems), maxReported)] {
 		s.o.Logger.Error("manifests rejected", "problem", p.String())
 	}
 	if r.Err != nil {
 		s.o.Logger.Error("manifests could not be made to run", "error", r.Err)
 	}
-	attributes := []any{"revision", r.Change.Revision}
+	attributes := []any{"revision", r.Change.Revision, "problems", len(r.Problems)}
 	if len(r.Narrowed) > 0 {
-		attributes = append(attributes, "refused from now on", r.Narrowed)
+		attributes = append(attributes, "narrowed_tokens", r.Narrowed)
 	}
 	s.o.Logger.Error("the last good revision stays", attributes...)
 }

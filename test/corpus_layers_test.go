@@ -184,13 +184,9 @@ func (l headerList) Get(name string) (string, int) {
 	return strings.Join(values, ","), len(values)
 }
 
-func (l headerList) All(yield func(name, value string) bool) {
-	for _, h := range l {
-		if !yield(h[0], h[1]) {
-			return
-		}
-	}
-}
+func (l headerList) Len() int { return len(l) }
+
+func (l headerList) At(i int) (name, value string) { return l[i][0], l[i][1] }
 
 // sanitized is text as Envoy puts it into a message: `!` for each byte that is not UTF-8.
 func sanitized(s string) string {

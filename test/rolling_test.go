@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/patgate/patgate/envoy"
+	"github.com/patgate/patgate/extauthz"
 	"github.com/patgate/patgate/token"
 )
 
@@ -37,9 +38,8 @@ func testRollingRestarts(t *testing.T) {
 
 // TestReplicasKilled kills two replicas behind one Envoy in turn, under load: no call that
 // should be allowed is refused, though none was told.
-func TestReplicasKilled(t *testing.T) { onBothTransports(t, testReplicasKilled) }
-
-func testReplicasKilled(t *testing.T) {
+func TestReplicasKilled(t *testing.T) {
+	t.Setenv("PATGATE_TRANSPORT", extauthz.TransportH2)
 	r := startReplicas(t)
 	for n := range *restarts {
 		r.awaitHealthy(t, 2)

@@ -39,15 +39,20 @@ func (s *Service) Import(ctx context.Context, r ImportRequest) ([]ImportedToken,
 		return nil, err
 	}
 	done := make([]ImportedToken, len(r.Tokens))
+	var refused []string
 	for i := range r.Tokens {
 		if done[i], err = s.prepareImport(&r.Tokens[i], set); err == nil {
 			continue
 		}
 		var no *RefusedError
-		if !r.SkipRefused || !errors.As(err, &no) {
+		if !errors.As(err, &no) {
 			return nil, err
 		}
 		done[i].Refused = no.Error()
+		refused = append(refused, no.Reasons...)
+	}
+	if len(refused) > 0 && !r.SkipRefused {
+		return nil, &RefusedError{Code: Invalid, Reasons: refused}
 	}
 	after, err := leaveOut(done, set, r.SkipRefused)
 	if err != nil || r.DryRun {

@@ -189,7 +189,7 @@ func (r *rotation) replace() error {
 	if len(running) >= MaxPrevious {
 		slices.Sort(running)
 		return Refuse(TooMany, "previous", "%s: the token %s has %d replaced values that still run, until %s, expected at most %d with the present one: "+
-			"wait for one to end, take one out of `previous`, or let all of them end at once with `--overlap 0`",
+			"wait for one to end, take one out of `previous`, or let all of them end at once by an overlap of 0",
 			r.doc.Place(r.doc.Pos), t.Name, len(running), strings.Join(running, ", "), MaxPrevious)
 	}
 	r.made.Until = until

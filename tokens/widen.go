@@ -24,13 +24,9 @@ func stateOf(set *ruleset.Set, name string) (state, error) {
 	if row == nil || doc == nil {
 		return state{}, nil
 	}
-	for file, data := range set.Files {
-		if file != doc.File {
-			continue
-		}
-		if rules, err := edit.Rules(file, data, name); err == nil {
-			return state{row, rules}, nil
-		}
+	data, _ := set.File(doc.File)
+	if rules, err := edit.Rules(doc.File, data, name); err == nil {
+		return state{row, rules}, nil
 	}
 	return state{}, Refuse(NotEditable, "", "%s: the rules of the token %s can't be compared", doc.Place(doc.Pos), name)
 }

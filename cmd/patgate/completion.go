@@ -128,10 +128,13 @@ func complete(cmd *cobra.Command) {
 // argumentsOf reads from a usage line what its arguments are: `check DIR...` takes
 // directories.
 func argumentsOf(use string) cobra.CompletionFunc {
-	for _, word := range strings.Fields(use)[1:] {
-		switch {
+	words := strings.Fields(use)[1:]
+	for i := 0; i < len(words); i++ {
+		switch word := words[i]; {
 		case strings.HasPrefix(word, "-"), strings.HasPrefix(word, "[-"):
-			return cobra.NoFileCompletions
+			i++ // what follows is the flag's value
+		case strings.Contains(word, "DIR|FILE"):
+			return files
 		case strings.Contains(word, "DIR"):
 			return directories
 		case strings.Contains(word, "FILE"):

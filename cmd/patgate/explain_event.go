@@ -34,8 +34,8 @@ func (f *explainFlags) event(s streams, rows policy.Rows, at time.Time) error {
 		return usageError{err}
 	}
 	if stats.Skipped > 0 {
-		e.Notes = append(e.Notes, fmt.Sprintf("%s of %s no event of patgate, and skipped",
-			plural(int(stats.Skipped), "line is", "lines are"), count(int(stats.Skipped+stats.Events), "line")))
+		e.Notes = append(e.Notes, fmt.Sprintf("%d of %s held no event of patgate, and %s skipped",
+			stats.Skipped, count(int(stats.Skipped+stats.Events), "line"), wasWere(stats.Skipped)))
 	}
 	return firstOf(f.print(s, e), cut)
 }
@@ -79,4 +79,11 @@ func openLogs(s streams, names []string) (inputs []audit.Input, closeAll func(),
 		inputs = append(inputs, audit.Input{Name: name, Reader: file})
 	}
 	return inputs, closeAll, nil
+}
+
+func wasWere(n int64) string {
+	if n == 1 {
+		return "was"
+	}
+	return "were"
 }

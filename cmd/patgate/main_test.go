@@ -183,6 +183,7 @@ var arrows = []struct {
 	{"cmd/patgate", []string{"diag", "manifest/edit", "server", "loader", "loader/dir", "ruleset", "tokens", "manifest", "explain", "lint", "migrate",
 		"extauthz", "audit", "policy", "token", "token/snippet", "envoy", "envoy/check", "cmd/patgate/demo"}, "flags, wiring and output"},
 	{"test/configmap", nil, "for tests alone"},
+	{"test/ugly", nil, "for tests alone"},
 	{"test/mutants", nil, "plants flaws in a copy"},
 	{"test/upstreams/lookalikes", []string{"token"}, "requests and what they mean, for whatever stands in front of an API"},
 	{"test/bench", []string{"token", "envoy"}, "measures the binary from outside"},

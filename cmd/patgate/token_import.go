@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -29,10 +30,13 @@ type importFlags struct {
 type importedToken struct {
 	Name    string   `json:"name"`
 	From    string   `json:"from"`
+	Line    int      `json:"line,omitempty"`
+	Column  int      `json:"column,omitempty"`
 	User    string   `json:"user,omitempty"`
 	File    string   `json:"file,omitempty"`
 	Notes   []string `json:"notes"`
 	Refused string   `json:"refused,omitempty"`
+	LeftOut bool     `json:"leftOut,omitempty"`
 }
 
 func newTokenImport(s streams) *cobra.Command {
@@ -42,7 +46,8 @@ func newTokenImport(s streams) *cobra.Command {
 		Short: "Turn the tokens of another product into manifests",
 		Long: "Import reads Extender's token list, or the Secrets with API keys of Envoy Gateway or Authorino, from a file or\n" +
 			"stdin (-). Values become digests and are never written. It says what changes for each token, and writes all\n" +
-			"of them or none: where one can't be carried over it exits with 2, unless --skip-refused leaves that one out.",
+			"of them or none: where one can't be carried over it prints every reason and exits with 2, unless --skip-refused\n" +
+			"leaves that one out. Ciphertext, templates and placeholders are refused, Secrets of other types than Opaque are left out.",
 		Example: "  patgate token import --from extender tokens.json --into manifests --dry-run\n" +
 			"  kubectl get secret -l app=api-keys -o yaml | patgate token import --from authorino - --into manifests",
 		Args: args(cobra.ExactArgs(1), "expected one FILE, or - for stdin"),
@@ -79,7 +84,7 @@ func (f *importFlags) run(s streams, file string) error {
 	if err != nil {
 		return usageError{fmt.Errorf("%s: %w", file, err)}
 	}
-	told, err := f.write(list)
+	told, err := f.write(file, list)
 	if printed := f.print(s, told); err == nil {
 		err = printed
 	}
@@ -87,7 +92,7 @@ func (f *importFlags) run(s streams, file string) error {
 }
 
 // write writes what can be carried over, and returns what became of each token.
-func (f *importFlags) write(list []migrate.Imported) (told []importedToken, err error) {
+func (f *importFlags) write(file string, list []migrate.Imported) (told []importedToken, err error) {
 	var accepted []edit.NewToken
 	var places []int
 	var reasons []string
@@ -96,24 +101,21 @@ func (f *importFlags) write(list []migrate.Imported) (told []importedToken, err 
 		if len(f.schemes) > 0 && !i.Token.AnyUser {
 			i.Token.Schemes = f.schemes
 		}
-		t := importedToken{Name: i.Token.Name, From: i.From, User: i.Token.User, Notes: i.Notes, Refused: i.Refused}
-		if t.Notes == nil {
-			t.Notes = []string{}
-		}
-		if i.Refused == "" {
+		told = append(told, tell(&i))
+		switch {
+		case i.Refused == "":
 			accepted, places = append(accepted, i.Token), append(places, n)
-		} else {
-			reasons = append(reasons, diag.Escape(fmt.Sprintf("%s: %s", i.From, i.Refused)))
+		case !i.LeftOut:
+			reasons = append(reasons, diag.Problem{File: file, Pos: i.Pos, Field: fmt.Sprintf("%q", i.From), Message: i.Refused}.String())
 		}
-		told = append(told, t)
 	}
-	if len(reasons) > 0 && !f.skipRefused {
-		reasons = append(reasons, "Nothing was written, expected all tokens to be carried over, or --skip-refused to leave these out")
-		return told, &tokens.RefusedError{Code: tokens.Invalid, Reasons: reasons}
-	}
+	all := len(reasons) > 0 && !f.skipRefused // reasons are known already: find those of the manifests too
 	done, err := tokenService(f.manifests, f.into).Import(context.Background(), tokens.ImportRequest{
-		Request: tokens.Request{Via: tokens.ViaCommand}, Tokens: accepted, DryRun: f.dryRun, SkipRefused: f.skipRefused,
+		Request: tokens.Request{Via: tokens.ViaCommand}, Tokens: accepted, DryRun: f.dryRun || all, SkipRefused: f.skipRefused,
 	})
+	if all {
+		return told, refusedAll(reasons, err)
+	}
 	left := len(done)
 	for n, d := range done {
 		told[places[n]].File, told[places[n]].Refused = d.File, d.Refused
@@ -121,10 +123,32 @@ func (f *importFlags) write(list []migrate.Imported) (told []importedToken, err 
 			left--
 		}
 	}
-	if err == nil && left == 0 && len(done) > 0 {
-		err = &tokens.RefusedError{Code: tokens.Invalid, Reasons: []string{"Nothing was written: every token was refused"}}
+	if err == nil && left == 0 {
+		err = &tokens.RefusedError{Code: tokens.Invalid, Reasons: append(reasons, "Nothing was written: every token was refused or left out")}
 	}
 	return told, err
+}
+
+// tell is what import prints of a token, before it is written.
+func tell(i *migrate.Imported) importedToken {
+	t := importedToken{Name: i.Token.Name, From: i.From, Line: i.Pos.Line, Column: i.Pos.Column, User: i.Token.User, Notes: i.Notes, Refused: i.Refused, LeftOut: i.LeftOut}
+	if t.Notes == nil {
+		t.Notes = []string{}
+	}
+	return t
+}
+
+// refusedAll adds what the manifests have against tokens to the reasons of the source.
+func refusedAll(reasons []string, err error) error {
+	var refused *tokens.RefusedError
+	switch {
+	case errors.As(err, &refused):
+		reasons = append(reasons, refused.Reasons...)
+	case err != nil:
+		reasons = append(reasons, err.Error())
+	}
+	reasons = append(reasons, "Nothing was written, expected all tokens to be carried over, or --skip-refused to leave these out")
+	return &tokens.RefusedError{Code: tokens.Invalid, Reasons: reasons}
 }
 
 func (f *importFlags) print(s streams, told []importedToken) error {
@@ -145,6 +169,8 @@ func (f *importFlags) print(s streams, told []importedToken) error {
 		switch {
 		case t.File != "":
 			fmt.Fprintf(&b, "%s %s: %s of %s\n", wrote, diag.Escape(t.File), t.Name, user)
+		case t.LeftOut:
+			fmt.Fprintf(&b, "left out %q: %s\n", t.From, diag.Escape(t.Refused))
 		case t.Refused != "":
 			fmt.Fprintf(&b, "refused %q: %s\n", t.From, diag.Escape(t.Refused))
 		default:

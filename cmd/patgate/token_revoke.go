@@ -18,13 +18,15 @@ import (
 
 func newTokenRevoke(s streams) *cobra.Command {
 	var dirs []string
-	var yes bool
+	var yes, remove bool
 	cmd := &cobra.Command{
 		Use:   "revoke NAME [DIR...]",
 		Short: "End a token for ever, by one line in its manifest",
 		Long: "Revoke adds `revoked: TIME` to the spec of the token. The rest of the file stays as it is,\n" +
 			"byte for byte. It works while other manifests are broken, and a running server that sees\n" +
-			"the file refuses the token within a second, whatever is wrong elsewhere.",
+			"the file refuses the token within a second, whatever is wrong elsewhere.\n\n" +
+			"With --delete the manifest goes instead, and tombstones.yaml remembers the token until it would\n" +
+			"have ended, so that `patgate check --against` lets nobody add it again.",
 		Example: "  patgate token revoke ci-bot manifests\n" +
 			"  patgate token revoke ci-bot manifests --yes && git commit -am 'revoke ci-bot'",
 		Args:              args(cobra.MinimumNArgs(1), "expected the NAME of a token"),
@@ -35,17 +37,18 @@ func newTokenRevoke(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return revokeToken(s, from, name, yes)
+			return revokeToken(s, from, name, yes, remove)
 		},
 	}
 	manifestsFlag(cmd, &dirs)
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask")
+	cmd.Flags().BoolVar(&remove, "delete", false, "delete the manifest instead, and remember its values in tombstones.yaml until they would have ended")
 	return cmd
 }
 
-func revokeToken(s streams, dirs []string, name string, yes bool) error {
+func revokeToken(s streams, dirs []string, name string, yes, remove bool) error {
 	ctx, service := context.Background(), tokenService(dirs, "")
-	r := tokens.RevokeRequest{Request: tokens.Request{Via: tokens.ViaCommand}, Name: name, DryRun: true}
+	r := tokens.RevokeRequest{Request: tokens.Request{Via: tokens.ViaCommand}, Name: name, Delete: remove, DryRun: true}
 	found, err := service.Revoke(ctx, r)
 	if err != nil {
 		return err
@@ -57,7 +60,11 @@ func revokeToken(s streams, dirs []string, name string, yes bool) error {
 		return err
 	}
 	if !yes {
-		if err := confirm(s, "Revoke the "+who+", in "+found.File+"? It can't be undone. [y/N] "); err != nil {
+		verb := "Revoke the "
+		if remove {
+			verb = "Revoke and delete the "
+		}
+		if err := confirm(s, verb+who+", in "+found.File+"? It can't be undone. [y/N] "); err != nil {
 			return err
 		}
 	}
@@ -65,6 +72,10 @@ func revokeToken(s streams, dirs []string, name string, yes bool) error {
 	done, err := service.Revoke(ctx, r)
 	if err != nil {
 		return fmt.Errorf("the token is not revoked: %w", err)
+	}
+	if remove {
+		_, err := fmt.Fprintf(s.out, "The %s is deleted from %s, and its tombstone is in tombstones.yaml.\n", who, done.File)
+		return firstOf(err, afterRevoke(s, nil))
 	}
 	if _, err := fmt.Fprintf(s.out, "The %s is revoked since %s, in %s.\n", who, stamp(done.Since), done.File); err != nil {
 		return err

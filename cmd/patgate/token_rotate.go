@@ -66,7 +66,7 @@ func rotateToken(s streams, service *tokens.Service, r tokens.RotateRequest) err
 	ctx := context.Background()
 	made, err := service.Rotate(ctx, r)
 	if err != nil {
-		return err
+		return withFlag(err)
 	}
 	if err := printValue(s, made.Secret); err != nil {
 		if undo := made.Undo(ctx); undo != nil {

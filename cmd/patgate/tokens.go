@@ -81,10 +81,14 @@ func tokenService(dirs []string, into string) *tokens.Service {
 	return &tokens.Service{Store: store, Documents: store}
 }
 
-// withFlag adds to a refusal what lifts it on the command line.
+// withFlag adds to a refusal the flag that lifts it.
 func withFlag(err error) error {
 	var refused *tokens.RefusedError
-	if errors.As(err, &refused) && (refused.Code == tokens.NoRight || refused.Code == tokens.TooMany) {
+	switch {
+	case !errors.As(err, &refused):
+	case refused.Code == tokens.TooMany && refused.Field == "previous":
+		refused.Reasons[0] += " (`--overlap 0`)"
+	case refused.Code == tokens.NoRight || refused.Code == tokens.TooMany:
 		refused.Reasons = append(refused.Reasons, "With --as-admin it is created all the same, and its manifest records that.")
 	}
 	return err

@@ -19,6 +19,7 @@ import (
 type conn struct {
 	s       *Server
 	nc      net.Conn
+	raw     net.Conn // nc without TLS, whose Close may wait
 	started time.Time
 	peer    string
 	answers Answer // answer, as one value
@@ -55,7 +56,7 @@ type turn struct {
 
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{
-		s: s, nc: nc, started: time.Now(), turn: &turn{},
+		s: s, nc: nc, raw: nc, started: time.Now(), turn: &turn{},
 		streams: map[uint32]*stream{}, orphaned: map[uint32]*stream{}, window: connWindow,
 	}
 	c.lastRead = c.started
@@ -79,8 +80,10 @@ func (c *conn) run() {
 	c.framer.SetReuseFrames()
 	c.framer.SetMaxReadFrameSize(maxFrame)
 	c.heads.init(c.s.o.MaxHeader)
+	t := c.turn
 	c.greet()
-	c.readOn(c.turn)
+	c.flushAs(t)
+	c.readOn(t)
 }
 
 // handshake makes the connection secure, where it is to be, and reads what a client says
@@ -137,6 +140,8 @@ func (c *conn) readOn(t *turn) {
 	}
 	if c.turn == t {
 		c.endBatch(t)
+	}
+	if c.turn == t {
 		c.close()
 	}
 }
@@ -151,7 +156,7 @@ func (c *conn) endBatch(t *turn) {
 			go late(c.answerLate)
 		}
 	}
-	c.flush()
+	c.flushAs(t)
 }
 
 // add adds a decision to the batch.
@@ -330,7 +335,12 @@ func (c *conn) linger() {
 func (c *conn) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.sever()
+}
+
+// sever ends the connection without a word. mu is held.
+func (c *conn) sever() {
 	c.gone, c.ending = true, true
-	_ = c.nc.Close()
+	_ = c.raw.Close()
 	c.drained.Broadcast()
 }

@@ -14,7 +14,6 @@ func (c *conn) greet() {
 		http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: uint32(c.s.o.MaxHeader)},
 	)
 	_ = c.framer.WriteWindowUpdate(0, connWindow-defaultWindow)
-	c.flush()
 }
 
 // handle handles a frame that is well-formed by itself.

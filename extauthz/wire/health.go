@@ -108,7 +108,7 @@ func (c *conn) tellWatchers() {
 			c.tellWatcher(st)
 		}
 	}
-	c.flush()
+	c.flushAside()
 }
 
 // endWatches ends the streams that would never end by themselves.

@@ -71,6 +71,29 @@ func (c *conn) flush() {
 	c.drained.Broadcast()
 }
 
+// flushAs writes as the goroutine that has the turn. If the peer does not take it, another
+// one reads on meanwhile: some peers read no more until they have written.
+func (c *conn) flushAs(t *turn) {
+	if len(c.out) == 0 || c.writing {
+		return
+	}
+	c.begin()
+	c.flush()
+	c.done(t)
+}
+
+// flushAside writes without waiting for it.
+func (c *conn) flushAside() {
+	if len(c.out) == 0 || c.writing {
+		return
+	}
+	go func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.flush()
+	}()
+}
+
 func appendFrame(out []byte, size int, kind http2.FrameType, flags http2.Flags, id uint32) []byte {
 	out = append(out, byte(size>>16), byte(size>>8), byte(size), byte(kind), byte(flags))
 	return binary.BigEndian.AppendUint32(out, id)

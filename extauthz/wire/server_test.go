@@ -425,3 +425,54 @@ func TestHeaderBlocksThatLeaveTheTable(t *testing.T) {
 		}
 	}
 }
+
+// TestAStuckPeerHoldsUpNobody has a peer that reads nothing: neither the end of the server
+// nor the care for other connections waits for it.
+func TestAStuckPeerHoldsUpNobody(t *testing.T) {
+	s, dial := serve(t, &fake{}, Options{}, func(s *Server) {
+		s.times.sweep, s.times.request, s.times.idlePing = 5*time.Millisecond, 50*time.Millisecond, 10*time.Millisecond
+	})
+	stuck := dial()
+	defer stuck.Close()
+	_, _ = io.WriteString(stuck, http2.ClientPreface)
+	_ = http2.NewFramer(stuck, nil).WriteSettings()
+	other := newClient(t, &fake{}, dial())
+	defer other.nc.Close()
+	other.hello()
+	other.open(1)
+	other.awaitEnd(1) // its time is over
+	s.SetServing(false)
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	s.Stop(ctx)
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("the end took %v", took)
+	}
+}
+
+// TestReadingGoesOnDuringAWrite has a peer that reads only after it has written all.
+func TestReadingGoesOnDuringAWrite(t *testing.T) {
+	f := &fake{lines: map[string]bool{}}
+	_, dial := serve(t, f, Options{}, nil)
+	nc := dial() // without a buffer: what is not read blocks
+	defer nc.Close()
+	_, _ = io.WriteString(nc, http2.ClientPreface)
+	fr := http2.NewFramer(nc, nc)
+	_ = fr.WriteSettings()
+	for i := range uint32(100) {
+		_ = fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: encodeHeaders(callHeaders...), EndHeaders: true})
+		if err := fr.WriteData(2*i+1, true, frameOf(messageOf(2*i+1, "x"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for ended := 0; ended < 100; {
+		frame, err := fr.ReadFrame()
+		if err != nil {
+			t.Fatalf("%d answers, and then %v", ended, err)
+		}
+		if h, ok := frame.(*http2.HeadersFrame); ok && h.StreamEnded() {
+			ended++
+		}
+	}
+}

@@ -54,9 +54,7 @@ func (c *conn) sweep(now time.Time) {
 	t := &c.s.times
 	c.noise = max(0, c.noise-noisePerSweep)
 	if c.writing && now.Sub(c.writeSince) > t.write || c.draining && now.Sub(c.drainAt) > t.ageGrace {
-		c.gone, c.ending = true, true
-		_ = c.nc.Close()
-		c.drained.Broadcast()
+		c.sever()
 		return
 	}
 	switch {
@@ -72,7 +70,7 @@ func (c *conn) sweep(now time.Time) {
 	c.expire(now.Add(-t.request))
 	c.keep(now)
 	c.leave(now)
-	c.flush()
+	c.flushAside()
 }
 
 // expire ends calls whose requests are not whole in time.
@@ -91,7 +89,7 @@ func (c *conn) keep(now time.Time) {
 		c.pinged, c.pingedAt = true, now
 		_ = c.framer.WritePing(false, [8]byte{'t', 'h', 'e', 'r', 'e', '?'})
 	}
-	if silent > c.s.times.rest && c.large && !c.deciding && !c.ending {
+	if silent > c.s.times.rest && c.large && !c.busy && !c.ending {
 		c.poke()
 	}
 }
@@ -116,11 +114,11 @@ func (c *conn) drain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.framer == nil {
-		_ = c.nc.Close()
+		_ = c.raw.Close()
 		return
 	}
 	c.beginDrain(time.Now())
-	c.flush()
+	c.flushAside()
 }
 
 // beginDrain announces that the connection ends. The peer may have opened streams

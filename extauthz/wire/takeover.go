@@ -2,17 +2,33 @@ package wire
 
 import "time"
 
-// watch sees that a decision takes long, and lets another goroutine read on.
+// watch sees that a decision, or a write, takes long, and lets another goroutine read on.
 //
-// A timer runs while calls are decided. When it fires twice during the same decision, its
-// goroutine takes the turn, with the batch so far. The goroutine that decides finds out
-// when it is done, and finishes its one call alone.
+// A timer runs while the goroutine that has the turn is busy. When it fires twice during the
+// same piece of work, its goroutine takes the turn, with the batch so far. The one that was
+// busy finds out when it is done, and finishes its one call alone.
 type watch struct {
-	timer     *time.Timer
-	armed     bool
-	deciding  bool
-	decisions uint64 // begun so far, by who had the turn
-	seen      uint64 // decisions when the timer fired last
+	timer *time.Timer
+	armed bool
+	busy  bool   // who has the turn decides or writes, without mu
+	works uint64 // pieces of work begun so far
+	seen  uint64 // works when the timer fired last
+}
+
+// begin is called before a piece of work that is done without mu, and done after it.
+func (c *conn) begin() {
+	c.busy = true
+	c.works++
+	c.arm()
+}
+
+// done reports whether a goroutine still has its turn.
+func (c *conn) done(t *turn) bool {
+	if c.turn != t {
+		return false
+	}
+	c.busy = false
+	return true
 }
 
 // decide decides the call of a stream that has been received.
@@ -23,14 +39,11 @@ func (c *conn) decide(t *turn, st *stream, message string) {
 		go c.decideAlone(st.id, call)
 		return
 	}
-	c.deciding = true
-	c.decisions++
-	c.arm()
+	c.begin()
 	c.mu.Unlock()
 	d := c.s.handler.Decide(call)
 	c.mu.Lock()
-	if c.turn == t {
-		c.deciding = false
+	if c.done(t) {
 		c.add(t, st.id, d)
 		return
 	}
@@ -82,13 +95,13 @@ func (c *conn) look() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case !c.deciding || c.closed:
+	case !c.busy || c.closed:
 		c.armed = false
-	case c.seen != c.decisions:
-		c.seen = c.decisions
+	case c.seen != c.works:
+		c.seen = c.works
 		c.timer.Reset(c.s.times.takeover)
 	default:
-		c.armed, c.deciding = false, false
+		c.armed, c.busy = false, false
 		t := *c.turn // the batch so far
 		*c.turn = turn{}
 		c.turn = &t

@@ -84,6 +84,7 @@ type Server struct {
 
 	connBudget budget // for connections: there is room for them, whatever the others hold
 
+	warned  time.Time // of too many connections; the goroutine that accepts owns it
 	stopped chan struct{}
 	stop    sync.Once
 	running sync.WaitGroup // connections
@@ -193,8 +194,8 @@ func (s *Server) isDraining() bool {
 // accept serves a connection, if there is room for one.
 func (s *Server) accept(nc net.Conn) {
 	if !s.connBudget.take(connCost) {
-		s.o.Logger.Warn("too many connections, one is closed", "peer", nc.RemoteAddr().String())
 		_ = nc.Close()
+		s.warnFull(nc)
 		return
 	}
 	c := newConn(s, nc)
@@ -212,6 +213,16 @@ func (s *Server) accept(nc net.Conn) {
 	}
 	go c.run()
 }
+
+// warnFull tells of a connection that found no room, at most every warnEvery.
+func (s *Server) warnFull(nc net.Conn) {
+	if now := time.Now(); now.Sub(s.warned) > warnEvery {
+		s.warned = now
+		s.o.Logger.Warn("too many connections, one is closed", "peer", nc.RemoteAddr().String())
+	}
+}
+
+const warnEvery = 10 * time.Second
 
 // forget is called when a connection has ended.
 func (s *Server) forget(c *conn) {

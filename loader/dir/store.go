@@ -35,15 +35,21 @@ func (s *Store) Documents(context.Context) (*ruleset.Set, error) {
 	return set, nil
 }
 
-// load reads the directories, and decodes what it reads unless that is what it was.
+// load reads the directories, and decodes the files that are not what they were.
 func (s *Store) load() (*ruleset.Set, *Tree) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	roots := Distinct(s.roots())
-	t := Scan{Roots: roots}.Read()
-	if s.last == nil || t.Digest != s.tree.Digest {
-		s.tree, s.last = t, ruleset.Load(t.Input(roots), ruleset.Options{AllowEmpty: s.Into != ""})
+	if s.last == nil {
+		s.tree = Scan{Roots: roots}.Read()
+		s.last = ruleset.Load(s.tree.Input(roots), ruleset.Options{AllowEmpty: s.Into != ""})
+		return s.last, s.tree
 	}
+	t := Scan{Roots: roots, Known: s.last.Known()}.Read()
+	if t.Digest != s.tree.Digest {
+		s.last = s.last.Reload(t.Input(roots))
+	}
+	s.tree = t
 	return s.last, s.tree
 }
 
@@ -104,11 +110,13 @@ func (s *Store) get(name string) (*tokens.Stored, *File, error) {
 		return nil, nil, err
 	}
 	i := slices.IndexFunc(tree.Files, func(f File) bool { return f.Name == doc.File })
-	if i < 0 {
+	data, known := set.File(doc.File)
+	if i < 0 || !known {
 		return nil, nil, &tokens.ConflictError{File: doc.File}
 	}
-	f := &tree.Files[i]
-	return &tokens.Stored{Document: doc, File: f.Name, Data: f.Data, Revision: revision(f.Data)}, f, nil
+	f := tree.Files[i]
+	f.Data = data
+	return &tokens.Stored{Document: doc, File: f.Name, Data: data, Revision: revision(data)}, &f, nil
 }
 
 func revision(data []byte) tokens.Revision {

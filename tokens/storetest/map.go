@@ -41,7 +41,7 @@ func (m *Map) Documents(context.Context) (*ruleset.Set, error) {
 }
 
 func (m *Map) set() *ruleset.Set {
-	in := ruleset.Input{Origins: []string{"map"}}
+	in := ruleset.Input{Origin: "map"}
 	for _, name := range slices.Sorted(maps.Keys(m.files)) {
 		in.Files = append(in.Files, ruleset.File{Name: name, Data: m.files[name], Sum: sha256.Sum256(m.files[name])})
 	}

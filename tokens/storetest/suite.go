@@ -38,6 +38,7 @@ func Run(t *testing.T, open Open) {
 		"race":       (*suite).race,
 		"others":     (*suite).others,
 		"not tokens": (*suite).broken,
+		"service":    (*suite).service,
 	} {
 		t.Run(name, func(t *testing.T) {
 			store, put := open(t)
@@ -259,5 +260,48 @@ func (s *suite) broken() {
 	}
 	if _, err := s.store.Apply(context.Background(), "ci", stored.Revision, named("x")); !errors.As(err, &refused) {
 		s.Errorf("two of a name: %v", err)
+	}
+}
+
+// service lives a token's life over the store.
+func (s *suite) service() {
+	ctx := context.Background()
+	service := &tokens.Service{Store: s.store, Documents: s.store}
+	made, err := service.Create(ctx, tokens.CreateRequest{Token: edit.NewToken{Name: "ci", User: "alice", LimitTo: []string{"[get]/a", "[get]/b"}}})
+	if err != nil {
+		s.Fatal(err)
+	}
+	var refused *tokens.RefusedError
+	if _, err := service.Create(ctx, tokens.CreateRequest{Token: edit.NewToken{Name: "ci", User: "alice", Unrestricted: true}}); !errors.As(err, &refused) || refused.Code != tokens.NameTaken {
+		s.Errorf("a second token of the name: %v", err)
+	}
+	request := tokens.Request{Actor: tokens.Actor{User: "alice"}}
+	for _, fields := range [][]edit.Field{
+		{{Key: "displayName", Value: "CI"}, {Key: "limitTo", Value: "[get]/a\n"}},
+		{{Key: "gates", Value: []string{"g"}}, {Key: "schemes", Value: []string{"bearer"}}},
+	} {
+		if _, err := service.Update(ctx, tokens.UpdateRequest{Request: request, Name: "ci", Fields: fields}); err != nil {
+			s.Fatal(err)
+		}
+	}
+	if _, err := service.Update(ctx, tokens.UpdateRequest{Request: request, Name: "ci", If: made.Revision}); err == nil {
+		s.Error("an update of an old revision is taken")
+	}
+	rotated, err := service.Rotate(ctx, tokens.RotateRequest{Request: request, Name: "ci", Overlap: time.Hour})
+	if err != nil || rotated.Secret.Reveal() == made.Secret.Reveal() {
+		s.Fatal(err)
+	}
+	if _, err := service.Suspend(ctx, request, "ci", true); err != nil {
+		s.Fatal(err)
+	}
+	if list, err := service.List(ctx, request.Actor, tokens.Query{}); err != nil || len(list) != 1 || list[0].State != "suspended" {
+		s.Errorf("%+v, %v", list, err)
+	}
+	if _, err := service.Revoke(ctx, tokens.RevokeRequest{Request: request, Name: "ci"}); err != nil {
+		s.Fatal(err)
+	}
+	view, err := service.Describe(ctx, request.Actor, "ci", time.Time{})
+	if err != nil || view.State != "revoked" || view.DisplayName != "CI" || len(view.Rules) != 1 || len(view.Previous) != 1 {
+		s.Errorf("%+v, %v", view, err)
 	}
 }
