@@ -18,6 +18,7 @@ type Request struct {
 	Peer       netip.Addr
 	Header     Header
 	Joined     bool // headers of one name may have come joined by commas
+	Unframed   bool // a body may come without a header that says so, as over HTTP/2
 	Credential Credential
 	Body       Body
 

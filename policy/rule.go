@@ -117,14 +117,20 @@ func (e *evaluation) ask(r *Rule, all bool) outcome {
 	return result
 }
 
-// askMethod compares the method. In a deny rule it can't be decided where a form may
-// replace it.
+// askMethod compares the method. It can't be decided where the API may act on another
+// one; in an allow rule, only one that is in the list matters.
 func (e *evaluation) askMethod(r *Rule, all bool) outcome {
-	switch {
-	case len(r.Methods) == 0:
-	case !all && e.form.replacesMethod(e):
-		return outcome{verdict: undecided, part: PartMethod, why: whyFormMethod}
-	case !slices.Contains(r.Methods, e.request.Method):
+	if len(r.Methods) == 0 {
+		return outcome{verdict: matches}
+	}
+	listed := slices.Contains(r.Methods, e.request.Method)
+	if all && !listed {
+		return outcome{verdict: failed, part: PartMethod}
+	}
+	if replaced := e.form.replacesMethod(e, !all); replaced.verdict == undecided {
+		return replaced
+	}
+	if !listed {
 		return outcome{verdict: failed, part: PartMethod}
 	}
 	return outcome{verdict: matches}

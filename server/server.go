@@ -61,11 +61,24 @@ type Options struct {
 // ErrNow as the cause of Run's context ends a server without the drain delay.
 var ErrNow = errors.New("stop now")
 
-// UsageError says that the options can't be followed.
+// UsageError says that the options can't be followed. Its message names them as Options does.
 type UsageError struct{ Message string }
 
 // Error returns the message.
 func (e *UsageError) Error() string { return e.Message }
+
+// ListenError says why an address of an option can't be listened on.
+type ListenError struct {
+	Option  string // as Options names it
+	Address string
+	Err     error
+}
+
+// Error names the option and the address.
+func (e *ListenError) Error() string { return e.Option + " " + e.Address + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ListenError) Unwrap() error { return e.Err }
 
 // ManifestsError says why a server did not start.
 type ManifestsError struct{ Problems []diag.Problem }
@@ -112,11 +125,11 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
 	if s.listener, err = listen(o.Listen); err != nil {
-		return nil, fmt.Errorf("--listen %s: %w", o.Listen, err)
+		return nil, &ListenError{"Listen", o.Listen, err}
 	}
 	if s.status, err = listen(o.StatusListen); err != nil {
 		_ = s.listener.Close()
-		return nil, fmt.Errorf("--status-listen %s: %w", o.StatusListen, err)
+		return nil, &ListenError{"StatusListen", o.StatusListen, err}
 	}
 	s.audit = audit.New(sink, audit.Options{
 		Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: instance(), Now: o.Now, Logger: o.Logger,

@@ -13,6 +13,7 @@ import (
 type View struct {
 	Name         string         `json:"name"`
 	DisplayName  string         `json:"displayName,omitempty"`
+	Description  string         `json:"description,omitempty"`
 	State        string         `json:"state"`
 	Why          string         `json:"why,omitempty"`
 	User         string         `json:"user"`
@@ -81,7 +82,7 @@ type RuleView struct {
 func Describe(s *policy.Snapshot, t *policy.Token, doc *manifest.Document, now time.Time) View {
 	spec := doc.APIToken
 	d := View{
-		Name: t.Name, DisplayName: spec.DisplayName, State: s.State(t, now).String(), User: t.User, AnyUser: t.AnyUser, Logins: t.Logins,
+		Name: t.Name, DisplayName: spec.DisplayName, Description: spec.Description, State: s.State(t, now).String(), User: t.User, AnyUser: t.AnyUser, Logins: t.Logins,
 		Groups: []GroupView{}, Issued: t.Issued.UTC(), Expires: instant(t.End()), ExpiresBy: endBy(t), Revoked: instant(spec.Revoked.Time),
 		Suspended: t.Suspended, Digest: short(t.Digest), Previous: []PreviousView{}, Schemes: []string{}, Gates: []string{},
 		EveryGate: len(t.Gates) == 0 && !t.Canary, Policies: []string{}, Unrestricted: t.Grant.Unrestricted, Rules: []RuleView{}, Source: t.Source.String(),

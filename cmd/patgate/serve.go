@@ -168,7 +168,7 @@ func serve(o server.Options) error {
 	defer runtime.KeepAlive(tuneMemory(o.Logger, cgroupLimit, machineMemory))
 	srv, err := server.New(o)
 	if err != nil {
-		return err
+		return namingFlags(err)
 	}
 	warnOfNullAudit(o.Logger)
 	ctx, cancel := context.WithCancelCause(context.Background())

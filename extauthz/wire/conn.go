@@ -178,6 +178,7 @@ func (c *conn) fill() {
 	if c.in.isFull() || len(c.in.buf) == 0 {
 		c.grow()
 	}
+	c.stopWatch()
 	c.mu.Unlock()
 	err := c.in.fill()
 	c.mu.Lock()
