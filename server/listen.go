@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/patgate/patgate/extauthz"
+	"github.com/patgate/patgate/loader"
 )
 
 // unixPrefix begins the address of a unix socket.
@@ -49,6 +50,9 @@ func checkOptions(o *Options) error {
 		return &UsageError{"TLSClientNames is empty, expected a DNS name, a URI such as spiffe://example.org/envoy, or an IP address of the client's certificate"}
 	case o.TLSClientCA != "" && o.TLSCert == "":
 		return &UsageError{"TLSClientCA needs TLSCert and TLSKey"}
+	}
+	if err := loader.Check(o.Manifests, o.LastGood); err != nil {
+		return &UsageError{err.Error()}
 	}
 	path, unix := strings.CutPrefix(o.Listen, unixPrefix)
 	switch {

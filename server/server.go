@@ -28,7 +28,8 @@ import (
 
 // Options of a Server. Zero values mean the defaults, where one is named.
 type Options struct {
-	Manifests    []string // directories; at least one
+	Manifests    []string // directories, as dir.ParseRoot reads them; at least one
+	LastGood     string   // a directory that keeps their last good state over restarts; empty: none
 	MaxManifests int64    // bytes read at most; default dir.MaxBytes
 
 	Listen         string // for checks: host:port or unix:///path; default 127.0.0.1:9191
@@ -144,7 +145,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.listener.Close(), s.status.Close())
 	}
-	o.Loader.MaxBytes, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.Logger, o.Now
+	o.Loader.MaxBytes, o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.LastGood, o.Logger, o.Now
 	s.loader = loader.New(s.index, o.Manifests, s.loaded, o.Loader)
 	return s, nil
 }
@@ -257,7 +258,7 @@ func (s *Server) start(ctx context.Context) error {
 	if r.Err != nil {
 		return r.Err
 	}
-	if r.Rejected() {
+	if !r.Loaded {
 		return &ManifestsError{r.Problems}
 	}
 	close(s.up)
@@ -296,21 +297,37 @@ func (s *Server) loaded(r loader.Report) {
 	s.last, s.when = r, s.o.Now()
 	s.mu.Unlock()
 	s.metrics.loaded(&r)
-	e := &audit.Event{
-		Time: s.o.Now(), Kind: audit.PolicyLoaded, Severity: audit.Info, Revision: r.Change.Revision,
-		SHA256: fmt.Sprintf("%x", r.SHA256), Added: r.Change.Added, Changed: r.Change.Changed, Removed: r.Change.Removed,
+	switch {
+	case r.Loaded:
+		s.running(&r)
+	case len(r.Kept) == 0:
+		s.rejected(&r)
 	}
+	for i := range r.Kept {
+		if r.Kept[i].New {
+			s.kept(&r, &r.Kept[i])
+		}
+	}
+	s.revived(&r)
+}
+
+// running writes the event of a load that runs, and tells the log.
+func (s *Server) running(r *loader.Report) {
+	e := s.loadEvent(r)
 	if names := r.Change.Names; names != nil {
 		e.AddedNames, e.ChangedNames, e.RemovedNames = names.Added, names.Changed, names.Removed
 	}
-	if r.Rejected() {
-		s.rejected(&r, e)
-	} else {
-		s.o.Logger.Info("manifests loaded", "revision", r.Change.Revision, "files", r.Files,
-			"added", r.Change.Added, "changed", r.Change.Changed, "removed", r.Change.Removed, "took", r.Took.Round(time.Millisecond).String(), "applied", r.Applied.Round(time.Microsecond).String())
-	}
+	s.o.Logger.Info("manifests loaded", "revision", r.Change.Revision, "files", r.Files,
+		"added", r.Change.Added, "changed", r.Change.Changed, "removed", r.Change.Removed, "took", r.Took.Round(time.Millisecond).String(), "applied", r.Applied.Round(time.Microsecond).String())
 	_ = s.audit.Record(context.Background(), e) // only an allow can fail
-	s.revived(&r)
+}
+
+// loadEvent begins the event of a load.
+func (s *Server) loadEvent(r *loader.Report) *audit.Event {
+	return &audit.Event{
+		Time: s.o.Now(), Kind: audit.PolicyLoaded, Severity: audit.Info, Revision: r.Change.Revision,
+		SHA256: fmt.Sprintf("%x", r.SHA256), Added: r.Change.Added, Changed: r.Change.Changed, Removed: r.Change.Removed,
+	}
 }
 
 // maxRevived bounds the events about tokens that one load revives, as a group's longer
@@ -328,16 +345,14 @@ func (s *Server) revived(r *loader.Report) {
 	}
 }
 
-// rejected makes the event of a load that was rejected, and logs its first problems: `patgate check`
+// rejected writes the event of a load of which nothing runs, and logs its first problems: `patgate check`
 // prints all. Run returns the problems of the first load, so they are not logged.
-func (s *Server) rejected(r *loader.Report, e *audit.Event) {
-	e.Kind, e.Severity, e.Tokens, e.Count = audit.PolicyRejected, audit.Notice, r.Narrowed, len(r.Problems)
-	for _, p := range r.Problems[:min(len(r.Problems), maxReported)] {
-		e.Problems = append(e.Problems, p.String())
-	}
+func (s *Server) rejected(r *loader.Report) {
+	e := s.rejectedEvent(r, r.Problems, r.Narrowed)
 	if r.Err != nil {
 		e.Problems, e.Severity = append(e.Problems, r.Err.Error()), audit.Alert
 	}
+	_ = s.audit.Record(context.Background(), e)
 	if !s.ready.Load() {
 		return
 	}
@@ -347,11 +362,42 @@ func (s *Server) rejected(r *loader.Report, e *audit.Event) {
 	if r.Err != nil {
 		s.o.Logger.Error("manifests could not be made to run", "error", r.Err)
 	}
-	attributes := []any{"revision", r.Change.Revision, "problems", len(r.Problems)}
-	if len(r.Narrowed) > 0 {
-		attributes = append(attributes, "narrowed_tokens", r.Narrowed)
+	s.o.Logger.Error("the last good revision stays", refusedTokens([]any{"revision", r.Change.Revision, "problems", len(r.Problems)}, r.Narrowed)...)
+}
+
+// kept writes the event of a directory that keeps its last good state, and logs its first problems.
+func (s *Server) kept(r *loader.Report, k *loader.Kept) {
+	e := s.rejectedEvent(r, k.Problems, k.Narrowed)
+	e.Source, e.Detail = k.Origin, "the directory keeps its last good state"
+	if k.Stored {
+		e.Detail = "the directory keeps its last good state, which was stored at " + k.Since.UTC().Format(time.RFC3339)
 	}
-	s.o.Logger.Error("the last good revision stays", attributes...)
+	_ = s.audit.Record(context.Background(), e)
+	for _, p := range k.Problems[:min(len(k.Problems), maxReported)] {
+		s.o.Logger.Error("manifests rejected", "directory", k.Origin, "problem", p.String())
+	}
+	s.o.Logger.Error("the directory keeps its last good state", refusedTokens([]any{
+		"directory", k.Origin, "loaded", k.Since.UTC().Format(time.RFC3339), "stored", k.Stored, "revision", r.Change.Revision, "problems", len(k.Problems),
+	}, k.Narrowed)...)
+}
+
+// rejectedEvent begins the event of manifests that don't run.
+func (s *Server) rejectedEvent(r *loader.Report, problems []diag.Problem, narrowed []string) *audit.Event {
+	e := &audit.Event{
+		Time: s.o.Now(), Kind: audit.PolicyRejected, Severity: audit.Notice, Revision: r.Change.Revision,
+		SHA256: fmt.Sprintf("%x", r.SHA256), Tokens: narrowed, Count: len(problems),
+	}
+	for _, p := range problems[:min(len(problems), maxReported)] {
+		e.Problems = append(e.Problems, p.String())
+	}
+	return e
+}
+
+func refusedTokens(attributes []any, narrowed []string) []any {
+	if len(narrowed) > 0 {
+		return append(attributes, "narrowed_tokens", narrowed)
+	}
+	return attributes
 }
 
 // clockStepped is called when the system's clock went back further than requests may

@@ -43,7 +43,7 @@ func (r *reader) problem(name, format string, args ...any) {
 func (r *reader) finish() {
 	r.content.close()
 	if r.more > 0 {
-		r.Problems = append(r.Problems, diag.Problem{File: r.Roots[0], Message: fmt.Sprintf("and %d more files and directories that can't be read", r.more)})
+		r.Problems = append(r.Problems, diag.Problem{File: parsePath(r.Roots[0]), Message: fmt.Sprintf("and %d more files and directories that can't be read", r.more)})
 	}
 }
 
