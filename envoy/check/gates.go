@@ -67,8 +67,9 @@ func (c *checker) judgeGates() {
 			c.bodies(a)
 		}
 		if a.conn != nil {
-			hops, n := c.hops(a.conn)
-			c.compareHops(hops, n)
+			if hops, n, counted := c.hops(a.conn); counted {
+				c.compareHops(hops, n)
+			}
 		}
 	}
 }

@@ -1,8 +1,12 @@
 package check
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"strings"
+
+	"github.com/patgate/patgate/policy"
 )
 
 // connection is one HTTP connection manager.
@@ -20,19 +24,19 @@ func (c *checker) judgeScope(s *scope) {
 	guarded := map[string]bool{}
 	var tunnels []*node
 	for _, listener := range s.listeners {
-		if listener.get("traffic_direction").is("OUTBOUND", 2) {
-			continue // a sidecar's way out
+		if c.sidecarsWay(s, listener) {
+			continue
 		}
 		c.judged++
-		name := listener.get("name").str()
-		c.listeners[name] = true
+		open := c.isOpen(listener)
 		listener.walk(func(n *node) bool {
 			switch typ, body := typed(n); typ {
 			case typeConnection:
-				if slices.Contains(c.open, name) {
+				if open {
 					return false
 				}
 				conn := c.connection(s, body)
+				c.loopbackPeer(listener, conn)
 				for cluster := range conn.targets {
 					guarded[cluster] = guarded[cluster] || len(conn.authz) > 0
 				}
@@ -49,6 +53,11 @@ func (c *checker) judgeScope(s *scope) {
 			return true
 		})
 	}
+	for name, asked := range guarded {
+		if asked {
+			c.chosenUpstream(c.cluster(s, name))
+		}
+	}
 	for _, t := range tunnels {
 		clusters := t.within("cluster")
 		for _, w := range t.get("weighted_clusters", "clusters").elements() {
@@ -61,6 +70,10 @@ func (c *checker) judgeScope(s *scope) {
 		}
 	}
 	c.misplaced(s)
+	if s.bootstrap != nil {
+		asks := func(a *authz) bool { return a.scope == s }
+		c.changedRuntime(s.bootstrap, slices.ContainsFunc(c.authz, asks))
+	}
 }
 
 // connection judges one connection manager with its filters and routes.
@@ -79,7 +92,7 @@ func (c *checker) connection(s *scope, body *node) *connection {
 		if slices.ContainsFunc(conn.filters, nested) {
 			return conn
 		}
-		if conn.routes == nil || forwards(conn.routes) {
+		if (conn.routes == nil || forwards(conn.routes)) && !c.leadsInside(s, conn) {
 			c.find(NoExtAuthz, body.missing("http_filters"), "no ext_authz filter: nobody is asked about these requests")
 		}
 		return conn
@@ -88,6 +101,9 @@ func (c *checker) connection(s *scope, body *node) *connection {
 	if conn.routes != nil && !conn.routes.get("ignore_port_in_host_matching").isTrue() {
 		c.judgeFields([]rule{hostPort}, body, false)
 	}
+	c.hostDot(conn)
+	c.localReplies(body)
+	c.customResponses(body.get("http_filters"))
 	c.clientAddress(conn)
 	c.addressExtensions(conn)
 	c.order(conn.filters, conn.authz[0], conn.authz[len(conn.authz)-1])
@@ -167,52 +183,100 @@ const hopsUnasked = "is %d: each gate that counts x-forwarded-for must say the s
 
 // clientAddress judges what Envoy takes for the client's address.
 func (c *checker) clientAddress(conn *connection) {
-	internal := conn.body.get("internal_address_config")
-	if internal != nil {
-		if ranges := internal.get("cidr_ranges").elements(); len(ranges) == 0 && !internal.get("unix_sockets").isTrue() {
-			c.find(InternalAddress, internal.spot(), "is empty: loopback counts as internal, and may set x-envoy headers")
-		} else {
-			for _, r := range ranges {
-				if length, _ := r.get("prefix_len").number(); length < 32 {
-					c.find(InternalAddress, r.spot(), "clients of %s/%d count as internal: they may set x-envoy headers", r.get("address_prefix").str(), length)
-				}
-			}
-		}
-	}
-	hops, n := c.hops(conn)
-	if n > 0 && c.gates == nil {
+	c.internalAddress(conn.body)
+	if hops, n, counted := c.hops(conn); counted && n > 0 && c.gates == nil {
 		c.find(TrustedHops, hops, hopsUnasked, n)
 	}
 }
 
-// hops returns how many proxies in front a connection manager believes, as
-// xff_num_trusted_hops counts them.
-func (c *checker) hops(conn *connection) (spot, int64) {
-	for _, e := range conn.body.get("original_ip_detection_extensions").elements() {
-		if typ, body := typed(e.get("typed_config")); typ == typeXFF { // counts one less
-			n, _ := body.get("xff_num_trusted_hops").number()
-			return body.missing("xff_num_trusted_hops"), n + 1
+// internalAddress judges which clients count as internal.
+func (c *checker) internalAddress(body *node) {
+	internal := body.get("internal_address_config")
+	if internal == nil {
+		return
+	}
+	ranges := internal.get("cidr_ranges").elements()
+	if len(ranges) == 0 && !internal.get("unix_sockets").isTrue() {
+		c.find(InternalAddress, internal.spot(), "is empty: loopback counts as internal, and may set x-envoy headers")
+	}
+	for _, r := range ranges {
+		if length, _ := r.get("prefix_len").number(); length < 32 {
+			c.find(InternalAddress, r.spot(), "clients of %s/%d count as internal: they may set x-envoy headers", r.get("address_prefix").str(), length)
 		}
 	}
-	n, _ := conn.body.get("xff_num_trusted_hops").number()
-	return conn.body.missing("xff_num_trusted_hops"), n
+}
+
+// hops returns how many proxies in front a connection manager believes, as
+// xff_num_trusted_hops counts them. With trusted ranges no number says it.
+func (c *checker) hops(conn *connection) (at spot, n int64, counted bool) {
+	for _, e := range conn.body.get("original_ip_detection_extensions").elements() {
+		if typ, body := typed(e.get("typed_config")); typ == typeXFF { // counts one less
+			if body.get("xff_trusted_cidrs") != nil {
+				return spot{}, 0, false
+			}
+			n, _ := body.get("xff_num_trusted_hops").number()
+			return body.missing("xff_num_trusted_hops"), n + 1, true
+		}
+	}
+	n, _ = conn.body.get("xff_num_trusted_hops").number()
+	return conn.body.missing("xff_num_trusted_hops"), n, true
+}
+
+// everybody is the longest prefix of a range that holds far more than proxies.
+const everybody = 7
+
+// trustedRanges judges ranges of proxies over which x-forwarded-for is read back.
+func (c *checker) trustedRanges(at *node, ranges map[*node]int64) {
+	wide := false
+	for _, r := range slices.SortedFunc(maps.Keys(ranges), byPlace) {
+		if ranges[r] <= everybody {
+			wide = true
+			c.find(RemoteAddress, r.spot(), "clients are among the trusted ranges: the address that a client writes into x-forwarded-for counts")
+		}
+	}
+	if wide {
+		return
+	}
+	if c.gates == nil {
+		c.find(TrustedHops, at.spot(), "is set: Envoy passes over all entries of trusted ranges, which no number of a gate says (clientIP.trustedHops)")
+		return
+	}
+	for _, g := range c.gates.rows {
+		if g.ClientIP.Source == policy.FromXFF {
+			c.find(HopsDiffer, at.spot(), "is set: Envoy passes over all entries of trusted ranges, and the Gate %s counts %d (clientIP.trustedHops)", g.Name, g.ClientIP.TrustedHops)
+		}
+	}
+}
+
+func byPlace(a, b *node) int {
+	return cmp.Or(cmp.Compare(a.at.line, b.at.line), cmp.Compare(a.at.column, b.at.column), cmp.Compare(a.path(), b.path()))
 }
 
 // addressExtensions judges extensions that choose the client's address. The one that
 // counts x-forwarded-for is as good as use_remote_address where it appends the peer.
 func (c *checker) addressExtensions(conn *connection) {
-	extensions := conn.body.get("original_ip_detection_extensions").elements()
-	for _, e := range extensions {
+	c.detections(conn.body)
+	if len(conn.body.get("original_ip_detection_extensions").elements()) == 0 {
+		c.judgeFields([]rule{remoteAddress}, conn.body, false)
+	}
+}
+
+func (c *checker) detections(connection *node) {
+	for _, e := range children(connection.get("original_ip_detection_extensions")) {
 		typ, body := typed(e.get("typed_config"))
+		if trusted := body.get("xff_trusted_cidrs"); typ == typeXFF && trusted != nil {
+			ranges := map[*node]int64{}
+			for _, r := range trusted.get("cidrs").elements() {
+				ranges[r], _ = r.get("prefix_len").number() // absent: 0
+			}
+			c.trustedRanges(trusted, ranges)
+		}
 		switch skip := body.get("skip_xff_append"); {
 		case typ != typeXFF:
 			c.find(RemoteAddress, e.spot(), "the client's address comes from a header: x-forwarded-for and x-forwarded-proto are the client's own words")
 		case skip == nil || skip.isTrue():
 			c.find(XFFAppend, body.missing("skip_xff_append"), "x-forwarded-for lacks the peer, so that the entry that a gate counts to is the client's own word")
 		}
-	}
-	if len(extensions) == 0 {
-		c.judgeFields([]rule{remoteAddress}, conn.body, false)
 	}
 }
 
