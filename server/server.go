@@ -84,17 +84,8 @@ func (e *ListenError) Unwrap() error { return e.Err }
 // ManifestsError says why a server did not start.
 type ManifestsError struct{ Problems []diag.Problem }
 
-// Error returns every problem, one a line.
-func (e *ManifestsError) Error() string {
-	var b strings.Builder
-	for i, p := range e.Problems {
-		if i > 0 {
-			b.WriteByte('\n')
-		}
-		b.WriteString(p.String())
-	}
-	return b.String()
-}
+// Error returns the problems, one a line. Equal ones are folded.
+func (e *ManifestsError) Error() string { return strings.Join(diag.Folded(e.Problems), "\n") }
 
 // Server is a running patgate. Make one with New.
 type Server struct {

@@ -45,6 +45,7 @@ func newEnvoyCheck(s streams) *cobra.Command {
 			if err := checkOutput(o.output); err != nil {
 				return err
 			}
+			o.manifests = manifestsIfAny(o.manifests, nil)
 			return envoyCheck(s, &o, files)
 		},
 	}
