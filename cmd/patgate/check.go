@@ -24,16 +24,17 @@ var errSaid = errors.New("")
 
 // checkOptions are the flags of check.
 type checkOptions struct {
-	output   string
-	strict   bool
-	examples bool
-	against  []string
+	output    string
+	strict    bool
+	examples  bool
+	against   []string
+	manifests []string
 }
 
 func newCheck(s streams) *cobra.Command {
 	var o checkOptions
 	cmd := &cobra.Command{
-		Use:   "check DIR...",
+		Use:   "check [DIR|FILE]...",
 		Short: "Validate manifests and print every problem",
 		Long: "Check reads directories of manifests as serve does, and prints every problem at once as\n" +
 			"FILE:LINE:COLUMN: field: what is wrong, what was expected. It exits with 2 where there is one.\n\n" +
@@ -44,14 +45,19 @@ func newCheck(s streams) *cobra.Command {
 			"  apiVersion: patgate.dev/v1alpha1\n  kind: Gate\n  metadata:\n    name: everything\n  spec:\n    schemes: [basic, bearer]",
 		Example: "  patgate check manifests\n  patgate check --strict -o json policies tokens\n  patgate check --examples manifests\n" +
 			"  git worktree add /tmp/main main && patgate check --against /tmp/main/manifests manifests",
-		Args: args(cobra.MinimumNArgs(1), "expected the directories of the manifests"),
-		RunE: func(_ *cobra.Command, dirs []string) error {
+		RunE: func(_ *cobra.Command, given []string) error {
 			if err := checkOutput(o.output); err != nil {
+				return err
+			}
+			s.colored()
+			dirs, err := manifestsOf(o.manifests, given)
+			if err != nil {
 				return err
 			}
 			return check(s, &o, dirs)
 		},
 	}
+	manifestsFlag(cmd, &o.manifests)
 	outputFlag(cmd, &o.output)
 	f := cmd.Flags()
 	f.BoolVar(&o.strict, "strict", false, "exit with 1 where there is a warning that no comment accepts")
