@@ -256,7 +256,7 @@ func examplesOf(set *ruleset.Set, row *policy.Token, now time.Time) (list []Exam
 		if !own[e.Rule] {
 			continue
 		}
-		shown := Example{Rule: tokens.RuleText(e.Rule), Denies: e.Deny, Gate: e.Gate, Allowed: asked(e.Hit), Refused: asked(e.Near), Note: e.Note}
+		shown := Example{Rule: e.Rule.Text(), Denies: e.Deny, Gate: e.Gate, Allowed: asked(e.Hit), Refused: asked(e.Near), Note: e.Note}
 		if e.Deny {
 			shown.Allowed, shown.Refused = asked(e.Near), asked(e.Hit)
 		}

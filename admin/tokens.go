@@ -290,7 +290,7 @@ func (t *Token) fill(s *policy.Snapshot, row *policy.Token, now time.Time) {
 			continue
 		}
 		for _, r := range p.Allow {
-			t.Limits = append(t.Limits, tokens.RuleText(r))
+			t.Limits = append(t.Limits, r.Text())
 		}
 	}
 }
