@@ -155,6 +155,9 @@ func (e *evaluation) askQuery(r *Rule, all bool, result outcome) outcome {
 
 // askBody asks the conditions on nodes. result is that of the conditions before.
 func (e *evaluation) askBody(r *Rule, all bool, result outcome) outcome {
+	if e.request.Body.Recorded != nil {
+		return recorded(e.request.Body.Recorded(r), r, result)
+	}
 	if problem := e.body.open(e.request, r); problem != "" {
 		return result.or(PartJSON, r.JSON[0].Text, problem)
 	}
@@ -167,6 +170,19 @@ func (e *evaluation) askBody(r *Rule, all bool, result outcome) outcome {
 		}
 	}
 	return result
+}
+
+// recorded is what a verdict in an audit log says. An unknown one decides nothing.
+func recorded(verdict string, r *Rule, result outcome) outcome {
+	switch verdict {
+	case matches.String():
+		return result
+	case failed.String():
+		return outcome{verdict: failed, part: PartJSON}
+	case undecided.String():
+		return result.or(PartJSON, r.JSON[0].Text, "it could not be when the event was written")
+	}
+	return result.or(PartJSON, r.JSON[0].Text, "the log does not hold the body, nor what the rule made of it")
 }
 
 // or notes an undecided part, unless there is one already.

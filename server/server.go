@@ -84,17 +84,8 @@ func (e *ListenError) Unwrap() error { return e.Err }
 // ManifestsError says why a server did not start.
 type ManifestsError struct{ Problems []diag.Problem }
 
-// Error returns every problem, one a line.
-func (e *ManifestsError) Error() string {
-	var b strings.Builder
-	for i, p := range e.Problems {
-		if i > 0 {
-			b.WriteByte('\n')
-		}
-		b.WriteString(p.String())
-	}
-	return b.String()
-}
+// Error returns the problems, one a line. Equal ones are folded.
+func (e *ManifestsError) Error() string { return strings.Join(diag.Folded(e.Problems), "\n") }
 
 // Server is a running patgate. Make one with New.
 type Server struct {
@@ -359,7 +350,10 @@ func (s *Server) revived(r *loader.Report) {
 func (s *Server) rejected(r *loader.Report) {
 	e := s.rejectedEvent(r, r.Problems, r.Narrowed)
 	if r.Err != nil {
-		e.Problems, e.Severity = append(e.Problems, r.Err.Error()), audit.Alert
+		e.Problems = append(e.Problems, r.Err.Error())
+	}
+	if r.Err != nil || r.Faulted {
+		e.Severity = audit.Alert
 	}
 	_ = s.audit.Record(context.Background(), e)
 	if !s.ready.Load() {

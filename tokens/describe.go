@@ -2,7 +2,6 @@ package tokens
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/patgate/patgate/manifest"
@@ -144,7 +143,7 @@ func (d *View) addRules(level string, policies []*policy.Policy) {
 				rules = p.Deny
 			}
 			for _, r := range rules {
-				d.Rules = append(d.Rules, RuleView{level, kind, r.Policy, r.Name, RuleText(r), r.Source.String(), p.Observe})
+				d.Rules = append(d.Rules, RuleView{level, kind, r.Policy, r.Name, r.Text(), r.Source.String(), p.Observe})
 			}
 		}
 	}
@@ -186,27 +185,6 @@ func endBy(t *policy.Token) string {
 
 // short is the beginning of a digest, enough to find it in a manifest.
 func short(d token.Digest) string { return d.String()[:len("sha256:")+12] + "…" }
-
-// RuleText writes the conditions of a rule on one line.
-func RuleText(r *policy.Rule) string {
-	var parts []string
-	if len(r.Methods) > 0 {
-		parts = append(parts, strings.Join(r.Methods, ","))
-	}
-	if r.Path != nil {
-		parts = append(parts, r.Path.String())
-	}
-	for _, q := range r.Query {
-		parts = append(parts, fmt.Sprintf("query %s=%s", q.Name, q.Pattern))
-	}
-	for _, n := range r.JSON {
-		parts = append(parts, fmt.Sprintf("json %s=%s", n.Text, n.Pattern))
-	}
-	if len(r.Clients) > 0 {
-		parts = append(parts, "from "+strings.Join(ranges(r.Clients), ", "))
-	}
-	return strings.Join(parts, "  ")
-}
 
 // policyNames returns the names of those that have one.
 func policyNames(list []*policy.Policy) []string {

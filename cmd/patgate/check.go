@@ -24,10 +24,11 @@ var errSaid = errors.New("")
 
 // checkOptions are the flags of check.
 type checkOptions struct {
-	output   string
-	strict   bool
-	examples bool
-	against  []string
+	output    string
+	strict    bool
+	examples  bool
+	against   []string
+	manifests []string
 
 	rendered   string
 	configMaps []string
@@ -36,7 +37,7 @@ type checkOptions struct {
 func newCheck(s streams) *cobra.Command {
 	var o checkOptions
 	cmd := &cobra.Command{
-		Use:   "check DIR...",
+		Use:   "check [DIR|FILE]...",
 		Short: "Validate manifests and print every problem",
 		Long: "Check reads directories of manifests as serve does, and prints every problem at once as\n" +
 			"FILE:LINE:COLUMN: field: what is wrong, what was expected. It exits with 2 where there is one.\n\n" +
@@ -50,18 +51,19 @@ func newCheck(s streams) *cobra.Command {
 		Example: "  patgate check manifests\n  patgate check --strict -o json policies tokens\n  patgate check --examples manifests\n" +
 			"  git worktree add /tmp/main main && patgate check --against /tmp/main/manifests manifests\n" +
 			"  kubectl kustomize manifests | patgate check --rendered - manifests 'manifests/tokens,kinds=APIToken'",
-		RunE: func(cmd *cobra.Command, dirs []string) error {
-			if o.rendered == "" {
-				if err := args(cobra.MinimumNArgs(1), "expected the directories of the manifests")(cmd, dirs); err != nil {
-					return err
-				}
-			}
+		RunE: func(_ *cobra.Command, given []string) error {
 			if err := checkOutput(o.output); err != nil {
+				return err
+			}
+			s.colored()
+			dirs, err := manifestsOf(o.manifests, given)
+			if err != nil && (o.rendered == "" || len(o.manifests)+len(given) > 0) {
 				return err
 			}
 			return check(s, &o, dirs)
 		},
 	}
+	manifestsFlag(cmd, &o.manifests)
 	outputFlag(cmd, &o.output)
 	f := cmd.Flags()
 	f.BoolVar(&o.strict, "strict", false, "exit with 1 where there is a warning that no comment accepts")

@@ -178,7 +178,8 @@ var arrows = []struct {
 	{"token/snippet", nil, "text for clients, with a placeholder for the value"},
 	{"extauthz/wire", nil, "HTTP/2 and gRPC, and nothing of what is decided"},
 	{"extauthz", []string{"policy", "token", "audit", "extauthz/wire"}, "Envoy's face: the only one that speaks gRPC"},
-	{"server", []string{"diag", "extauthz", "loader", "loader/dir", "manifest", "audit", "policy"}, "puts the parts together"},
+	{"admin", []string{"audit", "explain", "lint", "manifest", "manifest/edit", "policy", "ruleset", "token", "token/snippet", "tokens"}, "management over HTTP: every change goes through tokens"},
+	{"server", []string{"admin", "tokens", "diag", "extauthz", "loader", "loader/dir", "manifest", "audit", "policy"}, "puts the parts together"},
 	{"cmd/patgate/demo", []string{"envoy", "token"}, "runs the binary as a user would"},
 	{"cmd/patgate", []string{"diag", "manifest/edit", "server", "loader", "loader/dir", "ruleset", "tokens", "manifest", "explain", "lint", "migrate",
 		"extauthz", "audit", "policy", "token", "token/snippet", "envoy", "envoy/check", "cmd/patgate/demo"}, "flags, wiring and output"},
@@ -197,7 +198,7 @@ var outside = map[string][]string{
 	"google.golang.org/grpc":              {"extauthz", "test/bench"},
 	"github.com/envoyproxy/":              {"extauthz", "test/bench"},
 	"github.com/prometheus/client_golang": {"server"},
-	"net/http":                            {"server", "extauthz", "envoy", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
+	"net/http":                            {"server", "admin", "extauthz", "envoy", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
 	"github.com/spf13/":                   {"cmd/patgate"},
 }
 

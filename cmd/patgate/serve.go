@@ -29,7 +29,7 @@ func newServe(s streams) *cobra.Command {
 	var o server.Options
 	var overflow, auditFormat, logFormat, logLevel string
 	cmd := &cobra.Command{
-		Use:   "serve --manifests DIR",
+		Use:   "serve [DIR...]",
 		Short: "Answer Envoy's checks by the manifests of a directory",
 		Long: "Serve is the external authorization server (gRPC): it reads manifests, follows their\n" +
 			"changes, and writes one audit event a decision to stdout. Logs go to stderr.\n" +
@@ -41,8 +41,12 @@ func newServe(s streams) *cobra.Command {
 			"  patgate serve --manifests platform --manifests 'team-a,kinds=APIToken,names=team-a-*' --last-good /var/lib/patgate\n" +
 			"  patgate serve --manifests manifests --listen unix:///run/patgate/patgate.sock\n" +
 			"  patgate serve --manifests manifests --listen :9191 --tls-cert tls.crt --tls-key tls.key --tls-client-ca ca.crt",
-		Args: args(cobra.NoArgs, "takes flags alone: the directory goes to --manifests"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, given []string) error {
+			for _, dir := range given {
+				if err := cmd.Flags().Set("manifests", dir); err != nil {
+					return usageError{err}
+				}
+			}
 			if err := fromEnvironment(cmd.Flags(), os.LookupEnv); err != nil {
 				return err
 			}
