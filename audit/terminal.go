@@ -75,6 +75,9 @@ type told struct {
 	Count                   int
 }
 
+// Readable returns the readable line of an event, as Terminal writes it.
+func Readable(event []byte) string { return string(appendReadable(nil, event)) }
+
 // appendReadable appends the readable line of an event, or the event as it is where it
 // can't be read.
 func appendReadable(b, line []byte) []byte {
