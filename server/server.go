@@ -350,7 +350,10 @@ func (s *Server) revived(r *loader.Report) {
 func (s *Server) rejected(r *loader.Report) {
 	e := s.rejectedEvent(r, r.Problems, r.Narrowed)
 	if r.Err != nil {
-		e.Problems, e.Severity = append(e.Problems, r.Err.Error()), audit.Alert
+		e.Problems = append(e.Problems, r.Err.Error())
+	}
+	if r.Err != nil || r.Faulted {
+		e.Severity = audit.Alert
 	}
 	_ = s.audit.Record(context.Background(), e)
 	if !s.ready.Load() {
