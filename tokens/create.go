@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/patgate/patgate/manifest"
@@ -36,14 +35,14 @@ type CreateRequest struct {
 // NewToken is a token that was created. Its value is kept nowhere.
 type NewToken struct {
 	Receipt
-	Secret   token.Secret
-	Name     string
-	User     string
-	AnyUser  bool
-	Issued   time.Time
-	Expires  time.Time // zero: no end
-	Warnings []string  // what its user should know
-	Bearer   bool      // no gate takes it with Basic
+	Secret  token.Secret
+	Name    string
+	User    string
+	AnyUser bool
+	Issued  time.Time
+	Expires time.Time    // zero: no end
+	After   *ruleset.Set // the documents with the token among them, for warnings about it
+	Bearer  bool         // no gate takes it with Basic
 }
 
 // Create mints a value, checks the manifest of its token together with all others, and stores it. It
@@ -104,7 +103,7 @@ func (s *Service) prepareCreate(ctx context.Context, r *CreateRequest) (*prepare
 		t.Annotations[CreatedByAnnotation] = by
 	}
 	p := &prepared{token: t, made: NewToken{
-		Secret: secret, Name: t.Name, User: t.User, AnyUser: t.AnyUser, Issued: t.Issued, Expires: t.Expires, Warnings: warnings(set, t.User),
+		Secret: secret, Name: t.Name, User: t.User, AnyUser: t.AnyUser, Issued: t.Issued, Expires: t.Expires,
 	}}
 	return p, s.check(p, set, file, &r.Actor)
 }
@@ -124,6 +123,7 @@ func (s *Service) check(p *prepared, set *ruleset.Set, file string, actor *Actor
 	if p.doc == nil || row == nil {
 		return Refuse(Invalid, "name", "%q is no name of a token, expected lower-case letters, digits, `-` and `.`", p.made.Name)
 	}
+	p.made.After = p.after
 	p.made.Bearer = bearerAlone(&p.after.Rows, row, s.now())
 	return actor.mayGrant(p.after, p.made.Name)
 }
@@ -181,6 +181,10 @@ func isFree(set *ruleset.Set, name string) error {
 // user's groups give.
 func (s *Service) setTimes(t *edit.NewToken, r *CreateRequest, rights *Rights) error {
 	t.Issued = s.now().UTC().Truncate(time.Second)
+	if t.Canary {
+		t.Expires = time.Time{} // it is always refused
+		return nil
+	}
 	asked, longest := r.Lifetime, rights.MaxLifetime
 	if asked == 0 && !t.Expires.IsZero() {
 		asked = t.Expires.Sub(t.Issued)
@@ -207,32 +211,6 @@ func (s *Service) setTimes(t *edit.NewToken, r *CreateRequest, rights *Rights) e
 func beyondCap(asked time.Duration, rights *Rights, user string) error {
 	return Refuse(BeyondCap, "expires", "a lifetime of %s is beyond the cap: group %s gives %s at most %s (%s)",
 		LifetimeText(asked), rights.CapBy.Metadata.Name.Text, user, LifetimeText(rights.MaxLifetime), rights.CapBy.Place(rights.CapBy.Pos))
-}
-
-// warnings tells of a user whom no gate admits: their token would be deactivated.
-func warnings(set *ruleset.Set, user string) []string {
-	if len(set.Gates) == 0 {
-		return []string{"there is no Gate in the manifests yet, without which every request is refused: `patgate check --help` shows one"}
-	}
-	if user == "" {
-		return nil
-	}
-	var wanted []string
-	for _, g := range set.Gates {
-		if len(g.Gate.Groups) == 0 {
-			return nil
-		}
-		for _, ref := range g.Gate.Groups {
-			group := set.Find(manifest.KindUserGroup, ref.Text)
-			if group == nil || group.UserGroup == nil || slices.Contains(group.UserGroup.Members, manifest.User(user)) {
-				return nil
-			}
-			wanted = append(wanted, ref.Text)
-		}
-	}
-	slices.Sort(wanted)
-	return []string{fmt.Sprintf("%s is in none of the groups whose members may use tokens (%s): the token is refused until they are",
-		user, strings.Join(slices.Compact(wanted), ", "))}
 }
 
 // LifetimeText writes a lifetime as people do.
