@@ -208,7 +208,7 @@ func (a *api) await(log string) error {
 		}
 		if time.Now().After(deadline) {
 			text, _ := os.ReadFile(log)
-			return fmt.Errorf("it does not report: %v, %v\n%s", answer, err, text)
+			return fmt.Errorf("it does not report: %v, %w\n%s", answer, err, text)
 		}
 	}
 }

@@ -60,7 +60,7 @@ func (c *checker) judgeAuthz(a *authz) {
 	if service := a.body.get("grpc_service"); service != nil {
 		a.asks = c.service(a, service)
 	} else if !a.part && a.body.get("http_service") == nil {
-		c.find(UnknownCluster, a.body.missing("grpc_service"), "is missing: nobody is asked, and every request is refused")
+		c.find(UnknownCluster, a.body.missing("grpc_service"), "is missing: patgate is not asked, and every request is refused")
 	}
 }
 

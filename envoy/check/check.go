@@ -99,7 +99,7 @@ func (c *checker) read(t *text) error {
 	}
 	c.texts = append(c.texts, t)
 	for _, s := range twice {
-		c.find(DuplicateField, s, "stands twice: which of the two counts is not certain")
+		c.find(DuplicateField, s, "appears twice: which of the two counts is not certain")
 	}
 	for _, doc := range docs {
 		if err := c.document(t, doc); err != nil {

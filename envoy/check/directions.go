@@ -12,7 +12,7 @@ import (
 // the API uses. Gateways call their listeners OUTBOUND too (Istio's do): what is not seen
 // to be a sidecar's is judged, and so is what holds ext_authz.
 func (c *checker) sidecarsWay(s *scope, listener *node) bool {
-	if !listener.get("traffic_direction").is("OUTBOUND", 2) || holds(listener, typeExtAuthz) {
+	if !listener.get("traffic_direction").is("OUTBOUND", 2) || holds(listener, typeExtAuthz) || discovers(listener, typeExtAuthz) {
 		return false
 	}
 	switch id := s.bootstrap.get("node", "id").str(); {
@@ -31,6 +31,18 @@ func (c *checker) sidecarsWay(s *scope, listener *node) bool {
 	return listener.get("use_original_dst").isTrue() || port == 15001 || slices.ContainsFunc(s.listeners, func(other *node) bool {
 		return other.at.file == listener.at.file && other.get("traffic_direction").is("INBOUND", 1) && !c.isOpen(other)
 	})
+}
+
+// discovers reports whether a message of a type comes to a place below a node by itself (ECDS).
+func discovers(n *node, message string) bool {
+	for _, urls := range n.within("type_urls") {
+		for _, url := range urls.elements() {
+			if messageName(url.str()) == message {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // isOpen reports whether a listener is open on purpose: by its name, or by all of its

@@ -102,11 +102,11 @@ func (c *checker) order(filters []*httpFilter, first, last int) {
 		case !known:
 			c.find(UnknownFilter, at, "%s is not known: whether it answers requests before they were judged, or changes them afterwards, can't be told", short)
 		case i < first && t&content != 0:
-			c.find(ContentBefore, at, "%s stands before ext_authz: it answers with what lies behind the gate, unasked", short)
+			c.find(ContentBefore, at, "%s is before ext_authz: it answers with what is behind the gate, and patgate is not asked", short)
 		case i < first && t&gives != 0:
-			c.find(CallerForged, at, "%s stands before ext_authz: patgate takes the credential that it gives for the client's", short)
+			c.find(CallerForged, at, "%s is before ext_authz: patgate takes the credential that it gives for the client's", short)
 		case i < first && t&answers != 0:
-			c.find(AnswersBefore, at, "%s stands before ext_authz: it may answer requests that nobody has judged, and nobody audits", short)
+			c.find(AnswersBefore, at, "%s is before ext_authz: it may answer requests that patgate neither judges nor audits", short)
 		case i > last:
 			c.behind(f, t, short)
 		}
@@ -117,9 +117,9 @@ func (c *checker) order(filters []*httpFilter, first, last int) {
 func (c *checker) behind(f *httpFilter, t trait, short string) {
 	switch {
 	case t&changes != 0:
-		c.find(ChangesAfter, f.node.spot(), "%s stands after ext_authz: it may make of the request that was judged another one", short)
+		c.find(ChangesAfter, f.node.spot(), "%s is after ext_authz: it may change the request that patgate has judged", short)
 	case f.reroutes(t, short):
-		c.find(RouteChanged, f.node.spot(), "%s stands after ext_authz: it may move the request that was judged to another route or upstream", short)
+		c.find(RouteChanged, f.node.spot(), "%s is after ext_authz: it may move the request that was judged to another route or upstream", short)
 	}
 }
 

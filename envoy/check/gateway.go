@@ -26,7 +26,7 @@ var clientRules = []rule{
 	{"headers.with_underscores_action", isRejectOrDefault, Underscores, "`x_forwarded_user` reaches filters and upstreams that take it for x-forwarded-user"},
 }
 
-// isRejectOrDefault wants RejectRequest, which is Envoy Gateway's default.
+// isRejectOrDefault requires RejectRequest, which is Envoy Gateway's default.
 func isRejectOrDefault(n *node) string {
 	if n == nil {
 		return ""
@@ -85,16 +85,16 @@ func (c *checker) clientTrafficPolicy(doc *node) {
 	}
 	early := spec.get("headers", "early_request_headers")
 	at := spec.missing("headers", "early_request_headers", "remove")
-	if kept := notRemoved(early, c.identities()); kept != "" {
+	if kept := notRemoved(early, c.identities(), false); kept != "" {
 		c.find(IdentityKept, at, "what a client sends as %s is seen by every filter before ext_authz has answered", kept)
 	}
-	if kept := notRemoved(early, hostHeaders); kept != "" {
+	if kept := notRemoved(early, hostHeaders, true); kept != "" {
 		c.find(HostHeadersKept, at, keptHosts, kept)
 	}
 }
 
-// notRemoved lists the headers that early_request_headers do not remove.
-func notRemoved(early *node, names []string) string {
+// notRemoved lists the headers that early_request_headers do not remove, or set to something else.
+func notRemoved(early *node, names []string, set bool) string {
 	var kept []string
 	for _, name := range names {
 		found := false
@@ -103,6 +103,9 @@ func notRemoved(early *node, names []string) string {
 		}
 		for _, m := range early.get("remove_on_match").elements() {
 			found = found || matchesKind(m, name)
+		}
+		for _, h := range early.get("set").elements() {
+			found = found || set && strings.EqualFold(h.get("name").str(), name)
 		}
 		if !found {
 			kept = append(kept, name)
@@ -143,7 +146,7 @@ func (c *checker) filterOrder(spec *node) {
 		case t&gives != 0:
 			c.find(CallerForged, move.spot(), "%s is put before ext_authz: patgate takes the credential that it gives for the client's", short)
 		case t&answers != 0:
-			c.find(AnswersBefore, move.spot(), "%s is put before ext_authz: it may answer requests that nobody has judged, and nobody audits", short)
+			c.find(AnswersBefore, move.spot(), "%s is put before ext_authz: it may answer requests that patgate neither judges nor audits", short)
 		}
 	}
 }
@@ -153,7 +156,7 @@ func (c *checker) extensionPolicy(spec *node) {
 	for _, name := range []string{"lua", "wasm", "ext_proc", "dynamic_module"} {
 		if n := spec.get(name); n != nil {
 			c.judged++
-			c.find(ChangesAfter, n.spot(), "the filter stands after ext_authz: it may make of the request that was judged another one")
+			c.find(ChangesAfter, n.spot(), "the filter is after ext_authz: it may change the request that patgate has judged")
 		}
 	}
 }

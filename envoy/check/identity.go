@@ -23,7 +23,7 @@ func (c *checker) isIdentity(name string) bool {
 	return slices.Contains(c.identities(), strings.ReplaceAll(strings.ToLower(name), "_", "-"))
 }
 
-// identity wants the headers that patgate alone sets to be removed before ext_authz, and
+// identity requires the headers that patgate alone sets to be removed before ext_authz, and
 // left alone after it.
 func (c *checker) identity(conn *connection) {
 	first, last := conn.authz[0], conn.authz[len(conn.authz)-1]

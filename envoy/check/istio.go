@@ -69,7 +69,7 @@ func (c *checker) authorizationPolicy(doc *node) {
 	}
 	rules := spec.get("rules")
 	if len(rules.elements()) == 0 {
-		c.find(ConditionalCheck, spec.missing("rules"), "without a rule the policy matches no request: nobody is asked. Every request is `rules: [{}]`")
+		c.find(ConditionalCheck, spec.missing("rules"), "without a rule the policy matches no request: patgate is not asked. Every request is `rules: [{}]`")
 		return
 	}
 	for _, r := range rules.elements() {
@@ -103,6 +103,7 @@ func (c *checker) envoyFilter(spec *node) {
 		merge := operation.is("MERGE", 1)
 		before := len(c.findings)
 		switch to := p.get("apply_to"); {
+		case p.get("match", "context").is("SIDECAR_OUTBOUND", 2): // no client of the API comes this way
 		case to.is("HTTP_FILTER", 4), to == nil:
 			c.httpFilterPatch(p)
 		case merge || !holds(value, typeConnection):
@@ -127,12 +128,12 @@ func (c *checker) httpFilterPatch(p *node) {
 	switch {
 	case operation.is("MERGE", 1):
 	case operation.is("REMOVE", 3) && authz:
-		c.find(FilterRemoved, operation.spot(), "the patch takes ext_authz off: nobody is asked")
+		c.find(FilterRemoved, operation.spot(), "the patch takes ext_authz off: patgate is not asked")
 	case operation.is("REMOVE", 3) && matched == "":
 		c.find(NotSeen, operation.spot(), "which filter the patch takes off can't be told: it may be ext_authz")
 	case operation.is("REMOVE", 3):
 	case operation.is("REPLACE", 7) && authz && !holds(value, typeExtAuthz):
-		c.find(FilterRemoved, operation.spot(), "the patch puts another filter in the place of ext_authz: nobody is asked")
+		c.find(FilterRemoved, operation.spot(), "the patch puts another filter in the place of ext_authz: patgate is not asked")
 		c.added(value, somewhere)
 	default:
 		c.added(value, insertedAt(operation, matched))
@@ -156,10 +157,10 @@ func (c *checker) wasmPlugin(spec *node) {
 	case spec.get("url") == nil:
 	case phase.is("AUTHN", 1), phase.is("AUTHZ", 2):
 		c.judged++
-		c.find(AnswersBefore, phase.spot(), "the plugin stands before ext_authz: it may answer requests that nobody has judged, and nobody audits")
+		c.find(AnswersBefore, phase.spot(), "the plugin is before ext_authz: it may answer requests that patgate neither judges nor audits")
 	default:
 		c.judged++
-		c.find(ChangesAfter, spec.missing("url"), "the plugin stands after ext_authz: it may make of the request that was judged another one")
+		c.find(ChangesAfter, spec.missing("url"), "the plugin is after ext_authz: it may change the request that patgate has judged")
 	}
 }
 

@@ -93,7 +93,7 @@ func (c *checker) connection(s *scope, body *node) *connection {
 			return conn
 		}
 		if (conn.routes == nil || forwards(conn.routes)) && !c.leadsInside(s, conn) {
-			c.find(NoExtAuthz, body.missing("http_filters"), "no ext_authz filter: nobody is asked about these requests")
+			c.find(NoExtAuthz, body.missing("http_filters"), "no ext_authz filter: these requests bypass patgate")
 		}
 		return conn
 	}
@@ -139,7 +139,7 @@ func (c *checker) targets(routes *node) map[string]bool {
 func (c *checker) upgrades(conn *connection) {
 	for _, u := range conn.body.get("upgrade_configs").elements() {
 		if chain := u.get("filters"); len(chain.elements()) > 0 && !holds(chain, typeExtAuthz) {
-			c.find(NoExtAuthz, chain.spot(), "no ext_authz filter: nobody is asked about upgraded requests, which have filters of their own")
+			c.find(NoExtAuthz, chain.spot(), "no ext_authz filter: upgraded requests bypass patgate, which have filters of their own")
 		}
 	}
 }
@@ -160,14 +160,14 @@ func (c *checker) findRoutes(s *scope, conn *connection) {
 	if rds := conn.body.get("rds"); rds != nil {
 		name := rds.get("route_config_name").str()
 		if conn.routes = c.route(s, name); conn.routes == nil {
-			c.find(NotSeen, rds.spot(), "the routes %q come from elsewhere (RDS): whether one of them goes unasked can't be told", name)
+			c.find(NotSeen, rds.spot(), "the routes %q come from elsewhere (RDS): whether one of them bypasses patgate can't be told", name)
 		}
 	}
 	if scoped := conn.body.get("scoped_routes"); scoped != nil {
-		c.find(NotSeen, scoped.spot(), "the routes are chosen by scopes: whether one of them goes unasked can't be told")
+		c.find(NotSeen, scoped.spot(), "the routes are chosen by scopes: whether one of them bypasses patgate can't be told")
 	}
 	if vhds := conn.routes.get("vhds"); vhds != nil {
-		c.find(NotSeen, vhds.spot(), "virtual hosts come from elsewhere (VHDS): whether one of them goes unasked can't be told")
+		c.find(NotSeen, vhds.spot(), "virtual hosts come from elsewhere (VHDS): whether one of them bypasses patgate can't be told")
 	}
 }
 
@@ -289,7 +289,7 @@ func (c *checker) misplaced(s *scope) {
 				return false // a default, judged where it counts
 			}
 			if typ, body := typed(n); typ == typeExtAuthz && !c.seen(body) {
-				c.find(ConditionalCheck, body.spot(), "ext_authz stands within another filter, which decides which requests are asked about")
+				c.find(ConditionalCheck, body.spot(), "ext_authz is within another filter, which decides which requests are asked about")
 				a := &authz{body: body, scope: s}
 				c.authz = append(c.authz, a)
 				c.judgeAuthz(a)
@@ -301,7 +301,7 @@ func (c *checker) misplaced(s *scope) {
 	for _, cluster := range s.clusters {
 		cluster.walk(func(n *node) bool {
 			if typ, body := typed(n); typ == typeExtAuthz {
-				c.find(ConditionalCheck, body.spot(), "ext_authz stands among a cluster's filters: only requests to this cluster are asked about, after they were routed")
+				c.find(ConditionalCheck, body.spot(), "ext_authz is among a cluster's filters: only requests to this cluster are asked about, after they were routed")
 			}
 			return true
 		})

@@ -72,9 +72,9 @@ func (c *checker) removedAt(op *node, names []string) {
 	case namesAuthz(names):
 		c.find(FilterRemoved, op.spot(), "the patch takes ext_authz, or a part of it, off")
 	case ofRoute && len(setting) == 0:
-		c.find(FilterRemoved, op.spot(), "the patch takes the settings of a route off: where one of them turns ext_authz on, nobody is asked")
+		c.find(FilterRemoved, op.spot(), "the patch takes the settings of a route off: where one of them turns ext_authz on, patgate is not asked")
 	case inChain && len(filter) == 0:
-		c.find(FilterRemoved, op.spot(), "the patch takes all filters off, and with them ext_authz: nobody is asked")
+		c.find(FilterRemoved, op.spot(), "the patch takes all filters off, and with them ext_authz: patgate is not asked")
 	case inChain && len(filter) == 1 && byNumber(filter[0]):
 		c.find(FilterRemoved, op.spot(), "the patch takes the filter %s of the chain off, which may be ext_authz", filter[0])
 	default:
@@ -103,11 +103,11 @@ func (c *checker) replacedAt(op *node, names []string, value *node) {
 	}
 	_, ofRoute := below(names, "routes")
 	if setting, ok := below(names, "typed_per_filter_config"); ok && ofRoute && len(setting) == 0 && !setsAuthz(value) {
-		c.find(FilterRemoved, op.spot(), "the patch takes the place of a route's settings: where one of them turns ext_authz on, nobody is asked")
+		c.find(FilterRemoved, op.spot(), "the patch takes the place of a route's settings: where one of them turns ext_authz on, patgate is not asked")
 	}
 	for _, route := range routesWithin(value) {
 		if route.get("route") != nil && !setsAuthz(route.get("typed_per_filter_config")) {
-			c.find(RouteUnchecked, route.spot(), "in Envoy Gateway ext_authz is off unless a route turns it on, and this one does not: nobody is asked")
+			c.find(RouteUnchecked, route.spot(), "in Envoy Gateway ext_authz is off unless a route turns it on, and this one does not: patgate is not asked")
 		}
 	}
 }
@@ -116,7 +116,7 @@ func (c *checker) replacedAt(op *node, names []string, value *node) {
 func (c *checker) patchedChain(op *node, filter []string, value *node) {
 	switch {
 	case len(filter) == 0 && !holds(value, typeExtAuthz):
-		c.find(FilterRemoved, op.spot(), "the patch writes the filters anew, without ext_authz: nobody is asked")
+		c.find(FilterRemoved, op.spot(), "the patch writes the filters anew, without ext_authz: patgate is not asked")
 	case len(filter) == 0:
 		filters := c.httpFilters(c.loose, value)
 		first := slices.IndexFunc(filters, func(f *httpFilter) bool { return f.message == typeExtAuthz })
@@ -167,7 +167,7 @@ func (c *checker) patchedField(names []string, value *node) {
 		return
 	}
 	if names[len(names)-1] == "disabled" && value.isTrue() {
-		c.find(RouteUnchecked, value.spot(), "nobody is asked about the requests of what is patched")
+		c.find(RouteUnchecked, value.spot(), "patgate is not asked about the requests of what is patched")
 	}
 	before, message := len(c.findings), value
 	for i := len(names) - 1; i >= 0; i-- {
@@ -247,6 +247,6 @@ func (c *checker) added(f *node, where spotInChain) {
 	case where == behindAuthz:
 		c.behind(filter, t, short)
 	case t&(content|gives|answers|changes) != 0 || filter.reroutes(t, short):
-		c.find(NotSeen, f.spot(), "%s is added at a place that can't be told: before ext_authz it may answer by itself, and after it make another request of the one that was judged", short)
+		c.find(NotSeen, f.spot(), "%s is added at a place that can't be told: before ext_authz it may answer by itself, and after it change the request that patgate has judged", short)
 	}
 }

@@ -15,7 +15,7 @@ func (c *checker) overriding(doc *node) {
 	for _, selector := range spec.get("target_selectors").elements() {
 		switch kind := selector.get("kind").str(); {
 		case strings.HasSuffix(kind, "Route"):
-			c.find(RouteUnchecked, selector.spot(), "without extAuth of its own, or mergeType, it takes the place of the Gateway's: nobody is asked about the requests of each %s that it selects", kind)
+			c.find(RouteUnchecked, selector.spot(), "without extAuth of its own, or mergeType, it takes the place of the Gateway's: patgate is not asked about the requests of each %s that it selects", kind)
 		default:
 			c.find(PolicyConflict, selector.spot(), "a policy without extAuth, which may select the same %s as one with it: only the older one counts for a target", kind)
 		}
@@ -28,11 +28,11 @@ func (c *checker) overridingTarget(space string, ref *node) {
 	section := ref.get("section_name").str()
 	switch {
 	case strings.HasSuffix(kind, "Route"):
-		c.find(RouteUnchecked, ref.spot(), "without extAuth of its own, or mergeType, it takes the place of the Gateway's: nobody is asked about the requests of %s %s", kind, name)
+		c.find(RouteUnchecked, ref.spot(), "without extAuth of its own, or mergeType, it takes the place of the Gateway's: patgate is not asked about the requests of %s %s", kind, name)
 	case strings.HasSuffix(kind, "ListenerSet"):
 		c.find(PolicyConflict, ref.spot(), "a policy without extAuth for %s %s may take the place of the Gateway's: whether patgate is asked about its requests can't be told", kind, name)
 	case kind == "Gateway" && section != "" && c.guards(space, name, section) == whole:
-		c.find(RouteUnchecked, ref.spot(), "without extAuth of its own, it takes the place of the Gateway's for the listener %s: nobody is asked about its requests", section)
+		c.find(RouteUnchecked, ref.spot(), "without extAuth of its own, it takes the place of the Gateway's for the listener %s: patgate is not asked about its requests", section)
 	case kind == "Gateway" && c.guards(space, name, section) != nothing:
 		c.find(PolicyConflict, ref.spot(), "another policy, with extAuth, is for the same target of Gateway %s: only the older one counts, and the other is not taken", name)
 	}

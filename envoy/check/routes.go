@@ -54,7 +54,7 @@ func (c *checker) routeSetting(s *scope, name string, n *node, chain []string) {
 			}
 		}
 		if d := body.get("disabled"); d.isTrue() {
-			c.find(RouteUnchecked, d.spot(), "nobody is asked about the requests of this route; under a prefix, `/public/../admin` is one")
+			c.find(RouteUnchecked, d.spot(), "patgate is not asked about the requests of this route; under a prefix, `/public/../admin` is one")
 		}
 		if o := body.get("is_optional"); o.isTrue() {
 			c.find(FilterOptional, o.spot(), "an Envoy that does not know the setting passes over it")
@@ -74,7 +74,7 @@ func (c *checker) routeSetting(s *scope, name string, n *node, chain []string) {
 // routeCheck judges an ExtAuthzPerRoute.
 func (c *checker) routeCheck(s *scope, body *node) {
 	if d := body.get("disabled"); d.isTrue() {
-		c.find(RouteUnchecked, d.spot(), "nobody is asked about the requests of this route; under a prefix, `/public/../admin` is one")
+		c.find(RouteUnchecked, d.spot(), "patgate is not asked about the requests of this route; under a prefix, `/public/../admin` is one")
 	}
 	settings := body.get("check_settings")
 	if b := settings.get("with_request_body"); b != nil {

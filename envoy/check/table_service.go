@@ -98,7 +98,7 @@ var undecidedCodes = section{"What can't be decided", []about{
 	{UnknownFilter, diag.Warning, "look it up, and accept it with its reason",
 		"whether a filter answers by itself or changes requests is not known.", ""},
 	{DuplicateField, diag.Error, "leave one",
-		"a field stands twice, or in both styles of names. Envoy takes one of them without a word.", ""},
+		"a field appears twice, or in both styles of names. Envoy takes one of them without a word.", ""},
 	{UnusedAccept, diag.Warning, "write `# patgate:ignore CODE reason` on the line of the finding or the one above, or remove the comment",
 		"a comment accepts a finding that is not there, has an unknown code, or no reason.", ""},
 }}
