@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/patgate/patgate/manifest"
@@ -35,14 +36,15 @@ type CreateRequest struct {
 // NewToken is a token that was created. Its value is kept nowhere.
 type NewToken struct {
 	Receipt
-	Secret  token.Secret
-	Name    string
-	User    string
-	AnyUser bool
-	Issued  time.Time
-	Expires time.Time    // zero: no end
-	After   *ruleset.Set // the documents with the token among them, for warnings about it
-	Bearer  bool         // no gate takes it with Basic
+	Secret   token.Secret
+	Name     string
+	User     string
+	AnyUser  bool
+	Issued   time.Time
+	Expires  time.Time    // zero: no end
+	Warnings []string     // what its user should know, in short; package lint says more of After
+	After    *ruleset.Set // the documents with the token among them, for warnings about it
+	Bearer   bool         // no gate takes it with Basic
 }
 
 // Create mints a value, checks the manifest of its token together with all others, and stores it. It
@@ -103,7 +105,7 @@ func (s *Service) prepareCreate(ctx context.Context, r *CreateRequest) (*prepare
 		t.Annotations[CreatedByAnnotation] = by
 	}
 	p := &prepared{token: t, made: NewToken{
-		Secret: secret, Name: t.Name, User: t.User, AnyUser: t.AnyUser, Issued: t.Issued, Expires: t.Expires,
+		Secret: secret, Name: t.Name, User: t.User, AnyUser: t.AnyUser, Issued: t.Issued, Expires: t.Expires, Warnings: warnings(set, t.User),
 	}}
 	return p, s.check(p, set, file, &r.Actor)
 }
@@ -211,6 +213,32 @@ func (s *Service) setTimes(t *edit.NewToken, r *CreateRequest, rights *Rights) e
 func beyondCap(asked time.Duration, rights *Rights, user string) error {
 	return Refuse(BeyondCap, "expires", "a lifetime of %s is beyond the cap: group %s gives %s at most %s (%s)",
 		LifetimeText(asked), rights.CapBy.Metadata.Name.Text, user, LifetimeText(rights.MaxLifetime), rights.CapBy.Place(rights.CapBy.Pos))
+}
+
+// warnings tells of a user whom no gate admits: their token would be deactivated.
+func warnings(set *ruleset.Set, user string) []string {
+	if len(set.Gates) == 0 {
+		return []string{"there is no Gate in the manifests yet, without which every request is refused: `patgate check --help` shows one"}
+	}
+	if user == "" {
+		return nil
+	}
+	var wanted []string
+	for _, g := range set.Gates {
+		if len(g.Gate.Groups) == 0 {
+			return nil
+		}
+		for _, ref := range g.Gate.Groups {
+			group := set.Find(manifest.KindUserGroup, ref.Text)
+			if group == nil || group.UserGroup == nil || slices.Contains(group.UserGroup.Members, manifest.User(user)) {
+				return nil
+			}
+			wanted = append(wanted, ref.Text)
+		}
+	}
+	slices.Sort(wanted)
+	return []string{fmt.Sprintf("%s is in none of the groups whose members may use tokens (%s): the token is refused until they are",
+		user, strings.Join(slices.Compact(wanted), ", "))}
 }
 
 // LifetimeText writes a lifetime as people do.
