@@ -117,7 +117,7 @@ func newRoot(s streams) *cobra.Command {
 	root.Version = thisBuild().Version
 	root.SetVersionTemplate(thisBuild().text())
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newServe(s), newCheck(s), newExplain(s), newTest(s), newToken(s), newSchema(s), newDemo(s), newEnvoyConfig(s), newEnvoyCheck(s), newVersion(s))
+	root.AddCommand(onUnix(newServe(s)), newCheck(s), newExplain(s), newTest(s), newToken(s), newSchema(s), onUnix(newDemo(s)), newEnvoyConfig(s), newEnvoyCheck(s), newVersion(s))
 	addedCommands(root)
 	complete(root)
 	return root
