@@ -67,7 +67,7 @@ $(CLIENTS)/installed:
 
 .PHONY: test-upstreams
 test-upstreams: envoy ## send look-alikes to real APIs, and check what each says that it read (Debian 12, Java, Maven, Node)
-	dir=$$(python3 test/upstreams/install.py) && PATGATE_TEST_UPSTREAMS=$$dir $(GO) test -tags upstreams -count 1 -timeout 20m -run '^TestUpstream' ./test
+	dir=$$(python3 test/upstreams/install.py) && PATGATE_TEST_UPSTREAMS=$$dir $(GO) test -tags upstreams -count 1 -timeout 20m -run '^TestUpstream' ./test $(UPDATE)
 
 .PHONY: test-kube
 test-kube: envoy ## run the chart and the examples with Helm and a real API server; its first run builds one

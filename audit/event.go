@@ -24,7 +24,10 @@ const (
 	TokenCreated   Kind = "token.created"
 	TokenRevoked   Kind = "token.revoked"
 	TokenUpdated   Kind = "token.updated"
+	TokenRotated   Kind = "token.rotated"
 	TokenRevived   Kind = "token.revived"
+	TokenExpires   Kind = "token.expires-soon"
+	ManageRefused  Kind = "manage.refused"
 	ClockStepped   Kind = "clock.stepped"
 )
 
@@ -98,6 +101,10 @@ type Event struct {
 
 	// Names of what was added, changed and removed, such as APIToken/ci-bot: the first of them.
 	AddedNames, ChangedNames, RemovedNames []string
+
+	By     string   // who asked for a change of a token
+	Via    string   // on which way: api, page, cli or controller
+	Fields []string // of the token that changed
 
 	Tokens   []string // narrowed by a rejected load
 	Problems []string // of a rejected load, the first of them

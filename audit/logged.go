@@ -61,5 +61,6 @@ type Logged struct {
 	Count    int     `json:"count,omitempty"`
 	By       string  `json:"by,omitempty"`
 	Via      string  `json:"via,omitempty"`
+	Fields   Strings `json:"fields,omitempty"`
 	Chain    string  `json:"chain,omitempty"`
 }

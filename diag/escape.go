@@ -1,6 +1,7 @@
 package diag
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strings"
@@ -67,6 +68,9 @@ type Writer struct {
 	rest   []byte // of a character that was cut
 	last   [2]rune
 	escape []byte
+
+	highlight func(line string) string
+	line      []byte // that is not ended yet, where there is a highlight
 }
 
 // NewWriter returns a writer of people's output.
@@ -74,6 +78,14 @@ func NewWriter(to io.Writer) *Writer { return &Writer{to: to} }
 
 // Unwrap returns where the output goes.
 func (w *Writer) Unwrap() io.Writer { return w.to }
+
+// Highlight passes each whole line through a function that may add colors, after everything in it is
+// escaped. Lines are written when they end.
+func (w *Writer) Highlight(highlight func(line string) string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.highlight = highlight
+}
 
 // Write implements io.Writer. It keeps the first bytes of a character until the others come.
 func (w *Writer) Write(p []byte) (int, error) {
@@ -99,7 +111,12 @@ func (w *Writer) Flush() error {
 	defer w.mu.Unlock()
 	text := string(w.rest)
 	w.rest = nil
-	return w.write(text)
+	err := w.write(text)
+	if len(w.line) > 0 {
+		_, err = io.WriteString(w.to, w.highlight(string(w.line)))
+		w.line = nil
+	}
+	return err
 }
 
 func (w *Writer) write(text string) error {
@@ -107,7 +124,21 @@ func (w *Writer) write(text string) error {
 		return nil
 	}
 	w.escape = w.disarm(appendEscaped(w.escape[:0], text, unsafeInLayout))
-	_, err := w.to.Write(w.escape)
+	if w.highlight == nil {
+		_, err := w.to.Write(w.escape)
+		return err
+	}
+	w.line = append(w.line, w.escape...)
+	end := bytes.LastIndexByte(w.line, '\n') + 1
+	var out []byte
+	for line := range strings.Lines(string(w.line[:end])) {
+		out = append(append(out, w.highlight(strings.TrimSuffix(line, "\n"))...), '\n')
+	}
+	w.line = append(w.line[:0], w.line[end:]...)
+	if len(out) == 0 {
+		return nil
+	}
+	_, err := w.to.Write(out)
 	return err
 }
 

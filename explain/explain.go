@@ -1,7 +1,6 @@
 package explain
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -33,6 +32,7 @@ type Explanation struct {
 	Steps    []StepResult  `json:"steps"`
 	Rules    []RuleResult  `json:"rules,omitempty"`
 	Observed []Observation `json:"observed,omitempty"`
+	Event    *EventOutcome `json:"event,omitempty"` // that is explained, and how it was decided
 	Notes    []string      `json:"notes,omitempty"` // what to know of the question
 }
 
@@ -51,6 +51,7 @@ type RuleResult struct {
 	Policy string `json:"policy,omitempty"`
 	Rule   string `json:"rule"`
 	Source string `json:"source"`
+	Text   string `json:"text"`   // its conditions
 	Result string `json:"result"` // matched, failed or unclear
 	Part   string `json:"part,omitempty"`
 	Path   string `json:"path,omitempty"` // Destination: asked about that header's path
@@ -118,7 +119,7 @@ func masked(r *policy.Request, text string) string {
 func ruleResult(told policy.TraceRule) RuleResult {
 	r := RuleResult{
 		Level: told.Level.String(), Group: told.Group, Kind: "allow", Policy: told.Rule.Policy, Rule: told.Rule.Name,
-		Source: told.Rule.Source.String(), Result: "failed",
+		Source: told.Rule.Source.String(), Text: told.Rule.Text(), Result: "failed",
 	}
 	if told.Deny {
 		r.Kind = "deny"
@@ -142,49 +143,12 @@ func ruleResult(told policy.TraceRule) RuleResult {
 	return r
 }
 
-// note says what a step looked at.
-func note(s policy.Step, passed bool, r *policy.Request, d *policy.Decision) string {
-	switch s {
-	case policy.StepTarget, policy.StepGateTarget:
-		if !passed {
-			return d.Detail
-		}
-	case policy.StepGate:
-		if d.Gate != nil {
-			return fmt.Sprintf("%s (%s)", d.Gate.Name, d.Gate.Source)
-		}
-		return "no gate guards this host and path"
-	case policy.StepGateClients:
-		if d.Client.IsValid() {
-			return fmt.Sprintf("%s, by %s", d.Client, d.ClientBy)
-		}
-		return fmt.Sprintf("address unknown, by %s", d.ClientBy)
-	case policy.StepCredential:
-		if !r.CredentialGiven() {
-			return "none given"
-		}
-		if !passed {
-			return cmp.Or(d.Detail, "malformed")
-		}
-		return d.Scheme.String()
-	case policy.StepToken:
-		if d.Token != nil {
-			return fmt.Sprintf("%s (%s)", d.Token.Name, d.Token.Source)
-		}
-		return "no token has this value"
-	case policy.StepExpired:
-		if !d.Expires.IsZero() {
-			return "ends " + d.Expires.UTC().Format(time.RFC3339)
-		}
-	case policy.StepUser, policy.StepGateGroups:
-		return masked(r, d.Principal.User)
-	}
-	return ""
-}
-
 // Text tells an explanation to people, line by line.
 func (e *Explanation) Text() string {
 	var b strings.Builder
+	if e.Event != nil && !e.Event.Same {
+		fmt.Fprintf(&b, "the event says %s; asked again: ", plain(e.Event.text()))
+	}
 	fmt.Fprintf(&b, "%s %s", e.Decision, e.Reason)
 	if e.Status > 0 {
 		fmt.Fprintf(&b, " (%d)", e.Status)
@@ -202,6 +166,9 @@ func (e *Explanation) Text() string {
 	}
 	for _, r := range e.Rules {
 		line(&b, r.mark(), r.Level+" "+r.Kind, r.text())
+		if r.Text != "" {
+			line(&b, "  ", "", "  "+r.Text)
+		}
 	}
 	for _, o := range e.Observed {
 		line(&b, "--", "observing policy", o.Policy+" would say "+o.Reason)
@@ -225,6 +192,11 @@ func plain(text string) string {
 
 func line(b *strings.Builder, mark, what, note string) {
 	b.WriteString(strings.TrimRight(fmt.Sprintf("  %s  %-22s %s", mark, what, plain(note)), " ") + "\n")
+}
+
+// Allowed reports whether the answer is a clean yes: allowed, and by the event that is explained too.
+func (e *Explanation) Allowed() bool {
+	return e.Decision == policy.Allow.String() && (e.Event == nil || e.Event.Same)
 }
 
 // mark shows what a rule does to the request: it lets it go on, stops it, or neither.

@@ -34,6 +34,8 @@ type Question struct {
 
 	Header map[string][]string
 	Body   []byte // empty: absent
+
+	Recorded func(*policy.Rule) string // what rules made of a body that an audit log does not hold; see policy.Body
 }
 
 // Armed is a revision for questions: tokens that they name have values that the run
@@ -90,6 +92,9 @@ func Answer(rows policy.Rows, q *Question) (*Explanation, error) {
 	var trace policy.Trace
 	d, r := a.Ask(q, &trace)
 	e := Explain(r, &d, &trace)
+	if upper := strings.ToUpper(q.Method); upper != q.Method {
+		e.Notes = append(e.Notes, fmt.Sprintf("methods are case-sensitive, did you mean %s?", upper))
+	}
 	return &e, nil
 }
 
@@ -152,6 +157,7 @@ func (a *Armed) request(q *Question) *policy.Request {
 			h["content-type"] = []string{"application/json"}
 		}
 	}
+	r.Body.Recorded = q.Recorded
 	gate := a.Snapshot.GateOf(r)
 	placeClient(r, h, gate, q.Client)
 	if value := a.authorization(q, gate); value != "" {

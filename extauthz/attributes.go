@@ -93,6 +93,7 @@ func (a *attributes) request(now time.Time) policy.Request {
 		Header:     a.headers,
 		Joined:     !a.rawHeaders,
 		Body:       a.bodyOf(),
+		Unframed:   isHTTP2(a.protocol),
 	}
 	if peer, err := netip.ParseAddr(a.peer); err == nil {
 		r.Peer = peer

@@ -25,6 +25,7 @@ import (
 
 // Options of a Loader. Zero values mean the defaults.
 type Options struct {
+	LastGood string        // a directory that keeps last good states over restarts; empty: none
 	MaxBytes int64         // how much a load reads at most; default MaxBytes
 	Poll     time.Duration // how often directories are read without an event; default 10 s
 	Settle   time.Duration // for how long files that may be half written must rest; default 200 ms
@@ -37,9 +38,12 @@ type Options struct {
 // Report is what became of a load.
 type Report struct {
 	Change   policy.Change
+	Loaded   bool             // something of it runs
+	Kept     []Kept           // directories that keep their last good state; none where all do
 	SHA256   [32]byte         // of the files
 	Files    int              // that were read
 	Problems []diag.Problem   // why the load was rejected; none: it runs
+	Faulted  bool             // one of them is a fault of patgate
 	Narrowed []string         // tokens that a rejected load refused from now on
 	Revived  []policy.Revived // tokens that live longer than they were to
 	Err      error            // a fault of patgate
@@ -47,12 +51,14 @@ type Report struct {
 	Applied  time.Duration // of Took, from when the files were read and at rest
 }
 
-// Rejected reports whether the last good revision stays.
+// Rejected reports whether some of the manifests don't run, and their last good state stays.
 func (r *Report) Rejected() bool { return len(r.Problems) > 0 || r.Err != nil }
 
 // Loader loads directories into an index. Make one with New.
 type Loader struct {
 	roots  []string
+	parts  []*part // what keeps a last good state of its own; none: all directories are one
+	scopes map[string]ruleset.Scope
 	index  *policy.Index
 	report func(Report)
 	o      Options
@@ -93,8 +99,12 @@ func New(index *policy.Index, roots []string, report func(Report), o Options) *L
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	l := &Loader{roots: roots, index: index, report: report, o: o}
-	l.tree = func() *dir.Tree { return dir.Scan{Roots: roots, MaxBytes: o.MaxBytes, Known: l.loaded.Known()}.Read() }
+	l := &Loader{roots: roots, scopes: dir.Scopes(roots), index: index, report: report, o: o}
+	if dir.Restricted(roots) || o.LastGood != "" {
+		l.parts = newParts(roots)
+		l.restore()
+	}
+	l.tree = func() *dir.Tree { return dir.Scan{Roots: roots, MaxBytes: o.MaxBytes, Known: l.known()}.Read() }
 	return l
 }
 
@@ -116,6 +126,13 @@ func (l *Loader) Load(ctx context.Context) error {
 		}
 		read, large := time.Now(), false
 		l.narrowed = nil
+		if len(l.parts) > 0 {
+			large = t.Size() > largeLoad
+			r := l.loadParts(t)
+			l.done(t, &r, start, read)
+			free(large)
+			return nil
+		}
 		l.narrowChanged(t)
 		step, whole := l.step(t)
 		if t = whole; step == nil {
@@ -127,15 +144,42 @@ func (l *Loader) Load(ctx context.Context) error {
 			t = l.whole(t) // what it steps from is not what runs
 			continue
 		}
-		l.seen = t.Forget()
-		r.Took, r.Applied = time.Since(start), time.Since(read)
-		l.note(&r)
-		l.report(r)
-		if large {
-			debug.FreeOSMemory() // what reading it took is several times what runs
-		}
+		l.done(t, &r, start, read)
+		free(large)
 		return nil
 	}
+}
+
+// free gives back what a large load took: that is several times what runs.
+func free(large bool) {
+	if large {
+		debug.FreeOSMemory()
+	}
+}
+
+// done reports what became of a reading.
+func (l *Loader) done(t *dir.Tree, r *Report, start, read time.Time) {
+	l.seen = t.Forget()
+	r.Took, r.Applied = time.Since(start), time.Since(read)
+	l.note(r)
+	l.report(*r)
+}
+
+// known returns the digests of files whose data need not be read.
+func (l *Loader) known() map[string][sha256.Size]byte {
+	if len(l.parts) == 0 {
+		return l.loaded.Known()
+	}
+	known := map[string][sha256.Size]byte{}
+	for _, p := range l.parts {
+		if p.good == nil {
+			continue
+		}
+		for _, f := range p.good.Files {
+			known[f.Name] = f.Sum
+		}
+	}
+	return known
 }
 
 // largeLoad is from how many bytes of manifests on a collection is worth it, to give back
@@ -170,7 +214,13 @@ func (l *Loader) remind() {
 		return
 	}
 	l.reported = time.Now()
-	l.o.Logger.Error("the manifests are still rejected, the last good revision stays", "for", time.Since(l.rejected).Round(time.Second).String())
+	attributes := []any{}
+	for _, p := range l.parts {
+		if p.judged.problems != nil {
+			attributes = append(attributes, "directory", p.origin)
+		}
+	}
+	l.o.Logger.Error("the manifests are still rejected, the last good revision stays", append(attributes, "for", time.Since(l.rejected).Round(time.Second).String())...)
 }
 
 func (l *Loader) read() *dir.Tree {
@@ -181,22 +231,19 @@ func (l *Loader) read() *dir.Tree {
 
 // settled waits until two readings agree, so that a file that is being written does
 // not count by its half. What a ConfigMap mount holds changes as one and need not rest.
+// A part that does not come to rest in time is rejected, and no other is.
 func (l *Loader) settled(ctx context.Context, t *dir.Tree) (*dir.Tree, error) {
 	deadline := time.Now().Add(l.o.Patience)
-	stable := [32]byte{}
-	if l.seen != nil {
-		stable = l.seen.Plain
-	}
-	for t.Plain != stable {
+	before := l.seen
+	for restless := t.Restless(before); len(restless) > 0; restless = t.Restless(before) {
 		if time.Now().After(deadline) {
-			t = l.whole(t)
-			t.Problems = append(t.Problems, diag.Problem{
-				File: l.roots[0], Message: "the files keep changing, expected them to rest for " + l.o.Settle.String(),
-			})
-			t.Seal()
-			return t, nil
+			if len(l.parts) == 0 {
+				t = l.whole(t)
+				restless = t.Each()
+			}
+			return t.Reject(restless, "the files keep changing, expected them to rest for "+l.o.Settle.String()), nil
 		}
-		stable = t.Plain
+		before = t.Forget()
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -229,7 +276,7 @@ func (l *Loader) step(t *dir.Tree) (*ruleset.Step, *dir.Tree) {
 // touches what runs.
 func (l *Loader) apply(t *dir.Tree, step *ruleset.Step) Report {
 	running := l.index.Snapshot()
-	r := Report{SHA256: t.Digest, Files: len(t.Files), Problems: step.Problems}
+	r := Report{SHA256: t.Digest, Files: len(t.Files), Problems: step.Problems, Faulted: step.Faulted}
 	if len(r.Problems) == 0 {
 		r.Problems = step.Losses(l.o.Now())
 	}
@@ -238,6 +285,7 @@ func (l *Loader) apply(t *dir.Tree, step *ruleset.Step) Report {
 		return r
 	}
 	if r.Change, r.Err = l.index.Apply(step.Changes, l.o.Now()); r.Err == nil {
+		r.Loaded = true
 		l.loaded, l.judged = step.Accept(), nil
 		r.Revived = l.revived(running, step.Changes.New.Tokens)
 	}
@@ -279,7 +327,11 @@ func (l *Loader) narrowChanged(t *dir.Tree) {
 	slices.SortFunc(changed, func(a, b dir.File) int { return len(a.Data) - len(b.Data) })
 	var dec manifest.Decoder
 	for _, f := range changed {
-		if err := l.narrow(dec.ReadEnds(f.Name, f.Data)); err != nil {
+		docs := dec.ReadEnds(f.Name, f.Data)
+		for _, doc := range docs {
+			doc.Origin = t.Origin
+		}
+		if err := l.narrow(docs); err != nil {
 			return // judge does it again, and reports it
 		}
 	}

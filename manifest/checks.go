@@ -112,8 +112,8 @@ func (s *scope) checkToken(t *APIToken, spec *yaml.Node) {
 	t.Ends = Ends{Revoked: meant(spec, "revoked"), Suspended: meant(spec, "suspended")}
 	if meant(spec, "canary") {
 		s.pairs(spec, "spec", func(key string, keyNode, _ *yaml.Node) {
-			if key != "canary" && key != "digest" && key != "issued" {
-				s.problem(keyNode, "spec."+key, "beside `canary: true`, expected nothing but digest and issued: a canary is always refused")
+			if key != "canary" && key != "digest" && key != "issued" && key != "displayName" && key != "description" {
+				s.problem(keyNode, "spec."+key, "beside `canary: true`, expected nothing but digest, issued, displayName and description: a canary is always refused")
 			}
 		})
 		return

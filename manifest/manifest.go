@@ -167,6 +167,7 @@ type Upstream struct {
 // APIToken is one credential: the digest of its value, and what it may do.
 type APIToken struct {
 	DisplayName  string     `yaml:"displayName"`
+	Description  string     `yaml:"description"`
 	User         User       `yaml:"user"`
 	AnyUser      bool       `yaml:"anyUser"`
 	Logins       []User     `yaml:"logins"`

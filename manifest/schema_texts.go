@@ -69,6 +69,7 @@ var descriptions = map[string]string{
 
 	"APIToken":              "One credential: the digest of its value, and what it may do. Safe to commit.",
 	"APIToken.displayName":  "What people call it.",
+	"APIToken.description":  "Any text: its purpose, owner, ticket.",
 	"APIToken.user":         "The user whose token it is.",
 	"APIToken.anyUser":      "Any user may present it, with Basic alone; instead of user.",
 	"APIToken.logins":       "Further names accepted as the Basic user.",

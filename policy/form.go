@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 )
 
@@ -25,12 +26,15 @@ func (f FormBodies) String() string {
 const (
 	whyFormQuery  = "the API may take parameters from the form body too"
 	whyFormMethod = "the API may take the method from the form body"
+	whyJSONMethod = "the API may take the method from `_method` in the body"
+	whyAskMethod  = "the API may take the method from it"
 )
 
 // form is what rules ask of a request's form body, each worked out once.
 type form struct {
-	judged, is             bool
-	methodJudged, replaces bool
+	judged, is   bool
+	methodJudged bool
+	method       outcome // where `_method` was seen
 }
 
 // addsParameters reports whether the API may merge the parameters of a form body with
@@ -38,23 +42,47 @@ type form struct {
 func (f *form) addsParameters(e *evaluation) bool {
 	if !f.judged {
 		f.judged = true
-		f.is = e.gate().FormBodies != FormsSeparate && e.request.hasForm()
+		forms := e.gate().FormBodies
+		f.is = forms != FormsSeparate && (e.request.hasForm() || forms == FormsMerged && e.request.mayHaveUntypedBody())
 	}
 	return f.is
 }
 
-// replacesMethod reports whether the API may take the method from a form body: one that
-// was read and holds `_method`, or can't be understood. One that was not read counts only
-// where the gate says that its API does so.
-func (f *form) replacesMethod(e *evaluation) bool {
-	if !f.addsParameters(e) {
-		return false
+// replacesMethod says where the API may take another method from, or matches: a `_method`
+// that was seen, or a form body that can't be understood. Where the gate says that its API
+// takes methods from forms, allow rules ask this too, and a form that was not read whole
+// counts in deny rules.
+func (f *form) replacesMethod(e *evaluation, deny bool) outcome {
+	forms := e.gate().FormBodies
+	if forms == FormsSeparate || !deny && forms == FormsUnknown {
+		return outcome{verdict: matches}
 	}
 	if !f.methodJudged {
 		f.methodJudged = true
-		f.replaces = e.request.mayReplaceMethod(e.gate().FormBodies == FormsMerged)
+		f.method = e.seenMethod(forms == FormsMerged)
 	}
-	return f.replaces
+	if deny && f.method.verdict == matches && forms == FormsMerged && f.addsParameters(e) && e.request.Body.State != BodyWhole {
+		return outcome{verdict: undecided, part: PartMethod, why: whyFormMethod}
+	}
+	return f.method
+}
+
+// seenMethod says where the request holds a `_method`, or may hold one, as far as it was
+// read. Some take it from the query of a POST (Spring's HiddenHttpMethodFilter, Symfony),
+// and some that take it from forms take it from JSON (Laravel, method-override of Express).
+func (e *evaluation) seenMethod(merged bool) outcome {
+	switch r := e.request; {
+	case formNamesMethod(r.Target.Query):
+		return outcome{verdict: undecided, part: PartQuery, name: "_method", why: whyAskMethod}
+	case len(r.Body.Bytes) == 0:
+	case e.form.addsParameters(e):
+		if r.mayReplaceMethod() {
+			return outcome{verdict: undecided, part: PartMethod, why: whyFormMethod}
+		}
+	case merged && jsonNamesMethod(r.Body.Bytes):
+		return outcome{verdict: undecided, part: PartMethod, why: whyJSONMethod}
+	}
+	return outcome{verdict: matches}
 }
 
 // hasForm reports whether a server may take the body for a form. It is lenient: some
@@ -101,16 +129,24 @@ func (r *Request) mayHaveBody() bool {
 	return lengths > 0 && !r.saysEmpty() || chunked > 0
 }
 
-// mayReplaceMethod reports whether a form body holds `_method` or can't be understood.
-// unread is what to say of one of which there is no text, or not all of it.
-func (r *Request) mayReplaceMethod(unread bool) bool {
-	if len(r.Body.Bytes) == 0 {
-		return unread
+// mayHaveUntypedBody reports whether there may be a body that no header speaks of: over
+// HTTP/2 one needs neither a Content-Length nor a Content-Type.
+func (r *Request) mayHaveUntypedBody() bool {
+	if _, n := r.Header.Get("content-length"); n > 0 || !r.Unframed {
+		return false
 	}
+	value, _ := r.Header.Get("content-type")
+	media, _, _ := strings.Cut(value, ";")
+	return fold(media, foldWhole) == "" && r.Method != "GET" && r.Method != "HEAD" && r.Method != "OPTIONS"
+}
+
+// mayReplaceMethod reports whether a form body that was read holds `_method` or can't be
+// understood.
+func (r *Request) mayReplaceMethod() bool {
 	if _, n := r.Header.Get("content-encoding"); n > 0 || !asciiCharset(r) {
 		return true
 	}
-	return r.Body.State != BodyWhole && unread || formNamesMethod(r.Body.Bytes) || partNamesMethod(r.Body.Bytes)
+	return formNamesMethod(string(r.Body.Bytes)) || partNamesMethod(r.Body.Bytes)
 }
 
 // asciiCharset reports whether the letters of a form are those of ASCII, as far as its
@@ -131,21 +167,62 @@ func asciiCharset(r *Request) bool {
 	return false
 }
 
-// formNamesMethod reports whether a urlencoded body has a field that servers may read as
-// `_method`.
-func formNamesMethod(body []byte) bool {
-	for len(body) > 0 {
-		field, rest := body, []byte(nil)
-		if end := bytes.IndexAny(body, "&;"); end >= 0 {
-			field, rest = body[:end], body[end+1:]
+// formNamesMethod reports whether form text, of a body or a query, has a field that servers
+// may read as `_method`.
+func formNamesMethod(text string) bool {
+	for text != "" {
+		field, rest := text, ""
+		if end := strings.IndexAny(text, "&;"); end >= 0 {
+			field, rest = text[:end], text[end+1:]
 		}
-		body = rest
-		name, _, _ := bytes.Cut(field, []byte("="))
-		if isMethodName(unescapeLenient(name)) {
+		text = rest
+		name, _, _ := strings.Cut(field, "=")
+		if strings.ContainsAny(name, "%+") {
+			name = unescapeLenient([]byte(name))
+		}
+		if isMethodName(name) {
 			return true
 		}
 	}
 	return false
+}
+
+// jsonNamesMethod reports whether a body has a JSON member `_method`, at whatever depth.
+func jsonNamesMethod(body []byte) bool {
+	const name = "_method"
+	if !bytes.Contains(body, []byte(name)) && !bytes.Contains(body, []byte(`\u`)) {
+		return false
+	}
+	for at := 0; at < len(body); at++ {
+		if body[at] != '"' {
+			continue
+		}
+		start := at
+		for at++; at < len(body) && body[at] != '"'; at++ {
+			if body[at] == '\\' {
+				at++
+			}
+		}
+		if end := min(at+1, len(body)); isKey(body[end:]) && unquotesTo(body[start:end], name) {
+			return true
+		}
+	}
+	return false
+}
+
+// isKey reports whether what follows a string makes it the name of a member.
+func isKey(rest []byte) bool {
+	rest = bytes.TrimLeft(rest, " \t\r\n")
+	return len(rest) > 0 && rest[0] == ':'
+}
+
+// unquotesTo reports whether a JSON string with its quotes stands for a text.
+func unquotesTo(quoted []byte, text string) bool {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return string(quoted) == `"`+text+`"`
+	}
+	var got string
+	return json.Unmarshal(quoted, &got) == nil && got == text
 }
 
 // isMethodName reports whether a name may be read as `_method`: by fold 2 of query names,

@@ -103,7 +103,7 @@ func TestMethodsInForms(t *testing.T) {
 		{urlencoded + "; charset=utf-16", "a=1", true},
 		{urlencoded, "method=DELETE&a_method=1&x=_method&_methods=1", false},
 		{urlencoded + "; charset=UTF-8", "a=1", false},
-		{"application/json", `{"_method":"DELETE"}`, false},
+		{"application/json", `{"a":"_method"}`, false},
 		{multipart, part(`Content-Disposition: form-data; name="_method"`), true},
 		{multipart, part(`content-disposition:form-data;name=_method`), true},
 		{multipart, part("Content-Disposition: form-data;\r\n name=\"_method\""), true},
@@ -128,8 +128,96 @@ func TestMethodsInForms(t *testing.T) {
 		if got := answersAt(t, policy.FormsSeparate, denies, q).deny; got != policy.OK {
 			t.Errorf("separate, %s %q: %v", c.media, c.body, got)
 		}
-		if got := answersAt(t, policy.FormsMerged, rule(t, "r", "method", "POST"), q).allow; got != policy.OK {
+		allows := rule(t, "r", "method", "POST")
+		if got := answersAt(t, policy.FormsUnknown, allows, q).allow; got != policy.OK {
 			t.Errorf("an allow rule, %s %q: %v", c.media, c.body, got)
+		}
+		if got := answersAt(t, policy.FormsMerged, allows, q).allow; got != want {
+			t.Errorf("merged, an allow rule, %s %q: %v, want %v", c.media, c.body, got, want)
+		}
+	}
+}
+
+// Some that take the method from forms take it from the query of any request, too.
+func TestMethodsInQueries(t *testing.T) {
+	denies, allows := rule(t, "r", "method", "DELETE"), rule(t, "r", "method", "POST")
+	for asked, named := range map[string]bool{
+		"_method=DELETE": true, "a=1&_method=delete": true, "%5Fmethod=DELETE": true, "_method[]=DELETE": true, "a;_method=DELETE": true, "%20_method=DELETE": true,
+		"": false, "method=DELETE": false, "x_method=DELETE": false, "a=_method": false, "_methods=DELETE": false,
+	} {
+		q := request(posting("", ""), func(r *policy.Request) { r.Target.Query = asked })
+		want := policy.OK
+		if named {
+			want = policy.QueryUnreadable
+		}
+		for _, forms := range []policy.FormBodies{policy.FormsUnknown, policy.FormsMerged} {
+			if got := answersAt(t, forms, denies, q).deny; got != want {
+				t.Errorf("%q, ?%s: %v, want %v", forms, asked, got, want)
+			}
+		}
+		if got := answersAt(t, policy.FormsMerged, allows, q).allow; got != want {
+			t.Errorf("merged, an allow rule, ?%s: %v, want %v", asked, got, want)
+		}
+		if got := answersAt(t, policy.FormsUnknown, allows, q).allow; got != policy.OK {
+			t.Errorf("an allow rule, ?%s: %v", asked, got)
+		}
+		if got := answersAt(t, policy.FormsSeparate, denies, q).deny; got != policy.OK {
+			t.Errorf("separate, ?%s: %v", asked, got)
+		}
+	}
+}
+
+// An API that takes the method from forms may take it from JSON: deny and allow rules then
+// refuse a member `_method`, at gates whose API does so.
+func TestMethodsInJSON(t *testing.T) {
+	denies, allows := rule(t, "r", "method", "DELETE"), rule(t, "r", "method", "POST")
+	for body, named := range map[string]bool{
+		`{"_method":"DELETE"}`: true, `{"a":1, "_method" : "DELETE"}`: true, `{"\u005fmethod":"DELETE"}`: true, `{"_m\u0065thod":1}`: true, `[{"_method":"PUT"}]`: true,
+		`{"method":"DELETE"}`: false, `{"a":"_method"}`: false, `{"a":"\"_method\":1"}`: false, `{"a_method":1}`: false, `{"a":"_method`: false,
+	} {
+		q := request(posting("application/json", body))
+		want := policy.OK
+		if named {
+			want = policy.BodyUnavailable
+		}
+		if got := answersAt(t, policy.FormsMerged, denies, q).deny; got != want {
+			t.Errorf("merged, %s: %v, want %v", body, got, want)
+		}
+		if got := answersAt(t, policy.FormsMerged, allows, q).allow; got != want {
+			t.Errorf("merged, an allow rule, %s: %v, want %v", body, got, want)
+		}
+		for _, forms := range []policy.FormBodies{policy.FormsUnknown, policy.FormsSeparate} {
+			if got := answersAt(t, forms, denies, q).deny; got != policy.OK {
+				t.Errorf("%q, %s: %v", forms, body, got)
+			}
+		}
+	}
+}
+
+// Over HTTP/2 a body needs neither a length nor a type, and some take a POST without a type
+// for a form.
+func TestFormsWithoutATypeOverHTTP2(t *testing.T) {
+	asks := rule(t, "r", "query", "from=2018-.*")
+	q := func(how ...func(*policy.Request)) *policy.Request {
+		return request(append([]func(*policy.Request){posting("", ""), func(r *policy.Request) { r.Target.Query, r.Unframed = "from=2018-01-01", true }}, how...)...)
+	}
+	get := func(r *policy.Request) { r.Method = "GET" }
+	for name, c := range map[string]struct {
+		q       *policy.Request
+		refused bool
+	}{
+		"POST": {q(), true}, "a blank type": {q(header("content-type", " ")), true}, "GET": {q(get), false},
+		"an empty body": {q(header("content-length", "0")), false}, "JSON": {q(header("content-type", "application/json")), false},
+	} {
+		want := policy.OK
+		if c.refused {
+			want = policy.QueryUnreadable
+		}
+		if got := answersAt(t, policy.FormsMerged, asks, c.q).allow; got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+		if got := answersAt(t, policy.FormsUnknown, asks, c.q).allow; got != policy.OK {
+			t.Errorf("%s, where nobody said what the API does: %v", name, got)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"sync"
@@ -199,6 +200,7 @@ func fit[T any](txn *memdb.Txn, table string, old, rows []*T, of naming[T]) erro
 // Ending is what a document of a rejected load ends: a value of the token of its name.
 type Ending struct {
 	Token              string
+	Origin             string // of the document: it ends no token of another origin; empty: of any
 	Digest             token.Digest
 	Revoked, Suspended bool
 }
@@ -237,17 +239,33 @@ func narrowRow(txn *memdb.Txn, e *Ending) (narrowed bool, err error) {
 	if err != nil || raw == nil {
 		return false, err
 	}
-	row := *raw.(*Token)
-	if row.Name != e.Token {
+	ended := raw.(*Token).EndedBy(e)
+	if ended == nil {
 		return false, nil
 	}
-	revokes, suspends := e.Revoked && !row.Revoked, e.Suspended && !row.Suspended && !row.Revoked
+	return true, txn.Insert(tableTokens, ended)
+}
+
+// EndedBy returns the token as an ending leaves it, or nil where the ending is about another one, or
+// changes nothing.
+func (t *Token) EndedBy(e *Ending) *Token {
+	if t.Name != e.Token || e.Origin != "" && t.Source.Origin != e.Origin || !t.holds(&e.Digest) {
+		return nil
+	}
+	revokes, suspends := e.Revoked && !t.Revoked, e.Suspended && !t.Suspended && !t.Revoked
 	if !revokes && !suspends {
-		return false, nil
+		return nil
 	}
-	row.Revoked, row.Suspended = row.Revoked || e.Revoked, row.Suspended || e.Suspended
-	row.Fingerprint = Fingerprint{} // so that the next good load replaces it
-	return true, txn.Insert(tableTokens, &row)
+	row := *t
+	row.Revoked, row.Suspended = t.Revoked || e.Revoked, t.Suspended || e.Suspended
+	// Another one, so that the next good load replaces the row, and the same each time.
+	row.Fingerprint = sha256.Sum256(fmt.Appendf(nil, "%x %t %t", t.Fingerprint, row.Revoked, row.Suspended))
+	return &row
+}
+
+// holds reports whether a digest is that of one of the token's values.
+func (t *Token) holds(digest *token.Digest) bool {
+	return t.Digest == *digest || slices.ContainsFunc(t.Previous, func(p PreviousValue) bool { return p.Digest == *digest })
 }
 
 // commit writes the revision's row and lets readers see the transaction.

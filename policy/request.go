@@ -18,6 +18,7 @@ type Request struct {
 	Peer       netip.Addr
 	Header     Header
 	Joined     bool // headers of one name may have come joined by commas
+	Unframed   bool // a body may come without a header that says so, as over HTTP/2
 	Credential Credential
 	Body       Body
 
@@ -40,6 +41,11 @@ type Header interface {
 type Body struct {
 	State BodyState
 	Bytes []byte
+
+	// Recorded says what a rule made of the body when the request was decided first, in the words of
+	// BodyVerdict; empty: it is not known. It is for requests that are read back from an audit log, which
+	// holds no bodies; nil: the body itself decides.
+	Recorded func(*Rule) string
 }
 
 // BodyState says how much of a body there is.

@@ -117,14 +117,20 @@ func (e *evaluation) ask(r *Rule, all bool) outcome {
 	return result
 }
 
-// askMethod compares the method. In a deny rule it can't be decided where a form may
-// replace it.
+// askMethod compares the method. It can't be decided where the API may act on another
+// one; in an allow rule, only one that is in the list matters.
 func (e *evaluation) askMethod(r *Rule, all bool) outcome {
-	switch {
-	case len(r.Methods) == 0:
-	case !all && e.form.replacesMethod(e):
-		return outcome{verdict: undecided, part: PartMethod, why: whyFormMethod}
-	case !slices.Contains(r.Methods, e.request.Method):
+	if len(r.Methods) == 0 {
+		return outcome{verdict: matches}
+	}
+	listed := slices.Contains(r.Methods, e.request.Method)
+	if all && !listed {
+		return outcome{verdict: failed, part: PartMethod}
+	}
+	if replaced := e.form.replacesMethod(e, !all); replaced.verdict == undecided {
+		return replaced
+	}
+	if !listed {
 		return outcome{verdict: failed, part: PartMethod}
 	}
 	return outcome{verdict: matches}
@@ -149,6 +155,9 @@ func (e *evaluation) askQuery(r *Rule, all bool, result outcome) outcome {
 
 // askBody asks the conditions on nodes. result is that of the conditions before.
 func (e *evaluation) askBody(r *Rule, all bool, result outcome) outcome {
+	if e.request.Body.Recorded != nil {
+		return recorded(e.request.Body.Recorded(r), r, result)
+	}
 	if problem := e.body.open(e.request, r); problem != "" {
 		return result.or(PartJSON, r.JSON[0].Text, problem)
 	}
@@ -161,6 +170,19 @@ func (e *evaluation) askBody(r *Rule, all bool, result outcome) outcome {
 		}
 	}
 	return result
+}
+
+// recorded is what a verdict in an audit log says. An unknown one decides nothing.
+func recorded(verdict string, r *Rule, result outcome) outcome {
+	switch verdict {
+	case matches.String():
+		return result
+	case failed.String():
+		return outcome{verdict: failed, part: PartJSON}
+	case undecided.String():
+		return result.or(PartJSON, r.JSON[0].Text, "it could not be when the event was written")
+	}
+	return result.or(PartJSON, r.JSON[0].Text, "the log does not hold the body, nor what the rule made of it")
 }
 
 // or notes an undecided part, unless there is one already.

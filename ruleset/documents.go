@@ -70,7 +70,7 @@ func Endings(docs []*manifest.Document) (list []policy.Ending) {
 		for _, digest := range append([]manifest.Digest{spec.Digest}, previousDigests(spec)...) {
 			if digest.Sum != (token.Digest{}) {
 				list = append(list, policy.Ending{
-					Token: doc.Metadata.Name.Text, Digest: digest.Sum, Revoked: spec.Ends.Revoked, Suspended: spec.Ends.Suspended,
+					Token: doc.Metadata.Name.Text, Origin: doc.Origin, Digest: digest.Sum, Revoked: spec.Ends.Revoked, Suspended: spec.Ends.Suspended,
 				})
 			}
 		}
@@ -91,9 +91,10 @@ func previousDigests(spec *manifest.APIToken) []manifest.Digest {
 func (s *Set) check() {
 	defer func() {
 		if p := recover(); p != nil {
-			s.Problems = append(s.Problems, fault("checked", p))
+			s.Problems, s.Faulted = append(s.Problems, fault("checked", p)), true
 		}
 	}()
+	s.checkScopes()
 	for _, doc := range s.Gates {
 		s.checkReferences(doc, "spec.groups", doc.Gate.Groups, manifest.KindUserGroup)
 		s.checkReferences(doc, "spec.policies", doc.Gate.Policies, manifest.KindTokenPolicy)

@@ -141,8 +141,49 @@ func (s *Step) Judge() (good bool) {
 	if s.Set.Judge(); len(s.Problems) > 0 {
 		return false
 	}
-	s.Changes = policy.Changes{Origin: s.input.Origin, All: true, New: s.Rows}
+	s.Changes = policy.Changes{Origin: s.changedOrigin(), All: true, New: s.Rows}
 	return true
+}
+
+// changedOrigin is the origin of all rows, or none where they have several.
+func (s *Step) changedOrigin() string {
+	if len(s.input.Scopes) > 0 {
+		return ""
+	}
+	return s.input.Origin
+}
+
+// End lets endings take force on the tokens that come, before the step's changes run. A row that
+// runs as they leave it stays in place.
+func (s *Step) End(endings []policy.Ending) {
+	if len(endings) == 0 {
+		return
+	}
+	by := map[string][]policy.Ending{}
+	for _, e := range endings {
+		by[e.Token] = append(by[e.Token], e)
+	}
+	for i, row := range s.Changes.New.Tokens {
+		ended := row
+		for _, e := range by[row.Name] {
+			if after := ended.EndedBy(&e); after != nil {
+				ended = after
+			}
+		}
+		if running := s.options.Running.TokenByName(row.Name); ended != row && running != nil && running.Fingerprint == ended.Fingerprint &&
+			slices.Equal(running.Groups, row.Groups) && sameNamed(running.Grant.Policies, namedPolicies(row.Grant.Policies)) {
+			ended = running
+		}
+		s.Changes.New.Tokens[i] = ended
+	}
+}
+
+// namedPolicies leaves out a token's own rules.
+func namedPolicies(grant []*policy.Policy) []*policy.Policy {
+	if n := len(grant); n > 0 && grant[n-1].Name == "" {
+		return grant[:n-1]
+	}
+	return grant
 }
 
 // judgeTokens judges a step in which nothing but tokens may differ.
@@ -153,7 +194,7 @@ func (s *Step) judgeTokens() bool {
 	if s.check(); len(s.Problems) > 0 || s.taken() {
 		return false
 	}
-	s.Changes = policy.Changes{Origin: s.input.Origin, New: policy.Rows{SHA256: s.input.Digest}}
+	s.Changes = policy.Changes{Origin: s.changedOrigin(), New: policy.Rows{SHA256: s.input.Digest}}
 	for name := range s.leaving {
 		for _, row := range s.from.tokens[name] {
 			if s.options.Running.TokenByName(row.Name) != row {

@@ -5,6 +5,7 @@
 package ruleset
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"runtime"
@@ -21,16 +22,18 @@ import (
 
 // File is one file of manifests, by the name that people know it under.
 type File struct {
-	Name string
-	Data []byte            // nil where only its digest was read
-	Sum  [sha256.Size]byte // of Data
+	Name   string
+	Data   []byte            // nil where only its digest was read
+	Sum    [sha256.Size]byte // of Data
+	Origin string            // where it comes from; empty: that of its Input
 }
 
 // Input is what a source read.
 type Input struct {
-	Origin   string // where the files come from, as problems of the whole set name it
-	Files    []File // by name
-	Tests    []File // with PolicyTests, which are no part of what runs; by name
+	Origin   string           // where the files come from, as problems of the whole set name it
+	Scopes   map[string]Scope // what the files' own origins may hold; none: everything
+	Files    []File           // by name
+	Tests    []File           // with PolicyTests, which are no part of what runs; by name
 	Problems []diag.Problem
 	Empty    []diag.Problem    // those of Problems that say that an origin has nothing
 	Digest   [sha256.Size]byte // of all files and problems
@@ -51,6 +54,7 @@ type Set struct {
 
 	Problems []diag.Problem
 	Rows     policy.Rows // none where there are problems
+	Faulted  bool        // one of the problems is a fault of patgate, a panic
 
 	input   Input
 	options Options
@@ -102,6 +106,7 @@ func (s *Set) With(files ...File) *Set {
 	in := s.input
 	in.Files, in.Digest = slices.Clone(in.Files), [sha256.Size]byte{}
 	for _, f := range files {
+		f.Origin = cmp.Or(f.Origin, in.originOf(f.Name))
 		in.Files = replaceFile(in.Files, f)
 	}
 	return s.Reload(in)
@@ -191,7 +196,7 @@ func newSet() *Set {
 func (s *Set) compile(running *policy.Snapshot) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.Rows, s.Problems = policy.Rows{}, []diag.Problem{fault("compiled", p)}
+			s.Rows, s.Problems, s.Faulted = policy.Rows{}, []diag.Problem{fault("compiled", p)}, true
 		}
 	}()
 	s.Rows = compile(s, running)
@@ -213,7 +218,7 @@ func (s *Set) decode(workers int, files []File) [][]*manifest.Document {
 			for i := int(next.Add(1)) - 1; i < len(files); i = int(next.Add(1)) - 1 {
 				decoded[i] = s.decoder.Read(files[i].Name, files[i].Data)
 				for _, doc := range decoded[i] {
-					doc.Origin = s.input.Origin
+					doc.Origin = cmp.Or(files[i].Origin, s.input.Origin)
 				}
 			}
 		})

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/patgate/patgate/extauthz"
+	"github.com/patgate/patgate/loader"
 )
 
 // unixPrefix begins the address of a unix socket.
@@ -21,7 +22,7 @@ const unixPrefix = "unix://"
 // socketMode lets the owner and the group of the process connect.
 const socketMode = 0o660
 
-// The least of what --max-header-bytes and --max-receive-bytes can be: Envoy's own headers,
+// The least of what MaxHeader and MaxReceive can be: Envoy's own headers,
 // and some connections.
 const (
 	minHeader  = 1 << 10
@@ -32,38 +33,41 @@ const (
 func checkOptions(o *Options) error {
 	switch {
 	case len(o.Manifests) == 0 || slices.Contains(o.Manifests, ""):
-		return &UsageError{"no manifests, expected --manifests DIR"}
+		return &UsageError{"no manifests, expected Manifests"}
 	case (o.TLSCert == "") != (o.TLSKey == ""):
-		return &UsageError{"--tls-cert and --tls-key go together"}
+		return &UsageError{"TLSCert and TLSKey go together"}
 	case o.AuditWait < 0, o.DrainDelay < 0, o.DrainGrace < 0, o.MaxBody < 0, o.MaxInFlight < 0, o.MaxManifests < 0:
 		return &UsageError{"a negative time, number or size, expected one of zero or more"}
 	case o.MaxHeader != 0 && o.MaxHeader < minHeader:
-		return &UsageError{fmt.Sprintf("--max-header-bytes %d: expected at least %d", o.MaxHeader, minHeader)}
+		return &UsageError{fmt.Sprintf("MaxHeader %d: expected at least %d", o.MaxHeader, minHeader)}
 	case o.MaxReceive != 0 && o.MaxReceive < minReceive:
-		return &UsageError{fmt.Sprintf("--max-receive-bytes %d: expected at least %d", o.MaxReceive, minReceive)}
+		return &UsageError{fmt.Sprintf("MaxReceive %d: expected at least %d", o.MaxReceive, minReceive)}
 	case o.Transport != "" && !slices.Contains(extauthz.Transports, o.Transport):
-		return &UsageError{fmt.Sprintf("--transport %q: expected %s", o.Transport, strings.Join(extauthz.Transports, " or "))}
+		return &UsageError{fmt.Sprintf("Transport %q: expected %s", o.Transport, strings.Join(extauthz.Transports, " or "))}
 	case len(o.TLSClientNames) > 0 && o.TLSClientCA == "":
-		return &UsageError{"--tls-client-name needs --tls-client-ca"}
+		return &UsageError{"TLSClientNames needs TLSClientCA"}
 	case slices.Contains(o.TLSClientNames, ""):
-		return &UsageError{"--tls-client-name is empty, expected a DNS name, a URI such as spiffe://example.org/envoy, or an IP address of the client's certificate"}
+		return &UsageError{"TLSClientNames is empty, expected a DNS name, a URI such as spiffe://example.org/envoy, or an IP address of the client's certificate"}
 	case o.TLSClientCA != "" && o.TLSCert == "":
-		return &UsageError{"--tls-client-ca needs --tls-cert and --tls-key"}
+		return &UsageError{"TLSClientCA needs TLSCert and TLSKey"}
+	}
+	if err := loader.Check(o.Manifests, o.LastGood); err != nil {
+		return &UsageError{err.Error()}
 	}
 	path, unix := strings.CutPrefix(o.Listen, unixPrefix)
 	switch {
 	case unix && !filepath.IsAbs(path), !unix && strings.HasPrefix(o.Listen, "unix:"):
-		return &UsageError{fmt.Sprintf("--listen %s: expected unix:// and an absolute path, such as unix:///run/patgate/patgate.sock", o.Listen)}
+		return &UsageError{fmt.Sprintf("Listen %s: expected unix:// and an absolute path, such as unix:///run/patgate/patgate.sock", o.Listen)}
 	case unix:
 		return nil
 	}
 	host, _, err := net.SplitHostPort(o.Listen)
 	if err != nil {
-		return &UsageError{fmt.Sprintf("--listen %s: expected HOST:PORT or unix:///path", o.Listen)}
+		return &UsageError{fmt.Sprintf("Listen %s: expected HOST:PORT or unix:///path", o.Listen)}
 	}
 	if !isLoopback(host) && o.TLSClientCA == "" && !o.InsecureListen {
-		return &UsageError{fmt.Sprintf("--listen %s: beyond loopback anybody could ask for decisions: "+
-			"expected --tls-cert, --tls-key and --tls-client-ca, or --insecure-listen where the network itself admits Envoy alone", o.Listen)}
+		return &UsageError{fmt.Sprintf("Listen %s: beyond loopback anybody could ask for decisions: "+
+			"expected TLSCert, TLSKey and TLSClientCA, or InsecureListen where the network itself admits Envoy alone", o.Listen)}
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ type metrics struct {
 	loads      *prometheus.CounterVec
 	loadOK     prometheus.Gauge
 	loadTime   prometheus.Gauge
+	kept       prometheus.Gauge
 	failures   *failures
 	handshakes prometheus.Counter
 }
@@ -59,7 +60,10 @@ func newMetrics(s *Server) *metrics {
 			Name: "patgate_policy_reloads_total", Help: "Loads of changed manifests, by result.",
 		}, []string{"result"}),
 		loadOK: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "patgate_policy_reload_success", Help: "1 if the last load runs, 0 if it was rejected and the last good revision stays.",
+			Name: "patgate_policy_reload_success", Help: "1 if all of the last load runs, 0 if it was rejected, or a directory of it, and the last good state stays.",
+		}),
+		kept: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "patgate_manifests_kept", Help: "Directories that keep their last good state, because their manifests can't be loaded.",
 		}),
 		loadTime: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "patgate_policy_reload_success_timestamp_seconds", Help: "When manifests were loaded the last time with success.",
@@ -70,7 +74,7 @@ func newMetrics(s *Server) *metrics {
 		ConstLabels: prometheus.Labels{"version": s.o.Version, "goversion": runtime.Version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.decisions, m.shadows, m.duration, m.faults, m.clockSteps, m.handshakes, m.revived, m.loads, m.loadOK, m.loadTime, build,
+	m.registry.MustRegister(m.decisions, m.shadows, m.duration, m.faults, m.clockSteps, m.handshakes, m.revived, m.loads, m.loadOK, m.loadTime, m.kept, build,
 		&stateCollector{server: s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -95,15 +99,18 @@ func (m *metrics) Decided(d *policy.Decision, took time.Duration) {
 func (m *metrics) Faulted() { m.faults.Inc() }
 
 func (m *metrics) loaded(r *loader.Report) {
+	m.kept.Set(float64(len(r.Kept)))
+	m.revived.Add(float64(len(r.Revived)))
+	if r.Loaded {
+		m.loads.WithLabelValues("loaded").Inc()
+		m.loadTime.SetToCurrentTime()
+	}
 	if r.Rejected() {
 		m.loads.WithLabelValues("rejected").Inc()
 		m.loadOK.Set(0)
 		return
 	}
-	m.loads.WithLabelValues("loaded").Inc()
-	m.revived.Add(float64(len(r.Revived)))
 	m.loadOK.Set(1)
-	m.loadTime.SetToCurrentTime()
 }
 
 // stateCollector computes at a scrape what follows from the running revision, the

@@ -27,7 +27,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	defer s.status.Close()
 	defer s.listener.Close()
 	s.metrics.Decided(&policy.Decision{Effect: policy.Allow, Shadowed: true}, time.Millisecond)
-	s.metrics.loaded(&loader.Report{})
+	s.metrics.loaded(&loader.Report{Loaded: true})
 	s.certificates = &certificates{looked: time.Now(), warned: time.Now(), expiry: []expiry{{"tls.crt", time.Now()}}}
 	families, err := s.metrics.registry.Gather()
 	if err != nil {

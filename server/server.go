@@ -28,7 +28,8 @@ import (
 
 // Options of a Server. Zero values mean the defaults, where one is named.
 type Options struct {
-	Manifests    []string // directories; at least one
+	Manifests    []string // directories, as dir.ParseRoot reads them; at least one
+	LastGood     string   // a directory that keeps their last good state over restarts; empty: none
 	MaxManifests int64    // bytes read at most; default dir.MaxBytes
 
 	Listen         string // for checks: host:port or unix:///path; default 127.0.0.1:9191
@@ -43,6 +44,7 @@ type Options struct {
 	AuditOverflow audit.Overflow
 	AuditWait     time.Duration // default 200 ms
 	AuditReadable bool          // a readable line an event, for people, instead of JSON
+	AuditColored  bool          // and in colors
 
 	Transport   string        // of the check listener: one of extauthz.Transports; default h2
 	MaxBody     int           // bytes of a request's body, as Envoy sends it; default 1 MiB
@@ -61,26 +63,30 @@ type Options struct {
 // ErrNow as the cause of Run's context ends a server without the drain delay.
 var ErrNow = errors.New("stop now")
 
-// UsageError says that the options can't be followed.
+// UsageError says that the options can't be followed. Its message names them as Options does.
 type UsageError struct{ Message string }
 
 // Error returns the message.
 func (e *UsageError) Error() string { return e.Message }
 
+// ListenError says why an address of an option can't be listened on.
+type ListenError struct {
+	Option  string // as Options names it
+	Address string
+	Err     error
+}
+
+// Error names the option and the address.
+func (e *ListenError) Error() string { return e.Option + " " + e.Address + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ListenError) Unwrap() error { return e.Err }
+
 // ManifestsError says why a server did not start.
 type ManifestsError struct{ Problems []diag.Problem }
 
-// Error returns every problem, one a line.
-func (e *ManifestsError) Error() string {
-	var b strings.Builder
-	for i, p := range e.Problems {
-		if i > 0 {
-			b.WriteByte('\n')
-		}
-		b.WriteString(p.String())
-	}
-	return b.String()
-}
+// Error returns the problems, one a line. Equal ones are folded.
+func (e *ManifestsError) Error() string { return strings.Join(diag.Folded(e.Problems), "\n") }
 
 // Server is a running patgate. Make one with New.
 type Server struct {
@@ -121,11 +127,11 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
 	if s.listener, err = listen(o.Listen); err != nil {
-		return nil, fmt.Errorf("--listen %s: %w", o.Listen, err)
+		return nil, &ListenError{"Listen", o.Listen, err}
 	}
 	if s.status, err = listen(o.StatusListen); err != nil {
 		_ = s.listener.Close()
-		return nil, fmt.Errorf("--status-listen %s: %w", o.StatusListen, err)
+		return nil, &ListenError{"StatusListen", o.StatusListen, err}
 	}
 	s.audit = audit.New(sink, audit.Options{
 		Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: instance(), Now: o.Now, Logger: o.Logger,
@@ -140,7 +146,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.listener.Close(), s.status.Close())
 	}
-	o.Loader.MaxBytes, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.Logger, o.Now
+	o.Loader.MaxBytes, o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.LastGood, o.Logger, o.Now
 	s.loader = loader.New(s.index, o.Manifests, s.loaded, o.Loader)
 	return s, nil
 }
@@ -151,7 +157,11 @@ func auditSink(o *Options) (audit.Sink, error) {
 	if err != nil || !o.AuditReadable {
 		return file, err
 	}
-	return audit.NewTerminal(file), nil
+	terminal := audit.NewTerminal(file)
+	if o.AuditColored {
+		terminal.Colored()
+	}
+	return terminal, nil
 }
 
 func withDefaults(o *Options) {
@@ -253,7 +263,7 @@ func (s *Server) start(ctx context.Context) error {
 	if r.Err != nil {
 		return r.Err
 	}
-	if r.Rejected() {
+	if !r.Loaded {
 		return &ManifestsError{r.Problems}
 	}
 	close(s.up)
@@ -292,21 +302,37 @@ func (s *Server) loaded(r loader.Report) {
 	s.last, s.when = r, s.o.Now()
 	s.mu.Unlock()
 	s.metrics.loaded(&r)
-	e := &audit.Event{
-		Time: s.o.Now(), Kind: audit.PolicyLoaded, Severity: audit.Info, Revision: r.Change.Revision,
-		SHA256: fmt.Sprintf("%x", r.SHA256), Added: r.Change.Added, Changed: r.Change.Changed, Removed: r.Change.Removed,
+	switch {
+	case r.Loaded:
+		s.running(&r)
+	case len(r.Kept) == 0:
+		s.rejected(&r)
 	}
+	for i := range r.Kept {
+		if r.Kept[i].New {
+			s.kept(&r, &r.Kept[i])
+		}
+	}
+	s.revived(&r)
+}
+
+// running writes the event of a load that runs, and tells the log.
+func (s *Server) running(r *loader.Report) {
+	e := s.loadEvent(r)
 	if names := r.Change.Names; names != nil {
 		e.AddedNames, e.ChangedNames, e.RemovedNames = names.Added, names.Changed, names.Removed
 	}
-	if r.Rejected() {
-		s.rejected(&r, e)
-	} else {
-		s.o.Logger.Info("manifests loaded", "revision", r.Change.Revision, "files", r.Files,
-			"added", r.Change.Added, "changed", r.Change.Changed, "removed", r.Change.Removed, "took", r.Took.Round(time.Millisecond).String(), "applied", r.Applied.Round(time.Microsecond).String())
-	}
+	s.o.Logger.Info("manifests loaded", "revision", r.Change.Revision, "files", r.Files,
+		"added", r.Change.Added, "changed", r.Change.Changed, "removed", r.Change.Removed, "took", r.Took.Round(time.Millisecond).String(), "applied", r.Applied.Round(time.Microsecond).String())
 	_ = s.audit.Record(context.Background(), e) // only an allow can fail
-	s.revived(&r)
+}
+
+// loadEvent begins the event of a load.
+func (s *Server) loadEvent(r *loader.Report) *audit.Event {
+	return &audit.Event{
+		Time: s.o.Now(), Kind: audit.PolicyLoaded, Severity: audit.Info, Revision: r.Change.Revision,
+		SHA256: fmt.Sprintf("%x", r.SHA256), Added: r.Change.Added, Changed: r.Change.Changed, Removed: r.Change.Removed,
+	}
 }
 
 // maxRevived bounds the events about tokens that one load revives, as a group's longer
@@ -324,30 +350,62 @@ func (s *Server) revived(r *loader.Report) {
 	}
 }
 
-// rejected makes the event of a load that was rejected, and tells the log. Run returns
-// the problems of the first load, which need no second telling.
-func (s *Server) rejected(r *loader.Report, e *audit.Event) {
-	e.Kind, e.Severity, e.Tokens, e.Count = audit.PolicyRejected, audit.Notice, r.Narrowed, len(r.Problems)
-	for _, p := range r.Problems[:min(len(r.Problems), maxReported)] {
-		e.Problems = append(e.Problems, p.String())
-	}
+// rejected writes the event of a load of which nothing runs, and logs its first problems: `patgate check`
+// prints all. Run returns the problems of the first load, so they are not logged.
+func (s *Server) rejected(r *loader.Report) {
+	e := s.rejectedEvent(r, r.Problems, r.Narrowed)
 	if r.Err != nil {
-		e.Problems, e.Severity = append(e.Problems, r.Err.Error()), audit.Alert
+		e.Problems = append(e.Problems, r.Err.Error())
 	}
+	if r.Err != nil || r.Faulted {
+		e.Severity = audit.Alert
+	}
+	_ = s.audit.Record(context.Background(), e)
 	if !s.ready.Load() {
 		return
 	}
-	for _, p := range r.Problems {
+	for _, p := range r.Problems[:min(len(r.Problems), maxReported)] {
 		s.o.Logger.Error("manifests rejected", "problem", p.String())
 	}
 	if r.Err != nil {
 		s.o.Logger.Error("manifests could not be made to run", "error", r.Err)
 	}
-	attributes := []any{"revision", r.Change.Revision}
-	if len(r.Narrowed) > 0 {
-		attributes = append(attributes, "refused from now on", r.Narrowed)
+	s.o.Logger.Error("the last good revision stays", refusedTokens([]any{"revision", r.Change.Revision, "problems", len(r.Problems)}, r.Narrowed)...)
+}
+
+// kept writes the event of a directory that keeps its last good state, and logs its first problems.
+func (s *Server) kept(r *loader.Report, k *loader.Kept) {
+	e := s.rejectedEvent(r, k.Problems, k.Narrowed)
+	e.Source, e.Detail = k.Origin, "the directory keeps its last good state"
+	if k.Stored {
+		e.Detail = "the directory keeps its last good state, which was stored at " + k.Since.UTC().Format(time.RFC3339)
 	}
-	s.o.Logger.Error("the last good revision stays", attributes...)
+	_ = s.audit.Record(context.Background(), e)
+	for _, p := range k.Problems[:min(len(k.Problems), maxReported)] {
+		s.o.Logger.Error("manifests rejected", "directory", k.Origin, "problem", p.String())
+	}
+	s.o.Logger.Error("the directory keeps its last good state", refusedTokens([]any{
+		"directory", k.Origin, "loaded", k.Since.UTC().Format(time.RFC3339), "stored", k.Stored, "revision", r.Change.Revision, "problems", len(k.Problems),
+	}, k.Narrowed)...)
+}
+
+// rejectedEvent begins the event of manifests that don't run.
+func (s *Server) rejectedEvent(r *loader.Report, problems []diag.Problem, narrowed []string) *audit.Event {
+	e := &audit.Event{
+		Time: s.o.Now(), Kind: audit.PolicyRejected, Severity: audit.Notice, Revision: r.Change.Revision,
+		SHA256: fmt.Sprintf("%x", r.SHA256), Tokens: narrowed, Count: len(problems),
+	}
+	for _, p := range problems[:min(len(problems), maxReported)] {
+		e.Problems = append(e.Problems, p.String())
+	}
+	return e
+}
+
+func refusedTokens(attributes []any, narrowed []string) []any {
+	if len(narrowed) > 0 {
+		return append(attributes, "narrowed_tokens", narrowed)
+	}
+	return attributes
 }
 
 // clockStepped is called when the system's clock went back further than requests may

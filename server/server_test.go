@@ -26,7 +26,7 @@ func TestOptionsThatAreRefused(t *testing.T) {
 		{"every address", func(o *Options) { o.Listen = ":1" }, "beyond loopback"},
 		{"a name", func(o *Options) { o.Listen = "gate.example.com:1" }, "beyond loopback"},
 		{"beyond loopback, TLS without clients' certificates", func(o *Options) { o.Listen, o.TLSCert, o.TLSKey = "0.0.0.0:1", "c", "k" }, "beyond loopback"},
-		{"no manifests", func(o *Options) { o.Manifests = nil }, "--manifests"},
+		{"no manifests", func(o *Options) { o.Manifests = nil }, "expected Manifests"},
 		{"no port", func(o *Options) { o.Listen = "127.0.0.1" }, "HOST:PORT"},
 		{"a relative socket", func(o *Options) { o.Listen = "unix://p.sock" }, "absolute path"},
 		{"a certificate without its key", func(o *Options) { o.TLSCert = "c" }, "go together"},

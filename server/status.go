@@ -48,6 +48,15 @@ type lastLoad struct {
 	Problems int       `json:"problems,omitempty"` // how many
 	Places   []string  `json:"places,omitempty"`   // FILE:LINE:COLUMN of the first of them
 	Refused  int       `json:"refused,omitempty"`  // tokens that a rejected load refused
+	Kept     []keptDir `json:"kept,omitempty"`     // directories that keep their last good state
+}
+
+// keptDir is a directory that keeps its last good state.
+type keptDir struct {
+	Directory string    `json:"directory"`
+	Loaded    time.Time `json:"loaded"`           // its last good state
+	Stored    bool      `json:"stored,omitempty"` // by an earlier process, which --last-good kept
+	Problems  int       `json:"problems"`
 }
 
 func (s *Server) revision(w http.ResponseWriter, _ *http.Request) {
@@ -61,6 +70,11 @@ func (s *Server) revision(w http.ResponseWriter, _ *http.Request) {
 	}
 	for _, p := range last.Problems[:min(len(last.Problems), maxReported)] {
 		status.LastLoad.Places = append(status.LastLoad.Places, place(p))
+	}
+	for i := range last.Kept {
+		k := &last.Kept[i]
+		status.LastLoad.Refused += len(k.Narrowed)
+		status.LastLoad.Kept = append(status.LastLoad.Kept, keptDir{k.Origin, k.Since.UTC(), k.Stored, len(k.Problems)})
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(status)

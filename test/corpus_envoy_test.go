@@ -12,12 +12,14 @@ import (
 // profiles are edits of the configuration that people copy.
 func profiles(t *testing.T) map[string]func(string) string {
 	return map[string]func(string) string{
-		"hardened": replacing(t, "xff_num_trusted_hops: 0 ", "xff_num_trusted_hops: 1 ", "max_request_bytes: 65536", "max_request_bytes: 8192"),
+		"hardened": replacing(t, "xff_num_trusted_hops: 0 ", "xff_num_trusted_hops: 1 ", "              with_request_body:\n                max_request_bytes: 65536", "              with_request_body:\n                max_request_bytes: 8192"),
 		"lax": replacing(t,
 			"xff_num_trusted_hops: 0 ", "xff_num_trusted_hops: 1 ",
 			"          normalize_path: true\n          merge_slashes: true\n          path_with_escaped_slashes_action: KEEP_UNCHANGED", "          #",
 			"            headers_with_underscores_action: REJECT_REQUEST\n", "",
-			"max_request_bytes: 65536", "max_request_bytes: 1024",
+			"              with_request_body:\n                max_request_bytes: 65536", "              with_request_body:\n                max_request_bytes: 1024",
+			// Who lets tunnels pass can't buffer them.
+			"          - name: envoy.filters.http.buffer\n            typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer, \"max_request_bytes\": 65536}\n", "",
 			"allow_partial_message: false", "allow_partial_message: true",
 			"          route_config:\n", "          upgrade_configs: [{upgrade_type: websocket}]\n          route_config:\n"),
 	}

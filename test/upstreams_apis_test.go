@@ -4,6 +4,8 @@ package test
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,7 +23,6 @@ type api struct {
 	profile lookalikes.Profile // what an operator must say about it
 	command func(p *parts) *exec.Cmd
 	handler http.Handler // instead of a command
-	keeps   bool         // it routes by a path in which %2F is no slash
 	addr    string
 }
 
@@ -47,22 +48,31 @@ func with(cmd *exec.Cmd, environment ...string) *exec.Cmd {
 
 // apis lists the APIs in the order of the table.
 func apis() []*api {
-	express := lookalikes.Profile{}
+	escapes := []string{"%2F", "%25", "%23", "%3F", "%3B", ";"}
+	merged, separate := lookalikes.Profile{FormBodies: "merged", AllowEncoded: escapes}, lookalikes.Profile{FormBodies: "separate", AllowEncoded: escapes}
+	keeping := merged
+	keeping.KeepsEncoded = true
+	express := keeping
+	express.Routing = "caseInsensitive"
+	goes := keeping
+	goes.FoldsJSON = true
+	fastify := separate
+	fastify.KeepsEncoded = true
 	return []*api{
-		{name: "Tomcat 10.1", command: java("TomcatServer")},
-		{name: "Jetty 12.0", command: java("JettyServer")},
-		{name: "Spring 6.2", command: java("SpringServer"), keeps: true},
-		{name: "Flask 3.1", command: flask},
-		{name: "Django 5.2, uvicorn", command: djangoASGI},
-		{name: "Django 5.2, gunicorn", command: djangoWSGI},
-		{name: "Express 4", command: nodeJS("express.js", "express4"), profile: express, keeps: true},
-		{name: "Express 5", command: nodeJS("express.js", "express5"), profile: express, keeps: true},
-		{name: "Fastify 5", command: nodeJS("fastify.js"), keeps: true},
-		{name: "PHP 8.2", command: php("plain.php")},
-		{name: "Symfony 5.4", command: php("symfony.php")},
-		{name: "Rack 2.2, Puma", command: rack},
-		{name: "lighttpd, CGI.pm", command: lighttpd},
-		{name: "Go ServeMux", handler: goAPI(), keeps: true},
+		{name: "Tomcat 10.1", command: java("TomcatServer"), profile: keeping},
+		{name: "Jetty 12.0", command: java("JettyServer"), profile: merged},
+		{name: "Spring 6.2", command: java("SpringServer"), profile: keeping},
+		{name: "Flask 3.1", command: flask, profile: merged},
+		{name: "Django 5.2, uvicorn", command: djangoASGI, profile: separate},
+		{name: "Django 5.2, gunicorn", command: djangoWSGI, profile: separate},
+		{name: "Express 4", command: nodeJS("express.js", "express4"), profile: express},
+		{name: "Express 5", command: nodeJS("express.js", "express5"), profile: express},
+		{name: "Fastify 5", command: nodeJS("fastify.js"), profile: fastify},
+		{name: "PHP 8.2", command: php("plain.php"), profile: merged},
+		{name: "Symfony 5.4", command: php("symfony.php"), profile: merged},
+		{name: "Rack 2.2, Puma", command: rack, profile: merged},
+		{name: "lighttpd, CGI.pm", command: lighttpd, profile: separate},
+		{name: "Go ServeMux", handler: goAPI(), profile: goes},
 	}
 }
 
@@ -136,6 +146,21 @@ func lighttpd(p *parts) *exec.Cmd {
 	return exec.Command(filepath.Join(root, "sbin", "lighttpd"), "-D", "-f", config, "-m", filepath.Join(root, "lib", "lighttpd"))
 }
 
+// quietAddr returns a loopback address that nobody listens on, with a port that the system
+// gives to no client: the requests of these tests open tens of thousands of connections.
+func quietAddr(t *testing.T) string {
+	t.Helper()
+	for range 1000 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no free port")
+	return ""
+}
+
 // start runs the API until the test ends, and waits until it reports.
 func (a *api) start(t *testing.T, p *parts) error {
 	if a.handler != nil {
@@ -183,7 +208,7 @@ func (a *api) await(log string) error {
 		}
 		if time.Now().After(deadline) {
 			text, _ := os.ReadFile(log)
-			return fmt.Errorf("it does not report: %v, %v\n%s", answer, err, text)
+			return fmt.Errorf("it does not report: %v, %w\n%s", answer, err, text)
 		}
 	}
 }

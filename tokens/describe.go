@@ -2,7 +2,6 @@ package tokens
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/patgate/patgate/manifest"
@@ -14,6 +13,7 @@ import (
 type View struct {
 	Name         string         `json:"name"`
 	DisplayName  string         `json:"displayName,omitempty"`
+	Description  string         `json:"description,omitempty"`
 	State        string         `json:"state"`
 	Why          string         `json:"why,omitempty"`
 	User         string         `json:"user"`
@@ -82,7 +82,7 @@ type RuleView struct {
 func Describe(s *policy.Snapshot, t *policy.Token, doc *manifest.Document, now time.Time) View {
 	spec := doc.APIToken
 	d := View{
-		Name: t.Name, DisplayName: spec.DisplayName, State: s.State(t, now).String(), User: t.User, AnyUser: t.AnyUser, Logins: t.Logins,
+		Name: t.Name, DisplayName: spec.DisplayName, Description: spec.Description, State: s.State(t, now).String(), User: t.User, AnyUser: t.AnyUser, Logins: t.Logins,
 		Groups: []GroupView{}, Issued: t.Issued.UTC(), Expires: instant(t.End()), ExpiresBy: endBy(t), Revoked: instant(spec.Revoked.Time),
 		Suspended: t.Suspended, Digest: short(t.Digest), Previous: []PreviousView{}, Schemes: []string{}, Gates: []string{},
 		EveryGate: len(t.Gates) == 0 && !t.Canary, Policies: []string{}, Unrestricted: t.Grant.Unrestricted, Rules: []RuleView{}, Source: t.Source.String(),
@@ -143,7 +143,7 @@ func (d *View) addRules(level string, policies []*policy.Policy) {
 				rules = p.Deny
 			}
 			for _, r := range rules {
-				d.Rules = append(d.Rules, RuleView{level, kind, r.Policy, r.Name, RuleText(r), r.Source.String(), p.Observe})
+				d.Rules = append(d.Rules, RuleView{level, kind, r.Policy, r.Name, r.Text(), r.Source.String(), p.Observe})
 			}
 		}
 	}
@@ -185,27 +185,6 @@ func endBy(t *policy.Token) string {
 
 // short is the beginning of a digest, enough to find it in a manifest.
 func short(d token.Digest) string { return d.String()[:len("sha256:")+12] + "…" }
-
-// RuleText writes the conditions of a rule on one line.
-func RuleText(r *policy.Rule) string {
-	var parts []string
-	if len(r.Methods) > 0 {
-		parts = append(parts, strings.Join(r.Methods, ","))
-	}
-	if r.Path != nil {
-		parts = append(parts, r.Path.String())
-	}
-	for _, q := range r.Query {
-		parts = append(parts, fmt.Sprintf("query %s=%s", q.Name, q.Pattern))
-	}
-	for _, n := range r.JSON {
-		parts = append(parts, fmt.Sprintf("json %s=%s", n.Text, n.Pattern))
-	}
-	if len(r.Clients) > 0 {
-		parts = append(parts, "from "+strings.Join(ranges(r.Clients), ", "))
-	}
-	return strings.Join(parts, "  ")
-}
 
 // policyNames returns the names of those that have one.
 func policyNames(list []*policy.Policy) []string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,14 +29,15 @@ func newEnvoyCheck(s streams) *cobra.Command {
 	var o envoyCheckOptions
 	cmd := &cobra.Command{
 		Use:   "envoy-check FILE...",
-		Short: "Name the switches of an Envoy configuration that open the door",
-		Long: "Envoy-check reads configurations of Envoy and prints what lets requests pass unasked, or weakens the gate, as\n" +
-			"FILE:LINE:COLUMN: field: what is wrong. Fix: what to write [severity code]; docs/envoy-checks.md has each code.\n" +
-			"A FILE is a bootstrap (YAML or JSON), an answer of the admin's /config_dump, resources of xDS, or objects of\n" +
-			"Kubernetes for Istio and Envoy Gateway; - is stdin. Files that are named together are judged together.\n\n" +
-			"With --manifests it compares what the gates want: trusted hops, headers, bodies, the gates that routes name.\n" +
+		Short: "Find Envoy settings that let requests bypass patgate",
+		Long: "Envoy-check reads configurations of Envoy and prints the settings that let requests bypass patgate, or weaken what\n" +
+			"it promises, as FILE:LINE:COLUMN: field: what is wrong. Fix: what to write [severity code]. docs/envoy-checks.md\n" +
+			"describes each code. A FILE is a bootstrap (YAML or JSON), an answer of the admin's /config_dump, what istioctl, egctl\n" +
+			"or kumactl print of it, resources of xDS, or Kubernetes objects for Istio and Envoy Gateway; - is stdin. Files that are\n" +
+			"named together are judged together.\n\n" +
+			"With --manifests it compares Envoy with the gates: trusted hops, headers, bodies, and the gates that routes name.\n" +
 			"The comment `# patgate:ignore CODE reason` on the line or the one above accepts a finding.\n" +
-			"It exits with 1 for errors, with --strict for warnings too, and with 2 for what can't be read.",
+			"It exits with 1 for errors, with --strict for warnings too, and with 2 for what it can't read.",
 		Example: "  patgate envoy-check envoy.yaml --manifests manifests\n  patgate envoy-check --strict -o json bootstrap.yaml routes.yaml\n" +
 			"  curl -s 'http://127.0.0.1:9901/config_dump?include_eds' | patgate envoy-check -",
 		Args: args(cobra.MinimumNArgs(1), "expected the files of the configuration"),
@@ -43,6 +45,7 @@ func newEnvoyCheck(s streams) *cobra.Command {
 			if err := checkOutput(o.output); err != nil {
 				return err
 			}
+			o.manifests = manifestsIfAny(o.manifests, nil)
 			return envoyCheck(s, &o, files)
 		},
 	}
@@ -51,7 +54,7 @@ func newEnvoyCheck(s streams) *cobra.Command {
 	f.BoolVar(&o.strict, "strict", false, "exit with 1 for warnings too")
 	f.StringArrayVar(&o.manifests, "manifests", nil, "`directory` of the manifests whose gates Envoy serves; may repeat")
 	f.StringArrayVar(&o.gates, "gate", nil, "`name` of a gate that stands behind this Envoy (default: all of them); may repeat")
-	f.StringArrayVar(&o.open, "open-listener", nil, "`name` of a listener that is open on purpose, such as one for metrics; may repeat")
+	f.StringArrayVar(&o.open, "open-listener", nil, "`name` or ADDRESS:PORT of a listener that is open on purpose, such as one for metrics; may repeat")
 	return cmd
 }
 
@@ -103,7 +106,24 @@ func envoyCheck(s streams, o *envoyCheckOptions, names []string) error {
 	case o.output == outputJSON:
 		return errSaid
 	}
-	return fmt.Errorf("refused: %s", count(failures, "finding"))
+	return fmt.Errorf("refused: %s", countFindings(standing))
+}
+
+// countFindings counts errors and warnings apart, as in `2 errors, 1 warning`.
+func countFindings(findings []diag.Problem) string {
+	var counts []string
+	for _, severity := range []diag.Severity{diag.Error, diag.Warning} {
+		n := 0
+		for _, f := range findings {
+			if f.Severity == severity {
+				n++
+			}
+		}
+		if n > 0 {
+			counts = append(counts, count(n, severity.String()))
+		}
+	}
+	return strings.Join(counts, ", ")
 }
 
 // readFiles reads files, of which `-` is stdin.

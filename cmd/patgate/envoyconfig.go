@@ -35,7 +35,7 @@ var flagKinds = []struct{ flags, kinds []string }{
 func newEnvoyConfig(s streams) *cobra.Command {
 	var o envoyConfigOptions
 	cmd := &cobra.Command{
-		Use:   "envoy-config --for KIND --manifests DIR",
+		Use:   "envoy-config --for KIND [DIR...]",
 		Short: "Print the Envoy, Istio or Envoy Gateway configuration for the gates at hand",
 		Long: "Envoy-config prints a configuration that fits the gates: patgate may set and remove exactly\n" +
 			"the headers that they name, JSON bodies are sent to it only where a rule reads them, and clients'\n" +
@@ -46,12 +46,14 @@ func newEnvoyConfig(s streams) *cobra.Command {
 			"  istio           objects for kubectl apply; istio-mesh prints the Helm values for istiod that they need\n" +
 			"  envoy-gateway   objects for kubectl apply\n\n" +
 			"What is doubtful stands on stderr. Print it anew when gates change, or a rule on bodies comes in.",
-		Example: "  patgate envoy-config --for standalone --manifests manifests >envoy.yaml && envoy -c envoy.yaml\n" +
-			"  patgate envoy-config --for edge --manifests manifests --patgate patgate.example.com:9191 --upstream api.example.com:80\n" +
-			"  patgate envoy-config --for istio --manifests manifests --namespace shop --gateway shop | kubectl apply -f -",
-		Args: args(cobra.NoArgs, "takes flags alone: the directory goes to --manifests"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Example: "  patgate envoy-config --for standalone manifests >envoy.yaml && envoy -c envoy.yaml\n" +
+			"  patgate envoy-config --for edge manifests --patgate patgate.example.com:9191 --upstream api.example.com:80\n" +
+			"  patgate envoy-config --for istio manifests --namespace shop --gateway shop | kubectl apply -f -",
+		RunE: func(cmd *cobra.Command, given []string) (err error) {
 			if err := o.checkFlags(cmd); err != nil {
+				return err
+			}
+			if o.manifests, err = manifestsOf(o.manifests, given); err != nil {
 				return err
 			}
 			return envoyConfig(s, &o)

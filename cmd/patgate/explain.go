@@ -27,24 +27,30 @@ type explainFlags struct {
 	token, tokenFile, user, scheme string
 	client, body, at, output       string
 	headers                        []string
-	eventFile, eventID, checkJSON  string
+	eventFiles                     []string
+	eventID, checkJSON             string
 }
 
 func newExplain(s streams) *cobra.Command {
 	var f explainFlags
 	cmd := &cobra.Command{
-		Use:   "explain --manifests DIR --url URL",
-		Short: "Tell what is decided about a request, and rule by rule why",
+		Use:   "explain --url URL [DIR...]",
+		Short: "Explain a decision about a request, rule by rule",
 		Long: "Explain asks the server's own evaluation about a request: what applied, what matched, which part of a\n" +
 			"rule failed, each with its file:line. A token is named, and gets a made-up value for the question; or its\n" +
-			"value comes from a file or stdin. It exits with 0 where the request is allowed, and with 1 where it is not.",
-		Example: "  patgate explain --manifests manifests --method POST --url https://jira.example.com/rest/api/2/issue --token ci-bot\n" +
-			"  patgate explain --manifests manifests --event audit.log --id 4DLDQ7JHXLW7PQNMC7KG54Q7YV",
-		Args: args(cobra.NoArgs, "takes no arguments: a token's value is read from a file or stdin, with --token-file"),
-		RunE: func(*cobra.Command, []string) error { return f.run(s) },
+			"value comes from a file or stdin. It exits with 0 where the request is allowed, and with 1 where it is not.\n\n" +
+			"--event reads an audit log as it was collected: alone, from `kubectl logs --prefix`, of the container runtime,\n" +
+			"wrapped in JSON, gzip or zstd. Where the event's decision and today's differ, the first line says so and the\n" +
+			"exit code is 1. --header and --body supply what an event does not hold.",
+		Example: "  patgate explain manifests --method POST --url https://jira.example.com/rest/api/2/issue --token ci-bot\n" +
+			"  kubectl logs deploy/patgate --prefix | patgate explain manifests --event - --id 4DLDQ7JH",
+		RunE: func(_ *cobra.Command, dirs []string) error {
+			s.colored()
+			return f.run(s, dirs)
+		},
 	}
 	l := cmd.Flags()
-	l.StringArrayVar(&f.manifests, "manifests", nil, "`directory` of the manifests (required); may repeat")
+	manifestsFlag(cmd, &f.manifests)
 	l.StringVar(&f.method, "method", "GET", "the request's `method`")
 	l.StringVar(&f.url, "url", "", "the request's `URL`, or its path alone: then the host is the first gate's")
 	l.StringVar(&f.gate, "gate", "", "`name` of the gate that Envoy's route names (default: by host and path)")
@@ -55,15 +61,15 @@ func newExplain(s streams) *cobra.Command {
 	l.StringVar(&f.client, "client", "", "the client's `address`, already chosen by the gate's clientIP")
 	l.StringArrayVar(&f.headers, "header", nil, "a `header` such as x-on-behalf-of:bob; may repeat")
 	l.StringVar(&f.body, "body", "", "`file` with the body, - for stdin")
-	l.StringVar(&f.at, "at", "", "`time` of the request, such as 2027-01-31T12:00:00Z (default: now)")
-	l.StringVar(&f.eventFile, "event", "", "explain the last decision of an audit log, a `file` or - for stdin")
-	l.StringVar(&f.eventID, "id", "", "of --event: the decision with this `id`")
+	l.StringVar(&f.at, "at", "", "`time` of the request: 2027-01-31T12:00:00Z, 2027-01-31 or +90d (default: now)")
+	l.StringArrayVar(&f.eventFiles, "event", nil, "explain the last decision of an audit log, a `file` or - for stdin; may repeat")
+	l.StringVar(&f.eventID, "id", "", "of --event: the decision with this `id`, or its first 8 characters or more")
 	l.StringVar(&f.checkJSON, "check-request", "", "explain a CheckRequest, as JSON in a `file` or - for stdin")
 	outputFlag(cmd, &f.output)
 	return cmd
 }
 
-func (f *explainFlags) run(s streams) error {
+func (f *explainFlags) run(s streams, given []string) error {
 	if err := checkOutput(f.output); err != nil {
 		return err
 	}
@@ -74,13 +80,17 @@ func (f *explainFlags) run(s streams) error {
 	if err != nil {
 		return err
 	}
-	set := dir.Load(f.manifests)
+	dirs, err := manifestsOf(f.manifests, given)
+	if err != nil {
+		return err
+	}
+	set := dir.Load(dirs)
 	rows, problems := set.Rows, set.Problems
 	if len(problems) > 0 {
 		return &server.ManifestsError{Problems: problems}
 	}
 	switch {
-	case f.eventFile != "":
+	case len(f.eventFiles) > 0:
 		return f.event(s, rows, now)
 	case f.checkJSON != "":
 		return f.checkRequest(s, rows, now)
@@ -99,49 +109,43 @@ func (f *explainFlags) run(s streams) error {
 // check wants one thing to be explained, and asked in one way.
 func (f *explainFlags) check() error {
 	asked := 0
-	for _, given := range []bool{f.url != "", f.eventFile != "", f.checkJSON != ""} {
+	for _, given := range []bool{f.url != "", len(f.eventFiles) > 0, f.checkJSON != ""} {
 		if given {
 			asked++
 		}
 	}
 	stdin := 0
-	for _, file := range []string{f.tokenFile, f.body, f.eventFile, f.checkJSON} {
+	for _, file := range append([]string{f.tokenFile, f.body, f.checkJSON}, f.eventFiles...) {
 		if file == "-" {
 			stdin++
 		}
 	}
 	switch {
-	case len(f.manifests) == 0:
-		return usageError{fmt.Errorf("--manifests is missing, expected the directory of the manifests")}
 	case asked != 1:
 		return usageError{fmt.Errorf("expected one of --url URL, --event FILE and --check-request FILE")}
 	case f.token != "" && f.tokenFile != "":
 		return usageError{fmt.Errorf("expected one of --token NAME and --token-file FILE")}
 	case stdin > 1:
 		return usageError{fmt.Errorf("expected at most one `-`: stdin can be read once")}
-	case f.eventID != "" && f.eventFile == "":
+	case f.eventID != "" && len(f.eventFiles) == 0:
 		return usageError{fmt.Errorf("--id belongs to --event, expected a log that has the decision")}
-	case f.url == "" && (f.token+f.tokenFile+f.user+f.scheme+f.client+f.body+f.gate != "" || len(f.headers) > 0):
-		return usageError{fmt.Errorf("the event or CheckRequest says what the request is, expected no other flag about it but --at")}
+	case f.checkJSON != "" && (f.body != "" || len(f.headers) > 0), f.url == "" && f.token+f.tokenFile+f.user+f.scheme+f.client+f.gate != "":
+		return usageError{fmt.Errorf("the event or CheckRequest says what the request is, expected no other flag about it but --at, and with --event --header and --body")}
 	}
 	return nil
 }
 
-// time returns when the request is made; zero where nobody says.
+// time returns when the request is made; zero where no flag says it.
 func (f *explainFlags) time() (time.Time, error) {
 	if f.at == "" {
 		return time.Time{}, nil
 	}
-	at, err := time.Parse(time.RFC3339, f.at)
-	if err != nil {
-		return at, usageError{fmt.Errorf("--at %s: expected a time such as 2027-01-31T12:00:00Z", f.at)}
-	}
-	return at, nil
+	return parseAt(f.at)
 }
 
 // question puts the flags into one.
 func (f *explainFlags) question(s streams, rows policy.Rows, at time.Time) (*explain.Question, error) {
-	q := &explain.Question{Now: at, Method: f.method, Token: f.token, User: f.user, Gate: f.gate, Header: map[string][]string{}}
+	q := &explain.Question{Now: at, Method: f.method, Token: f.token, User: f.user, Gate: f.gate}
 	if at.IsZero() {
 		q.Now = time.Now()
 	}
@@ -160,7 +164,7 @@ func (f *explainFlags) question(s streams, rows policy.Rows, at time.Time) (*exp
 	if q.Scheme, err = parseScheme(f.scheme); err != nil {
 		return nil, err
 	}
-	if err := f.addHeaders(q); err != nil {
+	if q.Header, err = f.header(); err != nil {
 		return nil, err
 	}
 	if f.tokenFile != "" {
@@ -178,19 +182,21 @@ func (f *explainFlags) question(s streams, rows policy.Rows, at time.Time) (*exp
 	return q, nil
 }
 
-func (f *explainFlags) addHeaders(q *explain.Question) error {
+// header reads the values of --header.
+func (f *explainFlags) header() (map[string][]string, error) {
+	header := map[string][]string{}
 	for _, h := range f.headers {
 		name, value, ok := strings.Cut(h, ":")
 		name = strings.ToLower(strings.TrimSpace(name))
 		switch {
 		case !ok || name == "":
-			return usageError{fmt.Errorf("--header: expected NAME:VALUE")}
+			return nil, usageError{fmt.Errorf("--header: expected NAME:VALUE")}
 		case name == "authorization":
-			return usageError{fmt.Errorf("--header authorization: others can see a command line, expected --token NAME, or --token-file FILE for a value")}
+			return nil, usageError{fmt.Errorf("--header authorization: others can see a command line, expected --token NAME, or --token-file FILE for a value")}
 		}
-		q.Header[name] = append(q.Header[name], strings.TrimSpace(value))
+		header[name] = append(header[name], strings.TrimSpace(value))
 	}
-	return nil
+	return header, nil
 }
 
 // splitURL takes a URL apart without changing a byte of its path and query: what is
@@ -300,7 +306,7 @@ func (f *explainFlags) print(s streams, e *explain.Explanation) error {
 	} else if _, err := io.WriteString(s.out, e.Text()); err != nil {
 		return err
 	}
-	if e.Decision != policy.Allow.String() {
+	if !e.Allowed() {
 		return errSaid
 	}
 	return nil

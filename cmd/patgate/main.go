@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/server"
@@ -45,6 +47,27 @@ func fileOf(stream any) (*os.File, bool) {
 	return f, ok
 }
 
+// colored lets what people read on a terminal have colors, unless NO_COLOR is set (https://no-color.org).
+func (s streams) colored() {
+	for _, stream := range []io.Writer{s.out, s.err} {
+		w, ok := stream.(*diag.Writer)
+		if f, file := fileOf(stream); ok && file && wantsColor(f, os.LookupEnv) {
+			w.Highlight(diag.Color)
+		}
+	}
+}
+
+// wantsColor reports whether a file is a terminal whose user has not turned colors off.
+func wantsColor(f *os.File, lookup func(string) (string, bool)) bool {
+	if off, _ := lookup("NO_COLOR"); off != "" {
+		return false
+	}
+	if kind, _ := lookup("TERM"); kind == "dumb" {
+		return false
+	}
+	return term.IsTerminal(int(f.Fd()))
+}
+
 // usageError is wrong usage, or bad manifests.
 type usageError struct{ err error }
 
@@ -68,12 +91,57 @@ func run(args []string, in io.Reader, stdout, stderr io.Writer) int {
 		return exitGood
 	}
 	code := exitCode(err)
+	var lines []string
 	for _, line := range strings.Split(strings.TrimRight(escapeTyped(err.Error(), args), "\n"), "\n") {
 		if line != "" {
-			_, _ = fmt.Fprintln(errOut, token.Mask(line)) // it may repeat what was typed
+			lines = append(lines, token.Mask(plainText(line))) // it may repeat what was typed
 		}
 	}
+	if wantsJSON(args) {
+		printJSONError(errOut, err, code, lines)
+		return code
+	}
+	for _, line := range lines {
+		_, _ = fmt.Fprintln(errOut, line)
+	}
 	return code
+}
+
+// wantsJSON reports whether the command line asks for JSON.
+func wantsJSON(args []string) bool {
+	for i, arg := range args {
+		switch arg {
+		case "--":
+			return false
+		case "-ojson", "-o=json", "--output=json":
+			return true
+		case "-o", "--output":
+			if i+1 < len(args) && args[i+1] == outputJSON {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// failure is what a program gets on stderr where a command asked for JSON fails.
+type failure struct {
+	Error    string        `json:"error"`              // for people; its lines are divided by line ends
+	Exit     int           `json:"exit"`               // the exit code
+	Problems []diag.Report `json:"problems,omitempty"` // of the manifests
+}
+
+// printJSONError prints one JSON object. A command that printed its answer, which was no, prints none.
+func printJSONError(out io.Writer, err error, code int, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	f := failure{Error: strings.Join(lines, "\n"), Exit: code}
+	var manifests *server.ManifestsError
+	if errors.As(err, &manifests) {
+		f.Problems = diag.Reports(manifests.Problems)
+	}
+	_ = json.NewEncoder(out).Encode(f)
 }
 
 // escapeTyped keeps what was typed on the lines of a message that repeats it.
@@ -117,7 +185,7 @@ func newRoot(s streams) *cobra.Command {
 	root.Version = thisBuild().Version
 	root.SetVersionTemplate(thisBuild().text())
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(onUnix(newServe(s)), newCheck(s), newExplain(s), newTest(s), newToken(s), newSchema(s), onUnix(newDemo(s)), newEnvoyConfig(s), newEnvoyCheck(s), newVersion(s))
+	root.AddCommand(onUnix(newServe(s)), newCheck(s), newExplain(s), newTest(s), newToken(s), newSchema(s), onUnix(newDemo(s)), newEnvoyConfig(s), newEnvoyCheck(s), newAudit(s), newVersion(s))
 	addedCommands(root)
 	complete(root)
 	return root

@@ -163,6 +163,7 @@ var arrows = []struct {
 	{"diag", nil, "a leaf: places in files, and what is wrong there"},
 	{"policy", []string{"token"}, "the domain: no clock, no network, no YAML"},
 	{"audit", []string{"diag", "policy", "token"}, "events name what the policy decided, and mask what a token looks like; people's lines are escaped"},
+	{"audit/report", []string{"audit", "policy"}, "counts and verifies what a log holds"},
 	{"envoy", []string{"policy"}, "configurations are text; gates fill them in"},
 	{"envoy/check", []string{"diag", "manifest", "policy"}, "configurations as located trees, and the comments that accept"},
 	{"manifest", []string{"diag", "policy", "token"}, "the only reader of YAML manifests"},
@@ -170,7 +171,7 @@ var arrows = []struct {
 	{"ruleset", []string{"diag", "manifest", "policy", "token"}, "documents of all origins as one set, and its rows"},
 	{"tokens", []string{"diag", "manifest", "manifest/edit", "policy", "ruleset", "token"}, "the one way to change tokens, over a store"},
 	{"tokens/storetest", []string{"diag", "manifest", "manifest/edit", "ruleset", "tokens"}, "what every store must do, for tests alone"},
-	{"loader/dir", []string{"diag", "manifest/edit", "ruleset", "tokens"}, "directories: what is read is a set's input, and a store of tokens"},
+	{"loader/dir", []string{"diag", "manifest", "manifest/edit", "policy", "ruleset", "tokens"}, "directories: what is read is a set's input, a store of tokens, and last good states with what ended since"},
 	{"loader", []string{"diag", "loader/dir", "ruleset", "manifest", "policy", "token"}, "keeps the index in step with directories"},
 	{"explain", []string{"diag", "manifest", "audit", "policy", "token"}, "questions to the same evaluation"},
 	{"lint", []string{"diag", "ruleset", "manifest", "explain", "policy", "token"}, "warnings about manifests that are valid"},
@@ -178,10 +179,11 @@ var arrows = []struct {
 	{"token/snippet", nil, "text for clients, with a placeholder for the value"},
 	{"extauthz/wire", nil, "HTTP/2 and gRPC, and nothing of what is decided"},
 	{"extauthz", []string{"policy", "token", "audit", "extauthz/wire"}, "Envoy's face: the only one that speaks gRPC"},
-	{"server", []string{"diag", "extauthz", "loader", "loader/dir", "manifest", "audit", "policy"}, "puts the parts together"},
+	{"admin", []string{"audit", "diag", "explain", "lint", "manifest", "manifest/edit", "policy", "ruleset", "token", "token/snippet", "tokens"}, "management over HTTP: every change goes through tokens"},
+	{"server", []string{"admin", "tokens", "diag", "extauthz", "loader", "loader/dir", "manifest", "audit", "policy"}, "puts the parts together"},
 	{"cmd/patgate/demo", []string{"envoy", "token"}, "runs the binary as a user would"},
 	{"cmd/patgate", []string{"diag", "manifest/edit", "server", "loader", "loader/dir", "ruleset", "tokens", "manifest", "explain", "lint", "migrate",
-		"extauthz", "audit", "policy", "token", "token/snippet", "envoy", "envoy/check", "cmd/patgate/demo"}, "flags, wiring and output"},
+		"extauthz", "audit", "audit/report", "policy", "token", "token/snippet", "envoy", "envoy/check", "cmd/patgate/demo"}, "flags, wiring and output"},
 	{"test/configmap", nil, "for tests alone"},
 	{"test/ugly", nil, "for tests alone"},
 	{"test/mutants", nil, "plants flaws in a copy"},
@@ -197,7 +199,7 @@ var outside = map[string][]string{
 	"google.golang.org/grpc":              {"extauthz", "test/bench"},
 	"github.com/envoyproxy/":              {"extauthz", "test/bench"},
 	"github.com/prometheus/client_golang": {"server"},
-	"net/http":                            {"server", "extauthz", "envoy", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
+	"net/http":                            {"server", "admin", "extauthz", "envoy", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
 	"github.com/spf13/":                   {"cmd/patgate"},
 }
 

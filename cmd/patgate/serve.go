@@ -29,17 +29,24 @@ func newServe(s streams) *cobra.Command {
 	var o server.Options
 	var overflow, auditFormat, logFormat, logLevel string
 	cmd := &cobra.Command{
-		Use:   "serve --manifests DIR",
+		Use:   "serve [DIR...]",
 		Short: "Answer Envoy's checks by the manifests of a directory",
 		Long: "Serve is the external authorization server (gRPC): it reads manifests, follows their\n" +
 			"changes, and writes one audit event a decision to stdout. Logs go to stderr.\n" +
+			"Each --manifests DIR,kinds=APIToken|TokenPolicy,names=team-a-* is restricted to these\n" +
+			"kinds and names, and keeps its own last good state where it is broken.\n" +
 			"SIGHUP reads the manifests at once, SIGTERM drains. Every flag can be given as an\n" +
 			"environment variable too: --audit-wait is " + envPrefix + "AUDIT_WAIT.",
 		Example: "  patgate serve --manifests manifests | jq\n" +
+			"  patgate serve --manifests platform --manifests 'team-a,kinds=APIToken,names=team-a-*' --last-good /var/lib/patgate\n" +
 			"  patgate serve --manifests manifests --listen unix:///run/patgate/patgate.sock\n" +
 			"  patgate serve --manifests manifests --listen :9191 --tls-cert tls.crt --tls-key tls.key --tls-client-ca ca.crt",
-		Args: args(cobra.NoArgs, "takes flags alone: the directory goes to --manifests"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, given []string) error {
+			for _, dir := range given {
+				if err := cmd.Flags().Set("manifests", dir); err != nil {
+					return usageError{err}
+				}
+			}
 			if err := fromEnvironment(cmd.Flags(), os.LookupEnv); err != nil {
 				return err
 			}
@@ -64,12 +71,14 @@ func newServe(s streams) *cobra.Command {
 			if o.AuditReadable, err = readableAudit(auditFormat, term.IsTerminal(int(os.Stdout.Fd()))); err != nil {
 				return err
 			}
+			o.AuditColored = wantsColor(os.Stdout, os.LookupEnv)
 			o.Logger, o.Version = logger, thisBuild().Version
 			return serve(o)
 		},
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&o.Manifests, "manifests", nil, "`directory` of manifests, read recursively; may repeat")
+	f.StringVar(&o.LastGood, "last-good", "", "`directory` that keeps the last good manifests, for a start beside bad ones")
 	f.Int64Var(&o.MaxManifests, "manifests-max-bytes", dir.MaxBytes, "how much a load reads at most")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:9191", "`address` for checks: host:port, or unix:///path (mode 0660)")
 	f.BoolVar(&o.InsecureListen, "insecure-listen", false, "allow an address beyond loopback without mTLS")
@@ -164,7 +173,7 @@ func serve(o server.Options) error {
 	defer runtime.KeepAlive(tuneMemory(o.Logger, cgroupLimit, machineMemory))
 	srv, err := server.New(o)
 	if err != nil {
-		return err
+		return namingFlags(err)
 	}
 	warnOfNullAudit(o.Logger)
 	ctx, cancel := context.WithCancelCause(context.Background())

@@ -20,8 +20,9 @@ import (
 
 func newTest(s streams) *cobra.Command {
 	var junit, only, output string
+	var manifests []string
 	cmd := &cobra.Command{
-		Use:   "test DIR...",
+		Use:   "test [DIR|FILE]...",
 		Short: "Run the PolicyTests of manifests",
 		Long: "Test asks the manifests of directories what the PolicyTests in their *.test.yaml files want to know, by the\n" +
 			"server's own evaluation. It explains each case that fails, and tells which rules no case has matched.\n" +
@@ -29,14 +30,18 @@ func newTest(s streams) *cobra.Command {
 			"  apiVersion: patgate.dev/v1alpha1\n  kind: PolicyTest\n  metadata:\n    name: ci-bot\n  spec:\n    given:\n      token: ci-bot\n" +
 			"    cases:\n    - request: GET /rest/api/2/issue/JRA-1\n      want: allow\n    - request: DELETE /rest/api/2/issue/JRA-1\n      want: deny no_rule_matched",
 		Example: "  patgate test manifests\n  patgate test manifests --junit report.xml --run kanban",
-		Args:    args(cobra.MinimumNArgs(1), "expected the directories of the manifests"),
-		RunE: func(_ *cobra.Command, dirs []string) error {
+		RunE: func(_ *cobra.Command, given []string) error {
 			if err := checkOutput(output); err != nil {
+				return err
+			}
+			s.colored()
+			dirs, err := manifestsOf(manifests, given)
+			if err != nil {
 				return err
 			}
 			pattern, err := regexp.Compile(only)
 			if err != nil {
-				return usageError{fmt.Errorf("--run: bad regular expression, expected one that some cases match")}
+				return usageError{fmt.Errorf("--run %s: %w", only, err)}
 			}
 			report, err := runTests(dirs, pattern)
 			if err != nil {
@@ -58,6 +63,7 @@ func newTest(s streams) *cobra.Command {
 			return err
 		},
 	}
+	manifestsFlag(cmd, &manifests)
 	cmd.Flags().StringVar(&junit, "junit", "", "write a JUnit XML report to this `file`, too")
 	cmd.Flags().StringVar(&only, "run", "", "run the cases whose TEST/CASE this `pattern` matches")
 	outputFlag(cmd, &output)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/policy"
@@ -97,9 +98,9 @@ func (f *createFlags) check() error {
 
 // manifestDirectories refuses directories that do not exist: the groups may be in them.
 func manifestDirectories(dirs []string) error {
-	for _, dir := range dirs {
-		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-			return tokens.Refuse(tokens.BadDocument, "manifests", "--manifests %s: no such directory, expected one with the groups and policies", dir)
+	for _, path := range dir.Paths(dirs) {
+		if info, err := os.Stat(path); err != nil || !info.IsDir() {
+			return tokens.Refuse(tokens.BadDocument, "manifests", "--manifests %s: no such directory, expected one with the groups and policies", path)
 		}
 	}
 	return nil

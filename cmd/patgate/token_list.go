@@ -3,7 +3,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -11,44 +14,55 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/ruleset"
 	"github.com/patgate/patgate/tokens"
 )
 
 func newTokenList(s streams) *cobra.Command {
 	var dirs []string
 	var q tokens.Query
-	var at, output string
+	var at, within, output, sorted string
 	cmd := &cobra.Command{
-		Use:   "list --manifests DIR",
+		Use:   "list [DIR...]",
 		Short: "List tokens with their states",
 		Long: "List prints the tokens of the manifests and the state of each, as the server computes it\n" +
 			"from manifest, groups and clock: revoked, suspended, canary, not-yet-valid, expired,\n" +
 			"deactivated, expires-soon (5 days or less left) or active.\n\n" +
 			"A token expires at its own end or at that of its user's cap, whichever is earlier.",
-		Example: "  patgate token list --manifests manifests\n" +
-			"  patgate token list --manifests manifests --state expires-soon --state expired -o json\n" +
-			"  patgate token list --manifests manifests --user alice --at 2026-12-31T00:00:00Z",
-		Args:              args(cobra.NoArgs, "takes no arguments, expected `patgate token show NAME` for one token"),
-		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(*cobra.Command, []string) (err error) {
-			if err := firstOf(checkOutput(output), checkStates(q.States)); err != nil {
+		Example: "  patgate token list manifests\n" +
+			"  patgate token list manifests --within 14d --sort end\n" +
+			"  patgate token list manifests --user alice --at +90d -o json",
+		RunE: func(_ *cobra.Command, given []string) (err error) {
+			if err := firstOf(checkOutput(output), checkStates(q.States), checkSort(sorted)); err != nil {
 				return err
 			}
+			s.colored()
 			if q.Now, err = parseAt(at); err != nil {
 				return err
 			}
-			_, snapshot, err := readGood(dirs, q.Now)
+			if q.Within, err = parseWithin(within); err != nil {
+				return err
+			}
+			q.ByEnd = sorted == sortEnd
+			from, err := manifestsOf(dirs, given)
+			if err := firstOf(err, checkNotNames(given)); err != nil {
+				return err
+			}
+			set, snapshot, err := readGood(from, q.Now)
 			if err != nil {
 				return err
 			}
-			return listTokens(s, snapshot, &q, output)
+			return listTokens(s, snapshot, set, &q, output)
 		},
 	}
 	manifestsFlag(cmd, &dirs)
 	f := cmd.Flags()
 	f.StringArrayVar(&q.States, "state", nil, "`state` of the tokens to list; may repeat")
 	f.StringVar(&q.User, "user", "", "the `user` whose tokens to list")
+	f.StringVar(&within, "within", "", "only tokens that are good and end within this `time`, such as 14d")
+	f.StringVar(&sorted, "sort", sortName, "`order`: name, or end (those that end first come first)")
 	atFlag(cmd, &at)
 	outputFlag(cmd, &output)
 	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(stateNames(), cobra.ShellCompDirectiveNoFileComp))
@@ -73,52 +87,145 @@ func checkStates(states []string) error {
 	return nil
 }
 
-// listTokens prints the tokens that are asked for, by name.
-func listTokens(s streams, snapshot *policy.Snapshot, q *tokens.Query, output string) error {
-	list := tokens.List(snapshot, q)
+// The orders of a list.
+const (
+	sortName = "name"
+	sortEnd  = "end"
+)
+
+func checkSort(order string) error {
+	if order != sortName && order != sortEnd {
+		return usageError{fmt.Errorf("--sort %s: expected name or end", order)}
+	}
+	return nil
+}
+
+// checkNotNames refuses arguments that are names of tokens and no directories.
+func checkNotNames(given []string) error {
+	for _, arg := range given {
+		if _, err := os.Stat(arg); err != nil && filepath.Base(arg) == arg {
+			return usageError{fmt.Errorf("%s: no such directory, expected one with manifests; `patgate token show %s` shows one token", arg, arg)}
+		}
+	}
+	return nil
+}
+
+func parseWithin(within string) (time.Duration, error) {
+	if within == "" {
+		return 0, nil
+	}
+	d, ok := manifest.ParseLifetime(within)
+	if !ok || d == policy.Forever {
+		return 0, usageError{fmt.Errorf("--within %s: expected a duration such as 14d, 2w or 36h", within)}
+	}
+	return d, nil
+}
+
+// listTokens prints the tokens that are asked for.
+func listTokens(s streams, snapshot *policy.Snapshot, set *ruleset.Set, q *tokens.Query, output string) error {
+	list := tokens.List(snapshot, set, q)
 	if output == outputJSON {
 		return json.NewEncoder(s.out).Encode(list)
 	}
 	if len(list) == 0 {
-		_, err := fmt.Fprintln(s.err, "No tokens.")
+		_, err := fmt.Fprintf(s.err, "No tokens%s.\n", noTokensHint(snapshot, q))
 		return err
 	}
 	return printTokens(s, list, q.Now)
 }
 
+// noTokensHint says who was likely meant.
+func noTokensHint(snapshot *policy.Snapshot, q *tokens.Query) string {
+	users := tokens.Users(snapshot)
+	if q.User == "" || len(users) == 0 || slices.Contains(users, q.User) {
+		return ""
+	}
+	return fmt.Sprintf(": no token is of %s, %s", diag.Escape(q.User), diag.Escape(diag.Suggest(q.User, users)))
+}
+
 func printTokens(s streams, list []tokens.ListedToken, now time.Time) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 3, ' ', 0)
-	_, _ = fmt.Fprintln(w, "NAME\tUSER\tSTATE\tISSUED\tEXPIRES\tGATES")
-	soon := 0
-	for _, l := range list {
-		user, end, gates := l.User, "never", strings.Join(l.Gates, ", ")
-		switch {
-		case l.AnyUser:
-			user = "(any)"
-		case user == "":
-			user, end = "-", "-"
-		}
-		if l.Expires != nil {
-			end = endText(*l.Expires, now)
-		}
-		switch {
-		case l.EveryGate:
-			gates = "(every)"
-		case gates == "":
-			gates = "-"
-		}
-		if l.State == policy.StateExpiresSoon.String() {
-			soon++
-		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, diag.Escape(user), l.State, l.Issued.Format(time.DateOnly), end, gates)
+	_, _ = fmt.Fprintln(w, "NAME\tUSER\tSTATE\tISSUED\tEXPIRES\tGATES\tNOTES")
+	states := map[string]int{}
+	for i := range list {
+		l := &list[i]
+		states[l.State]++
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, diag.Escape(listedUser(l)), l.State, l.Issued.Format(time.DateOnly),
+			listedEnd(l, now), listedGates(l), listedNotes(l))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if soon > 0 {
+	_, _ = fmt.Fprintf(s.err, "%s: %s\n", count(len(list), "token"), statesText(states))
+	if soon := states[policy.StateExpiresSoon.String()]; soon > 0 {
 		_, err := fmt.Fprintf(s.err, "%s within 5 days: `patgate token rotate NAME` gives a new value under the same name.\n",
 			plural(soon, "token expires", "tokens expire"))
 		return err
 	}
 	return nil
+}
+
+// statesText counts tokens by their states.
+func statesText(states map[string]int) string {
+	var parts []string
+	for _, state := range slices.Backward(stateNames()) {
+		if n := states[state]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func listedUser(l *tokens.ListedToken) string {
+	switch {
+	case l.AnyUser:
+		return "(any)"
+	case l.User == "":
+		return "-"
+	}
+	return l.User
+}
+
+func listedEnd(l *tokens.ListedToken, now time.Time) string {
+	switch {
+	case l.Expires != nil:
+		return endText(*l.Expires, now)
+	case l.User == "" && !l.AnyUser:
+		return "-"
+	}
+	return "never"
+}
+
+func listedGates(l *tokens.ListedToken) string {
+	switch {
+	case l.EveryGate:
+		return "(every)"
+	case len(l.Gates) == 0:
+		return "-"
+	}
+	return strings.Join(l.Gates, ", ")
+}
+
+// listedNotes says in a few words what else to know of a token.
+func listedNotes(l *tokens.ListedToken) string {
+	var notes []string
+	if l.DisplayName != "" {
+		notes = append(notes, strconv.Quote(l.DisplayName))
+	}
+	if l.Revoked != nil {
+		notes = append(notes, "revoked "+l.Revoked.Format(time.DateOnly))
+	}
+	if l.Previous > 0 {
+		notes = append(notes, plural(l.Previous, "older value", "older values"))
+	}
+	if l.Unrestricted {
+		notes = append(notes, "unrestricted")
+	}
+	if l.ActAs {
+		notes = append(notes, "acts for others")
+	}
+	if len(notes) == 0 {
+		return "-"
+	}
+	return strings.Join(notes, ", ")
 }

@@ -20,22 +20,24 @@ func newTokenRevoke(s streams) *cobra.Command {
 	var dirs []string
 	var yes, remove bool
 	cmd := &cobra.Command{
-		Use:   "revoke NAME --manifests DIR",
+		Use:   "revoke NAME [DIR...]",
 		Short: "End a token for ever, by one line in its manifest",
 		Long: "Revoke adds `revoked: TIME` to the spec of the token. The rest of the file stays as it is,\n" +
 			"byte for byte. It works while other manifests are broken, and a running server that sees\n" +
 			"the file refuses the token within a second, whatever is wrong elsewhere.\n\n" +
 			"With --delete the manifest goes instead, and tombstones.yaml remembers the token until it would\n" +
 			"have ended, so that `patgate check --against` lets nobody add it again.",
-		Example: "  patgate token revoke ci-bot --manifests manifests\n" +
-			"  patgate token revoke ci-bot --manifests manifests --yes && git commit -am 'revoke ci-bot'",
-		Args:              args(cobra.ExactArgs(1), "expected one NAME"),
-		ValidArgsFunction: tokenName(&dirs),
+		Example: "  patgate token revoke ci-bot manifests\n" +
+			"  patgate token revoke ci-bot manifests --yes && git commit -am 'revoke ci-bot'",
+		Args:              args(cobra.MinimumNArgs(1), "expected the NAME of a token"),
+		ValidArgsFunction: tokenThenDirectories,
 		RunE: func(_ *cobra.Command, given []string) error {
-			if err := checkManifests(dirs); err != nil {
+			name, more := named(given)
+			from, err := manifestsOf(dirs, more)
+			if err != nil {
 				return err
 			}
-			return revokeToken(s, dirs, given[0], yes, remove)
+			return revokeToken(s, from, name, yes, remove)
 		},
 	}
 	manifestsFlag(cmd, &dirs)

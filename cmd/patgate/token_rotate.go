@@ -17,27 +17,29 @@ func newTokenRotate(s streams) *cobra.Command {
 	var overlap, expiresIn string
 	r := tokens.RotateRequest{Request: tokens.Request{Via: tokens.ViaCommand}}
 	cmd := &cobra.Command{
-		Use:   "rotate NAME --manifests DIR",
+		Use:   "rotate NAME [DIR...]",
 		Short: "Mint a new value under the same name, and print it once",
 		Long: "Rotate puts the digest of a new value into the token's manifest and prints the value once,\n" +
 			"alone, on stdout. It is issued now and lives as long as the old one was to live, within the\n" +
 			"cap of its user's groups. The old value stays good for --overlap, but no longer than it\n" +
 			"would have been: move the clients meanwhile. The rest of the file stays as it is.",
-		Example: "  patgate token rotate ci-bot --manifests manifests\n" +
-			"  patgate token rotate ci-bot --manifests manifests --overlap 0   # it leaked: all older ones end now",
-		Args:              args(cobra.ExactArgs(1), "expected one NAME"),
-		ValidArgsFunction: tokenName(&dirs),
+		Example: "  patgate token rotate ci-bot manifests\n" +
+			"  patgate token rotate ci-bot manifests --overlap 0   # it leaked: all older ones end now",
+		Args:              args(cobra.MinimumNArgs(1), "expected the NAME of a token"),
+		ValidArgsFunction: tokenThenDirectories,
 		RunE: func(_ *cobra.Command, given []string) error {
-			r.Name = given[0]
-			if err := firstOf(checkManifests(dirs), checkRotate(&r, overlap, expiresIn)); err != nil {
+			name, more := named(given)
+			r.Name = name
+			from, err := manifestsOf(dirs, more)
+			if err := firstOf(err, checkRotate(&r, overlap, expiresIn)); err != nil {
 				return err
 			}
-			return rotateToken(s, tokenService(dirs, ""), r)
+			return rotateToken(s, tokenService(from, ""), r)
 		},
 	}
 	manifestsFlag(cmd, &dirs)
 	f := cmd.Flags()
-	f.StringVar(&overlap, "overlap", "24h", "for how `long` the old value stays good, such as 7d; 0: all older ones end at once")
+	f.StringVar(&overlap, "overlap", "24h", "`time` that the old value stays good, such as 7d; 0: all older ones end at once")
 	f.StringVar(&expiresIn, "expires-in", "", "`lifetime` of the new value, such as 90d (default: that of the old one, within the user's cap)")
 	return cmd
 }

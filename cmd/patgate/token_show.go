@@ -18,32 +18,38 @@ func newTokenShow(s streams) *cobra.Command {
 	var dirs []string
 	var at, output string
 	cmd := &cobra.Command{
-		Use:   "show NAME --manifests DIR",
+		Use:   "show NAME [DIR...]",
 		Short: "Show all that is known of one token, and what it may do",
 		Long: "Show prints a token's state and what it follows from: its end and what sets it, its\n" +
 			"user's groups, its gates, and every rule with its place. The value itself is kept nowhere;\n" +
 			"of digests it prints the beginning.",
-		Example: "  patgate token show ci-bot --manifests manifests\n" +
-			"  patgate token show ci-bot --manifests policies --manifests tokens --at 2026-12-31T00:00:00Z -o json",
-		Args:              args(cobra.ExactArgs(1), "expected one NAME"),
-		ValidArgsFunction: tokenName(&dirs),
+		Example: "  patgate token show ci-bot manifests\n" +
+			"  patgate token show ci-bot policies tokens --at 2026-12-31T00:00:00Z -o json",
+		Args:              args(cobra.MinimumNArgs(1), "expected the NAME of a token"),
+		ValidArgsFunction: tokenThenDirectories,
 		RunE: func(_ *cobra.Command, given []string) error {
 			if err := checkOutput(output); err != nil {
 				return err
 			}
+			s.colored()
 			now, err := parseAt(at)
 			if err != nil {
 				return err
 			}
-			set, snapshot, err := readGood(dirs, now)
+			name, more := named(given)
+			from, err := manifestsOf(dirs, more)
 			if err != nil {
 				return err
 			}
-			doc, err := tokens.Find(set, given[0])
+			set, snapshot, err := readGood(from, now)
 			if err != nil {
 				return err
 			}
-			shown := tokens.Describe(snapshot, snapshot.TokenByName(given[0]), doc, now)
+			doc, err := tokens.Find(set, name)
+			if err != nil {
+				return err
+			}
+			shown := tokens.Describe(snapshot, snapshot.TokenByName(name), doc, now)
 			if output == outputJSON {
 				return json.NewEncoder(s.out).Encode(shown)
 			}
@@ -131,7 +137,7 @@ func userText(d *tokens.View) string {
 	case d.AnyUser:
 		return "any user, with Basic alone"
 	case d.User == "":
-		return "nobody"
+		return "-"
 	case len(d.Logins) > 0:
 		return d.User + ", with Basic also as " + strings.Join(d.Logins, ", ")
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os/signal"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,32 +21,12 @@ import (
 	"github.com/patgate/patgate/tokens"
 )
 
-// manifestsFlag adds --manifests, which a command wants.
-func manifestsFlag(cmd *cobra.Command, dirs *[]string) {
-	cmd.Flags().StringArrayVar(dirs, "manifests", nil, "`directory` with the manifests (required); may repeat")
-	_ = cmd.MarkFlagDirname("manifests") // for the shell's completion
-}
-
-func checkManifests(dirs []string) error {
-	if len(dirs) == 0 || slices.Contains(dirs, "") {
-		return usageError{fmt.Errorf("--manifests is missing, expected the directory of the manifests")}
-	}
-	return nil
-}
-
-// tokenName completes the NAME of a token.
-func tokenName(dirs *[]string) cobra.CompletionFunc {
-	return func(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if len(given) > 0 || len(*dirs) == 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		return dir.Load(*dirs).TokenNames(), cobra.ShellCompDirectiveNoFileComp
-	}
-}
+// timeForms is what --at and its like take.
+const timeForms = "2026-07-30T12:00:00Z, 2026-07-30 (midnight UTC) or +90d (from now)"
 
 // atFlag adds --at.
 func atFlag(cmd *cobra.Command, at *string) {
-	cmd.Flags().StringVar(at, "at", "", "`time` to look at, such as 2026-07-30T00:00:00Z (default: now)")
+	cmd.Flags().StringVar(at, "at", "", "`time` to look at: 2026-07-30T12:00:00Z, 2026-07-30 or +90d (default: now)")
 }
 
 // parseAt reads the value of --at.
@@ -55,11 +34,25 @@ func parseAt(at string) (time.Time, error) {
 	if at == "" {
 		return time.Now(), nil
 	}
-	t, ok := manifest.ParseTime(at)
-	if !ok {
-		return time.Time{}, usageError{fmt.Errorf("--at %s: expected a time such as 2026-07-30T00:00:00Z (RFC 3339)", at)}
+	return parseMoment("--at", at, time.Now())
+}
+
+// parseMoment reads a time that a flag has: RFC 3339, a date or a distance from now.
+func parseMoment(flag, text string, now time.Time) (time.Time, error) {
+	if t, ok := manifest.ParseTime(text); ok {
+		return t, nil
 	}
-	return t, nil
+	if t, err := time.Parse(time.DateOnly, text); err == nil {
+		return t.UTC(), nil
+	}
+	for sign, direction := range map[string]time.Duration{"+": 1, "-": -1} {
+		if distance, ok := strings.CutPrefix(text, sign); ok {
+			if d, ok := manifest.ParseLifetime(distance); ok && d != policy.Forever {
+				return now.Add(direction * d), nil
+			}
+		}
+	}
+	return time.Time{}, usageError{fmt.Errorf("%s %s: expected a time: %s", flag, text, timeForms)}
 }
 
 // snapshotOf makes rows a running revision, so that a token's state is what the server
@@ -74,9 +67,6 @@ func snapshotOf(rows policy.Rows, now time.Time) (*policy.Snapshot, error) {
 
 // readGood reads manifests that must be good.
 func readGood(dirs []string, now time.Time) (*ruleset.Set, *policy.Snapshot, error) {
-	if err := checkManifests(dirs); err != nil {
-		return nil, nil, err
-	}
 	set := dir.Load(dirs)
 	if len(set.Problems) > 0 {
 		return nil, nil, &server.ManifestsError{Problems: set.Problems}

@@ -2,6 +2,7 @@ package check
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -59,7 +60,7 @@ func (c *checker) judgeAuthz(a *authz) {
 	if service := a.body.get("grpc_service"); service != nil {
 		a.asks = c.service(a, service)
 	} else if !a.part && a.body.get("http_service") == nil {
-		c.find(UnknownCluster, a.body.missing("grpc_service"), "is missing: nobody is asked, and every request is refused")
+		c.find(UnknownCluster, a.body.missing("grpc_service"), "is missing: patgate is not asked, and every request is refused")
 	}
 }
 
@@ -91,7 +92,7 @@ func (c *checker) service(a *authz, service *node) (asks string) {
 	switch {
 	case cluster != nil:
 		c.retries(service, c.calledCluster(cluster))
-	case a.scope.bootstrap.get("dynamic_resources", "cds_config") != nil && !a.scope.dump, a.scope == c.loose:
+	case a.scope.bootstrap.get("dynamic_resources", "cds_config") != nil && !a.scope.dump, a.scope == c.loose, a.scope.partial:
 		c.find(NotSeen, name.spot(), "the cluster %s comes from elsewhere (CDS)", name.str())
 	default:
 		c.find(UnknownCluster, name.spot(), "there is no cluster %s, so that every request is refused", name.str())
@@ -138,6 +139,8 @@ func (c *checker) retries(service *node, local bool) {
 func (c *checker) retryPolicy(policy *node, local bool) {
 	if n, given := policy.get("num_retries").number(); policy.get("retry_on") == nil || given && n == 0 {
 		c.find(Retry, policy.missing("retry_on"), "nothing is tried again")
+	} else if left := notRetried(policy.get("retry_on").str()); left != "" {
+		c.find(Retry, policy.missing("retry_on"), "%s not tried again: a replica that goes away costs refusals", left)
 	}
 	if !local && policy.get("retry_host_predicate") == nil {
 		c.find(Retry, policy.missing("retry_host_predicate"), "is missing: a retry may go to the replica that has just failed")
@@ -149,6 +152,24 @@ func (c *checker) retryPolicy(policy *node, local bool) {
 	if d, err := time.ParseDuration(longestWait.str()); err == nil && d <= auditWait {
 		c.find(Retry, longestWait.spot(), "Envoy takes %s for the timeout of each try, no more than patgate's --audit-wait: one request is asked about twice", longestWait.str())
 	}
+}
+
+// notRetried says which failures of a replica that goes away a retry_on leaves out.
+func notRetried(on string) string {
+	names := strings.FieldsFunc(on, func(r rune) bool { return r == ',' || r == ' ' })
+	any := func(list ...string) bool {
+		return slices.ContainsFunc(list, func(name string) bool { return slices.Contains(names, name) })
+	}
+	reset := any("reset", "5xx", "gateway-error")
+	switch {
+	case !reset && !any("connect-failure"):
+		return "connections that can't be made (connect-failure, reset) are"
+	case !reset && !any("refused-stream", "reset-before-request"):
+		return "connections that end (refused-stream, reset) are"
+	case !any("unavailable", "5xx"):
+		return "what gRPC calls unavailable is"
+	}
+	return ""
 }
 
 // calledCluster judges the cluster of patgate, and reports whether it is on this machine.

@@ -1,5 +1,5 @@
-// Package check reads configurations of Envoy, of Istio and of Envoy Gateway, and names the
-// switches that let requests pass unasked or weaken what patgate promises.
+// Package check reads configurations of Envoy, of Istio and of Envoy Gateway, and finds the
+// settings that let requests bypass patgate or weaken what it promises.
 //
 // It reads text and asks no server. A configuration becomes a tree with places (node); what
 // is wrong with one field is a row of a table (fields.go), what takes more is a function.
@@ -29,14 +29,14 @@ func SeverityOf(code Code) diag.Severity { return codes[code].severity }
 // Options say what a configuration is for. The zero value asks about no gates.
 type Options struct {
 	Gates *Gates   // nil: what only the manifests know is not asked
-	Open  []string // names of listeners that are open on purpose: their requests may go unasked
+	Open  []string // names, or ADDRESS:PORT, of listeners that are open on purpose: patgate need not judge their requests
 }
 
 // Check judges configurations together: resources of one file are found from another.
 // The findings are in the order of their places, those too that a comment suppresses. An
 // error says that a file can't be read, or holds nothing that could be judged.
 func Check(files []File, o Options) ([]diag.Problem, error) {
-	c := &checker{gates: o.Gates, open: o.Open, listeners: map[string]bool{}, loose: newScope(), led: map[*node]map[string]bool{}, asked: map[string]bool{}}
+	c := &checker{gates: o.Gates, open: o.Open, listeners: map[string]bool{}, loose: newScope(), led: map[*node]map[string]bool{}, asked: map[string]bool{}, readBy: map[*node]bool{}}
 	var problems []error
 	for _, f := range files {
 		if err := c.read(&text{file: f.Name, data: f.Data}); err != nil {
@@ -52,6 +52,9 @@ func Check(files []File, o Options) ([]diag.Problem, error) {
 	}
 	for _, name := range o.Open {
 		if !c.listeners[name] {
+			if name == "" {
+				name = `""`
+			}
 			return nil, fmt.Errorf("no listener is called %s, %s", name, diag.Suggest(name, slices.Sorted(maps.Keys(c.listeners))))
 		}
 	}
@@ -68,7 +71,7 @@ func Check(files []File, o Options) ([]diag.Problem, error) {
 type checker struct {
 	gates     *Gates
 	open      []string
-	listeners map[string]bool // names of those that were seen
+	listeners map[string]bool // names and addresses of those that were seen
 	texts     []*text
 	scopes    []*scope
 	loose     *scope // resources in files of their own
@@ -76,6 +79,9 @@ type checker struct {
 
 	led   map[*node]map[string]bool // where routes lead to
 	asked map[string]bool           // routes that were judged, for filters of these names
+
+	settings []setting      // of ext_authz at routes, where a chain has no filter of the name
+	readBy   map[*node]bool // whether another chain has one
 
 	judged   int // how many things there were to judge
 	authz    []*authz
@@ -93,7 +99,7 @@ func (c *checker) read(t *text) error {
 	}
 	c.texts = append(c.texts, t)
 	for _, s := range twice {
-		c.find(DuplicateField, s, "stands twice: which of the two counts is not certain")
+		c.find(DuplicateField, s, "appears twice: which of the two counts is not certain")
 	}
 	for _, doc := range docs {
 		if err := c.document(t, doc); err != nil {
@@ -111,6 +117,7 @@ func (c *checker) judge() {
 	for _, s := range c.scopes {
 		c.judgeScope(s)
 	}
+	c.unread()
 	c.judgeObjects()
 	c.judgeGates()
 }

@@ -1,7 +1,10 @@
 package check
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -14,6 +17,7 @@ type scope struct {
 	routes    map[string]*node
 	filters   map[string]*node // those that come by themselves (ECDS)
 	dump      bool             // an answer of /config_dump: what is not here is not there
+	partial   bool             // but for its clusters, which it leaves out
 }
 
 func newScope() *scope {
@@ -35,24 +39,24 @@ func (c *checker) route(s *scope, name string) *node {
 	return c.loose.routes[name]
 }
 
+// errForeign is the error of a document that is none of those that are read.
+var errForeign = errors.New("is no configuration of Envoy: expected a bootstrap, an answer of /config_dump, resources of xDS, or objects of Kubernetes")
+
 // document takes one document of a file in: as what it is.
 func (c *checker) document(t *text, doc *node) error {
+	typ := messageName(doc.key("@type").str())
 	switch {
-	case doc.kind == list && len(doc.items) > 0: // as istioctl prints resources
-		for _, item := range doc.items {
-			if err := c.document(t, item); err != nil {
-				return err
-			}
-		}
+	case doc.kind == list: // as istioctl prints resources
+		return c.list(t, doc)
 	case doc.get("configs") != nil:
-		c.dump(doc)
-	case doc.get("xds") != nil: // as egctl prints a translation
-		for _, f := range doc.get("xds").entries() {
-			c.dump(f.value)
-		}
+		c.dump(doc.get("configs").elements())
+	case strings.HasPrefix(typ, "envoy.admin.") || hasOne(doc, dumpFields):
+		c.dump([]*node{doc})
+	case doc.get("xds") != nil:
+		return c.xds(t, doc)
 	case doc.key("kind").str() != "" && doc.key("apiVersion").str() != "":
 		return c.object(t, doc)
-	case doc.get("static_resources") != nil || doc.get("dynamic_resources") != nil || doc.get("admin") != nil || doc.get("layered_runtime") != nil:
+	case hasOne(doc, bootstrapFields):
 		c.bootstrap(doc)
 	case len(doc.get("resources").elements()) > 0:
 		for _, r := range doc.get("resources").elements() {
@@ -60,21 +64,136 @@ func (c *checker) document(t *text, doc *node) error {
 		}
 	case doc.key("@type") != nil:
 		c.resource(c.loose, doc)
-	case doc.get("filter_chains") != nil || doc.get("default_filter_chain") != nil:
-		c.loose.listeners = append(c.loose.listeners, doc)
-	case doc.get("virtual_hosts") != nil:
-		c.loose.routes[doc.get("name").str()] = doc
-	case doc.get("load_assignment") != nil || doc.get("connect_timeout") != nil:
-		c.loose.clusters[doc.get("name").str()] = doc
+	case c.untyped(c.loose, doc), hasOne(doc, otherFields):
 	case doc.get("mesh_config") != nil: // values of istiod's chart
 		c.mesh(doc.get("mesh_config"))
 	case doc.get("extension_providers") != nil || doc.get("default_config") != nil || doc.get("path_normalization") != nil:
 		c.mesh(doc)
+	case len(dumpsOf(doc)) > 0: // as `egctl config envoy-proxy` prints them: by namespaces and pods
+		for _, d := range dumpsOf(doc) {
+			if err := c.document(t, d); err != nil {
+				return err
+			}
+		}
 	default:
-		return fmt.Errorf("%s:%d:%d: is no configuration of Envoy: expected a bootstrap, an answer of /config_dump, resources of xDS, or objects of Kubernetes",
-			doc.at.file, doc.at.line, doc.at.column)
+		return foreign(doc)
 	}
 	return nil
+}
+
+func foreign(doc *node) error {
+	return fmt.Errorf("%s:%d:%d: %w", doc.at.file, doc.at.line, doc.at.column, errForeign)
+}
+
+// The fields by which messages are known where no type is written.
+var (
+	dumpFields = []string{"static_listeners", "dynamic_listeners", "static_clusters", "dynamic_active_clusters", "dynamic_warming_clusters", "static_route_configs",
+		"dynamic_route_configs", "static_endpoint_configs", "dynamic_endpoint_configs", "static_secrets", "dynamic_active_secrets", "dynamic_warming_secrets",
+		"inline_scoped_route_configs", "dynamic_scoped_route_configs", "ecds_filters", "bootstrap"}
+	bootstrapFields = []string{"static_resources", "dynamic_resources", "admin", "layered_runtime"}
+	listenerFields  = []string{"filter_chains", "default_filter_chain", "listener_filters", "udp_listener_config", "api_listener", "internal_listener"}
+	routeFields     = []string{"virtual_hosts", "vhds", "ignore_port_in_host_matching", "validate_clusters", "most_specific_header_mutations_wins"}
+	clusterFields   = []string{"load_assignment", "connect_timeout", "lb_policy", "eds_cluster_config"}
+	// otherFields are those of endpoints, secrets, scopes and layers of the runtime, of
+	// which nothing is judged.
+	otherFields = []string{"endpoints", "host_statuses", "tls_certificate", "validation_context", "session_ticket_keys", "generic_secret", "route_configuration_name", "layer"}
+)
+
+func hasOne(n *node, names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return n.get(name) != nil })
+}
+
+// list takes in a list of resources. What is none is passed over beside one that is.
+func (c *checker) list(t *text, doc *node) error {
+	var first error
+	known := len(doc.items) == 0
+	for _, item := range doc.items {
+		switch err := c.document(t, item); {
+		case err == nil:
+			known = true
+		case !errors.Is(err, errForeign) || item.get("name") == nil:
+			return err
+		case first == nil:
+			first = err
+		}
+	}
+	if !known {
+		return first
+	}
+	return nil
+}
+
+// xds takes in what holds `xds`: a translation of egctl, which is dumps by names, or
+// Kuma's inspection, which is resources by their types and names.
+func (c *checker) xds(t *text, doc *node) error {
+	s := newScope()
+	s.dump, s.partial = true, true
+	known := len(doc.get("xds").entries()) == 0
+	for _, f := range doc.get("xds").entries() {
+		typ := messageName(f.name)
+		switch {
+		case f.value == nil:
+		case f.value.get("configs") != nil:
+			c.dump(f.value.get("configs").elements())
+		case strings.HasPrefix(typ, "envoy."):
+			s.partial = s.partial && typ != typeCluster
+			for _, r := range f.value.entries() {
+				c.typedResource(s, typ, r.value)
+			}
+			for _, r := range f.value.elements() {
+				c.typedResource(s, typ, r)
+			}
+		default:
+			continue
+		}
+		known = true
+	}
+	if !known {
+		return foreign(doc.get("xds"))
+	}
+	c.addScope(s)
+	return nil
+}
+
+// typedResource takes in a resource whose type is known from what it stands in.
+func (c *checker) typedResource(s *scope, typ string, n *node) {
+	for _, inner := range []string{"resource", "spec"} { // with its version around it
+		if r := n.get(inner); r != nil && n.get("name") == nil {
+			n = r
+		}
+	}
+	if n != nil && n.key("@type") == nil {
+		c.take(s, typ, n)
+	} else if n != nil {
+		c.resource(s, n)
+	}
+}
+
+// untyped takes in a listener, route configuration or cluster without a type.
+func (c *checker) untyped(s *scope, n *node) bool {
+	switch {
+	case hasOne(n, listenerFields):
+		return c.take(s, typeListener, n)
+	case hasOne(n, routeFields):
+		return c.take(s, typeRoutes, n)
+	case hasOne(n, clusterFields):
+		return c.take(s, typeCluster, n)
+	}
+	return false
+}
+
+// dumpsOf returns the dumps of pods, by namespaces and names.
+func dumpsOf(doc *node) (dumps []*node) {
+	for _, namespace := range doc.entries() {
+		for _, pod := range namespace.value.entries() {
+			typ := messageName(pod.value.key("@type").str())
+			if pod.value.get("configs") == nil && !hasOne(pod.value, dumpFields) && !strings.HasPrefix(typ, "envoy.admin.") {
+				return nil
+			}
+			dumps = append(dumps, pod.value)
+		}
+	}
+	return dumps
 }
 
 // bootstrap takes in a configuration as `envoy -c` reads it.
@@ -90,10 +209,13 @@ func (c *checker) bootstrap(doc *node) {
 }
 
 // dump takes in an answer of /config_dump, of which every resource carries its type.
-func (c *checker) dump(doc *node) {
+func (c *checker) dump(configs []*node) {
 	s := newScope()
-	s.dump = true
-	for _, config := range doc.get("configs").elements() {
+	s.dump, s.partial = true, true
+	for _, config := range configs {
+		if messageName(config.key("@type").str()) == "envoy.admin.v3.ClustersConfigDump" || hasOne(config, []string{"static_clusters", "dynamic_active_clusters"}) {
+			s.partial = false
+		}
 		if b := config.get("bootstrap"); b != nil {
 			s.bootstrap = b
 			continue
@@ -107,6 +229,19 @@ func (c *checker) dump(doc *node) {
 		for _, cluster := range s.bootstrap.get("static_resources", "clusters").elements() {
 			s.clusters[cluster.get("name").str()] = cluster
 		}
+		s.partial = s.partial && s.bootstrap.get("dynamic_resources", "cds_config") != nil
+	}
+	c.addScope(s)
+}
+
+// addScope adds what a dump holds. Routes and clusters without a listener belong to
+// listeners of another file.
+func (c *checker) addScope(s *scope) {
+	if len(s.listeners) == 0 && s.bootstrap == nil {
+		maps.Copy(c.loose.clusters, s.clusters)
+		maps.Copy(c.loose.routes, s.routes)
+		maps.Copy(c.loose.filters, s.filters)
+		return
 	}
 	c.scopes = append(c.scopes, s)
 }
@@ -123,7 +258,13 @@ func (c *checker) resources(s *scope, n *node) {
 
 // resource takes in one resource of xDS, and reports whether it is one.
 func (c *checker) resource(s *scope, n *node) bool {
-	switch typ, body := typed(n); typ {
+	typ, body := typed(n)
+	return c.take(s, typ, body)
+}
+
+// take takes in a resource of a type, and reports whether it is one.
+func (c *checker) take(s *scope, typ string, body *node) bool {
+	switch typ {
 	case typeListener:
 		s.listeners = append(s.listeners, body)
 	case typeCluster:

@@ -2,8 +2,12 @@ package check_test
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -41,10 +45,13 @@ func TestDoors(t *testing.T) {
 		m := &mistakes[i]
 		want := http.StatusTeapot
 		switch {
-		case m.name == "by metadata, or refused", m.name == "all of the requests":
+		case slices.Contains([]string{"by metadata, or refused", "all of the requests", "a setting under a name that no filter has"}, m.name):
 			want = http.StatusServiceUnavailable
-		case m.name == "status_on_error 200": // Envoy's own, as the upstream says 418
+		case m.name == "status_on_error 200", m.name == "refusals as success": // Envoy's own, as the upstream says 418
 			want = http.StatusOK
+		case m.name == "outages as refusals":
+			want = http.StatusForbidden
+		case m.name == "a gateway's listener without, as Istio directs it":
 		case m.name == "status_on_error 302":
 			want = http.StatusFound
 		case !m.opens():
@@ -52,11 +59,7 @@ func TestDoors(t *testing.T) {
 		}
 		tried++
 		a := envoy.Addresses{Admin: freeAddress(t), Clients: freeAddress(t), Upstream: api.Listener.Addr().String(), Patgate: "127.0.0.1:1"}
-		text, err := envoy.Render(a)
-		if err != nil || !strings.Contains(text, m.old) {
-			t.Fatalf("%s: %v", m.name, err)
-		}
-		text = strings.Replace(text, m.old, m.new, 1)
+		text := m.rendered(t, a)
 		free <- struct{}{}
 		running.Go(func() {
 			defer func() { <-free }()
@@ -85,6 +88,11 @@ func ask(t *testing.T, text string, a envoy.Addresses) (status int) {
 			t.Error(err)
 		}
 	}()
+	return send(ctx, t, a)
+}
+
+// send sends one request without a credential to a running Envoy.
+func send(ctx context.Context, t *testing.T, a envoy.Addresses) (status int) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+a.Clients+"/", nil)
 	if err != nil {
 		t.Error(err)
@@ -98,4 +106,142 @@ func ask(t *testing.T, text string, a envoy.Addresses) (status int) {
 	}
 	defer answer.Body.Close()
 	return answer.StatusCode
+}
+
+// TestRuntimeIsChanged runs a real Envoy that asks about the requests by a key of its
+// runtime: with an admin_layer its admin switches the check off, and else it can't.
+func TestRuntimeIsChanged(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+	t.Cleanup(api.Close)
+	byKey := "              filter_enabled: {runtime_key: patgate.asked, default_value: {numerator: 100}}\n"
+	for _, test := range []struct {
+		mistake string
+		want    int
+	}{
+		{"all of the requests, by a key", http.StatusServiceUnavailable},
+		{"a runtime that the admin changes", http.StatusTeapot},
+		{"a runtime that an admin of some paths does not change", http.StatusServiceUnavailable},
+	} {
+		t.Run(test.mistake, func(t *testing.T) {
+			m := mistakeNamed(t, test.mistake)
+			a := envoy.Addresses{Admin: freeAddress(t), Clients: freeAddress(t), Upstream: api.Listener.Addr().String(), Patgate: "127.0.0.1:1"}
+			text := m.rendered(t, a)
+			if !strings.Contains(text, byKey) {
+				text = strings.Replace(text, inAuthz, inAuthz+byKey, 1)
+			}
+			process, err := envoy.Start(t.Context(), text, a.Admin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := process.Stop(); err != nil {
+					t.Error(err)
+				}
+			}()
+			answer, err := http.Post("http://"+a.Admin+"/runtime_modify?patgate.asked=0&patgate.deny_at_disable=false", "", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer.Body.Close()
+			if got := send(t.Context(), t, a); got != test.want {
+				t.Errorf("status %d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+func mistakeNamed(t *testing.T, name string) *mistake {
+	t.Helper()
+	for i := range mistakes {
+		if mistakes[i].name == name {
+			return &mistakes[i]
+		}
+	}
+	t.Fatalf("no mistake is called %q", name)
+	return nil
+}
+
+// markedAddress is an address in a line that ends in what it is for.
+var markedAddress = regexp.MustCompile(`\{socket_address: \{address: \S+, port_value: \d+\}\}(.*# (ADMIN|CLIENTS|UPSTREAM|PATGATE))\n`)
+
+// rendered returns the configuration with a mistake, for some addresses.
+func (m *mistake) rendered(t *testing.T, a envoy.Addresses) string {
+	t.Helper()
+	addresses := map[string]string{"ADMIN": a.Admin, "CLIENTS": a.Clients, "UPSTREAM": a.Upstream, "PATGATE": a.Patgate}
+	return markedAddress.ReplaceAllStringFunc(m.plant(t), func(line string) string {
+		part := markedAddress.FindStringSubmatch(line)
+		host, port, err := net.SplitHostPort(addresses[part[2]])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("{socket_address: {address: %q, port_value: %s}}%s\n", host, port, part[1])
+	})
+}
+
+// TestRoutes runs a real Envoy whose routes choose by what the client sends, and wants the
+// upstream to see another host or path than patgate would have judged.
+func TestRoutes(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.Host, " ", r.URL.Path, " ", r.Header.Get("X-Forwarded-Host"))
+	}))
+	t.Cleanup(api.Close)
+	running, free := sync.WaitGroup{}, make(chan struct{}, 2)
+	for _, test := range []struct{ mistake, path, want string }{
+		{"one host for all", "/a", "api.internal /a "},
+		{"the host by a header", "/a", "evil.example.org /a "},
+		{"the host by the path", "/evil/a", "evil /evil/a "},
+		{"another path", "/a", "jira.example.com /api/a "},
+		{"another path by a pattern", "/v1/a", "jira.example.com / "},
+		{"the cluster by a header", "/a", "jira.example.com /a "},
+		{"the address by a header", "/a", "jira.example.com /a "},
+		{"a forwarded host kept", "/a", "jira.example.com /a evil.example.org"},
+		{"a forwarded host written anew", "/a", "jira.example.com /a jira.example.com"},
+	} {
+		a := envoy.Addresses{Admin: freeAddress(t), Clients: freeAddress(t), Upstream: api.Listener.Addr().String(), Patgate: "127.0.0.1:1"}
+		text := strings.Replace(mistakeNamed(t, test.mistake).rendered(t, a), "failure_mode_allow: false", "failure_mode_allow: true", 1)
+		free <- struct{}{}
+		running.Go(func() {
+			defer func() { <-free }()
+			if got := echo(t, text, a, test.path, api.Listener.Addr().String()); got != test.want {
+				t.Errorf("%s: the upstream got %q, want %q", test.mistake, got, test.want)
+			}
+		})
+	}
+	running.Wait()
+}
+
+// echo boots an Envoy and returns what the upstream says of a request.
+func echo(t *testing.T, text string, a envoy.Addresses, path, address string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	process, err := envoy.Start(ctx, text, a.Admin)
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	defer func() {
+		if err := process.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+a.Clients+path, nil)
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	request.Host = "jira.example.com"
+	for name, value := range map[string]string{"X-Tenant": "evil.example.org", "X-Cluster": "upstream", "X-Forwarded-Host": "evil.example.org", "X-Envoy-Original-Dst-Host": address} {
+		request.Header.Set(name, value)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(body)
 }

@@ -34,9 +34,9 @@ var hostPort = rule{"strip_any_host_port", isOn, HostPort, "a virtual host is fo
 // authzRules are about ExtAuthz.
 var authzRules = []rule{
 	{"failure_mode_allow", isOff, FailureModeAllow, "every request passes while patgate is down or slow"},
-	{"failure_mode_allow_header_add", isOff, FailureHeader, "clients can forge x-envoy-auth-failure-mode-allowed, and it is added only where requests pass unasked"},
+	{"failure_mode_allow_header_add", isOff, FailureHeader, "clients can forge x-envoy-auth-failure-mode-allowed, and it is added only where requests bypass patgate"},
 	{"shadow_mode", isOff, ShadowMode, "refusals let requests pass"},
-	{"filter_enabled", isAlways, FilterEnabled, "requests that are left out, by the share or by whoever sets the runtime key, pass unasked, or are all refused with deny_at_disable"},
+	{"filter_enabled", isAlways, FilterEnabled, "requests that are left out, by the share or by whoever sets the runtime key, bypass patgate, or are all refused with deny_at_disable"},
 	{"deny_at_disable.default_value", isOn, DenyAtDisable, "were the filter switched off, requests would pass"},
 	{"clear_route_cache", isOff, RouteCache, "the headers that patgate sets can move a request to another route after it was judged"},
 	{"validate_mutations", isOn, ValidateMutations, "bytes that no header may hold are not looked for"},
@@ -89,7 +89,7 @@ func shown(n *node) string {
 	return "is set"
 }
 
-// isOn wants a switch that is off by default to be on.
+// isOn requires a switch that is off by default to be on.
 func isOn(n *node) string {
 	switch {
 	case n == nil:
@@ -100,7 +100,7 @@ func isOn(n *node) string {
 	return ""
 }
 
-// isOff wants a switch to be off, or absent.
+// isOff requires a switch to be off, or absent.
 func isOff(n *node) string {
 	switch {
 	case n == nil, n.kind == scalar && (n.text == "" || strings.EqualFold(n.text, "false") || strings.EqualFold(n.text, "no") ||
@@ -110,7 +110,7 @@ func isOff(n *node) string {
 	return shown(n)
 }
 
-// isGiven wants a field to be there.
+// isGiven requires a field to be there.
 func isGiven(n *node) string {
 	if n == nil {
 		return "is missing"
@@ -118,7 +118,7 @@ func isGiven(n *node) string {
 	return ""
 }
 
-// isNotGiven wants a field to be absent.
+// isNotGiven requires a field to be absent.
 func isNotGiven(n *node) string {
 	if n == nil || n.kind == list && len(n.items) == 0 {
 		return ""
@@ -126,7 +126,7 @@ func isNotGiven(n *node) string {
 	return "is set"
 }
 
-// isAlways wants a RuntimeFractionalPercent to be absent, or all without a key.
+// isAlways requires a RuntimeFractionalPercent to be absent, or all without a key.
 func isAlways(n *node) string {
 	if n == nil {
 		return ""
@@ -145,7 +145,7 @@ func isAlways(n *node) string {
 	return "is set"
 }
 
-// isAtMost wants no larger number.
+// isAtMost requires no larger number.
 func isAtMost(limit int64) want {
 	return func(n *node) string {
 		if i, ok := n.number(); ok && i > limit {
@@ -155,7 +155,7 @@ func isAtMost(limit int64) want {
 	}
 }
 
-// isOneOf wants what one of these wants, and says what the first says.
+// isOneOf requires what one of these wants, and says what the first says.
 func isOneOf(wants ...want) want {
 	return func(n *node) string {
 		for _, w := range wants {
@@ -167,7 +167,7 @@ func isOneOf(wants ...want) want {
 	}
 }
 
-// isWord wants one value of an enum.
+// isWord requires one value of an enum.
 func isWord(name string, number int64) want {
 	return func(n *node) string {
 		switch {

@@ -10,6 +10,7 @@ const (
 	content                    // answers with what lies behind the gate
 	changes                    // may change what the upstream will act on: path, method, headers, body
 	gives                      // gives requests a credential
+	reroutes                   // may move a request to another route or upstream
 	whatever = answers | changes
 	neither  = 0
 )
@@ -19,7 +20,7 @@ var filterTraits = map[string]trait{
 	"cache": content, "cache_v2": content, "file_server": content,
 	"fault": answers, "credential_injector": gives,
 	"lua": whatever, "wasm": whatever, "ext_proc": whatever, "dynamic_modules": whatever, "golang": whatever,
-	"mcp_router": whatever, "mcp_json_rest_bridge": whatever, "mcp": neither, "a2a": neither, "ai_protocol_manager": neither,
+	"mcp_router": whatever, "mcp_json_rest_bridge": whatever, "mcp": reroutes, "a2a": neither, "ai_protocol_manager": neither,
 	"grpc_json_transcoder": changes, "grpc_json_reverse_transcoder": changes, "grpc_http1_reverse_bridge": changes,
 	"connect_grpc_bridge": changes, "transform": changes, "jwt_authn": changes, "oauth2": changes, "basic_auth": changes, "api_key_auth": changes,
 	"composite": whatever, "filter_chain": whatever,
@@ -30,11 +31,11 @@ var filterTraits = map[string]trait{
 	"cors": neither, "csrf": neither, "custom_response": neither, "decompressor": neither,
 	"dynamic_forward_proxy": neither, "ext_authz": neither, "file_system_buffer": neither, "gcp_authn": neither, "geoip": neither,
 	"grpc_field_extraction": neither, "grpc_http1_bridge": neither, "grpc_stats": neither, "grpc_web": neither, "gzip": neither,
-	"header_mutation": neither, "header_to_metadata": neither, "health_check": neither, "ip_tagging": neither,
-	"json_to_metadata": neither, "kill_request": neither, "local_ratelimit": neither, "on_demand": neither, "original_src": neither,
+	"header_mutation": neither, "header_to_metadata": neither, "health_check": neither, "ip_tagging": reroutes,
+	"json_to_metadata": reroutes, "kill_request": neither, "local_ratelimit": neither, "on_demand": reroutes, "original_src": neither,
 	"proto_api_scrubber": neither, "proto_message_extraction": neither, "rate_limit_quota": neither, "ratelimit": neither,
-	"rbac": neither, "router": neither, "set_filter_state": neither, "set_metadata": neither, "sse_to_metadata": neither,
-	"stateful_session": neither, "tap": neither, "thrift_to_metadata": neither, "upstream_codec": neither,
+	"rbac": neither, "router": neither, "set_filter_state": reroutes, "set_metadata": neither, "sse_to_metadata": neither,
+	"stateful_session": neither, "tap": neither, "thrift_to_metadata": reroutes, "upstream_codec": neither,
 	// Istio's own.
 	"alpn": neither, "metadata_exchange": neither, "peer_metadata": neither, "stats": neither,
 }
@@ -101,13 +102,36 @@ func (c *checker) order(filters []*httpFilter, first, last int) {
 		case !known:
 			c.find(UnknownFilter, at, "%s is not known: whether it answers requests before they were judged, or changes them afterwards, can't be told", short)
 		case i < first && t&content != 0:
-			c.find(ContentBefore, at, "%s stands before ext_authz: it answers with what lies behind the gate, unasked", short)
+			c.find(ContentBefore, at, "%s is before ext_authz: it answers with what is behind the gate, and patgate is not asked", short)
 		case i < first && t&gives != 0:
-			c.find(CallerForged, at, "%s stands before ext_authz: patgate takes the credential that it gives for the client's", short)
+			c.find(CallerForged, at, "%s is before ext_authz: patgate takes the credential that it gives for the client's", short)
 		case i < first && t&answers != 0:
-			c.find(AnswersBefore, at, "%s stands before ext_authz: it may answer requests that nobody has judged, and nobody audits", short)
-		case i > last && t&changes != 0:
-			c.find(ChangesAfter, at, "%s stands after ext_authz: it may make of the request that was judged another one", short)
+			c.find(AnswersBefore, at, "%s is before ext_authz: it may answer requests that patgate neither judges nor audits", short)
+		case i > last:
+			c.behind(f, t, short)
 		}
 	}
+}
+
+// behind judges a filter after ext_authz.
+func (c *checker) behind(f *httpFilter, t trait, short string) {
+	switch {
+	case t&changes != 0:
+		c.find(ChangesAfter, f.node.spot(), "%s is after ext_authz: it may change the request that patgate has judged", short)
+	case f.reroutes(t, short):
+		c.find(RouteChanged, f.node.spot(), "%s is after ext_authz: it may move the request that was judged to another route or upstream", short)
+	}
+}
+
+// reroutes reports whether a filter can move a request to another route or upstream.
+func (f *httpFilter) reroutes(t trait, short string) bool {
+	for _, clears := range f.body.within("clear_route_cache") {
+		if clears.isTrue() {
+			return true
+		}
+	}
+	if short == "set_filter_state" && f.body != nil {
+		return len(f.body.get("on_request_headers").elements()) > 0
+	}
+	return t&reroutes != 0
 }

@@ -67,8 +67,9 @@ func (c *checker) judgeGates() {
 			c.bodies(a)
 		}
 		if a.conn != nil {
-			hops, n := c.hops(a.conn)
-			c.compareHops(hops, n)
+			if hops, n, counted := c.hops(a.conn); counted {
+				c.compareHops(hops, n)
+			}
 		}
 	}
 }
@@ -93,7 +94,7 @@ func (c *checker) compareHops(at spot, hops int64) {
 	}
 }
 
-// mutations wants every header that patgate sets or removes to be let through.
+// mutations requires every header that patgate sets or removes to be let through.
 func (c *checker) mutations(a *authz) {
 	rules := a.body.get("decoder_header_mutation_rules")
 	if rules == nil {
@@ -160,7 +161,7 @@ func letThrough(rules *node, name string) bool {
 	return !strings.HasPrefix(name, "x-envoy") || rules.get("allow_envoy").isTrue()
 }
 
-// bodies wants bodies to be sent where a rule reads them.
+// bodies requires bodies to be sent where a rule reads them.
 func (c *checker) bodies(a *authz) {
 	_, why := c.gates.readsBodies()
 	if why == "" {
@@ -176,7 +177,7 @@ func (c *checker) bodies(a *authz) {
 	c.unbuffered(routes)
 }
 
-// unbuffered wants no route to leave out bodies that a rule reads: those of JSON.
+// unbuffered requires no route to leave out bodies that a rule reads: those of JSON.
 func (c *checker) unbuffered(routes *node) {
 	_, why := c.gates.readsBodies()
 	if why == "" {
@@ -190,7 +191,7 @@ func (c *checker) unbuffered(routes *node) {
 	}
 }
 
-// routeGate wants the gate that a route names to be there.
+// routeGate requires the gate that a route names to be there.
 func (c *checker) routeGate(settings *node) {
 	c.gateName(settings.get("context_extensions").key("patgate.gate"))
 }

@@ -2,6 +2,7 @@ package check
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -25,7 +26,7 @@ var clientRules = []rule{
 	{"headers.with_underscores_action", isRejectOrDefault, Underscores, "`x_forwarded_user` reaches filters and upstreams that take it for x-forwarded-user"},
 }
 
-// isRejectOrDefault wants RejectRequest, which is Envoy Gateway's default.
+// isRejectOrDefault requires RejectRequest, which is Envoy Gateway's default.
 func isRejectOrDefault(n *node) string {
 	if n == nil {
 		return ""
@@ -50,24 +51,6 @@ func (c *checker) securityPolicy(doc *node) {
 	}
 }
 
-// overriding judges a SecurityPolicy without extAuth: at a route it takes the place of the
-// one at its Gateway.
-func (c *checker) overriding(doc *node) {
-	spec := doc.get("spec")
-	if len(c.kube.security) == 0 || spec.get("merge_type") != nil {
-		return
-	}
-	refs := spec.get("target_refs").elements()
-	if ref := spec.get("target_ref"); ref != nil {
-		refs = append(refs, ref)
-	}
-	for _, ref := range refs {
-		if kind := ref.get("kind").str(); strings.HasSuffix(kind, "Route") {
-			c.find(RouteUnchecked, ref.spot(), "without extAuth of its own, or mergeType, it takes the place of the Gateway's: nobody is asked about the requests of %s %s", kind, ref.get("name").str())
-		}
-	}
-}
-
 func (c *checker) clientTrafficPolicy(doc *node) {
 	c.judged++
 	spec := doc.get("spec")
@@ -79,27 +62,72 @@ func (c *checker) clientTrafficPolicy(doc *node) {
 	} else if n > 0 {
 		c.find(TrustedHops, hops.spot(), hopsUnasked, n)
 	}
-	for _, set := range []string{"set", "add"} {
+	ranges := map[*node]int64{}
+	trusted := spec.get("client_ip_detection", "x_forwarded_for", "trusted_cidrs")
+	for _, r := range trusted.elements() {
+		_, length, _ := strings.Cut(r.str(), "/")
+		if ranges[r], _ = strconv.ParseInt(length, 10, 64); length == "" {
+			ranges[r] = 32 // one address
+		}
+	}
+	if len(ranges) > 0 {
+		c.trustedRanges(trusted, ranges)
+	}
+	if n := spec.get("proxy_protocol", "optional"); n.isTrue() {
+		c.find(RemoteAddress, n.spot(), "is true: whoever reaches the listener directly may say any address for its own by PROXY protocol")
+	}
+	for _, set := range []string{"set", "add", "add_if_absent"} {
 		for _, h := range spec.get("headers", "early_request_headers", set).elements() {
 			if name := h.get("name"); slices.ContainsFunc(callerHeaders, func(s string) bool { return strings.EqualFold(s, name.str()) }) {
 				c.find(CallerForged, name.spot(), "%s is set before ext_authz: patgate takes it for what the client said", name.str())
 			}
 		}
 	}
+	early := spec.get("headers", "early_request_headers")
+	at := spec.missing("headers", "early_request_headers", "remove")
+	if kept := notRemoved(early, c.identities(), false); kept != "" {
+		c.find(IdentityKept, at, "what a client sends as %s is seen by every filter before ext_authz has answered", kept)
+	}
+	if kept := notRemoved(early, hostHeaders, true); kept != "" {
+		c.find(HostHeadersKept, at, keptHosts, kept)
+	}
+}
+
+// notRemoved lists the headers that early_request_headers do not remove, or set to something else.
+func notRemoved(early *node, names []string, set bool) string {
 	var kept []string
-	removed := spec.get("headers", "early_request_headers", "remove")
-	for _, name := range c.identities() {
+	for _, name := range names {
 		found := false
-		for _, r := range removed.elements() {
+		for _, r := range early.get("remove").elements() {
 			found = found || strings.EqualFold(r.str(), name)
+		}
+		for _, m := range early.get("remove_on_match").elements() {
+			found = found || matchesKind(m, name)
+		}
+		for _, h := range early.get("set").elements() {
+			found = found || set && strings.EqualFold(h.get("name").str(), name)
 		}
 		if !found {
 			kept = append(kept, name)
 		}
 	}
-	if len(kept) > 0 {
-		c.find(IdentityKept, spec.missing("headers", "early_request_headers", "remove"), "what a client sends as %s is seen by every filter before ext_authz has answered", strings.Join(kept, ", "))
+	return strings.Join(kept, ", ")
+}
+
+// matchesKind evaluates a StringMatch of Envoy Gateway, which is exact where it says no type.
+func matchesKind(m *node, text string) bool {
+	value := m.get("value").str()
+	switch typ := m.get("type").str(); typ {
+	case "Prefix":
+		return strings.HasPrefix(text, value)
+	case "Suffix":
+		return strings.HasSuffix(text, value)
+	case "RegularExpression":
+		return fullMatch(value, text)
+	case "", "Exact":
+		return strings.EqualFold(text, value)
 	}
+	return false
 }
 
 // filterOrder judges where an EnvoyProxy moves filters around ext_authz.
@@ -118,7 +146,7 @@ func (c *checker) filterOrder(spec *node) {
 		case t&gives != 0:
 			c.find(CallerForged, move.spot(), "%s is put before ext_authz: patgate takes the credential that it gives for the client's", short)
 		case t&answers != 0:
-			c.find(AnswersBefore, move.spot(), "%s is put before ext_authz: it may answer requests that nobody has judged, and nobody audits", short)
+			c.find(AnswersBefore, move.spot(), "%s is put before ext_authz: it may answer requests that patgate neither judges nor audits", short)
 		}
 	}
 }
@@ -128,53 +156,7 @@ func (c *checker) extensionPolicy(spec *node) {
 	for _, name := range []string{"lua", "wasm", "ext_proc", "dynamic_module"} {
 		if n := spec.get(name); n != nil {
 			c.judged++
-			c.find(ChangesAfter, n.spot(), "the filter stands after ext_authz: it may make of the request that was judged another one")
-		}
-	}
-}
-
-// envoyPatch judges the patches of an EnvoyPatchPolicy.
-func (c *checker) envoyPatch(spec *node) {
-	for _, p := range spec.get("json_patches").elements() {
-		operation := p.get("operation")
-		c.judged++
-		value := operation.get("value")
-		if op := operation.get("op"); op.is("remove", -1) && strings.Contains(operation.get("path").str()+operation.get("json_path").str(), "ext_authz") {
-			c.find(FilterRemoved, op.spot(), "the patch takes ext_authz, or a part of it, off")
-		}
-		if value == nil {
-			continue
-		}
-		c.fragment(value, true)
-		c.patchedField(operation, value)
-	}
-}
-
-// patchedField judges a patch of a field within a filter or connection manager, as the
-// message that has this field alone.
-func (c *checker) patchedField(operation, value *node) {
-	path := strings.ReplaceAll(operation.get("json_path").str(), ".", "/") + operation.get("path").str()
-	if i := strings.LastIndex(path, "typed_config/"); i >= 0 {
-		path = path[i+len("typed_config/"):]
-	}
-	names := strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == '.' })
-	if len(names) == 0 {
-		return
-	}
-	if names[len(names)-1] == "disabled" && value.isTrue() {
-		c.find(RouteUnchecked, value.spot(), "nobody is asked about the requests of what is patched")
-	}
-	before, message := len(c.findings), value
-	for i := len(names) - 1; i >= 0; i-- {
-		message = &node{kind: mapping, at: value.at, fields: []field{{names[i], message}}}
-	}
-	c.judgeFields(connectionRules, message, true)
-	a := &authz{body: message, part: true}
-	c.authz = append(c.authz, a)
-	c.judgeAuthz(a)
-	for i := range c.findings[before:] { // the value's own path does not tell which field it is
-		if f := &c.findings[before+i]; f.Field == value.path() {
-			f.Field += " (" + strings.Join(names, ".") + ")"
+			c.find(ChangesAfter, n.spot(), "the filter is after ext_authz: it may change the request that patgate has judged")
 		}
 	}
 }

@@ -23,11 +23,11 @@ func (c *checker) isIdentity(name string) bool {
 	return slices.Contains(c.identities(), strings.ReplaceAll(strings.ToLower(name), "_", "-"))
 }
 
-// identity wants the headers that patgate alone sets to be removed before ext_authz, and
+// identity requires the headers that patgate alone sets to be removed before ext_authz, and
 // left alone after it.
 func (c *checker) identity(conn *connection) {
 	first, last := conn.authz[0], conn.authz[len(conn.authz)-1]
-	var before []*node
+	var before, all []*node
 	for _, e := range conn.body.get("early_header_mutation_extensions").elements() {
 		_, body := typed(e.get("typed_config"))
 		before = append(before, body.get("mutations").elements()...)
@@ -37,6 +37,7 @@ func (c *checker) identity(conn *connection) {
 			continue
 		}
 		mutations := f.body.get("mutations", "request_mutations").elements()
+		all = append(all, mutations...)
 		if i < first {
 			before = append(before, mutations...)
 		}
@@ -45,6 +46,7 @@ func (c *checker) identity(conn *connection) {
 		}
 	}
 	c.callers(before)
+	c.hostHeadersKept(conn, append(all, before...))
 	var kept []string
 	for _, name := range c.identities() {
 		if !slices.ContainsFunc(before, func(m *node) bool { return removes(m, name) }) {
@@ -59,6 +61,9 @@ func (c *checker) identity(conn *connection) {
 // callerHeaders say who calls, and how: what sets them before ext_authz speaks for every
 // client.
 var callerHeaders = []string{"authorization", "x-forwarded-for", "x-forwarded-proto"}
+
+// targetHeaders say what a request asks for.
+var targetHeaders = []string{":path", ":method", ":authority", "host", "x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"}
 
 // callers judges mutations before ext_authz.
 func (c *checker) callers(mutations []*node) {
@@ -75,6 +80,9 @@ func (c *checker) mutatedAfter(mutations []*node) {
 	for _, m := range mutations {
 		if key := m.get("append", "header", "key"); c.isIdentity(key.str()) {
 			c.find(IdentityForged, key.spot(), "%s is set after the request was judged: the upstream takes it for patgate's word", key.str())
+		}
+		if key := m.get("append", "header", "key"); slices.ContainsFunc(targetHeaders, func(name string) bool { return strings.EqualFold(name, key.str()) }) {
+			c.find(ChangesAfter, key.spot(), "%s is set after the request was judged: the upstream acts on another request", key.str())
 		}
 		for _, name := range c.identities() {
 			if removes(m, name) {

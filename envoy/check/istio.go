@@ -69,7 +69,7 @@ func (c *checker) authorizationPolicy(doc *node) {
 	}
 	rules := spec.get("rules")
 	if len(rules.elements()) == 0 {
-		c.find(ConditionalCheck, spec.missing("rules"), "without a rule the policy matches no request: nobody is asked. Every request is `rules: [{}]`")
+		c.find(ConditionalCheck, spec.missing("rules"), "without a rule the policy matches no request: patgate is not asked. Every request is `rules: [{}]`")
 		return
 	}
 	for _, r := range rules.elements() {
@@ -99,13 +99,68 @@ func (c *checker) destinationRule(spec *node) {
 // envoyFilter judges the patches of an EnvoyFilter.
 func (c *checker) envoyFilter(spec *node) {
 	for _, p := range spec.get("config_patches").elements() {
-		patch := p.get("patch")
-		operation := patch.get("operation")
-		if operation.is("REMOVE", 3) && strings.Contains(matchedFilter(p), "ext_authz") {
-			c.judged++
-			c.find(FilterRemoved, operation.spot(), "the patch takes ext_authz off: nobody is asked")
+		value, operation := p.get("patch", "value"), p.get("patch", "operation")
+		merge := operation.is("MERGE", 1)
+		before := len(c.findings)
+		switch to := p.get("apply_to"); {
+		case p.get("match", "context").is("SIDECAR_OUTBOUND", 2): // no client of the API comes this way
+		case to.is("HTTP_FILTER", 4), to == nil:
+			c.httpFilterPatch(p)
+		case merge || !holds(value, typeConnection):
+		default: // a listener, a chain or a connection manager of its own
+			c.loose.listeners = append(c.loose.listeners, value)
 		}
-		c.fragment(patch.get("value"), operation.is("MERGE", 1))
+		if len(c.findings) > before {
+			c.judged++
+		}
+		c.fragment(value, merge)
+		if d := value.get("disabled"); merge && d.isTrue() && strings.Contains(matchedFilter(p), "ext_authz") {
+			c.find(FilterDisabled, d.spot(), "the filter is off wherever no route turns it on")
+		}
+	}
+}
+
+// httpFilterPatch judges a patch that takes an HTTP filter off, or adds one.
+func (c *checker) httpFilterPatch(p *node) {
+	value, operation := p.get("patch", "value"), p.get("patch", "operation")
+	matched := matchedFilter(p)
+	authz := strings.Contains(matched, "ext_authz")
+	switch {
+	case operation.is("MERGE", 1):
+	case operation.is("REMOVE", 3) && authz:
+		c.find(FilterRemoved, operation.spot(), "the patch takes ext_authz off: patgate is not asked")
+	case operation.is("REMOVE", 3) && matched == "":
+		c.find(NotSeen, operation.spot(), "which filter the patch takes off can't be told: it may be ext_authz")
+	case operation.is("REMOVE", 3):
+	case operation.is("REPLACE", 7) && authz && !holds(value, typeExtAuthz):
+		c.find(FilterRemoved, operation.spot(), "the patch puts another filter in the place of ext_authz: patgate is not asked")
+		c.added(value, somewhere)
+	default:
+		c.added(value, insertedAt(operation, matched))
+	}
+}
+
+// insertedAt tells where an operation puts a filter, by the filter that it names.
+func insertedAt(operation *node, matched string) spotInChain {
+	switch before := operation.is("INSERT_BEFORE", 4); {
+	case operation.is("INSERT_FIRST", 6), before && (matched == "" || strings.Contains(matched, "ext_authz")):
+		return beforeAuthz
+	case before && strings.Contains(matched, "router"), operation.is("ADD", 2), operation.is("INSERT_AFTER", 5) && (matched == "" || strings.Contains(matched, "ext_authz")):
+		return behindAuthz
+	}
+	return somewhere
+}
+
+// wasmPlugin judges a WasmPlugin: without a phase istiod puts it before the router.
+func (c *checker) wasmPlugin(spec *node) {
+	switch phase := spec.get("phase"); {
+	case spec.get("url") == nil:
+	case phase.is("AUTHN", 1), phase.is("AUTHZ", 2):
+		c.judged++
+		c.find(AnswersBefore, phase.spot(), "the plugin is before ext_authz: it may answer requests that patgate neither judges nor audits")
+	default:
+		c.judged++
+		c.find(ChangesAfter, spec.missing("url"), "the plugin is after ext_authz: it may change the request that patgate has judged")
 	}
 }
 

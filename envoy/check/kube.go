@@ -2,6 +2,9 @@ package check
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
+	"slices"
 	"strings"
 )
 
@@ -29,14 +32,10 @@ func (c *checker) object(t *text, doc *node) error {
 		return nil
 	case "ConfigMap":
 		for _, f := range doc.get("data").entries() {
-			if err := c.embedded(t, f.name, f.value); err != nil {
-				return err
-			}
+			c.embedded(t, f.name, f.value)
 		}
 	case "EnvoyProxy":
-		if err := c.embedded(t, "", spec.get("bootstrap", "value")); err != nil {
-			return err
-		}
+		c.embedded(t, "", spec.get("bootstrap", "value"))
 		c.filterOrder(spec)
 	case "EnvoyExtensionPolicy":
 		c.extensionPolicy(spec)
@@ -44,6 +43,8 @@ func (c *checker) object(t *text, doc *node) error {
 		c.destinationRule(spec)
 	case "IstioOperator":
 		c.mesh(spec.get("mesh_config"))
+	case "WasmPlugin":
+		c.wasmPlugin(spec)
 	case "EnvoyFilter":
 		c.envoyFilter(spec)
 	case "AuthorizationPolicy":
@@ -56,10 +57,15 @@ func (c *checker) object(t *text, doc *node) error {
 		}
 	case "ClientTrafficPolicy":
 		c.kube.clients = append(c.kube.clients, doc)
+	case "BackendTrafficPolicy":
+		c.responseOverride(spec)
+	case "HTTPRouteFilter":
+		c.routeFilter(spec)
 	case "EnvoyPatchPolicy":
 		c.envoyPatch(spec)
 	case "HTTPRoute", "GRPCRoute", "VirtualService":
 		c.kubeRouteHeaders(spec)
+		c.kubeRewrites(spec)
 	}
 	for _, n := range spec.within("image") {
 		c.imageVersion(n)
@@ -67,18 +73,35 @@ func (c *checker) object(t *text, doc *node) error {
 	return nil
 }
 
-// embedded reads what an object holds as text, if it is a configuration.
-func (c *checker) embedded(t *text, key string, n *node) error {
+// The fields that only a whole configuration has, and what any piece of one may have.
+var (
+	configMarks   = []string{"static_resources", "staticResources", "dynamic_resources", "dynamicResources", "filter_chains", "filterChains"}
+	fragmentMarks = []string{"@type", "virtual_hosts", "virtualHosts", "load_assignment", "loadAssignment"}
+)
+
+// embedded reads what an object holds as text, if it is a configuration. Another text,
+// and a piece of a configuration, is passed over; a configuration that can't be read is a
+// finding.
+func (c *checker) embedded(t *text, key string, n *node) {
 	if n == nil || n.kind != scalar {
-		return nil
+		return
 	}
-	is := key == "mesh"
-	for _, mark := range []string{"static_resources", "staticResources", "dynamic_resources", "dynamicResources", "filter_chains", "filterChains", "@type"} {
-		is = is || strings.Contains(n.text, mark)
+	marked := func(mark string) bool { return strings.Contains(n.text, mark) }
+	whole := key == "mesh" || slices.ContainsFunc(configMarks, marked)
+	if !whole && !slices.ContainsFunc(fragmentMarks, marked) {
+		return
 	}
-	if !is {
-		return nil
+	err := c.read(innerText(t, n))
+	if errors.Is(err, errForeign) && !strings.HasSuffix(key, ".yaml") && !strings.HasSuffix(key, ".yml") && !strings.HasSuffix(key, ".json") {
+		return // a text about one
 	}
+	if err != nil && whole {
+		c.find(NotSeen, n.spot(), "what is under %s can't be read as a configuration: %s", cmp.Or(key, "value"), strings.TrimPrefix(err.Error(), t.file+": "))
+	}
+}
+
+// innerText is the text that a node holds, with its place.
+func innerText(t *text, n *node) *text {
 	inner := &text{file: t.file, data: []byte(n.text), line: n.at.line, column: n.at.column - 1}
 	// A block begins on the line after its key; its indent is that of its first line.
 	lines := bytes.Split(t.data, []byte("\n"))
@@ -87,11 +110,11 @@ func (c *checker) embedded(t *text, key string, n *node) error {
 		line := strings.TrimRight(string(lines[at]), "\r")
 		if indent := len(line) - len(strings.TrimLeft(line, " ")); strings.TrimLeft(line, " ") == strings.TrimLeft(first, " ") && strings.HasSuffix(line, first) {
 			inner.column = t.column + indent
-			return c.read(inner)
+			return inner
 		}
 	}
 	inner.fixed = &n.at
-	return c.read(inner)
+	return inner
 }
 
 // judgeObjects judges what several objects say together.
@@ -124,14 +147,19 @@ func (c *checker) fragment(value *node, part bool) {
 			return false
 		case typeConnection:
 			c.judged++
-			c.judgeFields(connectionRules, body, true)
+			c.patchedConnection(body)
 		}
 		return true
 	})
 	c.perRoute(nil, value, nil)
 	c.unbuffered(value)
 	c.routeHeaders(value)
+	c.routing(value)
 	c.admin(value.get("admin"))
+	for _, n := range value.get("layered_runtime").within("admin_layer") {
+		c.judged++
+		c.find(RuntimeOpen, n.spot(), adminLayer)
+	}
 	if d := value.get("disabled"); d.isTrue() && strings.Contains(value.get("name").str(), "ext_authz") {
 		c.find(FilterDisabled, d.spot(), "the filter is off wherever no route turns it on")
 	}
@@ -142,20 +170,44 @@ func (c *checker) kubeRouteHeaders(spec *node) {
 	for _, f := range spec.within("request_header_modifier") {
 		for _, list := range []*node{f.get("set"), f.get("add")} {
 			for _, h := range list.elements() {
-				c.kubeHeader(h.get("name"), h.get("name").str())
+				c.kubeHeader(h.get("name"), h.get("name").str(), h.get("value").str())
 			}
 		}
 	}
 	for _, f := range spec.within("headers") {
 		for _, set := range []*node{f.get("request", "set"), f.get("request", "add")} {
 			for _, h := range set.entries() {
-				c.kubeHeader(h.value, h.name)
+				c.kubeHeader(h.value, h.name, h.value.str())
 			}
 		}
 	}
 }
 
-func (c *checker) kubeHeader(at *node, name string) {
+// kubeRewrites judges the paths that routes of Gateway API and Istio write anew.
+func (c *checker) kubeRewrites(spec *node) {
+	for _, rewrite := range append(spec.within("url_rewrite"), spec.within("rewrite")...) {
+		for _, field := range []string{"path", "uri", "uri_regex_rewrite"} {
+			if n := rewrite.get(field); n != nil {
+				c.judgedBy(func() {
+					c.find(PathRewritten, n.spot(), "policies judge the path that the client sent, and the upstream gets another")
+				})
+			}
+		}
+	}
+}
+
+// routeFilter judges an HTTPRouteFilter of Envoy Gateway.
+func (c *checker) routeFilter(spec *node) {
+	c.kubeRewrites(spec)
+	if n := spec.get("url_rewrite", "hostname", "header"); n != nil {
+		c.judgedBy(func() {
+			c.find(HostRewritten, n.spot(), "the upstream gets the host that the client writes into %s, and patgate judged another", n.str())
+		})
+	}
+}
+
+func (c *checker) kubeHeader(at *node, name, value string) {
+	c.judgedBy(func() { c.copiedHeader(at, name, value) })
 	if c.isIdentity(name) {
 		c.judged++
 		c.find(IdentityForged, at.spot(), "the route sets %s after the request was judged: the upstream takes it for patgate's word", name)

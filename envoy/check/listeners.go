@@ -1,8 +1,12 @@
 package check
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"strings"
+
+	"github.com/patgate/patgate/policy"
 )
 
 // connection is one HTTP connection manager.
@@ -20,19 +24,19 @@ func (c *checker) judgeScope(s *scope) {
 	guarded := map[string]bool{}
 	var tunnels []*node
 	for _, listener := range s.listeners {
-		if listener.get("traffic_direction").is("OUTBOUND", 2) {
-			continue // a sidecar's way out
+		if c.sidecarsWay(s, listener) {
+			continue
 		}
 		c.judged++
-		name := listener.get("name").str()
-		c.listeners[name] = true
+		open := c.isOpen(listener)
 		listener.walk(func(n *node) bool {
 			switch typ, body := typed(n); typ {
 			case typeConnection:
-				if slices.Contains(c.open, name) {
+				if open {
 					return false
 				}
 				conn := c.connection(s, body)
+				c.loopbackPeer(listener, conn)
 				for cluster := range conn.targets {
 					guarded[cluster] = guarded[cluster] || len(conn.authz) > 0
 				}
@@ -49,6 +53,11 @@ func (c *checker) judgeScope(s *scope) {
 			return true
 		})
 	}
+	for name, asked := range guarded {
+		if asked {
+			c.chosenUpstream(c.cluster(s, name))
+		}
+	}
 	for _, t := range tunnels {
 		clusters := t.within("cluster")
 		for _, w := range t.get("weighted_clusters", "clusters").elements() {
@@ -61,6 +70,10 @@ func (c *checker) judgeScope(s *scope) {
 		}
 	}
 	c.misplaced(s)
+	if s.bootstrap != nil {
+		asks := func(a *authz) bool { return a.scope == s }
+		c.changedRuntime(s.bootstrap, slices.ContainsFunc(c.authz, asks))
+	}
 }
 
 // connection judges one connection manager with its filters and routes.
@@ -79,8 +92,8 @@ func (c *checker) connection(s *scope, body *node) *connection {
 		if slices.ContainsFunc(conn.filters, nested) {
 			return conn
 		}
-		if conn.routes == nil || forwards(conn.routes) {
-			c.find(NoExtAuthz, body.missing("http_filters"), "no ext_authz filter: nobody is asked about these requests")
+		if (conn.routes == nil || forwards(conn.routes)) && !c.leadsInside(s, conn) {
+			c.find(NoExtAuthz, body.missing("http_filters"), "no ext_authz filter: these requests bypass patgate")
 		}
 		return conn
 	}
@@ -88,6 +101,9 @@ func (c *checker) connection(s *scope, body *node) *connection {
 	if conn.routes != nil && !conn.routes.get("ignore_port_in_host_matching").isTrue() {
 		c.judgeFields([]rule{hostPort}, body, false)
 	}
+	c.hostDot(conn)
+	c.localReplies(body)
+	c.customResponses(body.get("http_filters"))
 	c.clientAddress(conn)
 	c.addressExtensions(conn)
 	c.order(conn.filters, conn.authz[0], conn.authz[len(conn.authz)-1])
@@ -123,7 +139,7 @@ func (c *checker) targets(routes *node) map[string]bool {
 func (c *checker) upgrades(conn *connection) {
 	for _, u := range conn.body.get("upgrade_configs").elements() {
 		if chain := u.get("filters"); len(chain.elements()) > 0 && !holds(chain, typeExtAuthz) {
-			c.find(NoExtAuthz, chain.spot(), "no ext_authz filter: nobody is asked about upgraded requests, which have filters of their own")
+			c.find(NoExtAuthz, chain.spot(), "no ext_authz filter: upgraded requests bypass patgate, which have filters of their own")
 		}
 	}
 }
@@ -144,14 +160,14 @@ func (c *checker) findRoutes(s *scope, conn *connection) {
 	if rds := conn.body.get("rds"); rds != nil {
 		name := rds.get("route_config_name").str()
 		if conn.routes = c.route(s, name); conn.routes == nil {
-			c.find(NotSeen, rds.spot(), "the routes %q come from elsewhere (RDS): whether one of them goes unasked can't be told", name)
+			c.find(NotSeen, rds.spot(), "the routes %q come from elsewhere (RDS): whether one of them bypasses patgate can't be told", name)
 		}
 	}
 	if scoped := conn.body.get("scoped_routes"); scoped != nil {
-		c.find(NotSeen, scoped.spot(), "the routes are chosen by scopes: whether one of them goes unasked can't be told")
+		c.find(NotSeen, scoped.spot(), "the routes are chosen by scopes: whether one of them bypasses patgate can't be told")
 	}
 	if vhds := conn.routes.get("vhds"); vhds != nil {
-		c.find(NotSeen, vhds.spot(), "virtual hosts come from elsewhere (VHDS): whether one of them goes unasked can't be told")
+		c.find(NotSeen, vhds.spot(), "virtual hosts come from elsewhere (VHDS): whether one of them bypasses patgate can't be told")
 	}
 }
 
@@ -167,52 +183,100 @@ const hopsUnasked = "is %d: each gate that counts x-forwarded-for must say the s
 
 // clientAddress judges what Envoy takes for the client's address.
 func (c *checker) clientAddress(conn *connection) {
-	internal := conn.body.get("internal_address_config")
-	if internal != nil {
-		if ranges := internal.get("cidr_ranges").elements(); len(ranges) == 0 && !internal.get("unix_sockets").isTrue() {
-			c.find(InternalAddress, internal.spot(), "is empty: loopback counts as internal, and may set x-envoy headers")
-		} else {
-			for _, r := range ranges {
-				if length, _ := r.get("prefix_len").number(); length < 32 {
-					c.find(InternalAddress, r.spot(), "clients of %s/%d count as internal: they may set x-envoy headers", r.get("address_prefix").str(), length)
-				}
-			}
-		}
-	}
-	hops, n := c.hops(conn)
-	if n > 0 && c.gates == nil {
+	c.internalAddress(conn.body)
+	if hops, n, counted := c.hops(conn); counted && n > 0 && c.gates == nil {
 		c.find(TrustedHops, hops, hopsUnasked, n)
 	}
 }
 
-// hops returns how many proxies in front a connection manager believes, as
-// xff_num_trusted_hops counts them.
-func (c *checker) hops(conn *connection) (spot, int64) {
-	for _, e := range conn.body.get("original_ip_detection_extensions").elements() {
-		if typ, body := typed(e.get("typed_config")); typ == typeXFF { // counts one less
-			n, _ := body.get("xff_num_trusted_hops").number()
-			return body.missing("xff_num_trusted_hops"), n + 1
+// internalAddress judges which clients count as internal.
+func (c *checker) internalAddress(body *node) {
+	internal := body.get("internal_address_config")
+	if internal == nil {
+		return
+	}
+	ranges := internal.get("cidr_ranges").elements()
+	if len(ranges) == 0 && !internal.get("unix_sockets").isTrue() {
+		c.find(InternalAddress, internal.spot(), "is empty: loopback counts as internal, and may set x-envoy headers")
+	}
+	for _, r := range ranges {
+		if length, _ := r.get("prefix_len").number(); length < 32 {
+			c.find(InternalAddress, r.spot(), "clients of %s/%d count as internal: they may set x-envoy headers", r.get("address_prefix").str(), length)
 		}
 	}
-	n, _ := conn.body.get("xff_num_trusted_hops").number()
-	return conn.body.missing("xff_num_trusted_hops"), n
+}
+
+// hops returns how many proxies in front a connection manager believes, as
+// xff_num_trusted_hops counts them. With trusted ranges no number says it.
+func (c *checker) hops(conn *connection) (at spot, n int64, counted bool) {
+	for _, e := range conn.body.get("original_ip_detection_extensions").elements() {
+		if typ, body := typed(e.get("typed_config")); typ == typeXFF { // counts one less
+			if body.get("xff_trusted_cidrs") != nil {
+				return spot{}, 0, false
+			}
+			n, _ := body.get("xff_num_trusted_hops").number()
+			return body.missing("xff_num_trusted_hops"), n + 1, true
+		}
+	}
+	n, _ = conn.body.get("xff_num_trusted_hops").number()
+	return conn.body.missing("xff_num_trusted_hops"), n, true
+}
+
+// everybody is the longest prefix of a range that holds far more than proxies.
+const everybody = 7
+
+// trustedRanges judges ranges of proxies over which x-forwarded-for is read back.
+func (c *checker) trustedRanges(at *node, ranges map[*node]int64) {
+	wide := false
+	for _, r := range slices.SortedFunc(maps.Keys(ranges), byPlace) {
+		if ranges[r] <= everybody {
+			wide = true
+			c.find(RemoteAddress, r.spot(), "clients are among the trusted ranges: the address that a client writes into x-forwarded-for counts")
+		}
+	}
+	if wide {
+		return
+	}
+	if c.gates == nil {
+		c.find(TrustedHops, at.spot(), "is set: Envoy passes over all entries of trusted ranges, which no number of a gate says (clientIP.trustedHops)")
+		return
+	}
+	for _, g := range c.gates.rows {
+		if g.ClientIP.Source == policy.FromXFF {
+			c.find(HopsDiffer, at.spot(), "is set: Envoy passes over all entries of trusted ranges, and the Gate %s counts %d (clientIP.trustedHops)", g.Name, g.ClientIP.TrustedHops)
+		}
+	}
+}
+
+func byPlace(a, b *node) int {
+	return cmp.Or(cmp.Compare(a.at.line, b.at.line), cmp.Compare(a.at.column, b.at.column), cmp.Compare(a.path(), b.path()))
 }
 
 // addressExtensions judges extensions that choose the client's address. The one that
 // counts x-forwarded-for is as good as use_remote_address where it appends the peer.
 func (c *checker) addressExtensions(conn *connection) {
-	extensions := conn.body.get("original_ip_detection_extensions").elements()
-	for _, e := range extensions {
+	c.detections(conn.body)
+	if len(conn.body.get("original_ip_detection_extensions").elements()) == 0 {
+		c.judgeFields([]rule{remoteAddress}, conn.body, false)
+	}
+}
+
+func (c *checker) detections(connection *node) {
+	for _, e := range children(connection.get("original_ip_detection_extensions")) {
 		typ, body := typed(e.get("typed_config"))
+		if trusted := body.get("xff_trusted_cidrs"); typ == typeXFF && trusted != nil {
+			ranges := map[*node]int64{}
+			for _, r := range trusted.get("cidrs").elements() {
+				ranges[r], _ = r.get("prefix_len").number() // absent: 0
+			}
+			c.trustedRanges(trusted, ranges)
+		}
 		switch skip := body.get("skip_xff_append"); {
 		case typ != typeXFF:
 			c.find(RemoteAddress, e.spot(), "the client's address comes from a header: x-forwarded-for and x-forwarded-proto are the client's own words")
 		case skip == nil || skip.isTrue():
 			c.find(XFFAppend, body.missing("skip_xff_append"), "x-forwarded-for lacks the peer, so that the entry that a gate counts to is the client's own word")
 		}
-	}
-	if len(extensions) == 0 {
-		c.judgeFields([]rule{remoteAddress}, conn.body, false)
 	}
 }
 
@@ -225,7 +289,7 @@ func (c *checker) misplaced(s *scope) {
 				return false // a default, judged where it counts
 			}
 			if typ, body := typed(n); typ == typeExtAuthz && !c.seen(body) {
-				c.find(ConditionalCheck, body.spot(), "ext_authz stands within another filter, which decides which requests are asked about")
+				c.find(ConditionalCheck, body.spot(), "ext_authz is within another filter, which decides which requests are asked about")
 				a := &authz{body: body, scope: s}
 				c.authz = append(c.authz, a)
 				c.judgeAuthz(a)
@@ -237,7 +301,7 @@ func (c *checker) misplaced(s *scope) {
 	for _, cluster := range s.clusters {
 		cluster.walk(func(n *node) bool {
 			if typ, body := typed(n); typ == typeExtAuthz {
-				c.find(ConditionalCheck, body.spot(), "ext_authz stands among a cluster's filters: only requests to this cluster are asked about, after they were routed")
+				c.find(ConditionalCheck, body.spot(), "ext_authz is among a cluster's filters: only requests to this cluster are asked about, after they were routed")
 			}
 			return true
 		})

@@ -3,7 +3,6 @@ package check_test
 import (
 	"strings"
 
-	"github.com/patgate/patgate/envoy"
 	"github.com/patgate/patgate/envoy/check"
 )
 
@@ -128,6 +127,11 @@ var mistakes = []mistake{
           route_config: {virtual_hosts: [{name: a, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: upstream}}]}]}
           http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]
 `, "a second listener without", check.NoExtAuthz),
+	{"a gateway's listener without, as Istio directs it", guardedListener, strings.Replace(strings.Replace(guardedListener, piece(authzFilter, routerFilter), "", 1), "  - name: api\n", "  - name: api\n    traffic_direction: OUTBOUND\n", 1), codes(check.NoExtAuthz)},
+	{"a gateway's listener with failures allowed", piece("  - name: api\n", inAuthz) + inAuthz, strings.Replace(strings.Replace(piece("  - name: api\n", inAuthz)+inAuthz, "allow: false", "allow: true", 1), "  - name: api\n", "  - name: api\n    traffic_direction: OUTBOUND\n", 1), codes(check.FailureModeAllow)},
+	after("  listeners:\n", sideListener("OUTBOUND, bind_to_port: false"), "a sidecar's way out"),
+	after("  listeners:\n", sideListener("OUTBOUND, use_original_dst: true"), "a sidecar's way out, to where clients meant"),
+	after("  listeners:\n", sideListener("OUTBOUND"), "a front proxy that calls its clients outbound", check.NoExtAuthz),
 	after("  listeners:\n", `  - name: side
     address: {socket_address: {address: 127.0.0.1, port_value: 8082}}
     filter_chains:
@@ -153,6 +157,54 @@ var mistakes = []mistake{
 	before(authzFilter, "          - {name: fault, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault}}\n", "fault before", check.AnswersBefore),
 	before(routerFilter, lua, "lua after", check.ChangesAfter),
 	before(routerFilter, "          - {name: g, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config}}\n", "a harmless one after"),
+	before(routerFilter, `          - name: g
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config
+              on_request_headers: [{object_key: envoy.network.upstream_server_name, format_string: {text_format_source: {inline_string: "%REQ(x-to)%"}}}]
+`, "set_filter_state after", check.RouteChanged),
+	before(authzFilter, `          - name: g
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config
+              on_request_headers: [{object_key: envoy.network.upstream_server_name, format_string: {text_format_source: {inline_string: a}}}]
+`, "set_filter_state before"),
+	before(routerFilter, "          - {name: g, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.on_demand.v3.OnDemand}}\n", "on_demand after", check.RouteChanged),
+	before(routerFilter, "          - {name: g, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.mcp.v3.Mcp, clear_route_cache: true}}\n", "mcp after", check.RouteChanged),
+	before(routerFilter, headerMutation("{append: {header: {key: x-original-url, value: /}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}}"), "another path set after", check.ChangesAfter),
+	after(inHost, "              typed_per_filter_config: {patgate: {"+perRoute+", disabled: true}}\n", "a setting under a name that no filter has", check.SettingUnread),
+	{"the gate under a name that no filter has", ofRoute, "                typed_per_filter_config: {ext_authz: {" + perRoute + ", check_settings: {context_extensions: {patgate.gate: admin}}}}\n", codes(check.SettingUnread)},
+	after("  layers:\n", "  - {name: admin, admin_layer: {}}\n", "a runtime that the admin changes", check.RuntimeOpen),
+	{"a runtime that an admin of some paths does not change", "# The expressions below are longer than the 100 instructions that Envoy takes by default.\nlayered_runtime:\n  layers:\n",
+		"  allow_paths: [{exact: /ready}]\nlayered_runtime:\n  layers:\n  - {name: admin, admin_layer: {}}\n", nil},
+
+	// Where requests go.
+	{"the cluster by a header", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster_header: x-cluster, timeout: 0s}\n                typed", codes(check.RoutedByClient)},
+	{"a mirror by a header", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster: upstream, timeout: 0s, request_mirror_policies: [{cluster_header: x-cluster}]}\n                typed", codes(check.RoutedByClient)},
+	{"one of the clusters by a header", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {weighted_clusters: {header_name: x-share, clusters: [{name: upstream, weight: 1}]}}\n                typed", codes(check.RoutedByClient)},
+	{"the address by a header", upstreamCluster, "  - name: upstream\n    type: ORIGINAL_DST\n    lb_policy: CLUSTER_PROVIDED\n    connect_timeout: 1s\n    original_dst_lb_config: {use_http_header: true}\n", codes(check.RoutedByClient)},
+	{"the host by a header", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster: upstream, timeout: 0s, host_rewrite_header: x-tenant}\n                typed", codes(check.HostRewritten)},
+	{"the host by the path", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster: upstream, timeout: 0s, host_rewrite_path_regex: {pattern: {regex: \"^/([^/]+).*\"}, substitution: \"\\\\1\"}}\n                typed", codes(check.HostRewritten)},
+	after(inRoute, "                request_headers_to_add: [{header: {key: x-forwarded-host, value: \"%REQ(x-tenant)%\"}}]\n", "a forwarded host from another header", check.HostRewritten),
+	after(inRoute, "                request_headers_to_add: [{header: {key: x-forwarded-host, value: \"%REQ(:AUTHORITY)%\"}}]\n", "a forwarded host from the host"),
+	{"the cluster by a plugin", "                route: {cluster: upstream, timeout: 0s}\n                typed", `                route:
+                  inline_cluster_specifier_plugin:
+                    extension:
+                      name: m
+                      typed_config:
+                        "@type": type.googleapis.com/envoy.extensions.router.cluster_specifiers.lua.v3.LuaConfig
+                        source_code: {inline_string: "function envoy_on_route(route_handle) return 'upstream' end"}
+                        default_cluster: upstream
+                  timeout: 0s
+                typed`, codes(check.NotSeen)},
+	{"one host for all", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster: upstream, timeout: 0s, host_rewrite_literal: api.internal}\n                typed", nil},
+	{"another path", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster: upstream, timeout: 0s, prefix_rewrite: /api/}\n                typed", codes(check.PathRewritten)},
+	{"another path by a pattern", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster: upstream, timeout: 0s, regex_rewrite: {pattern: {regex: \"/v1/.*\"}, substitution: /}}\n                typed", codes(check.PathRewritten)},
+	after("              routes:\n", "              - {match: {prefix: /old}, redirect: {prefix_rewrite: /new}}\n", "a redirect to another path"),
+	{"internal redirects", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster: upstream, timeout: 0s, internal_redirect_policy: {}}\n                typed", codes(check.InternalRedirect)},
+	{"a host with a dot", namedHosts, strings.Replace(namedHosts, "          strip_trailing_host_dot: true\n", "", 1) + "            - {name: wiki, domains: [wiki.example.com], routes: [{match: {prefix: /}, route: {cluster: upstream}}]}\n", codes(check.HostDot)},
+	without("          strip_trailing_host_dot: true\n", "every host, with a dot too"),
+	without("                - {remove: x-forwarded-host}\n", "a forwarded host kept", check.HostHeadersKept),
+	without("                - {remove: \"forwarded\"}\n", "forwarded kept", check.HostHeadersKept),
+	{"a forwarded host written anew", "                - {remove: x-forwarded-host}\n", "                - {append: {header: {key: x-forwarded-host, value: \"%REQ(:AUTHORITY)%\"}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}}\n", nil},
 	after(inConnection, "          upgrade_configs: [{upgrade_type: websocket}]\n", "upgrades", check.Upgrade),
 	after(inConnection, "          upgrade_configs: [{upgrade_type: websocket, filters: [{name: r, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]}]\n",
 		"upgrades with filters of their own", check.Upgrade, check.NoExtAuthz),
@@ -174,6 +226,12 @@ var mistakes = []mistake{
 	{"no retry", standaloneRetry, "", codes(check.Retry)},
 	{"short tries", "max_interval: 0.25s", "max_interval: 0.1s", codes(check.Retry)},
 	without("                  retry_on: unavailable,connect-failure,refused-stream,reset\n", "retry on nothing", check.Retry),
+	{"retries after answers alone", "retry_on: unavailable,connect-failure,refused-stream,reset", "retry_on: unavailable,deadline-exceeded", codes(check.Retry)},
+	{"retries before a connection alone", "retry_on: unavailable,connect-failure,refused-stream,reset", "retry_on: connect-failure", codes(check.Retry)},
+	{"retries without unavailable", "retry_on: unavailable,connect-failure,refused-stream,reset", "retry_on: reset", codes(check.Retry)},
+	{"refusals as success", statusMapper, "            mappers:\n            - {status_code: 200, filter: {status_code_filter: {comparison: {op: GE, value: {default_value: 401, runtime_key: k}}}}}\n", codes(check.StatusMapped)},
+	{"outages as refusals", statusMapper, "            mappers:\n            - {status_code: 403, filter: {status_code_filter: {comparison: {op: EQ, value: {default_value: 503, runtime_key: k}}}}}\n", codes(check.StatusMapped)},
+	{"timeouts as outages", statusMapper, "            mappers:\n            - {status_code: 503, filter: {status_code_filter: {comparison: {op: EQ, value: {default_value: 504, runtime_key: k}}}}}\n", nil},
 	{"one replica elsewhere", patgateAt, strings.ReplaceAll(patgateAt, "127.0.0.1", "10.0.0.1"), codes(check.OneEndpoint, check.NoTLS)},
 	{"a bare IPv6 address elsewhere", patgateAt, strings.ReplaceAll(patgateAt, "127.0.0.1", `"2001:db8::1"`), codes(check.OneEndpoint, check.NoTLS)},
 	without(piece("    health_checks:\n", "    load_assignment:\n      cluster_name: patgate\n"), "no health check", check.HealthCheck),
@@ -223,8 +281,10 @@ var mistakes = []mistake{
           - name: x
             typed_config: {"@type": type.googleapis.com/envoy.extensions.http.original_ip_detection.xff.v3.XffConfig, xff_num_trusted_hops: 1}
 `, codes(check.TrustedHops, check.XFFAppend)},
+	{"trusted ranges", "          use_remote_address: true\n          xff_num_trusted_hops: 0", trustedRanges("10.0.0.0, prefix_len: 8"), codes(check.TrustedHops)},
+	{"everybody's range is trusted", "          use_remote_address: true\n          xff_num_trusted_hops: 0", trustedRanges("0.0.0.0, prefix_len: 0"), codes(check.RemoteAddress)},
 	without("                - {remove: x-forwarded-user}\n", "identity kept", check.IdentityKept),
-	without(piece("          - name: envoy.filters.http.header_mutation\n", authzFilter), "identity kept whole", check.IdentityKept),
+	without(piece("          - name: envoy.filters.http.header_mutation\n", authzFilter), "identity kept whole", check.IdentityKept, check.HostHeadersKept),
 	before(routerFilter, headerMutation("{append: {header: {key: X-Forwarded-User, value: admin}}}"), "identity set after", check.IdentityForged),
 	before(routerFilter, headerMutation("{remove: x-forwarded-user}"), "identity removed after", check.ChangesAfter),
 	after(inRoute, "                request_headers_to_add: [{header: {key: x-forwarded-user, value: \"%REQ(x-user)%\"}}]\n", "identity set by the route", check.IdentityForged),
@@ -265,72 +325,3 @@ var mistakes = []mistake{
 
 // hostLines is the text from what hosts are to the virtual hosts.
 var hostLines = piece("          strip_trailing_host_dot: true\n", "            virtual_hosts:\n")
-
-// ofRoute is what the route of all but JSON says of the check.
-var ofRoute = piece("                typed_per_filter_config:\n", "          http_filters:\n")
-
-// routes and filters are what stands before and behind it.
-var (
-	routes  = piece("              routes:\n", "                typed_per_filter_config:\n")
-	filters = piece("          http_filters:\n", authzFilter)
-)
-
-// lateHealth is the text from the setting to the replicas.
-var lateHealth = piece("    common_lb_config: ", patgateAt) + patgateAt
-
-var standaloneRetry = piece("                retry_policy:\n", "              failure_mode_allow: false\n")
-
-// piece cuts the text between two lines, the first included.
-func piece(from, to string) string {
-	start := strings.Index(envoy.Standalone, from)
-	if start < 0 {
-		panic("standalone.yaml has no line " + from)
-	}
-	length := strings.Index(envoy.Standalone[start:], to)
-	if length < 0 {
-		panic("standalone.yaml has no line " + to)
-	}
-	return envoy.Standalone[start : start+length]
-}
-
-// conditional puts a matcher around a filter, which skips it for a header.
-func conditional(filter string) string {
-	_, config, _ := strings.Cut(filter, "            typed_config:\n")
-	return authzFilter + `            typed_config:
-              "@type": type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher
-              xds_matcher:
-                matcher_tree:
-                  input:
-                    name: header
-                    typed_config: {"@type": type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput, header_name: x-skip}
-                  exact_match_map:
-                    map:
-                      "1": {action: {name: skip, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.common.matcher.action.v3.SkipFilter}}}
-              extension_config:
-                name: envoy.filters.http.ext_authz
-                typed_config:
-` + "    " + strings.TrimSuffix(strings.ReplaceAll(config, "\n", "\n    "), "    ")
-}
-
-// afterRoutes cuts the text from a line to the end of the listeners.
-func afterRoutes(from string) string { return piece(from, "  clusters:\n") }
-
-func standaloneMutationRules() string {
-	return piece("              decoder_header_mutation_rules:\n", routerFilter)
-}
-
-func standaloneService() string {
-	return piece("              grpc_service:\n", "              failure_mode_allow: false\n")
-}
-
-func standaloneRoutes() string {
-	return piece("          route_config:\n", "          http_filters:\n")
-}
-
-func headerMutation(mutation string) string {
-	return `          - name: late
-            typed_config:
-              "@type": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation
-              mutations: {request_mutations: [` + mutation + `]}
-`
-}

@@ -28,7 +28,7 @@ func (c *checker) takeProviders(mesh *node) {
 	}
 }
 
-// judgeProviders wants policies to name providers that are there, and those that ask
+// judgeProviders requires policies to name providers that are there, and those that ask
 // patgate to send it bodies where rules read them.
 func (c *checker) judgeProviders() {
 	if !c.kube.mesh {
@@ -48,7 +48,7 @@ func (c *checker) judgeProviders() {
 	}
 }
 
-// providerName wants the provider of a CUSTOM policy to be there.
+// providerName requires the provider of a CUSTOM policy to be there.
 func (c *checker) providerName(spec *node) {
 	name := spec.get("provider", "name").str()
 	var known []string

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -55,7 +56,7 @@ func readText(t *text) (docs []*node, twice []spot, err error) {
 		doc, err := r.json()
 		return []*node{doc}, r.twice, err
 	}
-	dec := yaml.NewDecoder(bytes.NewReader(t.data))
+	dec := yaml.NewDecoder(bytes.NewReader(plainDirectives(t.data)))
 	for {
 		var y yaml.Node
 		err := dec.Decode(&y)
@@ -76,6 +77,37 @@ func readText(t *text) (docs []*node, twice []spot, err error) {
 			docs = append(docs, doc)
 		}
 	}
+}
+
+// directive is a line that says the version of YAML, or something that no reader knows.
+var directive = regexp.MustCompile(`^%(?:YAML[ \t]+1\.[0-9]+|[A-Z]+\b)`)
+
+// plainDirectives returns a text whose directives the library takes: it knows version 1.1
+// alone, and Envoy takes all of 1.x, and passes over those that it does not know.
+// Places stay as they are.
+func plainDirectives(data []byte) []byte {
+	if !bytes.Contains(data, []byte("%")) {
+		return data
+	}
+	lines := bytes.SplitAfter(bytes.Clone(data), []byte("\n"))
+	head := true // before a document
+	for _, line := range lines {
+		text := bytes.TrimSpace(bytes.TrimPrefix(line, []byte("\ufeff")))
+		switch found := directive.Find(text); {
+		case bytes.Equal(text, []byte("...")):
+			head = true
+		case len(text) == 0 || text[0] == '#' || !head:
+		case found == nil:
+			head = false
+		case bytes.HasPrefix(found, []byte("%YAML ")) || bytes.HasPrefix(found, []byte("%YAML\t")):
+			if at := bytes.Index(line, found) + len(found); line[at-2] == '.' {
+				line[at-1] = '1'
+			}
+		case !bytes.HasPrefix(found, []byte("%TAG")):
+			line[bytes.IndexByte(line, '%')] = '#'
+		}
+	}
+	return bytes.Join(lines, nil)
 }
 
 var errTooLarge = fmt.Errorf("has more than %d levels, or aliases that make it many times as large: an anchor within itself?", maxDepth)

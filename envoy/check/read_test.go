@@ -28,6 +28,11 @@ func TestUnreadable(t *testing.T) {
 		{"an alias of nothing", "admin: *nobody", "f: unknown anchor 'nobody' referenced"},
 		{"an object that says nothing of Envoy", "apiVersion: v1\nkind: Service\n", "nothing to judge: no listener, no ext_authz filter"},
 		{"clusters alone", "static_resources: {clusters: [{name: a}]}", "nothing to judge"},
+		{"xds of something else", "{\"xds\": {\"a\": {\"b\": {\"c\": 1}}}}", "f:1:2: is no configuration of Envoy"},
+		{"a list of something else", "- {name: a}\n- {name: b}\n", "f:1:3: is no configuration of Envoy"},
+		{"maps of something else", "a: {b: {c: 1}}\n", "f:1:1: is no configuration of Envoy"},
+		{"an empty list", "[]", "nothing to judge"},
+		{"endpoints alone", "- {clusterName: a, endpoints: []}\n", "nothing to judge"},
 		{"a dump of nothing", "{\"configs\": []}", "nothing to judge"},
 	} {
 		list, err := check.Check([]check.File{{Name: "f", Data: []byte(test.text)}}, check.Options{})

@@ -2,16 +2,14 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // judgeRoutes judges what routes change for themselves: the check, and the headers of the
 // request that was judged.
 func (c *checker) judgeRoutes(s *scope, conn *connection) {
-	var chain []string
-	for _, i := range conn.authz {
-		chain = append(chain, conn.filters[i].name())
-	}
+	chain := conn.names()
 	key := fmt.Sprintf("%p %q", conn.routes, chain)
 	if c.asked[key] {
 		return
@@ -19,6 +17,8 @@ func (c *checker) judgeRoutes(s *scope, conn *connection) {
 	c.asked[key] = true
 	c.perRoute(s, conn.routes, chain)
 	c.routeHeaders(conn.routes)
+	c.routing(conn.routes)
+	c.customResponses(conn.routes)
 	for _, n := range append(conn.routes.within("upgrade_configs"), conn.routes.within("connect_matcher")...) {
 		c.find(Upgrade, n.spot(), "is set: a tunnel is judged once, at its beginning")
 	}
@@ -43,6 +43,9 @@ func (c *checker) routeSetting(s *scope, name string, n *node, chain []string) {
 	for _, f := range chain {
 		ours = ours || f == name
 	}
+	if !c.isRead(name, n, ours, chain) {
+		return
+	}
 	typ, body := typed(n)
 	if typ == typeFilterConfig {
 		if !ours {
@@ -51,13 +54,13 @@ func (c *checker) routeSetting(s *scope, name string, n *node, chain []string) {
 			}
 		}
 		if d := body.get("disabled"); d.isTrue() {
-			c.find(RouteUnchecked, d.spot(), "nobody is asked about the requests of this route; under a prefix, `/public/../admin` is one")
+			c.find(RouteUnchecked, d.spot(), "patgate is not asked about the requests of this route; under a prefix, `/public/../admin` is one")
 		}
 		if o := body.get("is_optional"); o.isTrue() {
 			c.find(FilterOptional, o.spot(), "an Envoy that does not know the setting passes over it")
 		}
-		if typ, body = typed(body.get("config")); body == nil {
-			return
+		if typ, body = typed(body.get("config")); typ == "" {
+			return // it only turns the filter on, as Envoy Gateway has it
 		}
 	}
 	switch {
@@ -71,7 +74,7 @@ func (c *checker) routeSetting(s *scope, name string, n *node, chain []string) {
 // routeCheck judges an ExtAuthzPerRoute.
 func (c *checker) routeCheck(s *scope, body *node) {
 	if d := body.get("disabled"); d.isTrue() {
-		c.find(RouteUnchecked, d.spot(), "nobody is asked about the requests of this route; under a prefix, `/public/../admin` is one")
+		c.find(RouteUnchecked, d.spot(), "patgate is not asked about the requests of this route; under a prefix, `/public/../admin` is one")
 	}
 	settings := body.get("check_settings")
 	if b := settings.get("with_request_body"); b != nil {
@@ -92,9 +95,59 @@ func (c *checker) routeHeaders(routes *node) {
 	for _, list := range routes.within("request_headers_to_add") {
 		for _, option := range list.elements() {
 			key := option.get("header", "key")
+			c.copiedHeader(key, key.str(), option.get("header", "value").str())
 			if name := strings.ToLower(key.str()); c.isIdentity(name) {
 				c.find(IdentityForged, key.spot(), "the route sets %s after the request was judged: the upstream takes it for patgate's word", name)
 			}
+		}
+	}
+}
+
+// names lists the names of the filters by which routes may set something for ext_authz:
+// of those that are one, that hold one, or that are not seen.
+func (conn *connection) names() (list []string) {
+	filters := conn.body.get("http_filters").elements()
+	for i, f := range conn.filters {
+		if slices.Contains(conn.authz, i) || f.body == nil || holds(f.body, typeExtAuthz) {
+			list = append(list, f.name())
+		}
+	}
+	for _, u := range conn.body.get("upgrade_configs").elements() {
+		filters = append(filters, u.get("filters").elements()...)
+	}
+	for _, f := range filters {
+		if holds(f, typeExtAuthz) && !slices.Contains(list, f.get("name").str()) {
+			list = append(list, f.get("name").str())
+		}
+	}
+	return list
+}
+
+// isRead reports whether a filter of a chain reads a setting of a route. Of one for
+// ext_authz it is noted: no connection manager may read it. Without a chain it can't be told.
+func (c *checker) isRead(name string, n *node, ours bool, chain []string) bool {
+	if len(chain) == 0 || slices.Contains(chain, name) {
+		if ours {
+			c.readBy[n] = true
+		}
+		return true
+	}
+	typ, body := typed(n)
+	if inner, _ := typed(body.get("config")); !ours && typ != typePerRoute && inner != typePerRoute {
+		return true // of another filter
+	}
+	if _, known := c.readBy[n]; !known {
+		c.readBy[n] = false
+		c.settings = append(c.settings, setting{name, n})
+	}
+	return false
+}
+
+// unread judges settings of ext_authz that no connection manager reads.
+func (c *checker) unread() {
+	for _, s := range c.settings {
+		if !c.readBy[s.value] {
+			c.find(SettingUnread, s.value.spot(), "no filter of the connection manager is called %s: Envoy does not read this setting", s.key)
 		}
 	}
 }

@@ -39,6 +39,38 @@ func (c *checker) runtime(bootstrap *node) {
 	}
 }
 
+// changedRuntime judges layers of the runtime that change while Envoy runs: they hold the
+// keys that switch a filter off. An Envoy without layers has none that do.
+func (c *checker) changedRuntime(bootstrap *node, filters bool) {
+	for _, layer := range bootstrap.get("layered_runtime", "layers").elements() {
+		switch n := layer.get("admin_layer"); {
+		case n != nil && canModify(bootstrap.get("admin")):
+			c.find(RuntimeOpen, n.spot(), adminLayer)
+		case layer.get("rtds_layer") != nil && filters:
+			c.find(NotSeen, layer.get("rtds_layer").spot(), "the runtime comes from elsewhere (RTDS): what it switches can't be told")
+		case layer.get("disk_layer") != nil && filters:
+			c.find(NotSeen, layer.get("disk_layer").spot(), "the runtime comes from a directory: what it switches can't be told")
+		}
+	}
+}
+
+// adminLayer is said of a layer of the runtime that the admin changes.
+const adminLayer = "is set: whoever reaches the admin changes the runtime, and with it whether patgate is asked"
+
+// canModify reports whether an admin serves /runtime_modify.
+func canModify(admin *node) bool {
+	if admin.get("address") == nil {
+		return false
+	}
+	paths := admin.get("allow_paths").elements()
+	for _, p := range paths {
+		if matches(p, "/runtime_modify") {
+			return true
+		}
+	}
+	return len(paths) == 0
+}
+
 // switchedOff looks for a key of the runtime that turns deny_at_disable of a filter off.
 func (c *checker) switchedOff(a *authz) {
 	key := a.body.get("deny_at_disable", "runtime_key").str()

@@ -7,8 +7,11 @@ import (
 )
 
 // image matches the name of an Envoy image with its tag, as in envoyproxy/envoy:v1.40.0 or
-// envoyproxy/envoy:distroless-v1.40.0.
-var image = regexp.MustCompile(`(?:^|/)envoy(?:-[a-z-]+)?(?::([^@\s]+))?(@sha256:[0-9a-f]+)?$`)
+// envoyproxy/envoy:distroless-v1.40.0. Others only begin with envoy.
+var image = regexp.MustCompile(`(?:^|/)envoy(?:-(?:dev|alpine|distroless|contrib|debug|google-vrp|tools|windows(?:-[a-z0-9]+)?))*(?::([^@\s]+))?(@sha256:[0-9a-f]+)?$`)
+
+// otherImage matches images that hold an Envoy and number themselves.
+var otherImage = regexp.MustCompile(`(?:^|/)(proxyv2(?:-[a-z0-9]+)*|aws-appmesh-envoy|cilium-envoy|gloo-envoy-wrapper|envoy-gloo|kuma-dp|consul-dataplane)(?:[:@]\S+)?$`)
 
 var versionNumber = regexp.MustCompile(`v?(\d+)\.(\d+)(?:\.(\d+))?`)
 
@@ -28,6 +31,11 @@ func (c *checker) nodeVersion(n *node) {
 
 // imageVersion judges an image, if it is one of Envoy.
 func (c *checker) imageVersion(n *node) {
+	if m := otherImage.FindStringSubmatch(n.str()); m != nil {
+		c.judged++
+		c.find(UnknownVersion, n.spot(), "%s holds an Envoy, and which one can't be told from the tag", m[1])
+		return
+	}
 	m := image.FindStringSubmatch(n.str())
 	if m == nil {
 		return

@@ -19,6 +19,7 @@ import (
 type conn struct {
 	s       *Server
 	nc      net.Conn
+	raw     net.Conn // nc without TLS, whose Close may wait
 	started time.Time
 	peer    string
 	answers Answer // answer, as one value
@@ -55,7 +56,7 @@ type turn struct {
 
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{
-		s: s, nc: nc, started: time.Now(), turn: &turn{},
+		s: s, nc: nc, raw: nc, started: time.Now(), turn: &turn{},
 		streams: map[uint32]*stream{}, orphaned: map[uint32]*stream{}, window: connWindow,
 	}
 	c.lastRead = c.started
@@ -177,6 +178,7 @@ func (c *conn) fill() {
 	if c.in.isFull() || len(c.in.buf) == 0 {
 		c.grow()
 	}
+	c.stopWatch()
 	c.mu.Unlock()
 	err := c.in.fill()
 	c.mu.Lock()
@@ -334,7 +336,12 @@ func (c *conn) linger() {
 func (c *conn) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.sever()
+}
+
+// sever ends the connection without a word. mu is held.
+func (c *conn) sever() {
 	c.gone, c.ending = true, true
-	_ = c.nc.Close()
+	_ = c.raw.Close()
 	c.drained.Broadcast()
 }

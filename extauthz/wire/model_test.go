@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 )
@@ -180,7 +181,14 @@ func runProgram(t testing.TB, script []byte) {
 		late = script[0] % 4
 	}
 	fk := &fake{late: func(m string) bool { return late == 3 && len(m)%3 == 0 }, slow: func(n int) bool { return late == 2 && n%2 == 0 }}
-	_, dial := serve(t, fk, Options{}, nil)
+	if late == 1 { // long enough for another goroutine to read on
+		fk.decide = func(m string) {
+			if len(m)%7 == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+	}
+	_, dial := serve(t, fk, Options{}, func(s *Server) { s.times.takeover = 200 * time.Microsecond })
 	c := newClient(t, fk, dial())
 	defer c.nc.Close()
 	c.hello()

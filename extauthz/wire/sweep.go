@@ -54,9 +54,7 @@ func (c *conn) sweep(now time.Time) {
 	t := &c.s.times
 	c.noise = max(0, c.noise-noisePerSweep)
 	if c.writing && now.Sub(c.writeSince) > t.write || c.draining && now.Sub(c.drainAt) > t.ageGrace {
-		c.gone, c.ending = true, true
-		_ = c.nc.Close()
-		c.drained.Broadcast()
+		c.sever()
 		return
 	}
 	switch {
@@ -116,7 +114,7 @@ func (c *conn) drain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.framer == nil {
-		_ = c.nc.Close()
+		_ = c.raw.Close()
 		return
 	}
 	c.beginDrain(time.Now())

@@ -84,9 +84,11 @@ func (c *conn) arm() {
 	c.seen = 0
 }
 
+// stopWatch stops the timer: it would wake the process for nothing.
 func (c *conn) stopWatch() {
-	if c.timer != nil {
+	if c.armed {
 		c.timer.Stop()
+		c.armed = false
 	}
 }
 

@@ -70,7 +70,7 @@ func (s *Store) write(path string, before, after []byte, exists bool) error {
 // that goes: a directory without any is a mistake, which a running server does not follow.
 func (s *Store) rootOf(file string, goes bool) (string, error) {
 	_, tree := s.load()
-	for _, root := range s.roots() {
+	for _, root := range Paths(s.roots()) {
 		info, err := os.Stat(root)
 		if err != nil || !Within(root, file) {
 			continue

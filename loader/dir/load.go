@@ -33,7 +33,7 @@ func load(s Scan, o ruleset.Options) *ruleset.Set {
 // areFiles reports whether all roots are single files, which need no gate among them.
 func areFiles(roots []string) bool {
 	return !slices.ContainsFunc(roots, func(root string) bool {
-		info, err := os.Stat(root)
+		info, err := os.Stat(parsePath(root))
 		return err != nil || !info.Mode().IsRegular()
 	})
 }

@@ -3,13 +3,18 @@ package dir
 import (
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
-// Distinct leaves out directories that stand there before, by whatever name.
+// Distinct leaves out directories that stand there before, by whatever name, with the same restrictions.
 func Distinct(roots []string) []string {
 	var list []string
 	for _, root := range roots {
-		if !slices.ContainsFunc(list, func(other string) bool { return realPath(other) == realPath(root) }) {
+		path := parsePath(root)
+		if !slices.ContainsFunc(list, func(other string) bool {
+			before := parsePath(other)
+			return realPath(before) == realPath(path) && strings.TrimPrefix(other, before) == strings.TrimPrefix(root, path)
+		}) {
 			list = append(list, root)
 		}
 	}

@@ -43,7 +43,7 @@ func (r *reader) problem(name, format string, args ...any) {
 func (r *reader) finish() {
 	r.content.close()
 	if r.more > 0 {
-		r.Problems = append(r.Problems, diag.Problem{File: r.Roots[0], Message: fmt.Sprintf("and %d more files and directories that can't be read", r.more)})
+		r.Problems = append(r.Problems, diag.Problem{File: parsePath(r.Roots[0]), Message: fmt.Sprintf("and %d more files and directories that can't be read", r.more)})
 	}
 }
 
@@ -117,6 +117,9 @@ func (r *reader) directory(name, real string, above []string, atomic bool) {
 		r.problem(name, "a symbolic link to a directory above it, expected no loop")
 		return
 	}
+	if len(r.except) > 0 && slices.Contains(r.except, realPath(real)) {
+		return
+	}
 	above = append(slices.Clip(above), real)
 	r.Watched[real] = nil // all of it
 	info, err := os.Lstat(filepath.Join(real, dataLink))
@@ -179,6 +182,12 @@ func (r *reader) list(real string, do func(fs.DirEntry)) error {
 // stays reports whether something is within the directory that is read, whatever links lead to
 // it, or reports a problem.
 func (r *reader) stays(name, real string) bool {
+	for _, other := range r.except {
+		if Within(other, real) {
+			r.problem(name, "a symbolic link into %s, which is restricted, expected one that stays outside of it", other)
+			return false
+		}
+	}
 	if rel, err := filepath.Rel(r.inside, realPath(real)); err == nil && filepath.IsLocal(rel) {
 		return true
 	}
@@ -249,7 +258,7 @@ func (r *reader) file(name, real string, atomic bool) {
 	data, stamp, err := r.content.read(real, min(MaxFile, r.left))
 	switch {
 	case errors.Is(err, errTooLarge) && r.left < MaxFile:
-		r.problem(name, "the manifests are larger than the limit of --manifests-max-bytes, expected less or a higher limit")
+		r.problem(name, "the manifests are larger than the limit (manifests-max-bytes), expected less or a higher limit")
 		return
 	case errors.Is(err, errTooLarge):
 		r.problem(name, "larger than %d MiB, expected a smaller file: divide it", MaxFile>>20)

@@ -64,10 +64,11 @@ func (s *Store) roots() []string {
 		roots = nil // it is made for this token
 	}
 	for _, root := range s.Roots {
+		path := parsePath(root)
 		switch {
-		case Within(root, into):
+		case Within(path, into):
 			roots = slices.DeleteFunc(roots, func(r string) bool { return r == into })
-		case Within(into, root):
+		case Within(into, path) && !Restricted([]string{root}):
 			continue
 		}
 		roots = append(roots, root)

@@ -3,6 +3,7 @@ package dir
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,6 +27,7 @@ type File struct {
 	Sum    [sha256.Size]byte // of Data
 	Stamp  int64             // when it was last written, in nanoseconds
 	Atomic bool              // from a ConfigMap mount, whose files never change under their names
+	Origin string            // of a file of one of several Parts
 }
 
 // Tree is what one reading of the directories found.
@@ -37,6 +39,8 @@ type Tree struct {
 	Watched  map[string]Interest // the directories whose entries decide what a reading finds
 	Digest   [sha256.Size]byte   // of all files and problems
 	Plain    [sha256.Size]byte   // of those that are not atomic, and when they were written
+	Origin   string              // the directories that were read
+	Parts    []*Tree             // the readings that this one joins, where a directory is restricted
 
 	empty []diag.Problem // those of Problems that say that a directory has nothing
 	links map[string]string
@@ -47,19 +51,48 @@ const maxAttempts = 10
 
 // Scan is what to read.
 type Scan struct {
-	Roots    []string                     // make them distinct by Distinct
+	Roots    []string                     // as ParseRoot reads them; make them distinct by Distinct
 	MaxBytes int64                        // how much is read at most; default MaxBytes
 	Tests    bool                         // PolicyTests too
 	Known    map[string][sha256.Size]byte // files whose data is not wanted where it has this digest
 
-	maxEntries int  // default MaxEntries
-	tombstones bool // files of tombstones, and no others
+	maxEntries int      // default MaxEntries
+	except     []string // real paths of directories below the roots that are not theirs
+	tombstones bool     // files of tombstones, and no others
 }
 
 // Read reads every manifest file below the roots. Symbolic links are resolved
 // once, and the files of a ConfigMap mount are all read from one `..data`: where a
 // link moved meanwhile, everything is read again.
+//
+// Where a root is restricted, the parts of the roots are read one after another, and each by
+// its own MaxBytes: what one directory holds takes nothing from another.
 func (g Scan) Read() *Tree {
+	if !Restricted(g.Roots) {
+		return g.read()
+	}
+	var parts []*Tree
+	roots := g.Roots
+	for _, g.Roots = range Parts(roots) {
+		if g.except = nil; !Restricted(g.Roots) {
+			g.except = restrictedPaths(roots)
+		}
+		part := g.read()
+		if _, err := ParseRoot(g.Roots[0]); err != nil {
+			part.Problems = append(part.Problems, diag.Problem{File: g.Roots[0], Message: err.Error()})
+		}
+		for _, files := range [][]File{part.Files, part.Tests} {
+			for i := range files {
+				files[i].Origin = part.Origin
+			}
+		}
+		parts = append(parts, part)
+	}
+	return Join(parts, overlap(roots))
+}
+
+// read reads roots as one.
+func (g Scan) read() *Tree {
 	var t *Tree
 	if g.MaxBytes == 0 {
 		g.MaxBytes = MaxBytes
@@ -68,9 +101,9 @@ func (g Scan) Read() *Tree {
 		g.maxEntries = MaxEntries
 	}
 	for attempt := 1; ; attempt++ {
-		r := &reader{Tree: &Tree{links: map[string]string{}, Watched: map[string]Interest{}}, Scan: g, left: g.MaxBytes, content: new(contentReader)}
+		r := &reader{Tree: &Tree{Origin: originOf(g.Roots), links: map[string]string{}, Watched: map[string]Interest{}}, Scan: g, left: g.MaxBytes, content: new(contentReader)}
 		for _, root := range g.Roots {
-			r.root(filepath.Clean(root))
+			r.root(filepath.Clean(parsePath(root)))
 		}
 		r.finish()
 		t = r.Tree
@@ -79,14 +112,44 @@ func (g Scan) Read() *Tree {
 			continue
 		}
 		if moved {
-			r.problem(g.Roots[0], "the directory keeps changing while it is read, expected it to rest")
+			r.problem(parsePath(g.Roots[0]), "the directory keeps changing while it is read, expected it to rest")
 		}
 		break
 	}
+	t.sort()
+	t.Seal()
+	return t
+}
+
+// sort brings files and problems into the order of their names.
+func (t *Tree) sort() {
 	byName := func(a, b File) int { return strings.Compare(a.Name, b.Name) }
 	slices.SortFunc(t.Files, byName)
 	slices.SortFunc(t.Tests, byName)
 	diag.Sort(t.Problems)
+}
+
+// Join makes one reading of those of several parts, and adds problems of them together.
+func Join(parts []*Tree, problems []diag.Problem) *Tree {
+	t := &Tree{Parts: parts, Problems: problems, Watched: map[string]Interest{}}
+	var origins []string
+	for _, part := range parts {
+		t.Files, t.Tests = append(t.Files, part.Files...), append(t.Tests, part.Tests...)
+		t.Problems, t.empty = append(t.Problems, part.Problems...), append(t.empty, part.empty...)
+		t.Partial = t.Partial || part.Partial
+		origins = append(origins, part.Origin)
+		for dir, names := range part.Watched {
+			if known, watched := t.Watched[dir]; watched && (known == nil || names == nil) {
+				t.Watched[dir] = nil
+			} else if watched {
+				maps.Copy(known, names)
+			} else {
+				t.Watched[dir] = maps.Clone(names)
+			}
+		}
+	}
+	t.Origin = strings.Join(origins, ", ")
+	t.sort()
 	t.Seal()
 	return t
 }
@@ -111,20 +174,96 @@ func (t *Tree) Size() (n int) {
 
 // Input returns the reading as what a ruleset is loaded from.
 func (t *Tree) Input(roots []string) ruleset.Input {
-	return ruleset.Input{Origin: strings.Join(roots, ", "), Files: named(t.Files), Tests: named(t.Tests), Problems: t.Problems, Empty: t.empty, Digest: t.Digest}
+	return ruleset.Input{Origin: t.Origin, Scopes: Scopes(roots), Files: named(t.Files), Tests: named(t.Tests), Problems: t.Problems, Empty: t.empty, Digest: t.Digest}
 }
 
 func named(files []File) []ruleset.File {
 	list := make([]ruleset.File, len(files))
 	for i, f := range files {
-		list[i] = ruleset.File{Name: f.Name, Data: f.Data, Sum: f.Sum}
+		list[i] = ruleset.File{Name: f.Name, Data: f.Data, Sum: f.Sum, Origin: f.Origin}
 	}
 	return list
 }
 
 // Forget returns the reading without what files held.
 func (t *Tree) Forget() *Tree {
-	return &Tree{Digest: t.Digest, Plain: t.Plain}
+	forgotten := &Tree{Digest: t.Digest, Plain: t.Plain}
+	for _, part := range t.Parts {
+		forgotten.Parts = append(forgotten.Parts, part.Forget())
+	}
+	return forgotten
+}
+
+// Each returns the parts that a reading joins, or itself.
+func (t *Tree) Each() []*Tree {
+	if len(t.Parts) == 0 {
+		return []*Tree{t}
+	}
+	return t.Parts
+}
+
+// Restless returns the parts whose files that may be half written are not those of a reading before,
+// which may be none.
+func (t *Tree) Restless(before *Tree) (parts []*Tree) {
+	for i, part := range t.Each() {
+		stable := [sha256.Size]byte{}
+		if before != nil {
+			stable = before.Each()[i].Plain
+		}
+		if part.Plain != stable {
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
+
+// Reject returns the reading with a problem of some of its parts.
+func (t *Tree) Reject(parts []*Tree, message string) *Tree {
+	for _, part := range parts {
+		part.Problems = append(part.Problems, diag.Problem{File: part.Origin, Message: message})
+		part.Seal()
+	}
+	if len(t.Parts) == 0 {
+		return t
+	}
+	watched := t.Watched
+	t = Join(t.Parts, nil)
+	t.Watched = watched
+	return t
+}
+
+// Complete gives files without data those of a reading before.
+func (t *Tree) Complete(before *Tree) {
+	for i := range t.Files {
+		if f := &t.Files[i]; f.Data == nil {
+			if known := before.file(f.Name, f.Sum); known != nil {
+				f.Data = known.Data
+			}
+		}
+	}
+	t.Partial = false
+}
+
+// Holds reports whether a reading, which may be none, has a file that holds what has this digest.
+func (t *Tree) Holds(name string, sum [sha256.Size]byte) bool { return t.file(name, sum) != nil }
+
+func (t *Tree) file(name string, sum [sha256.Size]byte) *File {
+	if t == nil {
+		return nil
+	}
+	i, _ := slices.BinarySearchFunc(t.Files, name, func(f File, name string) int { return strings.Compare(f.Name, name) })
+	for ; i < len(t.Files) && t.Files[i].Name == name; i++ {
+		if t.Files[i].Sum == sum {
+			return &t.Files[i]
+		}
+	}
+	return nil
+}
+
+// Owns reports whether a file, or a directory that can't be read, is one of the reading.
+func (t *Tree) Owns(name string) bool {
+	_, found := slices.BinarySearchFunc(t.Files, name, func(f File, name string) int { return strings.Compare(f.Name, name) })
+	return found || slices.ContainsFunc(t.Problems, func(p diag.Problem) bool { return p.File == name })
 }
 
 // Seal sums up the files and problems in Digest and Plain, after either was changed.

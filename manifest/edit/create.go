@@ -17,6 +17,7 @@ type NewToken struct {
 	Name         string
 	Annotations  map[string]string
 	DisplayName  string
+	Description  string
 	User         string
 	AnyUser      bool
 	Digest       token.Digest
@@ -45,6 +46,7 @@ type tokenFile struct {
 
 type tokenSpec struct {
 	DisplayName  string       `yaml:"displayName,omitempty"`
+	Description  string       `yaml:"description,omitempty"`
 	User         string       `yaml:"user,omitempty"`
 	AnyUser      bool         `yaml:"anyUser,omitempty"`
 	Digest       string       `yaml:"digest"`
@@ -69,7 +71,7 @@ func (t *NewToken) YAML() ([]byte, error) {
 	f := tokenFile{APIVersion: manifest.APIVersion, Kind: manifest.KindAPIToken}
 	f.Metadata.Name, f.Metadata.Annotations = t.Name, t.Annotations
 	f.Spec = tokenSpec{
-		DisplayName: t.DisplayName, User: t.User, AnyUser: t.AnyUser, Digest: t.Digest.String(), Issued: t.Issued.UTC().Truncate(time.Second),
+		DisplayName: t.DisplayName, Description: t.Description, User: t.User, AnyUser: t.AnyUser, Digest: t.Digest.String(), Issued: t.Issued.UTC().Truncate(time.Second),
 		Schemes: t.Schemes, Gates: t.Gates, Policies: t.Policies, Allow: t.Allow, Unrestricted: t.Unrestricted,
 	}
 	if !t.Expires.IsZero() {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/manifest/edit"
 )
 
@@ -63,4 +64,35 @@ func TestSetRefuses(t *testing.T) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
+}
+
+// FuzzSet sets a field in any file: the result decodes to what was there but for the field, or the
+// edit is refused.
+func FuzzSet(f *testing.F) {
+	for _, c := range sets {
+		before, _ := split(c.text)
+		f.Add([]byte(before), c.field.Annotation, c.field.Key, "a text: with 'quotes'\nand lines", true)
+		f.Add([]byte(before), c.field.Annotation, c.field.Key, "", false)
+	}
+	f.Fuzz(func(t *testing.T, data []byte, annotation bool, key, value string, set bool) {
+		field := edit.Field{Annotation: annotation, Key: key}
+		if set {
+			field.Value = value
+		}
+		got, err := edit.Set("f.yaml", data, "ci", field)
+		if err != nil {
+			return
+		}
+		var dec manifest.Decoder
+		before, _ := dec.Decode("f.yaml", data)
+		after, _ := dec.Decode("f.yaml", got)
+		if len(before) != len(after) {
+			t.Fatalf("%d documents, and %d before:\n%s", len(after), len(before), got)
+		}
+		for i := range after {
+			if before[i].Kind != after[i].Kind && key != "kind" || before[i].Metadata.Name.Text != after[i].Metadata.Name.Text {
+				t.Errorf("%s %s became %s %s:\n%s", before[i].Kind, before[i].Metadata.Name.Text, after[i].Kind, after[i].Metadata.Name.Text, got)
+			}
+		}
+	})
 }

@@ -1,6 +1,7 @@
 import jakarta.servlet.MultipartConfigElement;
 import org.eclipse.jetty.ee10.servlet.ServletContextHandler;
 import org.eclipse.jetty.ee10.servlet.ServletHolder;
+import org.eclipse.jetty.http.UriCompliance;
 import org.eclipse.jetty.server.ForwardedRequestCustomizer;
 import org.eclipse.jetty.server.HttpConfiguration;
 import org.eclipse.jetty.server.HttpConnectionFactory;
@@ -13,6 +14,7 @@ public final class JettyServer {
     public static void main(String[] args) throws Exception {
         Server server = new Server(new QueuedThreadPool(16));
         HttpConfiguration http = new HttpConfiguration();
+        http.setUriCompliance(UriCompliance.from("DEFAULT,AMBIGUOUS_PATH_SEPARATOR")); // the default is a 400
         http.addCustomizer(new ForwardedRequestCustomizer());
         ServerConnector connector = new ServerConnector(server, new HttpConnectionFactory(http));
         connector.setHost("127.0.0.1");
@@ -21,6 +23,7 @@ public final class JettyServer {
         ServletContextHandler context = new ServletContextHandler("/");
         serve(context, "admin", "/rest/admin/*");
         serve(context, "other", "/*");
+        context.getServletHandler().setDecodeAmbiguousURIs(true);
         server.setHandler(context);
         server.start();
         server.join();

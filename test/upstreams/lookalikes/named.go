@@ -12,22 +12,26 @@ func (s *Suite) Named() []Request {
 	var list []Request
 	for _, part := range [][]Request{
 		ordinary(), namedHeaders(), namedHosts(), namedMethods(), namedQueries(), namedJSON(), namedForms(),
-		namedDestinations(), namedPaths(), namedEncoded(), s.namedCredentials(),
+		namedDestinations(), namedPaths(), namedEncoded(s.profile.KeepsEncoded), s.namedCredentials(),
 	} {
 		list = append(list, part...)
 	}
 	for i := range list {
 		list[i] = s.authorized(list[i])
+		list[i].Aside = list[i].Aside || list[i].Rule == "" || list[i].HTTP2 // as with a token, as over HTTP/1.1
 	}
 	return list
 }
 
 // ordinary requests must be allowed: a gate that refuses everything proves nothing.
 func ordinary() (list []Request) {
-	for _, rule := range []string{"", "unrestricted", "query-allow", "query-allow-2", "query-deny", "method-allow", "method-deny",
+	for _, rule := range []string{"", "unrestricted", "encoded", "query-allow", "query-allow-2", "query-deny", "method-allow", "method-deny",
 		"json-allow", "json-deny", "path-deny", "destination"} {
 		q := plain("ordinary", rule)
 		list = append(list, q.with(named("rule "+rule)), q.with(named("rule "+rule+", HTTP/2"), overHTTP2))
+		if q.Body != "" {
+			list = append(list, q.with(named("rule "+rule+", in chunks"), chunked), q.with(named("rule "+rule+", HTTP/2 without a length"), overHTTP2, chunked))
+		}
 	}
 	return list
 }
@@ -45,7 +49,9 @@ func namedHeaders() (list []Request) {
 	for _, rule := range []string{"unrestricted", ""} {
 		q := plain("header", rule)
 		for _, name := range spelled("x-forwarded-user") {
-			list = append(list, q.with(named(fmt.Sprintf("`%s: root`%s", name, ofAnonymous(rule))), header(name, "root")))
+			q := q.with(named(fmt.Sprintf("`%s: root`%s", name, ofAnonymous(rule))), header(name, "root"))
+			q.Aside = strings.ContainsAny(name, "!#$%&'*+^`|") // as with ~
+			list = append(list, q)
 		}
 		for _, h := range [][2]string{{"X!Forwarded!Groups", "admins"}, {"X.Patgate.User.Asserted", "true"}, {"X.Patgate.Token", "admin"},
 			{"x.patgate.id", "AAAAAAAAAAAAAAAAAAAAAAAAAA"}, {"x.on.behalf.of", "bob"}} {
@@ -55,7 +61,7 @@ func namedHeaders() (list []Request) {
 			header("X.Forwarded.User", "root"), header("X~Forwarded~Groups", "admins"), header("X!HTTP!Method!Override", "DELETE"), header("X.Patgate.User.Asserted", "true")))
 	}
 	for _, name := range spelled("x-http-method-override") {
-		list = append(list, plain("header", "method-deny").with(post("", ""), named(fmt.Sprintf("`%s: DELETE`", name)), header(name, "DELETE")))
+		list = append(list, plain("header", "method-deny").with(post("", ""), aside, named(fmt.Sprintf("`%s: DELETE`", name)), header(name, "DELETE")))
 	}
 	for _, name := range []string{"X.Original.URL", "X!Rewrite!URL", "x_original_url"} {
 		list = append(list, plain("header", "path-deny").with(named(fmt.Sprintf("`%s: /rest/admin`", name)), header(name, "/rest/admin")))
@@ -129,7 +135,7 @@ func namedForms() (list []Request) {
 		{" " + form, "from=1999-01-01", ""}, {form + "\t", "from=1999-01-01", ""}, {"application/x-www-form-urlencoded-x", "from=1999-01-01", ""},
 		{form, "from=2018-01-02", ""},
 	} {
-		list = append(list, q.with(post(c.kind, c.body), found(c.fault), named(fmt.Sprintf("`?from=2018-01-01`, `%s`, body `from` of %s", c.kind, year(c.body)))))
+		list = append(list, q.with(post(c.kind, c.body), found(c.fault), named(fmt.Sprintf("`?from=2018-01-01`, %s, body `from` of %s", typed(c.kind), year(c.body)))))
 	}
 	for _, verb := range []string{"PUT", "PATCH", "DELETE", "GET"} {
 		list = append(list, q.with(post(form, "from=1999-01-01"), method(verb), named(verb+" with `?from=2018-01-01` and a form of 1999")))
@@ -139,7 +145,7 @@ func namedForms() (list []Request) {
 		{"multipart/form-data; boundary=b", of("_method", "DELETE"), ""}, {"", "_method=DELETE", ""}, {"text/plain", "_method=DELETE", ""},
 		{form + "; charset=utf-7", "_method=DELETE", ""}, {"application/json", `{"_method":"DELETE"}`, ""}, {form, "_method[]=DELETE", ""}, {form, " _method=DELETE", ""},
 	} {
-		list = append(list, m.with(post(c.kind, c.body), found(c.fault), named(fmt.Sprintf("`%s`, body `%s`", c.kind, short(c.body)))))
+		list = append(list, m.with(post(c.kind, c.body), found(c.fault), named(fmt.Sprintf("%s, body %s", typed(c.kind), short(c.body)))))
 	}
 	return list
 }
@@ -153,9 +159,17 @@ func year(body string) string {
 
 func short(body string) string {
 	if strings.HasPrefix(body, "--") {
-		return "a part `_method`"
+		return "with a part `_method`"
 	}
-	return body
+	return "`" + body + "`"
+}
+
+// typed names a content type.
+func typed(kind string) string {
+	if kind == "" {
+		return "no `Content-Type`"
+	}
+	return "`" + strings.ReplaceAll(kind, "\t", `\t`) + "`"
 }
 
 func namedDestinations() (list []Request) {
@@ -187,12 +201,15 @@ func namedPaths() (list []Request) {
 	return list
 }
 
-func namedEncoded() (list []Request) {
-	q := plain("encoded", "encoded")
+func namedEncoded(keeps bool) (list []Request) {
+	q, all := plain("encoded", "encoded"), plain("encoded", "encoded-any")
 	for _, id := range []string{"group%2Fname", "group%2fname", "group/name", "group%252Fname", "group%2F..%2Fname", "group%2F%2Fname", "group%2F", "%2Fname",
 		"..%2Fname", "group%2F.", "group%5Cname", "group%2Fname%23x", "group%2Fname%3Fx", "group%2Fname;x", "group%2Fname%3Bx", "group%2Fname%25", "group%2Fname%00",
 		"%67roup%2Fname", "group%2F%2e%2e", "group%2F%252e%252e", "group%2Fname%2F..;%2Fx"} {
 		list = append(list, q.with(named(fmt.Sprintf("`/projects/%s/issues`", id)), target("/projects/"+id+"/issues")))
+		if keeps {
+			list = append(list, all.with(aside, named(fmt.Sprintf("`/projects/%s/issues`", id)), target("/projects/"+id+"/issues")))
+		}
 	}
 	return list
 }

@@ -34,8 +34,8 @@ func namedJSON() (list []Request) {
 		q := Request{Kind: "json", Method: "POST", Target: "/rest/x", Host: Host}
 		allow, deny := q, q
 		allow.Rule, deny.Rule = "json-allow", "json-deny"
-		list = append(list, allow.with(post(c.name, `{"dryRun":true}`), found(c.fault), named(fmt.Sprintf("`%s`", c.name))),
-			deny.with(post(c.name, `{"admin":true}`), named(fmt.Sprintf("`%s`, denied", c.name))))
+		list = append(list, allow.with(post(c.name, `{"dryRun":true}`), found(c.fault), named(typed(c.name))),
+			deny.with(post(c.name, `{"admin":true}`), aside, named(typed(c.name)+", denied")))
 	}
 	for _, b := range bodies {
 		fault := ""
@@ -47,7 +47,7 @@ func namedJSON() (list []Request) {
 		allow, deny := q, q
 		allow.Rule, deny.Rule = "json-allow", "json-deny"
 		list = append(list, allow.with(post("application/json", member(b.text, "dryRun")), named("`dryRun`: "+b.name)),
-			deny.with(post("application/json", member(b.text, "admin")), found(fault), named("`admin`: "+b.name)))
+			deny.with(post("application/json", member(b.text, "admin")), aside, found(fault), named("`admin`: "+b.name)))
 	}
 	twice := Request{Kind: "json", Rule: "json-allow", Method: "POST", Target: "/rest/x", Host: Host}
 	return append(list,

@@ -21,7 +21,7 @@ func namedQueries() (list []Request) {
 		fields := "from=2018-01-01&" + name + "=1999-01-01"
 		list = append(list, plain("query", "query-allow").with(target("/rest/x?"+fields), found(n.fault), named("`?"+fields+"`")))
 		name = fmt.Sprintf(n.pattern, "admin")
-		list = append(list, plain("query", "query-deny").with(query(name+"=true"), named("`?"+name+"=true`")))
+		list = append(list, plain("query", "query-deny").with(query(name+"=true"), aside, named("`?"+name+"=true`")))
 	}
 	for _, name := range []string{"From", "FROM", "fro%6D", "%66rom", "fr%C3%B6m", "from_", "from2"} {
 		fields := "from=2018-01-01&" + name + "=1999-01-01"

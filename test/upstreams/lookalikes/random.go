@@ -10,17 +10,20 @@ import (
 // same seed makes the same requests, the tokens' values apart.
 func (s *Suite) Requests(seed uint64, n int) []Request {
 	list := s.Named()
-	r := random{rand.New(rand.NewPCG(seed, 0))}
+	r := random{rand.New(rand.NewPCG(seed, 0)), s.profile}
 	for i := len(list); i < n; i++ {
 		q := r.request()
 		q.Name = fmt.Sprintf("random %d of seed %d", i, seed)
-		q.HTTP2 = r.IntN(2) == 0
+		q.HTTP2, q.Chunked = r.IntN(2) == 0, r.IntN(3) == 0
 		list = append(list, s.authorized(q))
 	}
 	return list
 }
 
-type random struct{ *rand.Rand }
+type random struct {
+	*rand.Rand
+	profile Profile
+}
 
 func pick[T any](r random, list ...T) T { return list[r.IntN(len(list))] }
 
@@ -175,7 +178,7 @@ func (r random) form() Request {
 
 func (r random) override() Request {
 	field := pick(r, "_method", r.around("_method")) + "=" + r.cased("delete")
-	q := plain("form", "method-deny").with(post(r.formType(), field))
+	q := plain("form", pick(r, "method-deny", "method-allow")).with(post(r.formType(), field))
 	if r.IntN(3) == 0 {
 		q = q.with(query(field))
 	}
@@ -219,5 +222,9 @@ func (r random) encoded() Request {
 	for range r.IntN(3) {
 		id += pick(r, parts...)
 	}
-	return plain("encoded", "encoded").with(target("/projects/" + r.escaped(id, 40) + "/issues"))
+	rule := "encoded"
+	if r.profile.KeepsEncoded && r.IntN(2) == 0 {
+		rule = "encoded-any"
+	}
+	return plain("encoded", rule).with(target("/projects/" + r.escaped(id, 40) + "/issues"))
 }

@@ -12,8 +12,10 @@ type Request struct {
 	Name  string // what is special about it, unique within its kind
 	Fault string // the fault that it was found by, if any
 	Rule  string // of the token that it presents; none: an anonymous caller
+	Aside bool   // it says about APIs what another request says already
 
 	HTTP2        bool
+	Chunked      bool // over HTTP/1.1: the body in chunks; over HTTP/2: without a Content-Length
 	Method       string
 	Target, Host string
 	Headers      [][2]string // in their order; Host and Content-Length are written from the fields
@@ -71,7 +73,7 @@ func plain(kind, rule string) Request {
 		q = q.with(post("application/json", `{"dryRun":true}`))
 	case "json-deny":
 		q = q.with(post("application/json", `{"admin":false}`))
-	case "encoded":
+	case "encoded", "encoded-any":
 		q.Host, q.Target = EncodedHost, "/projects/group%2Fname/issues"
 	case "destination":
 		q.Method, q.Target = "COPY", "/rest/own/a"
@@ -96,6 +98,8 @@ func found(fault string) change { return func(q *Request) { q.Fault = fault } }
 func target(text string) change { return func(q *Request) { q.Target = text } }
 func method(text string) change { return func(q *Request) { q.Method = text } }
 func host(text string) change   { return func(q *Request) { q.Host = text } }
+func aside(q *Request)          { q.Aside = true }
+func chunked(q *Request)        { q.Chunked = true }
 func overHTTP2(q *Request)      { q.HTTP2 = true }
 func header(name, v string) change {
 	return func(q *Request) { q.Headers = append(q.Headers, [2]string{name, v}) }

@@ -21,7 +21,7 @@ var (
 	date       = regexp.MustCompile(`\A(?:2018-\d\d-\d\d)\z`)
 	trueValue  = regexp.MustCompile(`\A(?:true|1)\z`)
 	underOwn   = regexp.MustCompile(`\A/rest/own(?:/.*)?\z`)
-	project    = regexp.MustCompile(`\A/projects/[a-z]+(?:/|%2F)[a-z]+/issues\z`)
+	project    = regexp.MustCompile(`\A/projects/[a-z]+(?:/|%2F|%2f)[a-z]+/issues\z`)
 	underRest  = regexp.MustCompile(`\A/rest/x\z`)
 	withScheme = regexp.MustCompile(`\A[a-zA-Z]+://[^/]*`)
 )
@@ -40,6 +40,7 @@ var rules = []Rule{
 	{Name: "path-deny", Deny: `path: /rest/admin(/.*)?`, broken: routeIsNot("admin")},
 	{Name: "destination", Allow: `{methods: [COPY, MOVE, PUT], path: '/rest/own(/.*)?'}`, broken: both(pathIs(underOwn), destinationIsOwn)},
 	{Name: "encoded", Allow: `path: '/projects/[a-z]+%2F[a-z]+/issues'`, broken: pathIs(project)},
+	{Name: "encoded-any", Allow: `path: '/projects/[^/]+/issues'`, broken: routeIs("project")},
 }
 
 func both(first, second func(*Report) string) func(*Report) string {
@@ -149,6 +150,15 @@ func scalar(value any) string {
 		return err.Error()
 	}
 	return string(text)
+}
+
+func routeIs(wanted string) func(*Report) string {
+	return func(r *Report) string {
+		if r.Route != wanted {
+			return fmt.Sprintf("it chose the handler of %q for %q, the rule is about that of %q", r.Route, r.Path, wanted)
+		}
+		return ""
+	}
 }
 
 func routeIsNot(denied string) func(*Report) string {

@@ -3,10 +3,12 @@ package lookalikes
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +27,7 @@ type Answer struct {
 // Header returns the first value of a header.
 func (a *Answer) Header(name string) string { return a.Headers.Get(name) }
 
-const timeout = 20 * time.Second
+const timeout = 10 * time.Second
 
 // Send sends the request over a connection of its own, whatever a library would think of
 // it. An error says that nobody answered in time; a closed connection is an answer.
@@ -41,7 +43,7 @@ func (q *Request) Send(address string) (*Answer, error) {
 		send = q.send2
 	}
 	a, err := send(c)
-	if late, ok := err.(net.Error); ok && late.Timeout() {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, fmt.Errorf("no answer within %s: %w", timeout, err)
 	}
 	return a, nil
@@ -54,10 +56,14 @@ func (q *Request) http1() string {
 	for _, h := range q.Headers {
 		fmt.Fprintf(&b, "%s: %s\r\n", h[0], h[1])
 	}
-	if q.Body != "" {
-		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(q.Body))
+	switch {
+	case q.Body != "" && q.Chunked:
+		fmt.Fprintf(&b, "Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(q.Body), q.Body)
+	case q.Body != "":
+		fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n%s", len(q.Body), q.Body)
+	default:
+		b.WriteString("\r\n")
 	}
-	b.WriteString("\r\n" + q.Body)
 	return b.String()
 }
 
@@ -89,6 +95,9 @@ func (q *Request) hpack() []byte {
 	field(":path", q.Target)
 	for _, h := range q.Headers {
 		field(strings.ToLower(h[0]), h[1])
+	}
+	if q.Body != "" && !q.Chunked {
+		field("content-length", strconv.Itoa(len(q.Body)))
 	}
 	return b.Bytes()
 }

@@ -32,6 +32,8 @@ type Profile struct {
 	Routing      string   // upstream.routing; empty: the default
 	FormBodies   string   // formBodies; empty: the default
 	AllowEncoded []string // allowEncoded of the gate of EncodedHost
+	KeepsEncoded bool     // the API routes by a path in which %2F is no slash
+	FoldsJSON    bool     // the API takes JSON keys in another case for the named one
 }
 
 // Suite is the manifests of one profile with the values of its tokens.

@@ -28,7 +28,7 @@ def answer(route):
             told["form"] = report.parameters(request.POST)
         else:
             try:
-                told["json"] = json.loads(request.body)
+                told["json"] = report.finite(json.loads(request.body))
             except ValueError:
                 pass
         return JsonResponse(told, headers={"x-upstream": "1"})

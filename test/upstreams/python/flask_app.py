@@ -22,7 +22,7 @@ def answer(route, **values):
         **report.headers(request.headers.get, {k: v for k, v in request.environ.items() if k.startswith("HTTP_")}),
     }
     if body is not None:
-        told["json"] = body
+        told["json"] = report.finite(body)
     made = flask.jsonify(told)
     made.headers["x-upstream"] = "1"
     return made

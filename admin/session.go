@@ -1,0 +1,139 @@
+package admin
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// SessionSpan is how long a session lasts at most.
+const SessionSpan = 8 * time.Hour
+
+// Session is a browser that somebody has signed in with. It says who they are, and never what they
+// may do.
+type Session struct {
+	ID   string    `json:"id"`
+	User string    `json:"user"`
+	End  time.Time `json:"end"`
+	How  string    `json:"how"` // by which they signed in, such as oidc or link
+}
+
+// Sessions seals sessions into cookies. Processes that have the same key share them; one that was
+// ended by signing out is remembered by the process that ended it.
+type Sessions struct {
+	seal   cipher.AEAD
+	secure bool
+	now    func() time.Time
+
+	mu    sync.Mutex
+	ended map[string]time.Time // sessions that were signed out, until they would have ended
+}
+
+// minSessionKey is how many bytes a session key has at least.
+const minSessionKey = 32
+
+// NewSessions returns sessions that are sealed with a key; none: one of this process alone. Cookies
+// are for HTTPS alone where secure is set.
+func NewSessions(key []byte, secure bool, now func() time.Time) (*Sessions, error) {
+	if key == nil {
+		key = make([]byte, minSessionKey)
+		_, _ = rand.Read(key) // never fails
+	}
+	if len(key) < minSessionKey {
+		return nil, errors.New("the session key is too short, expected 32 bytes at least: openssl rand -base64 32 makes one")
+	}
+	derived, err := hkdf.Key(sha256.New, key, nil, "patgate session cookie", 32)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(derived)
+	if err != nil {
+		return nil, err
+	}
+	seal, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return nil, err
+	}
+	if now == nil {
+		now = time.Now
+	}
+	return &Sessions{seal: seal, secure: secure, now: now, ended: map[string]time.Time{}}, nil
+}
+
+// Cookie is the name of the cookie.
+func (s *Sessions) Cookie() string {
+	if s.secure {
+		return "__Host-patgate"
+	}
+	return "patgate"
+}
+
+// Start begins a session of a user.
+func (s *Sessions) Start(w http.ResponseWriter, user, how string) error {
+	if !isUser(user) {
+		return errors.New("no name of a user, expected one")
+	}
+	text, err := json.Marshal(Session{ID: rand.Text(), User: user, End: s.now().Add(SessionSpan).UTC(), How: how})
+	if err != nil {
+		return err
+	}
+	s.set(w, base64.RawURLEncoding.EncodeToString(s.seal.Seal(nil, nil, text, []byte(s.Cookie()))), int(SessionSpan/time.Second))
+	return nil
+}
+
+func (s *Sessions) set(w http.ResponseWriter, value string, age int) {
+	http.SetCookie(w, &http.Cookie{
+		Name: s.Cookie(), Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode,
+	})
+}
+
+// Of returns the session of a request, or nil.
+func (s *Sessions) Of(r *http.Request) *Session {
+	cookies := r.CookiesNamed(s.Cookie())
+	if len(cookies) != 1 {
+		return nil
+	}
+	sealed, err := base64.RawURLEncoding.DecodeString(cookies[0].Value)
+	if err != nil {
+		return nil
+	}
+	text, err := s.seal.Open(nil, nil, sealed, []byte(s.Cookie()))
+	if err != nil {
+		return nil
+	}
+	var session Session
+	if json.Unmarshal(text, &session) != nil || !isUser(session.User) || !s.now().Before(session.End) || s.hasEnded(session.ID) {
+		return nil
+	}
+	return &session
+}
+
+func (s *Sessions) hasEnded(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ended := s.ended[id]
+	return ended
+}
+
+// Stop ends the session of a request, and takes its cookie away.
+func (s *Sessions) Stop(w http.ResponseWriter, r *http.Request) {
+	if session := s.Of(r); session != nil {
+		s.mu.Lock()
+		for id, end := range s.ended {
+			if !s.now().Before(end) {
+				delete(s.ended, id)
+			}
+		}
+		s.ended[session.ID] = session.End
+		s.mu.Unlock()
+	}
+	s.set(w, "", -1)
+}

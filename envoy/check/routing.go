@@ -1,0 +1,145 @@
+package check
+
+import (
+	"slices"
+	"strings"
+)
+
+// routing judges what routes do with a request after it was judged: where it goes, and
+// with which host and path.
+func (c *checker) routing(routes *node) {
+	for _, n := range routes.within("cluster_header") {
+		c.find(RoutedByClient, n.spot(), "the client chooses the cluster by the header %s, whatever host and path were judged", n.str())
+	}
+	for _, w := range routes.within("weighted_clusters") {
+		if n := w.get("header_name"); n != nil {
+			c.find(RoutedByClient, n.spot(), "the client chooses one of the clusters by the header %s", n.str())
+		}
+	}
+	for _, n := range append(routes.within("inline_cluster_specifier_plugin"), routes.within("cluster_specifier_plugins")...) {
+		c.find(NotSeen, n.spot(), "a plugin chooses the cluster: whether the client does can't be told")
+	}
+	for _, n := range routes.within("host_rewrite_header") {
+		c.find(HostRewritten, n.spot(), "the upstream gets the host that the client writes into %s, and patgate judged another", n.str())
+	}
+	for _, n := range routes.within("host_rewrite_path_regex") {
+		c.find(HostRewritten, n.spot(), "the upstream gets a host that is made from the client's path, and patgate judged another")
+	}
+	for _, route := range routes.within("route") {
+		for _, field := range []string{"prefix_rewrite", "regex_rewrite", "path_rewrite", "path_rewrite_policy"} {
+			if n := route.get(field); n != nil {
+				c.find(PathRewritten, n.spot(), "policies judge the path that the client sent, and the upstream gets another")
+			}
+		}
+	}
+	for _, n := range routes.within("internal_redirect_policy") {
+		c.find(InternalRedirect, n.spot(), "Envoy follows redirects of the upstream by itself: the second check gets the request without its credential")
+	}
+}
+
+// copiedHeader judges a header that a route sets, where it is one of the target and its
+// value comes from the client.
+func (c *checker) copiedHeader(key *node, name, value string) {
+	value = strings.ToLower(value)
+	value = strings.NewReplacer("%req(:authority)%", "", "%req(host)%", "").Replace(value)
+	named := func(other string) bool { return strings.EqualFold(other, name) }
+	if strings.Contains(value, "%req(") && (slices.ContainsFunc(hostHeaders, named) || slices.ContainsFunc(targetHeaders, named)) {
+		c.find(HostRewritten, key.spot(), "the upstream gets %s as the client writes it into another header, and patgate judged another request", name)
+	}
+}
+
+// chosenUpstream judges a cluster that guarded routes lead to: whether the client chooses
+// the address within it.
+func (c *checker) chosenUpstream(cluster *node) {
+	if n := cluster.get("original_dst_lb_config", "use_http_header"); n.isTrue() {
+		name := cluster.get("original_dst_lb_config", "http_header_name").str()
+		if name == "" {
+			name = "x-envoy-original-dst-host"
+		}
+		c.find(RoutedByClient, n.spot(), "the client chooses the address by the header %s, whatever host and path were judged", name)
+	}
+	for _, sources := range cluster.get("load_balancing_policy").within("override_host_sources") {
+		for _, n := range sources.within("header") {
+			c.find(RoutedByClient, n.spot(), "the client chooses the address by the header %s", n.str())
+		}
+	}
+}
+
+// hostDot requires the trailing dot of a host to be stripped where routes are found by
+// the names of hosts.
+func (c *checker) hostDot(conn *connection) {
+	strip := conn.body.get("strip_trailing_host_dot")
+	if strip.isTrue() {
+		return
+	}
+	for _, routes := range []*node{conn.routes, conn.body.get("scoped_routes")} {
+		if name := namedHost(routes); name != "" {
+			c.find(HostDot, conn.body.missing("strip_trailing_host_dot"), "%s: routes are found by the host %s, and `%s.` finds others", wrongSwitch(strip), name, strings.TrimPrefix(name, "*."))
+			return
+		}
+	}
+}
+
+func wrongSwitch(n *node) string {
+	if n == nil {
+		return "is missing"
+	}
+	return shown(n)
+}
+
+// namedHost returns a host that routes are found by, other than any.
+func namedHost(routes *node) string {
+	for _, domains := range routes.within("domains") {
+		for _, d := range domains.elements() {
+			if d.str() != "" && d.str() != "*" {
+				return d.str()
+			}
+		}
+	}
+	for _, headers := range routes.within("headers") {
+		for _, h := range headers.elements() {
+			if name := strings.ToLower(h.get("name").str()); name != ":authority" && name != "host" {
+				continue
+			}
+			for _, text := range append(h.within("exact"), append(h.within("suffix"), h.within("exact_match")...)...) {
+				return text.str()
+			}
+		}
+	}
+	return ""
+}
+
+// hostHeaders are those that upstreams take their own host or path from.
+var hostHeaders = []string{"x-original-uri", "x-forwarded-host", "forwarded", "x-forwarded-prefix", "x-forwarded-server", "x-host", "x-original-host", "x-http-host-override"}
+
+// hostHeadersKept requires headers that upstreams take their host from to be removed, or
+// written anew, by filters or for all routes.
+func (c *checker) hostHeadersKept(conn *connection, mutations []*node) {
+	removed := conn.routes.get("request_headers_to_remove").elements()
+	var kept []string
+	for _, name := range hostHeaders {
+		gone := false
+		for _, m := range mutations {
+			gone = gone || removes(m, name) || overwrites(m, name)
+		}
+		for _, r := range removed {
+			gone = gone || strings.EqualFold(r.str(), name)
+		}
+		if !gone {
+			kept = append(kept, name)
+		}
+	}
+	if len(kept) > 0 {
+		c.find(HostHeadersKept, conn.filters[conn.authz[0]].node.spot(), keptHosts, strings.Join(kept, ", "))
+	}
+}
+
+// keptHosts is said of headers that nothing removes.
+const keptHosts = "the upstream gets %s as the client wrote them: it may act on another host than patgate judged"
+
+// overwrites reports whether a HeaderMutation writes a header whatever the client sent.
+func overwrites(m *node, name string) bool {
+	a := m.get("append")
+	return strings.EqualFold(a.get("header", "key").str(), name) && a.get("append_action").is("OVERWRITE_IF_EXISTS_OR_ADD", 2) &&
+		!strings.Contains(strings.ToLower(a.get("header", "value").str()), "%req("+name)
+}

@@ -1,0 +1,84 @@
+package loader
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/patgate/patgate/loader/dir"
+	"github.com/patgate/patgate/policy"
+)
+
+// savedState is what is stored of a part.
+type savedState struct {
+	digest [sha256.Size]byte // of the files
+	ended  int               // how many endings
+}
+
+// restore reads the last good state of each part that an earlier process stored. A state that can't
+// be read is none.
+func (l *Loader) restore() {
+	if l.o.LastGood == "" {
+		return
+	}
+	for _, p := range l.parts {
+		s, err := dir.ReadSaved(dir.SavedPath(l.o.LastGood, p.origin), p.origin)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			l.o.Logger.Error("a stored last good state can't be used", "directory", p.origin, "error", err)
+			continue
+		}
+		p.good, p.since, p.stored = s.Files, s.Since, true
+		p.saved = savedState{s.Files.Digest, len(s.Ended)}
+		p.ended, p.known = s.Ended, map[policy.Ending]bool{}
+		for _, e := range s.Ended {
+			p.known[e] = true
+		}
+	}
+}
+
+// saveParts stores the last good state of each part where it differs from what is stored. That is
+// after it runs: a disk that is full or slow keeps no revocation from taking force.
+func (l *Loader) saveParts() {
+	if l.o.LastGood == "" {
+		return
+	}
+	for _, p := range l.parts {
+		state := savedState{p.good.Digest, len(p.ended)}
+		if state == p.saved {
+			continue
+		}
+		err := dir.WriteSaved(dir.SavedPath(l.o.LastGood, p.origin), &dir.Saved{Origin: p.origin, Since: p.since, Files: p.good, Ended: p.ended})
+		if err != nil {
+			l.o.Logger.Error("the last good state can't be stored: a restart beside bad manifests would fail", "directory", p.origin, "error", err)
+			state = savedState{} // the next load tries it again
+		}
+		p.saved = state
+	}
+}
+
+// Check returns what is wrong with the directories of a loader themselves, whatever is in them: their
+// restrictions, and where its last good states are kept.
+func Check(roots []string, lastGood string) error {
+	roots = dir.Distinct(roots)
+	if problems := dir.CheckRoots(roots); len(problems) > 0 {
+		return fmt.Errorf("--manifests %s", problems[0].String())
+	}
+	if lastGood == "" {
+		return nil
+	}
+	for _, path := range dir.Paths(roots) {
+		if dir.Within(path, lastGood) {
+			return fmt.Errorf("--last-good %s: the directory is within %s, expected one outside of the manifests", lastGood, path)
+		}
+	}
+	f, err := os.CreateTemp(lastGood, ".patgate-*")
+	if err != nil {
+		return fmt.Errorf("--last-good %s: %w, expected a directory that can be written", lastGood, dir.Reason(err))
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}

@@ -1,0 +1,274 @@
+package loader
+
+import (
+	"crypto/sha256"
+	"slices"
+	"time"
+
+	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/loader/dir"
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/ruleset"
+)
+
+// Kept is a part of the directories that keeps its last good state, while the others load on.
+type Kept struct {
+	Origin   string         // the directory
+	Problems []diag.Problem // why
+	Narrowed []string       // tokens of its own that it refused since the last report
+	New      bool           // its files or its problems differ from the last report, or it narrowed
+	Since    time.Time      // when its last good state was loaded
+	Stored   bool           // an earlier process loaded it
+}
+
+// part is what keeps a last good state of its own: a restricted directory, or all of the others
+// together.
+type part struct {
+	origin string
+	good   *dir.Tree              // its last good state; nil: none yet
+	since  time.Time              // when good was loaded
+	stored bool                   // an earlier process loaded good
+	ended  []policy.Ending        // what its rejected states ended since
+	known  map[policy.Ending]bool // those of ended
+	judged judgement              // of the last reading that was rejected
+	saved  savedState             // what is stored of it
+
+	now      *dir.Tree    // the reading under way
+	docs     *ruleset.Set // what now has that good has not
+	own      bool         // now has problems of its own, whatever the others have
+	narrowed []string     // tokens that were refused since the last report
+}
+
+// judgement is why a reading of a part was rejected.
+type judgement struct {
+	digest   [sha256.Size]byte // of the reading
+	own      bool              // the problems are its own
+	problems []diag.Problem
+}
+
+// newParts divides the directories.
+func newParts(roots []string) []*part {
+	var parts []*part
+	for _, origin := range dir.Origins(roots) {
+		parts = append(parts, &part{origin: origin, known: map[policy.Ending]bool{}})
+	}
+	return parts
+}
+
+// loadParts makes what it can of a reading run. Parts that can't run as they are, by themselves or
+// together with the others, keep their last good state. Every set of states that runs was judged
+// as one, as a load of all directories is.
+func (l *Loader) loadParts(t *dir.Tree) Report {
+	r := Report{SHA256: t.Digest, Files: len(t.Files)}
+	changed := l.changedParts(t)
+	taken, step := l.takeParts(changed)
+	if step == nil {
+		r.Problems = l.try(changed).Problems
+		r.Change.Revision = l.index.Snapshot().Revision().Number
+		return r
+	}
+	kept := slices.DeleteFunc(slices.Clone(changed), func(p *part) bool { return slices.Contains(taken, p) })
+	for _, p := range kept {
+		l.end(p)
+	}
+	if len(taken) > 0 || !l.index.Snapshot().Ready() {
+		if l.applyParts(&r, step, taken); r.Err != nil {
+			return r
+		}
+	}
+	for _, p := range kept {
+		k := l.keep(p)
+		r.Kept, r.Problems = append(r.Kept, k), append(r.Problems, k.Problems...)
+	}
+	if !r.Loaded {
+		r.Change.Revision = l.index.Snapshot().Revision().Number
+	}
+	l.saveParts()
+	return r
+}
+
+// changedParts gives each part its reading, and returns those whose reading is not what runs.
+func (l *Loader) changedParts(t *dir.Tree) (changed []*part) {
+	ready := l.index.Snapshot().Ready()
+	for i, reading := range t.Each() {
+		p := l.parts[i]
+		p.now, p.docs, p.own = reading, nil, false
+		p.now.Complete(p.good)
+		if !ready || p.judged.problems != nil || p.now.Digest != p.good.Digest {
+			changed = append(changed, p)
+		}
+	}
+	return changed
+}
+
+// takeParts finds which of the parts that changed can run as they are now, and returns the step
+// to what they are together. It returns no step where a part without a last good state can't.
+func (l *Loader) takeParts(changed []*part) (taken []*part, step *ruleset.Step) {
+	if !l.index.Snapshot().Ready() { // at the start all are new, and likely good
+		if step := l.try(changed); len(step.Problems) == 0 {
+			return changed, step
+		}
+	}
+	var sound []*part
+	for _, p := range changed {
+		if l.inspect(p); !p.own || p.good == nil {
+			sound = append(sound, p)
+		}
+	}
+	if step := l.try(sound); len(step.Problems) == 0 {
+		return sound, step
+	}
+	for _, p := range changed {
+		if p.good == nil {
+			taken = append(taken, p)
+		}
+	}
+	if step = l.try(taken); len(step.Problems) > 0 {
+		return nil, nil
+	}
+	return l.takeMore(taken, step, sound)
+}
+
+// takeMore adds those parts, one by one and in their order, that can run beside what is taken. What
+// one of them brings may be what another needs.
+func (l *Loader) takeMore(taken []*part, step *ruleset.Step, sound []*part) ([]*part, *ruleset.Step) {
+	for more := true; more; {
+		more = false
+		for _, p := range sound {
+			if slices.Contains(taken, p) {
+				continue
+			}
+			with := append(slices.Clip(taken), p)
+			if next := l.try(with); len(next.Problems) == 0 {
+				taken, step, more = with, next, true
+			}
+		}
+	}
+	return taken, step
+}
+
+// inspect decodes what a part has that its last good state has not. What a part that is broken by
+// itself revokes takes force before anything is explained.
+func (l *Loader) inspect(p *part) {
+	if p.judged.own && p.judged.digest == p.now.Digest && p.good != nil {
+		p.own = true
+		return
+	}
+	in := ruleset.Input{Origin: p.origin, Scopes: l.scopes}
+	for _, f := range p.now.Input(nil).Files {
+		if !p.good.Holds(f.Name, f.Sum) {
+			in.Files = append(in.Files, f)
+		}
+	}
+	p.docs = ruleset.Read(in, ruleset.Options{Workers: l.processors(), AllowEmpty: true})
+	p.own = p.docs.Broken() || len(p.now.Problems) > 0 || !p.docs.InScope()
+	if p.own {
+		l.end(p)
+	}
+}
+
+// end lets what a part revokes take force on its last good state: on its own tokens, and on no
+// others.
+func (l *Loader) end(p *part) {
+	running := l.index.Snapshot()
+	var list []policy.Ending
+	if p.docs == nil {
+		return // the reading is one that did so before
+	}
+	for _, e := range ruleset.Endings(p.docs.Tokens) {
+		row := running.TokenByName(e.Token)
+		if running.Ready() && (row == nil || row.EndedBy(&e) == nil) {
+			continue
+		}
+		if !p.known[e] {
+			p.ended, p.known[e] = append(p.ended, e), true
+		}
+		list = append(list, e)
+	}
+	if !running.Ready() {
+		return // applyParts does it
+	}
+	names, _, err := l.index.Narrow(list)
+	if err != nil {
+		l.o.Logger.Error("what a rejected directory revokes could not take force", "directory", p.origin, "error", err)
+	}
+	p.narrowed = append(p.narrowed, names...)
+}
+
+// try judges parts as they are now, together with the last good states of the others.
+func (l *Loader) try(now []*part) *ruleset.Step {
+	trees := make([]*dir.Tree, len(l.parts))
+	from := l.loaded
+	for i, p := range l.parts {
+		trees[i] = p.good
+		if p.good == nil || slices.Contains(now, p) {
+			trees[i] = p.now
+			if len(p.ended) > 0 {
+				from = nil // rows may run that are not what was loaded
+			}
+		}
+	}
+	in := dir.Join(trees, nil).Input(l.roots)
+	o := ruleset.Options{Workers: l.processors(), Running: l.index.Snapshot()}
+	step := from.Step(in, o)
+	if !step.Judge() && !step.Whole {
+		step = (*ruleset.Loaded)(nil).Step(in, o)
+		step.Judge()
+	}
+	if len(step.Problems) == 0 {
+		step.Problems = step.Losses(l.o.Now())
+	}
+	return step
+}
+
+// applyParts makes a step the running revision.
+func (l *Loader) applyParts(r *Report, step *ruleset.Step, taken []*part) {
+	running := l.index.Snapshot()
+	for _, p := range l.parts {
+		if !slices.Contains(taken, p) {
+			step.End(p.ended)
+		}
+	}
+	change, err := l.index.Apply(step.Changes, l.o.Now())
+	if err != nil && !step.Whole { // what it steps from is not what runs
+		l.loaded = nil
+		l.applyParts(r, l.try(taken), taken)
+		return
+	}
+	if r.Change, r.Err = change, err; err != nil {
+		return
+	}
+	r.Loaded, l.loaded, r.Revived = true, step.Accept(), l.revived(running, step.Changes.New.Tokens)
+	for _, p := range taken {
+		p.good, p.since, p.stored = p.now, l.o.Now(), false
+		p.ended, p.known, p.judged, p.narrowed = nil, map[policy.Ending]bool{}, judgement{}, nil
+	}
+}
+
+// keep says why a part keeps its last good state.
+func (l *Loader) keep(p *part) Kept {
+	was := p.judged
+	if !p.own || !was.own || was.digest != p.now.Digest {
+		p.judged = judgement{digest: p.now.Digest, own: p.own, problems: l.problemsOf(p)}
+	}
+	k := Kept{
+		Origin: p.origin, Problems: p.judged.problems, Narrowed: slices.Compact(slices.Sorted(slices.Values(p.narrowed))), Since: p.since, Stored: p.stored,
+		New: was.digest != p.now.Digest || len(p.narrowed) > 0 || !slices.EqualFunc(was.problems, p.judged.problems, sameProblem),
+	}
+	p.narrowed = nil
+	return k
+}
+
+func sameProblem(a, b diag.Problem) bool { return a.String() == b.String() }
+
+// problemsOf returns what is wrong with a part, or with it and the others together.
+func (l *Loader) problemsOf(p *part) []diag.Problem {
+	all := l.try([]*part{p}).Problems
+	if own := slices.DeleteFunc(slices.Clone(all), func(q diag.Problem) bool { return !p.now.Owns(q.File) }); len(own) > 0 && p.own {
+		all = own
+	}
+	if len(all) == 0 { // what it could not run beside is gone meanwhile: the next load takes it
+		all = []diag.Problem{{File: p.origin, Message: "it could not run beside the other directories, expected it to with the next load"}}
+	}
+	return all
+}
