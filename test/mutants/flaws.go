@@ -37,7 +37,7 @@ var flaws = []flaw{
 	{what: "a wrong checksum passes", file: "policy/credential.go", old: "if c.Detail == \"\" && !token.WellFormed(c.Secret) {", new: "if false {"},
 	{what: "a revoked token passes", file: "policy/evaluate.go", old: "StepRevoked, !t.Revoked", new: "StepRevoked, true"},
 	{what: "a suspended token passes", file: "policy/evaluate.go", old: "StepSuspended, !t.Suspended", new: "StepSuspended, true"},
-	{what: "a honeytoken passes", file: "policy/evaluate.go", old: "StepCanary, !t.Canary", new: "StepCanary, true"},
+	{what: "a canary passes", file: "policy/evaluate.go", old: "StepCanary, !t.Canary", new: "StepCanary, true"},
 	{what: "an expired token passes", file: "policy/evaluate.go", old: "StepExpired, !e.span.expired(now)", new: "StepExpired, true"},
 	{what: "a token lives one instant longer", file: "policy/token.go", old: "!l.end.IsZero() && !now.Before(l.end) }", new: "!l.end.IsZero() && now.After(l.end) }"},
 	{what: "the cap does not count", file: "policy/token.go", old: "longest > 0 && longest != Forever", new: "false && longest != Forever"},
