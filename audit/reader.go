@@ -52,7 +52,7 @@ func NewReader(name string, r io.Reader) *Reader {
 	return &Reader{name: name, lines: newLineReader(name, plain), finish: finish}
 }
 
-// Next returns the next event. Its end is io.EOF; a *CutError says that a compressed log is not whole.
+// Next returns the next event. Its end is io.EOF; a *CutError means that a compressed log is not whole.
 func (r *Reader) Next() (*Entry, error) {
 	for len(r.queue) == 0 {
 		if r.err != nil {
@@ -72,7 +72,7 @@ func (r *Reader) Next() (*Entry, error) {
 	return e, nil
 }
 
-// Stats says what was read so far.
+// Stats counts what was read so far.
 func (r *Reader) Stats() ReadStats { return r.stats }
 
 // maxLogLine is the longest line that is read: an event has 16 KiB at most, and a collector adds to it. A
