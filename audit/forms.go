@@ -68,6 +68,23 @@ func appendEntries(list []Entry, file string, line logLine, stats *ReadStats) []
 	return list
 }
 
+// eventHead is how each event begins that patgate writes.
+var eventHead = []byte(`{"v":1,"seq":`)
+
+// appendTorn appends a torn line, unless the last entry is of this line.
+func appendTorn(list []Entry, file string, line logLine) []Entry {
+	if n := len(list); n > 0 && list[n-1].File == file && list[n-1].Line == line.number {
+		return list
+	}
+	at := bytes.Index(line.text, eventHead)
+	if at < 0 {
+		if at = bytes.Index(line.text, []byte(`{\"v\":1,\"seq\":`)); at < 0 {
+			return list
+		}
+	}
+	return append(list, Entry{Torn: true, JSON: line.text[at:], File: file, Line: line.number})
+}
+
 // unwrap appends the events in a text: one that is an event, or wraps some.
 func unwrap(list []Entry, text []byte, depth int) []Entry {
 	start := bytes.IndexByte(text, '{') // after a prefix, if there is one
@@ -172,7 +189,7 @@ func documentOverLines(in *bufio.Reader) *elements {
 func manyTokens(dec *json.Decoder) bool {
 	for range 8 {
 		if _, err := dec.Token(); err != nil {
-			return err == io.EOF //nolint:errorlint // the decoder returns it as it is
+			return err == io.EOF
 		}
 	}
 	return true

@@ -13,6 +13,7 @@ type Entry struct {
 	JSON []byte // the event's own JSON, as the log has it
 	File string // the input's name
 	Line int    // from 1
+	Torn bool   // the line begins as an event and is none; see ScanTorn
 }
 
 // ReadStats say what a log held.
@@ -50,6 +51,16 @@ func NewReader(name string, r io.Reader) *Reader {
 		return &Reader{name: name, finish: func() {}, err: err}
 	}
 	return &Reader{name: name, lines: newLineReader(name, plain), finish: finish}
+}
+
+// NewLiveReader returns a reader of a log that grows while it is read, such as the output of `kubectl logs -f`:
+// it waits for no more than the next line. One JSON document over many lines is not read.
+func NewLiveReader(name string, r io.Reader) *Reader {
+	reader := NewReader(name, r)
+	if reader.lines != nil {
+		reader.lines.begun = true
+	}
+	return reader
 }
 
 // Next returns the next event. Its end is io.EOF; a *CutError means that a compressed log is not whole.

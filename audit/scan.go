@@ -31,6 +31,16 @@ type piece[T any] struct {
 // returns what the logs held, and the first error of deliver, of ctx or of reading; a log that is cut
 // does not keep the next from being read, and its *CutError is returned at the end.
 func Scan[T any](ctx context.Context, inputs []Input, work func([]Entry) T, deliver func(T, ReadStats) error) (ReadStats, error) {
+	return scan(ctx, inputs, false, work, deliver)
+}
+
+// ScanTorn is Scan for who looks for damage: work sees torn lines too. A torn line begins as an event does, and does
+// not end as one; only Torn, JSON, File and Line of its Entry are set.
+func ScanTorn[T any](ctx context.Context, inputs []Input, work func([]Entry) T, deliver func(T, ReadStats) error) (ReadStats, error) {
+	return scan(ctx, inputs, true, work, deliver)
+}
+
+func scan[T any](ctx context.Context, inputs []Input, torn bool, work func([]Entry) T, deliver func(T, ReadStats) error) (ReadStats, error) {
 	workers := runtime.GOMAXPROCS(0)
 	todo := make(chan *piece[T], workers)
 	order := make(chan *piece[T], 2*workers)
@@ -43,6 +53,9 @@ func Scan[T any](ctx context.Context, inputs []Input, work func([]Entry) T, deli
 				var entries []Entry
 				for _, line := range b.lines {
 					entries = appendEntries(entries, b.file, line, &b.stats)
+					if torn {
+						entries = appendTorn(entries, b.file, line)
+					}
 				}
 				b.lines, b.result = nil, work(entries)
 				close(b.done)

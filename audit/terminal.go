@@ -18,10 +18,15 @@ type Terminal struct {
 	to   Sink
 	cut  []byte // the head of a line whose end has not come
 	text []byte
+
+	colored bool
 }
 
 // NewTerminal returns a sink that writes readable lines to another one.
 func NewTerminal(to Sink) *Terminal { return &Terminal{to: to} }
+
+// Colored makes the lines colored from now on.
+func (t *Terminal) Colored() { t.colored = true }
 
 // Await implements Sink.
 func (t *Terminal) Await(d time.Duration) bool { return t.to.Await(d) }
@@ -39,6 +44,9 @@ func (t *Terminal) Write(b []byte) (n int, err error) {
 		}
 		end += n + 1
 		t.text = appendReadable(t.text[:0], append(t.cut[:len(t.cut):len(t.cut)], b[n:end]...))
+		if t.colored {
+			t.text = append([]byte(diag.Color(string(bytes.TrimSuffix(t.text, []byte("\n"))))), '\n')
+		}
 		for rest := t.text; len(rest) > 0; {
 			written, err := t.to.Write(rest)
 			if rest = rest[written:]; err != nil {
@@ -74,6 +82,9 @@ type readable struct {
 	Tokens, Problems        []string
 	Count                   int
 }
+
+// Readable returns the readable line of an event, as Terminal writes it.
+func Readable(event []byte) string { return string(appendReadable(nil, event)) }
 
 // appendReadable appends the readable line of an event, or the event as it is where it
 // can't be read.

@@ -73,3 +73,16 @@ func TestTerminalThatFails(t *testing.T) {
 		t.Errorf("%d, %v, %s", n, err, s.got)
 	}
 }
+
+func TestTerminalInColors(t *testing.T) {
+	s := &screen{}
+	terminal := NewTerminal(s)
+	terminal.Colored()
+	line := `{"v":1,"time":"2026-06-01T11:00:00Z","kind":"decision","decision":"deny","status":403,"reason":"no_gate","id":"A"}` + "\n"
+	if _, err := terminal.Write([]byte(line + line)); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(s.got); strings.Count(got, "\x1b[31mDENY 403\x1b[0m") != 2 || strings.Count(got, "\n") != 2 {
+		t.Errorf("%q", got)
+	}
+}

@@ -36,7 +36,7 @@ type parts struct {
 	decided  []policy.Reason
 	faults   int
 	recorded error  // what Record returns for an allow
-	panicIn  string // snapshot, record or observe
+	panicIn  string // snapshot, record, line or observe
 	block    chan struct{}
 }
 
@@ -57,6 +57,9 @@ func (p *parts) Record(_ context.Context, e *audit.Event) error {
 	defer p.mu.Unlock()
 	if p.panicIn == "record" && e.Decision == audit.Allow {
 		panic(errors.New("planted"))
+	}
+	if p.panicIn == "line" && e.Path != "" {
+		panic("planted")
 	}
 	p.events = append(p.events, e)
 	if e.Decision == audit.Allow {

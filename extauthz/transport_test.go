@@ -133,7 +133,7 @@ func TestMessagesOverTheLimit(t *testing.T) {
 // TestFaultsOnBoth plants panics around a check: each is a refusal by either transport.
 func TestFaultsOnBoth(t *testing.T) {
 	onBoth(t, func(t *testing.T, name string) {
-		for _, where := range []string{"snapshot", "record", "observe"} {
+		for _, where := range []string{"snapshot", "record", "line", "observe"} {
 			s, p := newServer(t)
 			p.panicIn = where
 			_, conn := serveOn(t, s, name, TransportOptions{})

@@ -43,6 +43,7 @@ type Report struct {
 	SHA256   [32]byte         // of the files
 	Files    int              // that were read
 	Problems []diag.Problem   // why the load was rejected; none: it runs
+	Faulted  bool             // one of them is a fault of patgate
 	Narrowed []string         // tokens that a rejected load refused from now on
 	Revived  []policy.Revived // tokens whose validity the load extended
 	Err      error            // an internal error
@@ -275,7 +276,7 @@ func (l *Loader) step(t *dir.Tree) (*ruleset.Step, *dir.Tree) {
 // the swap.
 func (l *Loader) apply(t *dir.Tree, step *ruleset.Step) Report {
 	running := l.index.Snapshot()
-	r := Report{SHA256: t.Digest, Files: len(t.Files), Problems: step.Problems}
+	r := Report{SHA256: t.Digest, Files: len(t.Files), Problems: step.Problems, Faulted: step.Faulted}
 	if len(r.Problems) == 0 {
 		r.Problems = step.Losses(l.o.Now())
 	}

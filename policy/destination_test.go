@@ -39,8 +39,6 @@ func TestAllowEncoded(t *testing.T) {
 	w.want("and after what none opens", request(target("/a%2F..")), policy.BadTarget)
 }
 
-func target_(s string) func(*policy.Request) { return target(s) }
-
 // TestDestination checks that COPY and MOVE are evaluated for both of their paths.
 func TestDestination(t *testing.T) {
 	w := newWorld(t)

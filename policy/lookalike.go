@@ -17,10 +17,7 @@ var evaluatedHeaders = append(append([]string{
 // patgatePrefix begins the names of patgate's own headers.
 const patgatePrefix = "x-patgate-"
 
-// forwardedHosts are the headers by which some upstreams take another host than the
-// request's. forwarded (RFC 7239) is one more.
-var forwardedHosts = []string{"x-forwarded-host", "x-host", "x-original-host", "x-forwarded-server", "x-http-host-override"}
-
+// headerForwarded is RFC 7239's.
 const headerForwarded = "forwarded"
 
 // plainNameBytes are the bytes of a header's name that fold to themselves.
@@ -63,12 +60,6 @@ func foldNameRune(r rune) byte {
 		return byte(r)
 	}
 	return '-'
-}
-
-// isUnderscoreSpelling reports whether a name in lower case is another one with `_` for
-// some of its `-`.
-func isUnderscoreSpelling(name, other string) bool {
-	return name != other && len(name) == len(other) && strings.ReplaceAll(name, "_", "-") == other
 }
 
 // headerScan is the one walk over the headers of every request: it finds what asks for

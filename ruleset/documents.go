@@ -91,7 +91,7 @@ func previousDigests(spec *manifest.APIToken) []manifest.Digest {
 func (s *Set) check() {
 	defer func() {
 		if p := recover(); p != nil {
-			s.Problems = append(s.Problems, fault("checked", p))
+			s.Problems, s.Faulted = append(s.Problems, fault("checked", p)), true
 		}
 	}()
 	s.checkScopes()

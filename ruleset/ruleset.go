@@ -54,6 +54,7 @@ type Set struct {
 
 	Problems []diag.Problem
 	Rows     policy.Rows // none where there are problems
+	Faulted  bool        // one of the problems is a fault of patgate, a panic
 
 	input   Input
 	options Options
@@ -195,7 +196,7 @@ func newSet() *Set {
 func (s *Set) compile(running *policy.Snapshot) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.Rows, s.Problems = policy.Rows{}, []diag.Problem{fault("compiled", p)}
+			s.Rows, s.Problems, s.Faulted = policy.Rows{}, []diag.Problem{fault("compiled", p)}, true
 		}
 	}()
 	s.Rows = compile(s, running)

@@ -64,10 +64,10 @@ func (s *Set) checkScopes() {
 func (s *Set) checkScope(doc *manifest.Document) {
 	scope := s.input.Scopes[doc.Origin]
 	if doc.Kind != "" && !scope.allowsKind(doc.Kind) {
-		s.problem(doc, doc.Pos, "kind", "a %s, which %s may not hold, expected %s", doc.Kind, doc.Origin, strings.Join(scope.Kinds, " or "))
+		s.problem(doc, doc.Pos, "kind", "%s is a kind that %s may not hold, expected %s", doc.Kind, doc.Origin, strings.Join(scope.Kinds, " or "))
 	}
 	if name := doc.Metadata.Name; name.Text != "" && !scope.allowsName(name.Text) {
-		s.problem(doc, name.At, "metadata.name", "the name %s, which %s may not hold, expected one like %s", name.Text, doc.Origin, strings.Join(scope.Names, " or "))
+		s.problem(doc, name.At, "metadata.name", "%s is a name that %s may not hold, expected one like %s", name.Text, doc.Origin, strings.Join(scope.Names, " or "))
 	}
 }
 

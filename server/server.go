@@ -44,6 +44,7 @@ type Options struct {
 	AuditOverflow audit.Overflow
 	AuditWait     time.Duration // default 200 ms
 	AuditReadable bool          // a readable line an event, for people, instead of JSON
+	AuditColored  bool          // and in colors
 
 	Transport   string        // of the check listener: one of extauthz.Transports; default h2
 	MaxBody     int           // bytes of a request's body, as Envoy sends it; default 1 MiB
@@ -156,7 +157,11 @@ func auditSink(o *Options) (audit.Sink, error) {
 	if err != nil || !o.AuditReadable {
 		return file, err
 	}
-	return audit.NewTerminal(file), nil
+	terminal := audit.NewTerminal(file)
+	if o.AuditColored {
+		terminal.Colored()
+	}
+	return terminal, nil
 }
 
 func withDefaults(o *Options) {
@@ -350,7 +355,10 @@ func (s *Server) revived(r *loader.Report) {
 func (s *Server) rejected(r *loader.Report) {
 	e := s.rejectedEvent(r, r.Problems, r.Narrowed)
 	if r.Err != nil {
-		e.Problems, e.Severity = append(e.Problems, r.Err.Error()), audit.Alert
+		e.Problems = append(e.Problems, r.Err.Error())
+	}
+	if r.Err != nil || r.Faulted {
+		e.Severity = audit.Alert
 	}
 	_ = s.audit.Record(context.Background(), e)
 	if !s.ready.Load() {

@@ -29,6 +29,9 @@ type checkOptions struct {
 	examples  bool
 	against   []string
 	manifests []string
+
+	rendered   string
+	configMaps []string
 }
 
 func newCheck(s streams) *cobra.Command {
@@ -40,18 +43,21 @@ func newCheck(s streams) *cobra.Command {
 			"FILE:LINE:COLUMN: field: what is wrong, what was expected. It exits with 2 where there is one.\n\n" +
 			"Of manifests without problems it warns where they are risky; docs/checks.md has each code.\n" +
 			"The comment `# patgate:ignore CODE reason` on the line or the one above accepts a warning.\n" +
-			"It exits with 1 for warnings with --strict, and for tokens that live longer than before with --against.\n\n" +
+			"It exits with 1 for warnings with --strict, and for tokens that live longer than before with --against.\n" +
+			"With --rendered it reads ConfigMaps, as a cluster would get them; beside directories, it wants the\n" +
+			"ConfigMaps to have what the directories hold, and nothing else.\n\n" +
 			"A directory needs a Gate, which says what is protected. The smallest guards everything:\n\n" +
 			"  apiVersion: patgate.dev/v1alpha1\n  kind: Gate\n  metadata:\n    name: everything\n  spec:\n    schemes: [basic, bearer]",
 		Example: "  patgate check manifests\n  patgate check --strict -o json policies tokens\n  patgate check --examples manifests\n" +
-			"  git worktree add /tmp/main main && patgate check --against /tmp/main/manifests manifests",
+			"  git worktree add /tmp/main main && patgate check --against /tmp/main/manifests manifests\n" +
+			"  kubectl kustomize manifests | patgate check --rendered - manifests 'manifests/tokens,kinds=APIToken'",
 		RunE: func(_ *cobra.Command, given []string) error {
 			if err := checkOutput(o.output); err != nil {
 				return err
 			}
 			s.colored()
 			dirs, err := manifestsOf(o.manifests, given)
-			if err != nil {
+			if err != nil && (o.rendered == "" || len(o.manifests)+len(given) > 0) {
 				return err
 			}
 			return check(s, &o, dirs)
@@ -63,6 +69,7 @@ func newCheck(s streams) *cobra.Command {
 	f.BoolVar(&o.strict, "strict", false, "exit with 1 where there is a warning that no comment accepts")
 	f.BoolVar(&o.examples, "examples", false, "print for each rule a request that it allows and a near one that it refuses")
 	f.StringArrayVar(&o.against, "against", nil, "`directory` of older manifests: refuse tokens that live longer than there; may repeat")
+	renderedFlags(cmd, &o)
 	return cmd
 }
 
@@ -77,7 +84,11 @@ type checked struct {
 
 func check(s streams, o *checkOptions, dirs []string) error {
 	now := time.Now()
-	c := checked{in: dir.Load(dirs)}
+	in, err := checkedSet(s, o, dirs)
+	if err != nil {
+		return err
+	}
+	c := checked{in: in}
 	for _, w := range lint.Lint(c.in, now) {
 		if w.Suppressed != "" {
 			c.accepted = append(c.accepted, w)

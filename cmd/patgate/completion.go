@@ -8,8 +8,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/policy"
 )
 
 // The values that a shell completes for flags, by their names: a flag means the same
@@ -35,6 +37,9 @@ var flagValues = map[string]cobra.CompletionFunc{
 	"policy":         documentNames(manifest.KindTokenPolicy),
 	"token":          documentNames(manifest.KindAPIToken),
 	"event":          files,
+	"log":            files,
+	"decision":       fixed(audit.Allow, audit.Deny),
+	"reason":         fixed(append(policy.ReasonNames(policy.Allow), policy.ReasonNames(policy.Deny)...)...),
 	"check-request":  files,
 	"value-file":     files,
 	"junit":          files,

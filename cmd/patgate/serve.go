@@ -71,6 +71,7 @@ func newServe(s streams) *cobra.Command {
 			if o.AuditReadable, err = readableAudit(auditFormat, term.IsTerminal(int(os.Stdout.Fd()))); err != nil {
 				return err
 			}
+			o.AuditColored = wantsColor(os.Stdout, os.LookupEnv)
 			o.Logger, o.Version = logger, thisBuild().Version
 			return serve(o)
 		},

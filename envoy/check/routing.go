@@ -1,6 +1,9 @@
 package check
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // routing judges what routes do with a request after it was judged: where it goes, and
 // with which host and path.
@@ -12,6 +15,9 @@ func (c *checker) routing(routes *node) {
 		if n := w.get("header_name"); n != nil {
 			c.find(RoutedByClient, n.spot(), "the client chooses one of the clusters by the header %s", n.str())
 		}
+	}
+	for _, n := range append(routes.within("inline_cluster_specifier_plugin"), routes.within("cluster_specifier_plugins")...) {
+		c.find(NotSeen, n.spot(), "a plugin chooses the cluster: whether the client does can't be told")
 	}
 	for _, n := range routes.within("host_rewrite_header") {
 		c.find(HostRewritten, n.spot(), "the upstream gets the host that the client writes into %s, and patgate judged another", n.str())
@@ -28,6 +34,17 @@ func (c *checker) routing(routes *node) {
 	}
 	for _, n := range routes.within("internal_redirect_policy") {
 		c.find(InternalRedirect, n.spot(), "Envoy follows redirects of the upstream by itself: the second check gets the request without its credential")
+	}
+}
+
+// copiedHeader judges a header that a route sets, where it is one of the target and its
+// value comes from the client.
+func (c *checker) copiedHeader(key *node, name, value string) {
+	value = strings.ToLower(value)
+	value = strings.NewReplacer("%req(:authority)%", "", "%req(host)%", "").Replace(value)
+	named := func(other string) bool { return strings.EqualFold(other, name) }
+	if strings.Contains(value, "%req(") && (slices.ContainsFunc(hostHeaders, named) || slices.ContainsFunc(targetHeaders, named)) {
+		c.find(HostRewritten, key.spot(), "the upstream gets %s as the client writes it into another header, and patgate judged another request", name)
 	}
 }
 

@@ -117,6 +117,9 @@ func (r *reader) directory(name, real string, above []string, atomic bool) {
 		r.problem(name, "a symbolic link to a directory above it, expected no loop")
 		return
 	}
+	if len(r.except) > 0 && slices.Contains(r.except, realPath(real)) {
+		return
+	}
 	above = append(slices.Clip(above), real)
 	r.Watched[real] = nil // all of it
 	info, err := os.Lstat(filepath.Join(real, dataLink))
@@ -179,6 +182,12 @@ func (r *reader) list(real string, do func(fs.DirEntry)) error {
 // stays reports whether something is within the directory that is read, whatever links lead to
 // it, or reports a problem.
 func (r *reader) stays(name, real string) bool {
+	for _, other := range r.except {
+		if Within(other, real) {
+			r.problem(name, "a symbolic link into %s, which is restricted, expected one that stays outside of it", other)
+			return false
+		}
+	}
 	if rel, err := filepath.Rel(r.inside, realPath(real)); err == nil && filepath.IsLocal(rel) {
 		return true
 	}

@@ -113,23 +113,38 @@ func Parts(roots []string) [][]string {
 // originOf names what a part of roots is, as documents record their origin.
 func originOf(part []string) string { return strings.Join(Paths(part), ", ") }
 
-// overlap returns a problem where a restricted root and another one share files: what is in one
-// of them could be taken for the other's.
-func overlap(roots []string) []diag.Problem {
-	if !Restricted(roots) {
-		return nil
+// restrictedPaths returns where the restricted roots really are.
+func restrictedPaths(roots []string) (paths []string) {
+	for _, root := range roots {
+		if Restricted([]string{root}) {
+			paths = append(paths, realPath(parsePath(root)))
+		}
 	}
+	return paths
+}
+
+// overlap returns a problem where a restricted root and another one share files: what is in one
+// of them could be taken for the other's. What is below a root without restrictions is left out there.
+func overlap(roots []string) []diag.Problem {
 	var problems []diag.Problem
 	for i, outer := range roots {
 		for k, inner := range roots {
-			if i == k || !Restricted([]string{outer}) && !Restricted([]string{inner}) || !isDir(parsePath(outer)) || !Within(parsePath(outer), parsePath(inner)) {
-				continue
+			if i != k && shares(outer, inner) {
+				problems = append(problems, diag.Problem{File: parsePath(inner), Message: fmt.Sprintf(
+					"the directory is within %s, which --manifests names too, expected a directory of its own", parsePath(outer))})
 			}
-			problems = append(problems, diag.Problem{File: parsePath(inner), Message: fmt.Sprintf(
-				"the directory is within %s, which --manifests names too, expected a restricted directory outside of others", parsePath(outer))})
 		}
 	}
 	return problems
+}
+
+// shares reports whether an inner root is within an outer one, one of them is restricted, and the
+// outer one would read what is in the inner one.
+func shares(outer, inner string) bool {
+	above, below := Restricted([]string{outer}), Restricted([]string{inner})
+	in, out := realPath(parsePath(inner)), realPath(parsePath(outer))
+	leftOut := !above && below && in != out
+	return (above || below) && !leftOut && isDir(out) && Within(out, in)
 }
 
 func isDir(path string) bool {

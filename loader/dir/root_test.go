@@ -55,14 +55,14 @@ func TestRestrictedDirectories(t *testing.T) {
 	for name, c := range map[string]struct{ file, text, want string }{
 		"its own token":         {"a.yaml", tokenNamed("team-a-ci", ""), ""},
 		"the bare name":         {"a.yaml", tokenNamed("team-a", ""), ""},
-		"another team's name":   {"a.yaml", tokenNamed("team-b-ci", ""), "DIR/a/a.yaml:3:18: metadata.name: the name team-b-ci, which DIR/a may not hold, expected one like team-a or team-a-*"},
-		"a name that begins so": {"a.yaml", tokenNamed("team-ab", ""), "DIR/a/a.yaml:3:18: metadata.name: the name team-ab, which DIR/a may not hold, expected one like team-a or team-a-*"},
-		"a gate":                {"a.yaml", strings.Replace(gate, "jira", "team-a-x", 1), "DIR/a/a.yaml:1:1: kind: a Gate, which DIR/a may not hold, expected APIToken"},
-		"a policy of its name":  {"a.yaml", policy, "DIR/a/a.yaml:1:1: kind: a TokenPolicy, which DIR/a may not hold, expected APIToken"},
-		"a second document":     {"a.yaml", tokenNamed("team-a-ci", "") + "---\n" + policy, "DIR/a/a.yaml:10:1: kind: a TokenPolicy, which DIR/a may not hold, expected APIToken"},
-		"a deep file":           {"x/y/a.yml", policy, "DIR/a/x/y/a.yml:1:1: kind: a TokenPolicy, which DIR/a may not hold, expected APIToken"},
-		"an escaped kind":       {"a.yaml", strings.Replace(policy, "kind:", `"k\u0069nd":`, 1), "DIR/a/a.yaml:1:1: kind: a TokenPolicy, which DIR/a may not hold, expected APIToken"},
-		"a broken gate":         {"a.yaml", "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: team-a-x}\nspec: {host: [x]}\n", "DIR/a/a.yaml:1:1: kind: a Gate, which DIR/a may not hold, expected APIToken"},
+		"another team's name":   {"a.yaml", tokenNamed("team-b-ci", ""), "DIR/a/a.yaml:3:18: metadata.name: team-b-ci is a name that DIR/a may not hold, expected one like team-a or team-a-*"},
+		"a name that begins so": {"a.yaml", tokenNamed("team-ab", ""), "DIR/a/a.yaml:3:18: metadata.name: team-ab is a name that DIR/a may not hold, expected one like team-a or team-a-*"},
+		"a gate":                {"a.yaml", strings.Replace(gate, "jira", "team-a-x", 1), "DIR/a/a.yaml:1:1: kind: Gate is a kind that DIR/a may not hold, expected APIToken"},
+		"a policy of its name":  {"a.yaml", policy, "DIR/a/a.yaml:1:1: kind: TokenPolicy is a kind that DIR/a may not hold, expected APIToken"},
+		"a second document":     {"a.yaml", tokenNamed("team-a-ci", "") + "---\n" + policy, "DIR/a/a.yaml:10:1: kind: TokenPolicy is a kind that DIR/a may not hold, expected APIToken"},
+		"a deep file":           {"x/y/a.yml", policy, "DIR/a/x/y/a.yml:1:1: kind: TokenPolicy is a kind that DIR/a may not hold, expected APIToken"},
+		"an escaped kind":       {"a.yaml", strings.Replace(policy, "kind:", `"k\u0069nd":`, 1), "DIR/a/a.yaml:1:1: kind: TokenPolicy is a kind that DIR/a may not hold, expected APIToken"},
+		"a broken gate":         {"a.yaml", "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: team-a-x}\nspec: {host: [x]}\n", "DIR/a/a.yaml:1:1: kind: Gate is a kind that DIR/a may not hold, expected APIToken"},
 		"the platform's digest": {"a.yaml", strings.Replace(tokenNamed("team-a-ci", ""), token.Sum(token.NewSecret("the value of team-a-ci")).String(),
 			token.Sum(token.NewSecret("the value of team-a-old")).String(), 1), "DIR/platform/t.yaml"},
 	} {
@@ -99,9 +99,10 @@ func TestRestrictedDirectoriesLieApart(t *testing.T) {
 		apart bool
 	}{
 		"apart":                         {[]string{top + "/m", top + "/b" + restricted}, true},
-		"below":                         {[]string{top + "/m", top + "/m/a" + restricted}, false},
+		"below, and left out there":     {[]string{top + "/m", top + "/m/a" + restricted}, true},
+		"below a restricted one":        {[]string{top + "/m" + restricted, top + "/m/a,kinds=Gate"}, false},
 		"above":                         {[]string{top + "/m/a", top + "/m" + restricted}, false},
-		"by a link":                     {[]string{top + "/m", top + "/link" + restricted}, false},
+		"by a link":                     {[]string{top + "/m", top + "/link" + restricted}, true},
 		"the same, free":                {[]string{top + "/m", top + "/m" + restricted}, false},
 		"the same, otherwise":           {[]string{top + "/m,kinds=Gate", top + "/m" + restricted}, false},
 		"the same twice":                {[]string{top + "/b" + restricted, top + "/m", top + "/b" + restricted}, true},
@@ -111,8 +112,44 @@ func TestRestrictedDirectoriesLieApart(t *testing.T) {
 		if problems := CheckRoots(Distinct(c.roots)); (len(problems) == 0) != c.apart {
 			t.Errorf("%s: %v", name, problems)
 		}
-		if set := Load(c.roots); !c.apart && len(set.Problems) == 0 {
-			t.Errorf("%s: loaded", name)
+		if set := Load(c.roots); Restricted(c.roots) && c.apart != (len(set.Problems) == 0) {
+			t.Errorf("%s: %v", name, set.Problems)
 		}
 	}
+}
+
+// TestARestrictedFolder has a restricted directory within another one, which leaves it out, also by links.
+func TestARestrictedFolder(t *testing.T) {
+	top := t.TempDir()
+	put(t, top+"/m/gate.yaml", gate)
+	put(t, top+"/m/a/t.yaml", strings.NewReplacer("{name: jira}", "{name: open}", "jira.ex", "wiki.ex").Replace(gate))
+	roots := []string{top + "/m", top + "/m/a,kinds=APIToken"}
+	want := func(what, text string) {
+		t.Helper()
+		var got []string
+		for _, p := range Load(roots).Problems {
+			got = append(got, strings.ReplaceAll(p.String(), top, "DIR"))
+		}
+		if strings.Join(got, "\n") != text {
+			t.Errorf("%s: %s, want %s", what, strings.Join(got, "\n"), text)
+		}
+	}
+	want("a gate", "DIR/m/a/t.yaml:1:1: kind: Gate is a kind that DIR/m/a may not hold, expected APIToken")
+	put(t, top+"/m/a/t.yaml", tokenNamed("a", ""))
+	want("a token", "")
+	for link, target := range map[string]string{"/m/x.yaml": "a/t.yaml", "/m/x": "a"} {
+		if err := os.Symlink(target, top+link); err != nil {
+			t.Fatal(err)
+		}
+		want(link, "DIR"+link+": a symbolic link into DIR/m/a, which is restricted, expected one that stays outside of it")
+		if err := os.Remove(top + link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, top+"/m/a/t.yaml", "# none\n")
+	want("none", "")
+	t.Chdir(top)
+	roots = []string{"m", "./m/a,kinds=APIToken"}
+	put(t, top+"/m/a/t.yaml", tokenNamed("a", ""))
+	want("by relative paths", "")
 }

@@ -56,8 +56,9 @@ type Scan struct {
 	Tests    bool                         // PolicyTests too
 	Known    map[string][sha256.Size]byte // files whose data is not wanted where it has this digest
 
-	maxEntries int  // default MaxEntries
-	tombstones bool // files of tombstones, and no others
+	maxEntries int      // default MaxEntries
+	except     []string // real paths of directories below the roots that are not theirs
+	tombstones bool     // files of tombstones, and no others
 }
 
 // Read reads every manifest file below the roots. Symbolic links are resolved
@@ -73,6 +74,9 @@ func (g Scan) Read() *Tree {
 	var parts []*Tree
 	roots := g.Roots
 	for _, g.Roots = range Parts(roots) {
+		if g.except = nil; !Restricted(g.Roots) {
+			g.except = restrictedPaths(roots)
+		}
 		part := g.read()
 		if _, err := ParseRoot(g.Roots[0]); err != nil {
 			part.Problems = append(part.Problems, diag.Problem{File: g.Roots[0], Message: err.Error()})

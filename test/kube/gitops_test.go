@@ -155,13 +155,13 @@ func TestSidecarRenders(t *testing.T) {
 
 // elsewhere are commands of the pages that other tests run, or nobody can here.
 var elsewhere = map[string]string{
-	"patgate ":                 "TestPages runs them",
-	"git ":                     "TestPullRequests runs the pipelines, which have the same",
-	"sh ci/":                   "likewise",
-	"kubectl create namespace": "the rig makes them, with the restricted pod security standard",
-	"kubectl apply -f argocd/": "there is no Argo CD; TestExamples applies the file's objects",
-	"kubectl apply -f flux/":   "there is no Flux; likewise",
-	"kubectl get --raw":        "there is no pod that answers: the API server's proxy wants a kubelet's network",
+	"patgate ":                              "TestPages runs them",
+	"git ":                                  "TestPullRequests runs the pipelines, which have the same",
+	"kubectl kustomize manifests | patgate": "likewise",
+	"kubectl create namespace":              "the rig makes them, with the restricted pod security standard",
+	"kubectl apply -f argocd/":              "there is no Argo CD; TestExamples applies the file's objects",
+	"kubectl apply -f flux/":                "there is no Flux; likewise",
+	"kubectl get --raw":                     "there is no pod that answers: the API server's proxy wants a kubelet's network",
 }
 
 // TestGitopsAndSidecarCommands types what docs/gitops.md and docs/sidecar.md show, against

@@ -46,6 +46,12 @@ projected:
 {{- define "patgate.args" -}}
 - serve
 - --manifests=/etc/patgate/manifests
+{{- range .Values.teams }}
+- {{ printf "--manifests=%s" (include "patgate.teamDirectory" .) | quote }}
+{{- end }}
+{{- if .Values.lastGood.enabled }}
+- --last-good=/var/lib/patgate
+{{- end }}
 - --listen=:{{ .Values.ports.grpc }}
 - --status-listen=[$(POD_IP)]:{{ .Values.ports.status }}
 {{- if include "patgate.tlsSecret" . }}

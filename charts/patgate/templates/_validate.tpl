@@ -4,6 +4,18 @@
 {{- if not (or $v.manifests $v.existingConfigMaps) -}}
 {{- fail "No manifests: patgate does not start without a Gate. Set `manifests` (files in the values) or `existingConfigMaps` (names of ConfigMaps); examples/minimal.yaml shows one." -}}
 {{- end -}}
+{{- $teams := list -}}
+{{- range $v.teams -}}
+{{- if has .name $teams -}}
+{{- fail (printf "teams names the ConfigMap %s twice: expected one entry for each." .name) -}}
+{{- end -}}
+{{- $teams = append $teams .name -}}
+{{- end -}}
+{{- range $v.existingConfigMaps -}}
+{{- if has .name $teams -}}
+{{- fail (printf "the ConfigMap %s is in teams and in existingConfigMaps, where nothing restricts it: choose one." .name) -}}
+{{- end -}}
+{{- end -}}
 {{- if and $v.tls.certManager.enabled $v.tls.existingSecret -}}
 {{- fail "Both tls.certManager.enabled and tls.existingSecret are set: choose one." -}}
 {{- end -}}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/patgate/patgate/audit/report"
+	"github.com/patgate/patgate/diag"
+)
+
+func newAuditVerify(s streams) *cobra.Command {
+	var logs []string
+	var output string
+	cmd := &cobra.Command{
+		Use:   "verify --log FILE... [FILE...]",
+		Short: "Find what is missing from logs: gaps, cut lines, clock steps",
+		Long: "Each process numbers its events without a gap. Verify finds events that are missing or out of order,\n" +
+			"lines that were cut, events that patgate says it could not write (audit.gap), and clocks that were\n" +
+			"set. A log may begin and end anywhere. It exits with 1 where it finds something.",
+		Example: "  patgate audit verify --log audit-1.jsonl.gz --log audit-2.jsonl.gz\n" +
+			"  kubectl logs deploy/patgate --prefix | patgate audit verify --log - -o json",
+		RunE: func(_ *cobra.Command, given []string) error {
+			names, err := logsOf(logs, given)
+			if err := firstOf(checkOutput(output), err); err != nil {
+				return err
+			}
+			s.colored()
+			return auditVerify(s, names, output)
+		},
+	}
+	logFlag(cmd, &logs)
+	outputFlag(cmd, &output)
+	return cmd
+}
+
+func auditVerify(s streams, names []string, output string) error {
+	inputs, closeAll, err := openLogs(s, names)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	ctx, stop := interrupted()
+	defer stop()
+	show, done := progressOf(s)
+	v, cut := report.Verify(ctx, inputs, show)
+	done()
+	v.OK = v.OK && cut == nil
+	if output == outputJSON {
+		err = json.NewEncoder(s.out).Encode(v)
+	} else {
+		saySkipped(s, v.SkippedLines)
+		err = printVerification(s.out, v)
+	}
+	if err := firstOf(err, cut); err != nil || v.OK {
+		return err
+	}
+	return errSaid
+}
+
+func printVerification(out io.Writer, v *report.Verification) error {
+	var b strings.Builder
+	for _, d := range v.Broken {
+		fmt.Fprintf(&b, "%s:%d: %s\n", d.File, d.Line, diag.Escape(d.What))
+	}
+	if v.More > 0 {
+		fmt.Fprintf(&b, "… and %d more\n", v.More)
+	}
+	missing := uint64(0)
+	for _, i := range v.Instances {
+		for n, g := range i.Gaps {
+			missing += g.Missing
+			if n < report.MaxDamages {
+				fmt.Fprintf(&b, "instance %s: %s missing after event %d\n", diag.Escape(i.Instance), plural(int(g.Missing), "event is", "events are"), g.After)
+			}
+		}
+		fmt.Fprintf(&b, "instance %s: events %d to %d%s\n", diag.Escape(i.Instance), i.From, i.To, repeatedText(i.Repeated))
+	}
+	if v.OK {
+		fmt.Fprintf(&b, "ok: %s, none missing\n", count(int(v.Events), "event"))
+	} else {
+		fmt.Fprintf(&b, "FAIL  %s: %d missing, %s\n", count(int(v.Events), "event"), missing, plural(len(v.Broken)+int(v.More), "damage", "damages"))
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+func repeatedText(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d of them more than once", n)
+}
