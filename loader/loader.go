@@ -70,6 +70,9 @@ type Loader struct {
 	rejectedSums map[string][sha256.Size]byte // digests of the files of the last load that was rejected
 	narrowed     []string                     // tokens that the current load revoked early so far
 
+	writes  chan write // files that this process has written
+	written []write    // of the load under way
+
 	rejected time.Time // since when loads are rejected; zero: the last one runs
 	reported time.Time // when that was logged last
 }
@@ -99,7 +102,7 @@ func New(index *policy.Index, roots []string, report func(Report), o Options) *L
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	l := &Loader{roots: roots, scopes: dir.Scopes(roots), index: index, report: report, o: o}
+	l := &Loader{roots: roots, scopes: dir.Scopes(roots), index: index, report: report, o: o, writes: make(chan write)}
 	if dir.Restricted(roots) || o.LastGood != "" {
 		l.parts = newParts(roots)
 		l.restore()
@@ -118,8 +121,10 @@ func (l *Loader) Load(ctx context.Context) error {
 		if l.seen != nil && t.Digest == l.seen.Digest {
 			return nil
 		}
-		if t, err = l.settled(ctx, t); err != nil {
-			return err
+		if !l.isWritten(t) {
+			if t, err = l.settled(ctx, t); err != nil {
+				return err
+			}
 		}
 		if l.seen != nil && t.Digest == l.seen.Digest {
 			return nil
@@ -381,10 +386,20 @@ func (l *Loader) Run(ctx context.Context, nudge <-chan struct{}) {
 		case <-ctx.Done():
 			return
 		case <-time.After(debounce):
+		case first := <-l.writes:
+			if l.loadWritten(ctx, first) != nil {
+				return
+			}
+			continue
 		}
 		select {
 		case <-ctx.Done():
 			return
+		case first := <-l.writes:
+			if l.loadWritten(ctx, first) != nil {
+				return
+			}
+			continue
 		case <-w.Changed:
 		case <-nudge:
 			before := l.seen
