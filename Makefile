@@ -17,7 +17,7 @@ RACE      := $(shell command -v "$$($(GO) env CC)" >/dev/null 2>&1 && [ "$$($(GO
 
 .PHONY: help
 help: ## what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 .PHONY: demo
 demo: build envoy ## run the whole thing on loopback, and take a tour
@@ -73,6 +73,10 @@ test-upstreams: envoy ## send look-alikes to real APIs, and check what each says
 test-kube: envoy ## run the chart and the examples with Helm and a real API server; its first run builds one
 	dir=$$(python3 test/kube/install.py) && PATGATE_TEST_KUBE=$$dir $(GO) test -tags kube -count 1 -timeout 20m ./test/kube
 	$(GO) -C test/kube/flux test ./...
+
+# What is slow, and rarely says what CI does not.
+.PHONY: nightly
+nightly: test-mesh test-image mutants chaos soak ## run what .ci/run leaves out: Envoy Gateway's translator, the image, planted flaws, kills, a soak
 
 .PHONY: build
 build: ## bin/patgate
