@@ -33,6 +33,7 @@ type Decision struct {
 	ActAs    string // the user that the caller asked to act as, of ActAsDenied
 
 	AtDestination bool // Rule was asked about the path of Destination
+	TwoPaths      bool // the request has a Destination, and is decided for both paths
 
 	Remove []string // headers of the request to take off, beside those of Upstream.Remove
 
