@@ -91,6 +91,7 @@ type rig struct {
 	sessions *admin.Sessions
 	handler  *admin.Handler
 	values   map[string]token.Secret // of tokens
+	expired  string                  // the cookie of a session that has ended
 }
 
 func newRig(t *testing.T, change func(*admin.Options)) *rig {
@@ -99,9 +100,21 @@ func newRig(t *testing.T, change func(*admin.Options)) *rig {
 	g.store.Put("office.yaml", office)
 	clock := func() time.Time { return now }
 	var err error
-	if g.sessions, err = admin.NewSessions(nil, true, clock); err != nil {
+	past := true
+	if g.sessions, err = admin.NewSessions(nil, true, func() time.Time {
+		if past {
+			return now.Add(-admin.SessionSpan)
+		}
+		return now
+	}); err != nil {
 		t.Fatal(err)
 	}
+	w := httptest.NewRecorder()
+	if err := g.sessions.Start(w, "alice", "test"); err != nil {
+		t.Fatal(err)
+	}
+	cookie := w.Result().Cookies()[0]
+	g.expired, past = cookie.Name+"="+cookie.Value, false
 	o := admin.Options{
 		Service: &tokens.Service{Store: g.store, Documents: g.store, Now: clock}, Snapshot: g.snapshot, Audit: g.log,
 		Gate: "tokens", Header: "x-forwarded-user", Sessions: g.sessions, Now: clock,
@@ -177,15 +190,21 @@ func (g *rig) do(who as, method, path, body string) *http.Response {
 	return w.Result()
 }
 
-// read returns an answer's body as JSON.
-func read(t *testing.T, r *http.Response) map[string]any {
+func textOf(t *testing.T, r *http.Response) string {
 	t.Helper()
 	text, err := io.ReadAll(r.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(text)
+}
+
+// read returns an answer's body as JSON.
+func read(t *testing.T, r *http.Response) map[string]any {
+	t.Helper()
+	text := textOf(t, r)
 	var v map[string]any
-	if err := json.Unmarshal(text, &v); err != nil {
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
 	return v

@@ -12,7 +12,23 @@ type operation func(w http.ResponseWriter, r *http.Request, c *Caller) (any, err
 
 // routes adds the routes of the API.
 func (h *Handler) routes() {
+	h.mux.HandleFunc("GET /api/v1/openapi.json", h.getOpenAPI)
 	h.api("GET /api/v1/me", h.getMe)
+	h.api("GET /api/v1/tokens", h.listTokens)
+	h.api("POST /api/v1/tokens", h.createToken)
+	h.api("POST /api/v1/tokens:preview", h.previewToken)
+	h.api("POST /api/v1/tokens:revoke", h.revokeTokens)
+	h.api("GET /api/v1/tokens/{name}", h.getToken)
+	h.api("PATCH /api/v1/tokens/{name}", h.patchToken)
+	h.api("POST /api/v1/tokens/{name}", h.postToken)
+	h.api("GET /api/v1/tokens/{name}/snippets", h.getSnippets)
+	h.api("GET /api/v1/tokens/{name}/events", h.getEvents)
+	for _, base := range compatibleBases {
+		h.api("GET "+base+"tokens", h.patList)
+		h.api("POST "+base+"tokens", h.patCreate)
+		h.api("POST "+base+"tokens/search", h.patSearch)
+		h.api("DELETE "+base+"tokens/{id}", h.patDelete)
+	}
 	if h.o.Links != nil {
 		h.mux.HandleFunc("GET "+linkPath+"{code}", h.followLink)
 	}

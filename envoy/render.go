@@ -199,6 +199,16 @@ func (s *Settings) notes() (notes []string) {
 		if g.ClientIP.Source == policy.FromHeader && g.ClientIP.Header != "x-envoy-external-address" {
 			notes = append(notes, fmt.Sprintf("%s%s takes the client's address from %s: the proxies in front must overwrite it, or clients choose it", at(g), g.Name, g.ClientIP.Header))
 		}
+		if g.ClientIP.Source == policy.FromXFF && g.ClientIP.TrustedHops == 0 && !s.Mesh() && onLoopback(s.Listen) {
+			notes = append(notes, fmt.Sprintf("%s%s takes the last entry of x-forwarded-for, and Envoy listens on %s: for a client on loopback that entry is this machine's own address", at(g), g.Name, s.Listen))
+		}
 	}
 	return notes
+}
+
+// onLoopback reports whether a host:port is one that only this machine reaches.
+func onLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
 }

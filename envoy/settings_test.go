@@ -208,6 +208,7 @@ func TestGatesThatDisagree(t *testing.T) {
 		{"an address by a header", []*policy.Gate{gate("a", func(g *policy.Gate) {
 			g.ClientIP = policy.ClientIP{Source: policy.FromHeader, Header: "x-real-client"}
 		})}, "m.yaml:1: a takes the client's address from x-real-client: the proxies in front must overwrite it"},
+		{"the address of a client on loopback", []*policy.Gate{gate("a", hops(0))}, "m.yaml:1: a takes the last entry of x-forwarded-for, and Envoy listens on 127.0.0.1:8080"},
 	} {
 		s := envoy.Settings{Kind: envoy.KindStandalone}
 		for _, g := range c.gates {

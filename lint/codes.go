@@ -27,6 +27,8 @@ const (
 	Unrestricted      Code = "unrestricted"
 	EveryGate         Code = "every-gate"
 	Expired           Code = "expired"
+	NoEnd             Code = "no-end"
+	Deactivated       Code = "deactivated"
 	ExpiresSoon       Code = "expires-soon"
 	ForwardUnknown    Code = "forward-unknown"
 	WeakEveryHost     Code = "weak-every-host"
@@ -54,6 +56,8 @@ var codes = map[Code]struct{ fix string }{
 	AnyUser:           {"make a token for each user"},
 	Unrestricted:      {"give it policies or allow rules"},
 	EveryGate:         {"name its gates in spec.gates"},
+	NoEnd:             {"give it an `expires`, or its user's group a `maxLifetime`"},
+	Deactivated:       {"correct the user, add them to one of the groups, or name other gates in spec.gates"},
 	Expired:           {"make a new token, and remove this manifest"},
 	ExpiresSoon:       {"make a new value in time"},
 	ForwardUnknown:    {"leave it out once every client has a token"},

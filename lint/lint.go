@@ -21,27 +21,40 @@ type warning struct {
 
 // Lint returns the warnings about manifests without problems, in the order of their
 // places, those too that a comment suppresses. It returns nothing where there are problems.
-func Lint(in *ruleset.Set, now time.Time) []diag.Problem {
+func Lint(in *ruleset.Set, now time.Time) []diag.Problem { return run(in, nil, now) }
+
+// Files does what Lint does for the documents of some files alone, such as those of new tokens.
+func Files(in *ruleset.Set, names []string, now time.Time) []diag.Problem {
+	only := map[string]bool{}
+	for _, name := range names {
+		only[name] = true
+	}
+	return run(in, only, now)
+}
+
+// run looks at the documents of some files; nil: of all.
+func run(in *ruleset.Set, only map[string]bool, now time.Time) []diag.Problem {
 	if len(in.Problems) > 0 {
 		return nil
 	}
 	l := &linter{in: in, now: now, patterns: map[string]*pattern{}, files: map[string][]byte{}}
 	for name, data := range in.Files {
-		l.files[name] = data
+		if only == nil || only[name] {
+			l.files[name] = data
+		}
 	}
 	l.index()
-	for _, d := range in.Gates {
-		l.gate(d)
+	each := func(docs []*manifest.Document, look func(*manifest.Document)) {
+		for _, d := range docs {
+			if only == nil || only[d.File] {
+				look(d)
+			}
+		}
 	}
-	for _, d := range in.Groups {
-		l.group(d)
-	}
-	for _, d := range in.Policies {
-		l.policy(d)
-	}
-	for _, d := range in.Tokens {
-		l.token(d)
-	}
+	each(in.Gates, l.gate)
+	each(in.Groups, l.group)
+	each(in.Policies, l.policy)
+	each(in.Tokens, l.token)
 	l.suppress()
 	var list []diag.Problem
 	for _, w := range l.warnings {
@@ -133,7 +146,7 @@ func (l *linter) suppress() {
 		byFile[w.File] = append(byFile[w.File], w)
 	}
 	var unused []warning
-	for file, data := range l.in.Files {
+	for file, data := range l.files {
 		problems := make([]*diag.Problem, 0, len(byFile[file]))
 		for _, w := range byFile[file] {
 			problems = append(problems, &w.Problem)

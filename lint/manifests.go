@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 )
@@ -124,6 +125,7 @@ func (l *linter) token(d *manifest.Document) {
 		l.warn(EveryGate, d, spec(), "the token is for each of the %d gates, and for those to come", len(l.in.Gates))
 	}
 	l.end(d, row)
+	l.deactivated(d, row)
 	for i, p := range t.ActAs {
 		if l.pattern(p.String()).anyValue {
 			l.warn(MatchesEverything, d, spec("actAs", i), "the pattern %s matches every user: the token speaks for all of them", p)
@@ -133,6 +135,34 @@ func (l *linter) token(d *manifest.Document) {
 	l.clients(d, t.Clients, row.Clients, gates)
 	l.rules(d, spec("allow"), t.Allow, false, gates, row.Clients)
 	l.rules(d, spec("limitTo"), t.LimitTo, false, gates, row.Clients)
+}
+
+// deactivated warns of a token whose user is in none of the groups that a gate of it wants. A token for
+// every gate needs one that admits its user.
+func (l *linter) deactivated(d *manifest.Document, row *policy.Token) {
+	var closed []*policy.Gate
+	for _, g := range l.gatesOf(row) {
+		if !row.AdmittedAt(g) {
+			closed = append(closed, g)
+		}
+	}
+	if len(closed) == 0 || len(row.Gates) == 0 && len(closed) < len(l.in.Rows.Gates) {
+		return
+	}
+	var groups, gates, members []string
+	for _, g := range closed {
+		gates = append(gates, g.Name)
+		for _, group := range g.Groups {
+			groups, members = append(groups, group.Name), append(members, group.Members...)
+		}
+	}
+	slices.Sort(groups)
+	hint := ""
+	if near := diag.Suggest(row.User, members); strings.HasPrefix(near, "did you mean ") {
+		hint = ", " + near
+	}
+	l.warn(Deactivated, d, spec("user"), "%s is in none of the groups of %s (%s): the token is refused there until they are%s",
+		row.User, strings.Join(gates, ", "), strings.Join(slices.Compact(groups), ", "), hint)
 }
 
 func (l *linter) gatesOf(t *policy.Token) []*policy.Gate {
@@ -149,6 +179,9 @@ func (l *linter) gatesOf(t *policy.Token) []*policy.Gate {
 // end warns of a token at or near its end, which the manifest or a group's cap sets.
 func (l *linter) end(d *manifest.Document, row *policy.Token) {
 	end := row.End()
+	if end.IsZero() {
+		l.warn(NoEnd, d, spec(), "the token never ends: neither its manifest nor a group of its user sets an end")
+	}
 	if end.IsZero() || l.now.Before(end.Add(-policy.SoonSpan)) {
 		return
 	}

@@ -74,6 +74,7 @@ type event struct {
 	Policy       string
 	Rule         string
 	Source       string
+	Detail       string
 	Observed     map[string]string
 	Shadow       string
 	Client       string

@@ -41,9 +41,10 @@ type NewToken struct {
 	User     string
 	AnyUser  bool
 	Issued   time.Time
-	Expires  time.Time // zero: no end
-	Warnings []string  // what its user should know
-	Bearer   bool      // no gate takes it with Basic
+	Expires  time.Time    // zero: no end
+	Warnings []string     // what its user should know, in short; package lint says more of After
+	After    *ruleset.Set // the documents with the token among them, for warnings about it
+	Bearer   bool         // no gate takes it with Basic
 }
 
 // Create mints a value, checks the manifest of its token together with all others, and stores it. It
@@ -124,6 +125,7 @@ func (s *Service) check(p *prepared, set *ruleset.Set, file string, actor *Actor
 	if p.doc == nil || row == nil {
 		return Refuse(Invalid, "name", "%q is no name of a token, expected lower-case letters, digits, `-` and `.`", p.made.Name)
 	}
+	p.made.After = p.after
 	p.made.Bearer = bearerAlone(&p.after.Rows, row, s.now())
 	return actor.mayGrant(p.after, p.made.Name)
 }
@@ -181,6 +183,10 @@ func isFree(set *ruleset.Set, name string) error {
 // user's groups give.
 func (s *Service) setTimes(t *edit.NewToken, r *CreateRequest, rights *Rights) error {
 	t.Issued = s.now().UTC().Truncate(time.Second)
+	if t.Canary {
+		t.Expires = time.Time{} // it is always refused
+		return nil
+	}
 	asked, longest := r.Lifetime, rights.MaxLifetime
 	if asked == 0 && !t.Expires.IsZero() {
 		asked = t.Expires.Sub(t.Issued)

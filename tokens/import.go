@@ -21,8 +21,9 @@ type ImportRequest struct {
 
 // ImportedToken is what became of one token.
 type ImportedToken struct {
-	File    string // of its manifest; empty where it was left out
-	Refused string // why it was left out
+	File    string       // of its manifest; empty where it was left out
+	Refused string       // why it was left out
+	After   *ruleset.Set // the documents with all that is stored among them, for warnings
 
 	token edit.NewToken
 	text  []byte
@@ -55,6 +56,9 @@ func (s *Service) Import(ctx context.Context, r ImportRequest) ([]ImportedToken,
 		return nil, &RefusedError{Code: Invalid, Reasons: refused}
 	}
 	after, err := leaveOut(done, set, r.SkipRefused)
+	for i := range done {
+		done[i].After = after
+	}
 	if err != nil || r.DryRun {
 		return done, err
 	}

@@ -77,8 +77,14 @@ func (s *Service) Rotate(ctx context.Context, req RotateRequest) (*RotatedToken,
 	if err != nil {
 		return nil, Refuse(NotEditable, "", "%v: write these values on the lines of their keys and rotate again", err)
 	}
-	if problems := set.With(ruleset.File{Name: stored.File, Data: after}).Problems; len(problems) > 0 {
-		return nil, refusedFor(problems)
+	rotated := set.With(ruleset.File{Name: stored.File, Data: after})
+	if len(rotated.Problems) > 0 {
+		return nil, refusedFor(rotated.Problems)
+	}
+	if req.Name != req.Actor.Token { // whoever gets the new value can do what the token may
+		if err := req.Actor.mayGrant(rotated, req.Name); err != nil {
+			return nil, err
+		}
 	}
 	if r.made.Receipt, err = s.Store.Apply(ctx, req.Name, stored.Revision, change); err != nil {
 		return nil, err

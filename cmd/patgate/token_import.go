@@ -15,6 +15,7 @@ import (
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/migrate"
+	"github.com/patgate/patgate/ruleset"
 	"github.com/patgate/patgate/tokens"
 )
 
@@ -24,19 +25,22 @@ type importFlags struct {
 	manifests, gates    []string
 	schemes             []string
 	dryRun, skipRefused bool
+
+	after *ruleset.Set // the documents with what was imported among them
 }
 
 // importedToken is what import tells a program of a token.
 type importedToken struct {
-	Name    string   `json:"name"`
-	From    string   `json:"from"`
-	Line    int      `json:"line,omitempty"`
-	Column  int      `json:"column,omitempty"`
-	User    string   `json:"user,omitempty"`
-	File    string   `json:"file,omitempty"`
-	Notes   []string `json:"notes"`
-	Refused string   `json:"refused,omitempty"`
-	LeftOut bool     `json:"leftOut,omitempty"`
+	Name     string        `json:"name"`
+	From     string        `json:"from"`
+	Line     int           `json:"line,omitempty"`
+	Column   int           `json:"column,omitempty"`
+	User     string        `json:"user,omitempty"`
+	File     string        `json:"file,omitempty"`
+	Notes    []string      `json:"notes"`
+	Refused  string        `json:"refused,omitempty"`
+	Warnings []diag.Report `json:"warnings,omitempty"` // of check, about its manifest
+	LeftOut  bool          `json:"leftOut,omitempty"`
 }
 
 func newTokenImport(s streams) *cobra.Command {
@@ -84,6 +88,7 @@ func (f *importFlags) run(s streams, file string) error {
 	if err != nil {
 		return usageError{fmt.Errorf("%s: %w", file, err)}
 	}
+	f.manifests = manifestsIfAny(f.manifests, nil)
 	told, err := f.write(file, list)
 	if printed := f.print(s, told); err == nil {
 		err = printed
@@ -119,6 +124,7 @@ func (f *importFlags) write(file string, list []migrate.Imported) (told []import
 	left := len(done)
 	for n, d := range done {
 		told[places[n]].File, told[places[n]].Refused = d.File, d.Refused
+		f.after = d.After
 		if d.Refused != "" {
 			left--
 		}
@@ -151,9 +157,35 @@ func refusedAll(reasons []string, err error) error {
 	return &tokens.RefusedError{Code: tokens.Invalid, Reasons: reasons}
 }
 
+// warnings returns what check warns of in the new manifests, and notes the warnings of each token.
+func (f *importFlags) warnings(told []importedToken) []diag.Problem {
+	if f.after == nil {
+		return nil
+	}
+	var files []string
+	for _, t := range told {
+		if t.File != "" {
+			files = append(files, t.File)
+		}
+	}
+	found := warningsAbout(f.after, files)
+	byFile := map[string][]diag.Report{}
+	for _, w := range found {
+		byFile[w.File] = append(byFile[w.File], w.Report())
+	}
+	for i := range told {
+		told[i].Warnings = byFile[told[i].File]
+	}
+	return found
+}
+
 func (f *importFlags) print(s streams, told []importedToken) error {
+	warnings := f.warnings(told)
 	if f.output == outputJSON {
 		return json.NewEncoder(s.out).Encode(told)
+	}
+	if err := tellWarnings(s.err, warnings); err != nil {
+		return err
 	}
 	wrote := "wrote"
 	if f.dryRun {

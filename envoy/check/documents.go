@@ -46,7 +46,7 @@ var errForeign = errors.New("is no configuration of Envoy: expected a bootstrap,
 func (c *checker) document(t *text, doc *node) error {
 	typ := messageName(doc.key("@type").str())
 	switch {
-	case doc.kind == list && len(doc.items) > 0: // as istioctl prints resources
+	case doc.kind == list: // as istioctl prints resources
 		return c.list(t, doc)
 	case doc.get("configs") != nil:
 		c.dump(doc.get("configs").elements())
@@ -106,7 +106,7 @@ func hasOne(n *node, names []string) bool {
 // list takes in a list of resources. What is none is passed over beside one that is.
 func (c *checker) list(t *text, doc *node) error {
 	var first error
-	known := false
+	known := len(doc.items) == 0
 	for _, item := range doc.items {
 		switch err := c.document(t, item); {
 		case err == nil:

@@ -156,6 +156,10 @@ func (c *checker) fragment(value *node, part bool) {
 	c.routeHeaders(value)
 	c.routing(value)
 	c.admin(value.get("admin"))
+	for _, n := range value.get("layered_runtime").within("admin_layer") {
+		c.judged++
+		c.find(RuntimeOpen, n.spot(), adminLayer)
+	}
 	if d := value.get("disabled"); d.isTrue() && strings.Contains(value.get("name").str(), "ext_authz") {
 		c.find(FilterDisabled, d.spot(), "the filter is off wherever no route turns it on")
 	}
@@ -166,14 +170,14 @@ func (c *checker) kubeRouteHeaders(spec *node) {
 	for _, f := range spec.within("request_header_modifier") {
 		for _, list := range []*node{f.get("set"), f.get("add")} {
 			for _, h := range list.elements() {
-				c.kubeHeader(h.get("name"), h.get("name").str())
+				c.kubeHeader(h.get("name"), h.get("name").str(), h.get("value").str())
 			}
 		}
 	}
 	for _, f := range spec.within("headers") {
 		for _, set := range []*node{f.get("request", "set"), f.get("request", "add")} {
 			for _, h := range set.entries() {
-				c.kubeHeader(h.value, h.name)
+				c.kubeHeader(h.value, h.name, h.value.str())
 			}
 		}
 	}
@@ -202,7 +206,8 @@ func (c *checker) routeFilter(spec *node) {
 	}
 }
 
-func (c *checker) kubeHeader(at *node, name string) {
+func (c *checker) kubeHeader(at *node, name, value string) {
+	c.judgedBy(func() { c.copiedHeader(at, name, value) })
 	if c.isIdentity(name) {
 		c.judged++
 		c.find(IdentityForged, at.spot(), "the route sets %s after the request was judged: the upstream takes it for patgate's word", name)

@@ -183,6 +183,18 @@ var mistakes = []mistake{
 	{"the address by a header", upstreamCluster, "  - name: upstream\n    type: ORIGINAL_DST\n    lb_policy: CLUSTER_PROVIDED\n    connect_timeout: 1s\n    original_dst_lb_config: {use_http_header: true}\n", codes(check.RoutedByClient)},
 	{"the host by a header", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster: upstream, timeout: 0s, host_rewrite_header: x-tenant}\n                typed", codes(check.HostRewritten)},
 	{"the host by the path", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster: upstream, timeout: 0s, host_rewrite_path_regex: {pattern: {regex: \"^/([^/]+).*\"}, substitution: \"\\\\1\"}}\n                typed", codes(check.HostRewritten)},
+	after(inRoute, "                request_headers_to_add: [{header: {key: x-forwarded-host, value: \"%REQ(x-tenant)%\"}}]\n", "a forwarded host from another header", check.HostRewritten),
+	after(inRoute, "                request_headers_to_add: [{header: {key: x-forwarded-host, value: \"%REQ(:AUTHORITY)%\"}}]\n", "a forwarded host from the host"),
+	{"the cluster by a plugin", "                route: {cluster: upstream, timeout: 0s}\n                typed", `                route:
+                  inline_cluster_specifier_plugin:
+                    extension:
+                      name: m
+                      typed_config:
+                        "@type": type.googleapis.com/envoy.extensions.router.cluster_specifiers.lua.v3.LuaConfig
+                        source_code: {inline_string: "function envoy_on_route(route_handle) return 'upstream' end"}
+                        default_cluster: upstream
+                  timeout: 0s
+                typed`, codes(check.NotSeen)},
 	{"one host for all", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster: upstream, timeout: 0s, host_rewrite_literal: api.internal}\n                typed", nil},
 	{"another path", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster: upstream, timeout: 0s, prefix_rewrite: /api/}\n                typed", codes(check.PathRewritten)},
 	{"another path by a pattern", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster: upstream, timeout: 0s, regex_rewrite: {pattern: {regex: \"/v1/.*\"}, substitution: /}}\n                typed", codes(check.PathRewritten)},

@@ -123,6 +123,8 @@ func (c *checker) patchedChain(op *node, filter []string, value *node) {
 		if first >= 0 {
 			c.order(filters, first, first)
 		}
+	case len(filter) == 2 && sameName(filter[1], "typed_config") && (byNumber(filter[0]) || namesAuthz(filter)) && !holds(value, typeExtAuthz):
+		c.find(FilterRemoved, op.spot(), "the patch puts another filter's configuration in the place of that of %s, which is or may be ext_authz", filter[0])
 	case len(filter) > 1:
 	case op.is("add", -1) && filter[0] == "0":
 		c.added(value, beforeAuthz)

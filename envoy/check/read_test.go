@@ -31,6 +31,7 @@ func TestUnreadable(t *testing.T) {
 		{"xds of something else", "{\"xds\": {\"a\": {\"b\": {\"c\": 1}}}}", "f:1:2: is no configuration of Envoy"},
 		{"a list of something else", "- {name: a}\n- {name: b}\n", "f:1:3: is no configuration of Envoy"},
 		{"maps of something else", "a: {b: {c: 1}}\n", "f:1:1: is no configuration of Envoy"},
+		{"an empty list", "[]", "nothing to judge"},
 		{"endpoints alone", "- {clusterName: a, endpoints: []}\n", "nothing to judge"},
 		{"a dump of nothing", "{\"configs\": []}", "nothing to judge"},
 	} {

@@ -95,6 +95,7 @@ func (c *checker) routeHeaders(routes *node) {
 	for _, list := range routes.within("request_headers_to_add") {
 		for _, option := range list.elements() {
 			key := option.get("header", "key")
+			c.copiedHeader(key, key.str(), option.get("header", "value").str())
 			if name := strings.ToLower(key.str()); c.isIdentity(name) {
 				c.find(IdentityForged, key.spot(), "the route sets %s after the request was judged: the upstream takes it for patgate's word", name)
 			}

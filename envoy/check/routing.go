@@ -1,6 +1,11 @@
 package check
 
-import "strings"
+import (
+	"slices"
+	"strings"
+
+	"github.com/patgate/patgate/policy"
+)
 
 // routing judges what routes do with a request after it was judged: where it goes, and
 // with which host and path.
@@ -12,6 +17,9 @@ func (c *checker) routing(routes *node) {
 		if n := w.get("header_name"); n != nil {
 			c.find(RoutedByClient, n.spot(), "the client chooses one of the clusters by the header %s", n.str())
 		}
+	}
+	for _, n := range append(routes.within("inline_cluster_specifier_plugin"), routes.within("cluster_specifier_plugins")...) {
+		c.find(NotSeen, n.spot(), "a plugin chooses the cluster: whether the client does can't be told")
 	}
 	for _, n := range routes.within("host_rewrite_header") {
 		c.find(HostRewritten, n.spot(), "the upstream gets the host that the client writes into %s, and patgate judged another", n.str())
@@ -28,6 +36,17 @@ func (c *checker) routing(routes *node) {
 	}
 	for _, n := range routes.within("internal_redirect_policy") {
 		c.find(InternalRedirect, n.spot(), "Envoy follows redirects of the upstream by itself: the second check gets the request without its credential")
+	}
+}
+
+// copiedHeader judges a header that a route sets, where it is one of the target and its
+// value comes from the client.
+func (c *checker) copiedHeader(key *node, name, value string) {
+	value = strings.ToLower(value)
+	value = strings.NewReplacer("%req(:authority)%", "", "%req(host)%", "").Replace(value)
+	named := func(other string) bool { return strings.EqualFold(other, name) }
+	if strings.Contains(value, "%req(") && (slices.ContainsFunc(hostHeaders, named) || slices.ContainsFunc(targetHeaders, named)) {
+		c.find(HostRewritten, key.spot(), "the upstream gets %s as the client writes it into another header, and patgate judged another request", name)
 	}
 }
 
@@ -100,7 +119,7 @@ var hostHeaders = []string{"x-original-uri", "x-forwarded-host", "forwarded", "x
 func (c *checker) hostHeadersKept(conn *connection, mutations []*node) {
 	removed := conn.routes.get("request_headers_to_remove").elements()
 	var kept []string
-	for _, name := range hostHeaders {
+	for _, name := range c.unreadHostHeaders() {
 		gone := false
 		for _, m := range mutations {
 			gone = gone || removes(m, name) || overwrites(m, name)
@@ -115,6 +134,17 @@ func (c *checker) hostHeadersKept(conn *connection, mutations []*node) {
 	if len(kept) > 0 {
 		c.find(HostHeadersKept, conn.filters[conn.authz[0]].node.spot(), keptHosts, strings.Join(kept, ", "))
 	}
+}
+
+// unreadHostHeaders are the host headers that no gate reads for itself, which envoy-config
+// leaves in place.
+func (c *checker) unreadHostHeaders() []string {
+	if c.gates == nil {
+		return hostHeaders
+	}
+	return slices.DeleteFunc(slices.Clone(hostHeaders), func(name string) bool {
+		return slices.ContainsFunc(c.gates.rows, func(g *policy.Gate) bool { return g.ActAsHeader == name || g.ClientIP.Header == name })
+	})
 }
 
 // keptHosts is said of headers that nothing removes.

@@ -45,7 +45,7 @@ func (c *checker) changedRuntime(bootstrap *node, filters bool) {
 	for _, layer := range bootstrap.get("layered_runtime", "layers").elements() {
 		switch n := layer.get("admin_layer"); {
 		case n != nil && canModify(bootstrap.get("admin")):
-			c.find(RuntimeOpen, n.spot(), "is set: whoever reaches the admin changes the runtime, and with it whether patgate is asked")
+			c.find(RuntimeOpen, n.spot(), adminLayer)
 		case layer.get("rtds_layer") != nil && filters:
 			c.find(NotSeen, layer.get("rtds_layer").spot(), "the runtime comes from elsewhere (RTDS): what it switches can't be told")
 		case layer.get("disk_layer") != nil && filters:
@@ -53,6 +53,9 @@ func (c *checker) changedRuntime(bootstrap *node, filters bool) {
 		}
 	}
 }
+
+// adminLayer is said of a layer of the runtime that the admin changes.
+const adminLayer = "is set: whoever reaches the admin changes the runtime, and with it whether patgate is asked"
 
 // canModify reports whether an admin serves /runtime_modify.
 func canModify(admin *node) bool {

@@ -25,7 +25,7 @@ var failuresCodes = section{"Failures", []about{
 		"with few healthy replicas left, Envoy asks the others too.", ""},
 	{RequestTimeout, diag.Warning, "write request_headers_timeout: 10s, or what clients need",
 		"without `request_headers_timeout` a slow client holds a connection before it is asked about. `request_timeout` is not wanted: it counts the whole body, and cuts uploads that flow.", ""},
-	{StatusMapped, diag.Warning, "take status_code out of the mapper, or let the first mapper take patgate's answers, as envoy/standalone.yaml has it",
+	{StatusMapped, diag.Warning, "leave the status of refusals as it is; in local_reply_config, let the first mapper take patgate's answers, as envoy/standalone.yaml has it",
 		"`local_reply_config`, a custom_response filter, or `responseOverride` in Envoy Gateway, gives refusals and outages another status. patgate never refuses with 2xx, 3xx or 429: a client that gets one of these takes a refusal for a success (measured: patgate's 401 arrives as 200).", ""},
 	{InternalRedirect, diag.Warning, "take internal_redirect_policy out, and let clients follow redirects",
 		"Envoy follows a redirect of the upstream by itself and asks patgate about the new request, from which patgate has already removed the credential: the second check refuses it, or takes it for an anonymous request.", ""},

@@ -20,6 +20,9 @@ type NewToken struct {
 	Description  string
 	User         string
 	AnyUser      bool
+	Logins       []string
+	ActAs        []string
+	Canary       bool
 	Digest       token.Digest
 	Issued       time.Time
 	Expires      time.Time // zero: no end
@@ -49,6 +52,7 @@ type tokenSpec struct {
 	Description  string       `yaml:"description,omitempty"`
 	User         string       `yaml:"user,omitempty"`
 	AnyUser      bool         `yaml:"anyUser,omitempty"`
+	Logins       []string     `yaml:"logins,flow,omitempty"`
 	Digest       string       `yaml:"digest"`
 	Issued       time.Time    `yaml:"issued"`
 	Expires      *time.Time   `yaml:"expires,omitempty"`
@@ -58,7 +62,9 @@ type tokenSpec struct {
 	Policies     []string     `yaml:"policies,flow,omitempty"`
 	Allow        []any        `yaml:"allow,omitempty"`
 	LimitTo      string       `yaml:"limitTo,omitempty"`
+	ActAs        []string     `yaml:"actAs,flow,omitempty"`
 	Unrestricted bool         `yaml:"unrestricted,omitempty"`
+	Canary       bool         `yaml:"canary,omitempty"`
 }
 
 type tokenRanges struct {
@@ -73,6 +79,7 @@ func (t *NewToken) YAML() ([]byte, error) {
 	f.Spec = tokenSpec{
 		DisplayName: t.DisplayName, Description: t.Description, User: t.User, AnyUser: t.AnyUser, Digest: t.Digest.String(), Issued: t.Issued.UTC().Truncate(time.Second),
 		Schemes: t.Schemes, Gates: t.Gates, Policies: t.Policies, Allow: t.Allow, Unrestricted: t.Unrestricted,
+		Logins: t.Logins, ActAs: t.ActAs, Canary: t.Canary,
 	}
 	if !t.Expires.IsZero() {
 		end := t.Expires.UTC().Truncate(time.Second)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/patgate/patgate/manifest/edit"
@@ -31,6 +32,17 @@ func (m *Map) Put(name, text string) {
 		m.files = map[string][]byte{}
 	}
 	m.files[name] = []byte(text)
+}
+
+// Text returns all that is stored.
+func (m *Map) Text() string {
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(m.files)) {
+		b.WriteString(name + "\n" + string(m.files[name]))
+	}
+	return b.String()
 }
 
 // Documents returns what is stored.

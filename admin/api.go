@@ -1,0 +1,459 @@
+package admin
+
+import (
+	_ "embed"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/manifest/edit"
+	"github.com/patgate/patgate/tokens"
+)
+
+//go:embed openapi.json
+var openAPI []byte
+
+func (h *Handler) getOpenAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(openAPI)
+}
+
+// queryOf reads the parameters of a list.
+func queryOf(r *http.Request) (*Query, error) {
+	values := r.URL.Query()
+	q := &Query{
+		User: values.Get("user"), Group: values.Get("group"), Gate: values.Get("gate"), Text: values.Get("q"),
+		Sort: values.Get("sort"), Cursor: values.Get("cursor"),
+	}
+	for _, list := range values["state"] {
+		for state := range strings.SplitSeq(list, ",") {
+			if state != "" || len(values["state"]) > 0 {
+				q.States = append(q.States, state)
+			}
+		}
+	}
+	for name, to := range map[string]*time.Time{"expiresBefore": &q.ExpiresBefore, "unusedSince": &q.UnusedSince} {
+		if !values.Has(name) {
+			continue
+		}
+		t, ok := manifest.ParseTime(values.Get(name))
+		if !ok {
+			return nil, fieldProblem(name, "%s is no time, expected one such as 2026-07-30T00:00:00Z (RFC 3339)", name)
+		}
+		*to = t
+	}
+	if values.Has("limit") {
+		n, err := strconv.Atoi(values.Get("limit"))
+		if err != nil || n < 1 || n > maxLimit || len(values["limit"]) > 1 {
+			return nil, fieldProblem("limit", "the limit is no number from 1 to %d, expected one", maxLimit)
+		}
+		q.Limit = n
+	}
+	if values.Has("sort") && q.Sort == "" {
+		return nil, fieldProblem("sort", "an empty order, expected one of %s", strings.Join(Sorts, ", "))
+	}
+	if values.Has("cursor") && q.Cursor == "" {
+		return nil, fieldProblem("cursor", "an empty cursor, expected `next` of the page before")
+	}
+	return q, nil
+}
+
+func (h *Handler) listTokens(_ http.ResponseWriter, r *http.Request, c *Caller) (any, error) {
+	q, err := queryOf(r)
+	if err != nil {
+		return nil, err
+	}
+	return h.List(r.Context(), c, q)
+}
+
+// newTokenOf reads what a new token is to be.
+func newTokenOf(o *object) *NewToken {
+	n := &NewToken{}
+	n.DisplayName, _ = o.text("displayName")
+	n.Description, _ = o.text("description")
+	user, said := o.text("user")
+	if n.User = user; said && user == "" {
+		o.fail("user", "the user is empty, expected one or no key at all")
+	}
+	n.AnyUser, _ = o.flag("anyUser")
+	if n.AnyUser && said {
+		o.fail("anyUser", "beside user, expected one of the two")
+	}
+	n.ExpiresIn, _ = o.lifetime("expiresIn")
+	n.Expires, _ = o.moment("expires")
+	n.Forever, _ = o.flag("forever")
+	n.Policies, _ = o.texts("policies")
+	n.Allow, _ = o.objects("allow")
+	n.LimitTo, _ = o.texts("limitTo")
+	n.Unrestricted, _ = o.flag("unrestricted")
+	n.Schemes, _ = o.texts("schemes")
+	n.Gates, _ = o.texts("gates")
+	if clients, there := o.object("clients"); there {
+		n.AllowFrom, _ = clients.texts("allow")
+		n.DenyFrom, _ = clients.texts("deny")
+		o.within(clients)
+	}
+	for _, line := range n.LimitTo {
+		if strings.TrimSpace(line) == "" {
+			o.fail("limitTo", "an empty line, expected a rule")
+		}
+	}
+	return n
+}
+
+// within takes over what is wrong with an object within.
+func (o *object) within(inner *object) {
+	if err := inner.done(); err != nil && o.problem == nil {
+		o.problem = ProblemOf(err)
+	}
+}
+
+func (h *Handler) createToken(w http.ResponseWriter, r *http.Request, c *Caller) (any, error) {
+	o, err := readBody(r, "application/json", false)
+	if err != nil {
+		return nil, err
+	}
+	n := newTokenOf(o)
+	if err := o.done(); err != nil {
+		return nil, err
+	}
+	made, err := h.Create(r.Context(), c, n)
+	if err != nil {
+		return nil, err
+	}
+	setTag(w, made.Revision)
+	w.Header().Set("Location", "/api/v1/tokens/"+made.Name)
+	return answered{http.StatusCreated, made}, nil
+}
+
+func (h *Handler) previewToken(_ http.ResponseWriter, r *http.Request, c *Caller) (any, error) {
+	o, err := readBody(r, "application/json", false)
+	if err != nil {
+		return nil, err
+	}
+	n, try := newTokenOf(o), tryOf(o)
+	if err := o.done(); err != nil {
+		return nil, err
+	}
+	return h.Preview(r.Context(), c, n, try)
+}
+
+// tryOf reads a request to ask about; nil: there is none.
+func tryOf(o *object) *Try {
+	request, there := o.object("request")
+	if !there {
+		return nil
+	}
+	t := &Try{Headers: map[string]string{}}
+	t.Method, _ = request.text("method")
+	t.Path, _ = request.text("path")
+	t.Host, _ = request.text("host")
+	t.Gate, _ = request.text("gate")
+	t.Scheme, _ = request.text("scheme")
+	t.Body, _ = request.text("body")
+	t.TLS, _ = request.flag("tls")
+	if client, there := request.text("client"); there {
+		addr, err := netip.ParseAddr(client)
+		if t.Client = addr; err != nil {
+			request.fail("client", "no address, expected one such as 10.20.0.5")
+		}
+	}
+	if headers, there := request.object("headers"); there {
+		for name := range headers.fields {
+			t.Headers[name], _ = headers.text(name)
+		}
+		request.within(headers)
+	}
+	if t.Scheme != "" && t.Scheme != "basic" && t.Scheme != "bearer" {
+		request.fail("scheme", "no scheme, expected basic or bearer")
+	}
+	o.within(request)
+	return t
+}
+
+func (h *Handler) revokeTokens(_ http.ResponseWriter, r *http.Request, c *Caller) (any, error) {
+	if !c.Actor.Admin { // whatever the body is
+		return h.RevokeMany(r.Context(), c, &Many{})
+	}
+	o, err := readBody(r, "application/json", false)
+	if err != nil {
+		return nil, err
+	}
+	m := &Many{}
+	m.User, _ = o.text("user")
+	m.Group, _ = o.text("group")
+	m.Names, _ = o.texts("names")
+	m.DryRun, _ = o.flag("dryRun")
+	expect, said := o.number("expect", 0, 1_000_000)
+	m.Expect = int(expect)
+	named := 0
+	for _, is := range []bool{m.User != "", m.Group != "", len(m.Names) > 0} {
+		if is {
+			named++
+		}
+	}
+	switch {
+	case named != 1:
+		o.fail("names", "expected one of user, group and names, and something in it")
+	case !said && !m.DryRun:
+		o.fail("expect", "expect is missing, expected the number of tokens that a dry run shows")
+	}
+	if err := o.done(); err != nil {
+		return nil, err
+	}
+	return h.RevokeMany(r.Context(), c, m)
+}
+
+// nameOf returns the token of a path such as /tokens/NAME:revoke, and what to do with it.
+func nameOf(r *http.Request) (name, action string) {
+	name, action, _ = strings.Cut(r.PathValue("name"), ":")
+	return name, action
+}
+
+// actions are what can be done with one token by POST.
+var actions = []string{"revoke", "rotate"}
+
+func (h *Handler) postToken(w http.ResponseWriter, r *http.Request, c *Caller) (any, error) {
+	name, action := nameOf(r)
+	if err := h.matches(r, c, name); err != nil {
+		return nil, err
+	}
+	switch action {
+	case "revoke":
+		return h.revokeToken(w, r, c, name)
+	case "rotate":
+		return h.rotateToken(w, r, c, name)
+	case "":
+		w.Header().Set("Allow", "GET, HEAD, PATCH")
+		return nil, problem(http.StatusMethodNotAllowed, "method_not_allowed", "a token takes no POST, expected :revoke or :rotate after its name, or PATCH")
+	}
+	return nil, problem(http.StatusNotFound, "not_found", "there is nothing at this path, expected one of :%s", strings.Join(actions, " and :"))
+}
+
+// misdirected refuses another method than POST for what is done by POST.
+func misdirected(w http.ResponseWriter, r *http.Request) error {
+	_, action := nameOf(r)
+	switch {
+	case action == "":
+		return nil
+	case slices.Contains(actions, action):
+		w.Header().Set("Allow", "POST")
+		return problem(http.StatusMethodNotAllowed, "method_not_allowed", "this path takes POST alone")
+	}
+	return problem(http.StatusNotFound, "not_found", "there is nothing at this path")
+}
+
+// matches holds If-Match against the token's revision.
+func (h *Handler) matches(r *http.Request, c *Caller, name string) error {
+	must := tagOf(r)
+	if must == "" {
+		return nil
+	}
+	d, err := h.Get(r.Context(), c, name)
+	if err != nil {
+		return about(name, err)
+	}
+	if d.Revision != must {
+		return about(name, problem(http.StatusPreconditionFailed, "changed", "the token has changed since: read it again"))
+	}
+	return nil
+}
+
+func setTag(w http.ResponseWriter, r tokens.Revision) { w.Header().Set("ETag", `"`+string(r)+`"`) }
+
+// tagOf is the revision of If-Match; empty: any.
+func tagOf(r *http.Request) tokens.Revision {
+	tag := strings.TrimSpace(r.Header.Get("If-Match"))
+	if tag == "*" {
+		return ""
+	}
+	return tokens.Revision(strings.Trim(tag, `"`))
+}
+
+func (h *Handler) getToken(w http.ResponseWriter, r *http.Request, c *Caller) (any, error) {
+	if err := misdirected(w, r); err != nil {
+		return nil, err
+	}
+	name, _ := nameOf(r)
+	d, err := h.Get(r.Context(), c, name)
+	if err != nil {
+		return nil, about(name, err)
+	}
+	setTag(w, d.Revision)
+	return d, nil
+}
+
+func (h *Handler) revokeToken(w http.ResponseWriter, r *http.Request, c *Caller, name string) (any, error) {
+	o, err := readBody(r, "application/json", true)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.done(); err != nil {
+		return nil, err
+	}
+	d, err := h.Revoke(r.Context(), c, name)
+	if err != nil {
+		return nil, err
+	}
+	setTag(w, d.Revision)
+	return d, nil
+}
+
+func (h *Handler) rotateToken(w http.ResponseWriter, r *http.Request, c *Caller, name string) (any, error) {
+	o, err := readBody(r, "application/json", true)
+	if err != nil {
+		return nil, err
+	}
+	overlap, _ := o.lifetime("overlap")
+	lifetime, _ := o.lifetime("expiresIn")
+	if err := o.done(); err != nil {
+		return nil, err
+	}
+	made, err := h.Rotate(r.Context(), c, name, overlap, lifetime)
+	if err != nil {
+		return nil, err
+	}
+	setTag(w, made.Revision)
+	return made, nil
+}
+
+// mergePatch is the content type of a change (RFC 7396).
+const mergePatch = "application/merge-patch+json"
+
+func (h *Handler) patchToken(w http.ResponseWriter, r *http.Request, c *Caller) (any, error) {
+	if err := misdirected(w, r); err != nil {
+		return nil, err
+	}
+	name, _ := nameOf(r)
+	o, err := readBody(r, mergePatch, false)
+	if err != nil {
+		return nil, err
+	}
+	o.nulls = true
+	fields := fieldsOf(o)
+	if err := o.done(); err != nil {
+		return nil, about(name, err)
+	}
+	must := tagOf(r)
+	if err := h.matches(r, c, name); err != nil {
+		return nil, err
+	}
+	d, err := h.Update(r.Context(), c, name, fields, must)
+	if err != nil {
+		return nil, err
+	}
+	setTag(w, d.Revision)
+	return d, nil
+}
+
+// fieldsOf reads a merge patch: null takes a field out.
+func fieldsOf(o *object) (fields []edit.Field) {
+	add := func(name string, v any, there bool) {
+		if there {
+			fields = append(fields, edit.Field{Key: name, Value: v})
+		}
+	}
+	for _, name := range []string{"displayName", "description"} {
+		if o.isNull(name) {
+			add(name, nil, true)
+		} else if text, there := o.text(name); there {
+			add(name, text, true)
+		}
+	}
+	for _, name := range []string{"policies", "schemes", "gates", "limitTo"} {
+		if o.isNull(name) {
+			add(name, nil, true)
+			continue
+		}
+		list, there := o.texts(name)
+		switch {
+		case there && len(list) == 0:
+			add(name, nil, true)
+		case there && name == "limitTo":
+			add(name, strings.Join(list, "\n")+"\n", !hasLineEnd(o, list))
+		default:
+			add(name, anys(list), there)
+		}
+	}
+	if o.isNull("allow") {
+		add("allow", nil, true)
+	} else if list, there := o.objects("allow"); there {
+		add("allow", list, true)
+	}
+	for _, name := range []string{"unrestricted", "suspended"} {
+		if o.isNull(name) {
+			add(name, nil, true)
+		} else if set, there := o.flag(name); there && set {
+			add(name, true, true)
+		} else if there {
+			add(name, nil, true)
+		}
+	}
+	if o.isNull("expires") {
+		add("expires", nil, true)
+	} else if t, there := o.moment("expires"); there {
+		add("expires", t, true)
+	}
+	return append(fields, clientsOf(o)...)
+}
+
+// hasLineEnd reports a rule that has more than one line.
+func hasLineEnd(o *object, lines []string) bool {
+	for _, line := range lines {
+		if strings.ContainsAny(line, "\r\n\u0085\u2028\u2029") || strings.TrimSpace(line) == "" {
+			o.fail("limitTo", "a rule that is empty or has more than one line, expected one rule a text")
+			return true
+		}
+	}
+	return false
+}
+
+// clientsOf reads the ranges of a merge patch: they are replaced as a whole.
+func clientsOf(o *object) []edit.Field {
+	if o.isNull("clients") {
+		return []edit.Field{{Key: "clients"}}
+	}
+	clients, there := o.object("clients")
+	if !there {
+		return nil
+	}
+	value := map[string]any{}
+	for _, name := range []string{"allow", "deny"} {
+		if list, there := clients.texts(name); there && len(list) > 0 {
+			value[name] = anys(list)
+		}
+	}
+	o.within(clients)
+	if len(value) == 0 {
+		return []edit.Field{{Key: "clients"}}
+	}
+	return []edit.Field{{Key: "clients", Value: value}}
+}
+
+func anys(list []string) []any {
+	values := make([]any, len(list))
+	for i := range list {
+		values[i] = list[i]
+	}
+	return values
+}
+
+func (h *Handler) getSnippets(_ http.ResponseWriter, r *http.Request, c *Caller) (any, error) {
+	list, err := h.Snippets(r.Context(), c, r.PathValue("name"), r.URL.Query().Get("lang"))
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"items": list}, nil
+}
+
+func (h *Handler) getEvents(_ http.ResponseWriter, r *http.Request, c *Caller) (any, error) {
+	list, err := h.Calls(r.Context(), c, r.PathValue("name"))
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"items": list}, nil
+}

@@ -1,0 +1,221 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/patgate/patgate/manifest/edit"
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
+	"github.com/patgate/patgate/tokens"
+)
+
+// NewToken asks for a token. Fields are called as in manifests.
+type NewToken struct {
+	DisplayName  string
+	Description  string
+	User         string // empty: the caller
+	AnyUser      bool
+	ExpiresIn    time.Duration // 0: until Expires, or the shorter of 90 days and the user's cap
+	Expires      time.Time
+	Forever      bool
+	Policies     []string
+	Allow        []any
+	LimitTo      []string
+	Unrestricted bool
+	Schemes      []string
+	Gates        []string
+	AllowFrom    []string
+	DenyFrom     []string
+
+	clamp bool // a lifetime beyond the cap becomes the cap
+}
+
+// Created is a new token, or a new value of one. The value is shown this once.
+type Created struct {
+	Details
+	Value    string   `json:"value"`
+	Warnings []string `json:"warnings"`
+}
+
+// maxDisplayName is how many characters a display name has at most.
+const maxDisplayName = 200
+
+// request is what the service is asked for.
+func (n *NewToken) request(c *Caller) (tokens.CreateRequest, error) {
+	r := tokens.CreateRequest{Request: c.request(), Lifetime: n.ExpiresIn, Clamp: n.clamp}
+	switch ends := n.ends(); {
+	case strings.TrimSpace(n.DisplayName) == "":
+		return r, fieldProblem("displayName", "the display name is missing or empty, expected what people call the token")
+	case utf8.RuneCountInString(n.DisplayName) > maxDisplayName:
+		return r, fieldProblem("displayName", "the display name is too long, expected at most %d characters", maxDisplayName)
+	case ends > 1:
+		return r, fieldProblem("expires", "more than one of expires, expiresIn and forever, expected one")
+	case !n.Expires.IsZero() && !n.Expires.After(time.Time{}):
+		return r, fieldProblem("expires", "no time, expected one")
+	case len(n.Policies)+len(n.Allow)+len(n.LimitTo) == 0 && !n.Unrestricted:
+		return r, fieldProblem("limitTo", "nothing says what the token may do, expected limitTo, allow, policies or unrestricted")
+	}
+	if n.Forever {
+		r.Lifetime = policy.Forever
+	}
+	user := n.User
+	if user == "" && !n.AnyUser {
+		user = c.User
+	}
+	r.Token = edit.NewToken{
+		DisplayName: n.DisplayName, Description: n.Description, User: user, AnyUser: n.AnyUser, Expires: n.Expires, Policies: n.Policies,
+		Allow: n.Allow, LimitTo: n.LimitTo, Unrestricted: n.Unrestricted, Schemes: n.Schemes, Gates: n.Gates, AllowFrom: n.AllowFrom, DenyFrom: n.DenyFrom,
+	}
+	return r, nil
+}
+
+// ends counts the ways in which the request says when the token ends.
+func (n *NewToken) ends() (ways int) {
+	for _, said := range []bool{n.ExpiresIn != 0, !n.Expires.IsZero(), n.Forever} {
+		if said {
+			ways++
+		}
+	}
+	return ways
+}
+
+// Create creates a token. Its name is made of its display name.
+func (m *Manager) Create(ctx context.Context, c *Caller, n *NewToken) (*Created, error) {
+	r, err := n.request(c)
+	if err != nil {
+		return nil, err
+	}
+	if !n.Expires.IsZero() && !n.Expires.After(m.o.Now()) {
+		return nil, fieldProblem("expires", "the end is in the past, expected a later one")
+	}
+	made, err := m.createFree(ctx, &r, n)
+	if err != nil {
+		return nil, err
+	}
+	return m.shown(ctx, c, made.Name, made.Receipt, made.Secret, made.Warnings)
+}
+
+// triedNames is how many names are tried where others take them meanwhile.
+const triedNames = 8
+
+// createFree creates a token under a name that is free. Creations take turns, so that the limits on
+// their number hold.
+func (m *Manager) createFree(ctx context.Context, r *tokens.CreateRequest, n *NewToken) (*tokens.NewToken, error) {
+	m.create.Lock()
+	defer m.create.Unlock()
+	var err error
+	for range triedNames {
+		if r.Token.Name, err = m.o.Service.FreeName(ctx, n.DisplayName); err != nil {
+			return nil, err
+		}
+		if n.clamp {
+			if err := m.checkDisplayName(ctx, r.Token.User, n.DisplayName); err != nil {
+				return nil, err
+			}
+		}
+		made, failed := m.o.Service.Create(ctx, *r)
+		var conflict *tokens.ConflictError
+		var refused *tokens.RefusedError
+		if errors.As(failed, &conflict) || errors.As(failed, &refused) && refused.Code == tokens.NameTaken {
+			err = failed // another process has created one of that name
+			continue
+		}
+		return made, failed
+	}
+	return nil, err
+}
+
+// shown returns a token together with its value, once it is in force.
+func (m *Manager) shown(ctx context.Context, c *Caller, name string, r tokens.Receipt, secret token.Secret, warnings []string) (*Created, error) {
+	d, err := m.changedToken(ctx, c, name, r)
+	if err != nil {
+		return nil, err
+	}
+	if warnings == nil {
+		warnings = []string{}
+	}
+	warnings = append(warnings, m.warningsOf(ctx, name)...)
+	return &Created{Details: *d, Value: secret.Reveal(), Warnings: warnings}, nil
+}
+
+// Rotate gives a token a new value. The one before runs on for the overlap.
+func (m *Manager) Rotate(ctx context.Context, c *Caller, name string, overlap, lifetime time.Duration) (*Created, error) {
+	done, err := m.o.Service.Rotate(ctx, tokens.RotateRequest{Request: c.request(), Name: name, Overlap: overlap, Lifetime: lifetime})
+	if err != nil {
+		return nil, about(name, err)
+	}
+	var warnings []string
+	if done.Shortened != "" {
+		warnings = append(warnings, "the new value does not live as long as the one before: "+done.Shortened)
+	}
+	return m.shown(ctx, c, name, done.Receipt, done.Secret, warnings)
+}
+
+// Many asks to revoke many tokens: those of a user, of the members of a group, or of these names.
+type Many struct {
+	User, Group string
+	Names       []string
+	DryRun      bool
+	Expect      int // how many it is; a dry run says it
+}
+
+// RevokedMany is what became of that.
+type RevokedMany struct {
+	Count   int               `json:"count"` // of tokens that are not revoked yet
+	Names   []string          `json:"names"`
+	DryRun  bool              `json:"dryRun,omitempty"`
+	Failed  map[string]string `json:"failed,omitempty"` // why, by name
+	InForce *bool             `json:"inForce,omitempty"`
+}
+
+// RevokeMany revokes many tokens at once. Administrators alone may.
+func (m *Manager) RevokeMany(ctx context.Context, c *Caller, r *Many) (*RevokedMany, error) {
+	if !c.Actor.Admin {
+		return nil, problem(http.StatusForbidden, "no_right", "administrators alone revoke many tokens at once, expected `admin: true` in a UserGroup of yours")
+	}
+	v, err := m.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	done := &RevokedMany{Names: v.revocable(r), DryRun: r.DryRun}
+	done.Count = len(done.Names)
+	switch {
+	case r.DryRun:
+		return done, nil
+	case r.Expect != done.Count:
+		return nil, problem(http.StatusConflict, "unexpected_count", "it is %d tokens, not %d: nothing is revoked; a dry run shows which, and `expect` repeats their number", done.Count, r.Expect)
+	}
+	for _, name := range done.Names {
+		one, err := m.o.Service.Revoke(ctx, tokens.RevokeRequest{Request: c.request(), Name: name})
+		if err != nil {
+			if done.Failed == nil {
+				done.Failed = map[string]string{}
+			}
+			done.Failed[name] = ProblemOf(err).Detail
+			continue
+		}
+		done.InForce = m.after(name, one.Receipt)
+	}
+	return done, nil
+}
+
+// revocable lists the tokens that a request names and that are not revoked yet.
+func (v *view) revocable(r *Many) (names []string) {
+	names = []string{}
+	for name, doc := range v.tokens {
+		spec := doc.APIToken
+		named := len(r.Names) > 0 && slices.Contains(r.Names, name) ||
+			r.User != "" && string(spec.User) == r.User && !spec.AnyUser || r.Group != "" && spec.User != "" && v.memberOf(r.Group, string(spec.User))
+		if named && !spec.Canary && spec.Revoked.IsZero() {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,211 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/patgate/patgate/manifest/edit"
+	"github.com/patgate/patgate/token/snippet"
+	"github.com/patgate/patgate/tokens"
+)
+
+// Details are all that is shown of one token.
+type Details struct {
+	Token
+	Why       string               `json:"why,omitempty"`       // what its state follows from
+	ExpiresBy string               `json:"expiresBy,omitempty"` // what sets its end
+	Policies  []string             `json:"policies,omitempty"`
+	Allow     []any                `json:"allow,omitempty"`
+	LimitTo   []string             `json:"limitTo,omitempty"`
+	Free      bool                 `json:"unrestricted,omitempty"`
+	Clients   *tokens.ClientsView  `json:"clients,omitempty"`
+	ActAs     []string             `json:"actAs,omitempty"`
+	Logins    []string             `json:"logins,omitempty"`
+	Previous  []PreviousValue      `json:"previous,omitempty"`
+	Rules     []tokens.RuleView    `json:"rules"`
+	Inactive  []tokens.RefusalView `json:"deactivated,omitempty"`
+	Revision  tokens.Revision      `json:"-"` // the ETag
+	InForce   *bool                `json:"inForce,omitempty"`
+}
+
+// PreviousValue is a value that a rotation replaced.
+type PreviousValue struct {
+	Issued string `json:"issued"`
+	Until  string `json:"until"`
+	Ended  bool   `json:"ended"`
+}
+
+// Get returns one token.
+func (m *Manager) Get(ctx context.Context, c *Caller, name string) (*Details, error) {
+	v, err := m.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	doc := v.tokens[name]
+	if doc == nil || !c.sees(doc) {
+		return nil, &tokens.UnknownError{Name: name}
+	}
+	stored, err := m.o.Service.Store.Get(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	d := &Details{Token: m.token(v, name), Revision: stored.Revision, Rules: []tokens.RuleView{}}
+	if row := v.snapshot.TokenByName(name); row != nil {
+		shown := tokens.Describe(v.snapshot, row, doc, m.o.Now())
+		d.Why, d.ExpiresBy, d.Clients, d.ActAs, d.Logins, d.Rules, d.Inactive = shown.Why, shown.ExpiresBy, shown.Clients, shown.ActAs, shown.Logins, shown.Rules, shown.Deactivated
+		d.Policies, d.Free = shown.Policies, shown.Unrestricted
+		for _, p := range shown.Previous {
+			d.Previous = append(d.Previous, PreviousValue{p.Issued.Format(timeLayout), p.Until.Format(timeLayout), p.Ended})
+		}
+		for i := range d.Rules {
+			d.Rules[i].Source = "" // where a manifest is says nothing to its owner
+		}
+	}
+	if spec, err := edit.Spec(stored.File, stored.Data, name); err == nil {
+		d.Allow, _ = spec["allow"].([]any)
+		lines, _ := spec["limitTo"].(string)
+		d.LimitTo = slices.DeleteFunc(strings.Split(lines, "\n"), func(line string) bool { return strings.TrimSpace(line) == "" })
+	}
+	return d, nil
+}
+
+// timeLayout is that of RFC 3339, in UTC.
+const timeLayout = "2006-01-02T15:04:05Z07:00"
+
+// secureMode refuses what secure mode does not allow.
+func (m *Manager) secureMode(what string) error {
+	if !m.o.Secure {
+		return nil
+	}
+	return problem(http.StatusConflict, "secure_mode", "secure mode is on: %s is refused until patgate is started without --secure-mode; tokens can be created, rotated and revoked", what)
+}
+
+// about names the token that an error is about, for its audit event.
+func about(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	p := ProblemOf(err)
+	p.token = name
+	return p
+}
+
+// after waits until a change is in force, where that can be told.
+func (m *Manager) after(name string, r tokens.Receipt) *bool {
+	if m.o.InForce == nil {
+		return nil
+	}
+	runs := m.o.InForce(Change{name, r.File, r.Revision})
+	return &runs
+}
+
+// Update changes fields of a token; must is the revision that it must have, or empty.
+func (m *Manager) Update(ctx context.Context, c *Caller, name string, fields []edit.Field, must tokens.Revision) (*Details, error) {
+	if err := m.secureMode("changing a token"); err != nil {
+		return nil, about(name, err)
+	}
+	if len(fields) == 0 {
+		return m.Get(ctx, c, name)
+	}
+	done, err := m.o.Service.Update(ctx, tokens.UpdateRequest{Request: c.request(), Name: name, Fields: fields, If: must})
+	if err != nil {
+		return nil, about(name, err)
+	}
+	return m.changedToken(ctx, c, name, done.Receipt)
+}
+
+// changedToken returns a token that was changed, once the change is in force.
+func (m *Manager) changedToken(ctx context.Context, c *Caller, name string, r tokens.Receipt) (*Details, error) {
+	runs := m.after(name, r)
+	d, err := m.Get(ctx, c, name)
+	if err != nil {
+		return nil, about(name, err)
+	}
+	d.InForce = runs
+	return d, nil
+}
+
+// Revoke ends a token. A second time gives the same answer.
+func (m *Manager) Revoke(ctx context.Context, c *Caller, name string) (*Details, error) {
+	done, err := m.o.Service.Revoke(ctx, tokens.RevokeRequest{Request: c.request(), Name: name})
+	if err != nil {
+		return nil, about(name, err)
+	}
+	return m.changedToken(ctx, c, name, done.Receipt)
+}
+
+// Snippets returns a client's code for calling with a token, in one language or all of them.
+func (m *Manager) Snippets(ctx context.Context, c *Caller, name, language string) ([]Snippet, error) {
+	if err := m.secureMode("the code of clients"); err != nil {
+		return nil, about(name, err)
+	}
+	d, err := m.Get(ctx, c, name)
+	if err != nil {
+		return nil, err
+	}
+	v, err := m.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	languages := snippet.Languages()
+	if language != "" {
+		if !slices.Contains(languages, language) {
+			return nil, fieldProblem("lang", "there is no code in this language, expected one of %s", strings.Join(languages, ", "))
+		}
+		languages = []string{language}
+	}
+	call := snippet.Call{URL: "https://" + v.hostOf(d.Gates) + "/", User: d.User, Bearer: !slices.Contains(d.Schemes, "basic") || d.User == "" || strings.Contains(d.User, ":")}
+	list := []Snippet{}
+	for _, l := range languages {
+		code, err := call.Code(l)
+		if err != nil {
+			return nil, problem(http.StatusConflict, "no_snippet", "there is no code for this token: %s", err)
+		}
+		list = append(list, Snippet{l, code})
+	}
+	return list, nil
+}
+
+// Snippet is a client's code in a language. The token's value is not in it.
+type Snippet struct {
+	Language string `json:"language"`
+	Code     string `json:"code"`
+}
+
+// hostOf returns a host that one of the gates guards.
+func (v *view) hostOf(gates []string) string {
+	for _, name := range gates {
+		gate := v.snapshot.Gate(name)
+		if gate == nil {
+			continue
+		}
+		for _, host := range gate.Hosts {
+			if rest, wild := strings.CutPrefix(host, "*."); wild {
+				return "api." + rest
+			}
+			if host != "*" && host != "" {
+				return host
+			}
+		}
+	}
+	return "api.example.com"
+}
+
+// Calls returns the last decisions about a token, the latest first.
+func (m *Manager) Calls(ctx context.Context, c *Caller, name string) ([]Call, error) {
+	v, err := m.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	doc := v.tokens[name]
+	if doc == nil || !c.sees(doc) {
+		return nil, about(name, &tokens.UnknownError{Name: name})
+	}
+	list := []Call{}
+	if m.o.Recent != nil {
+		list = append(list, m.o.Recent(name)...)
+	}
+	return list, nil
+}
