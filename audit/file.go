@@ -1,3 +1,5 @@
+//go:build unix
+
 package audit
 
 import (
@@ -12,9 +14,6 @@ import (
 // pipeChunk is what a pipe that is ready takes without blocking, as one piece
 // (POSIX: PIPE_BUF; 4096 on Linux).
 const pipeChunk = 4096
-
-// fileChunk is how much one write has at the most where it can't block.
-const fileChunk = 64 << 10
 
 // File is a Sink on a file descriptor: a pipe, a file or a terminal. It never blocks
 // in a write to a pipe, so that a stalled reader leaves every queued event in reach.
