@@ -165,9 +165,9 @@ type trial struct {
 	use
 	asker
 	sandbox *explain.Sandbox
-	now   time.Time
-	last  policy.Reason // of the last request that was not what was looked for
-	asked bool
+	now     time.Time
+	last    policy.Reason // of the last request that was not what was looked for
+	asked   bool
 }
 
 func (t *trial) run() Example {
