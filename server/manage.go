@@ -75,6 +75,7 @@ type managed struct {
 	loader    *loader.Loader
 	now       func() time.Time
 	logger    *slog.Logger
+	recent    *admin.Recent // nil: decisions are made elsewhere
 }
 
 // newManagement checks the options and binds the listener. It returns a *UsageError for options that
@@ -100,6 +101,9 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 	options := admin.Options{
 		Service: &tokens.Service{Store: store, Documents: store, Now: m.now}, Snapshot: m.index.Snapshot, Audit: m.audit, InForce: o.inForce(m),
 		Gate: o.Gate, Header: o.UserHeader, Sessions: sessions, Secure: o.SecureMode, Now: m.now, Logger: m.logger, Others: o.Others,
+	}
+	if m.recent != nil {
+		options.Usage, options.Recent = m.recent.Used, m.recent.Calls
 	}
 	if o.LoginLink != "" {
 		g.links = &admin.Links{Now: m.now}
@@ -314,7 +318,7 @@ func NewManage(o Options) (*Manage, error) {
 	index := policy.NewIndex()
 	o.Loader.MaxBytes, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.Logger, o.Now
 	m.loader = loader.New(index, o.Manifests, m.loaded, o.Loader)
-	m.management, err = newManagement(o.Manage, &managed{o.Manifests, index, m.audit, m.loader, o.Now, o.Logger})
+	m.management, err = newManagement(o.Manage, &managed{o.Manifests, index, m.audit, m.loader, o.Now, o.Logger, nil})
 	return m, err
 }
 

@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/patgate/patgate/admin"
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/extauthz"
@@ -142,9 +143,15 @@ func New(o Options) (*Server, error) {
 	s.clock = extauthz.NewClock(o.Now, s.clockStepped)
 	s.certificates = certs
 	s.metrics = newMetrics(s)
+	var recent *admin.Recent
+	var seen func(*policy.Decision, *audit.Event)
+	if o.Manage != nil {
+		recent = new(admin.Recent)
+		seen = recent.Seen
+	}
 	s.transport, err = extauthz.NewTransport(&extauthz.Server{
 		Index: s.index, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight), Loaded: s.up,
-		HandshakeFailed: s.handshakeFailed,
+		HandshakeFailed: s.handshakeFailed, Seen: seen,
 	}, extauthz.TransportOptions{Name: o.Transport, MaxBody: o.MaxBody, MaxHeader: o.MaxHeader, MaxReceive: o.MaxReceive, TLS: certs.config()})
 	if err != nil {
 		return nil, errors.Join(err, s.listener.Close(), s.status.Close())
@@ -152,7 +159,7 @@ func New(o Options) (*Server, error) {
 	o.Loader.MaxBytes, o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.LastGood, o.Logger, o.Now
 	s.loader = loader.New(s.index, o.Manifests, s.loaded, o.Loader)
 	if o.Manage != nil {
-		s.manage, err = newManagement(o.Manage, &managed{o.Manifests, s.index, s.audit, s.loader, o.Now, o.Logger})
+		s.manage, err = newManagement(o.Manage, &managed{o.Manifests, s.index, s.audit, s.loader, o.Now, o.Logger, recent})
 		if err != nil {
 			return nil, errors.Join(err, s.listener.Close(), s.status.Close())
 		}
