@@ -254,12 +254,12 @@ func revisionAt(ctx context.Context, status string) (string, error) {
 		return "", err
 	}
 	defer func() { _ = answer.Body.Close() }()
-	var said revisionStatus
+	var running revisionStatus
 	if answer.StatusCode != http.StatusOK {
 		return "", fmt.Errorf("%s answers %d", status, answer.StatusCode)
 	}
-	err = json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&said)
-	return said.SHA256, err
+	err = json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&running)
+	return running.SHA256, err
 }
 
 // url is where browsers find the management.
@@ -291,7 +291,7 @@ func (g *management) serve() error {
 // stop lets what is under way end.
 func (g *management) stop(ctx context.Context) { _ = g.server.Shutdown(ctx) }
 
-// Manage is the management alone, beside servers that follow the same manifests.
+// Manage runs the management alone, for servers that follow the same manifests.
 type Manage struct {
 	*management
 	loader  *loader.Loader

@@ -66,13 +66,13 @@ type Options struct {
 // ErrNow as the cause of Run's context ends a server without the drain delay.
 var ErrNow = errors.New("stop now")
 
-// UsageError says that the options can't be followed. Its message names them as Options does.
+// UsageError reports invalid options. Its message names them as Options does.
 type UsageError struct{ Message string }
 
 // Error returns the message.
 func (e *UsageError) Error() string { return e.Message }
 
-// ListenError says why an address of an option can't be listened on.
+// ListenError reports why an address of an option can't be listened on.
 type ListenError struct {
 	Option  string // as Options names it
 	Address string
@@ -85,7 +85,7 @@ func (e *ListenError) Error() string { return e.Option + " " + e.Address + ": " 
 // Unwrap returns the cause.
 func (e *ListenError) Unwrap() error { return e.Err }
 
-// ManifestsError says why a server did not start.
+// ManifestsError reports manifests with which a server did not start.
 type ManifestsError struct{ Problems []diag.Problem }
 
 // Error returns the problems, one a line. Equal ones are folded.
@@ -167,7 +167,7 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// auditSink is where the audit goes, in the form that is asked for.
+// auditSink is where the audit goes, in the configured form.
 func auditSink(o *Options) (audit.Sink, error) {
 	file, err := audit.NewFile(o.Audit)
 	if err != nil || !o.AuditReadable {
@@ -280,7 +280,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return errors.Join(err, s.stop(delay))
 }
 
-// start makes the first load and says that the server is ready.
+// start makes the first load and reports that the server is ready.
 func (s *Server) start(ctx context.Context) error {
 	if err := s.loader.Load(ctx); err != nil {
 		return err
@@ -301,7 +301,7 @@ func (s *Server) start(ctx context.Context) error {
 	return nil
 }
 
-// stop says that the server goes, waits until callers have seen it, and lets what is
+// stop reports that the server goes, waits until callers have seen it, and lets what is
 // under way end.
 func (s *Server) stop(delay time.Duration) error {
 	s.ready.Store(false)
@@ -327,7 +327,7 @@ const flushGrace = 5 * time.Second
 // maxReported is how many of a rejected load's problems its event holds.
 const maxReported = 20
 
-// loaded is called for each load: it tells the log, the metrics and the audit.
+// loaded is called for each load: it updates the log, the metrics and the audit.
 func (s *Server) loaded(r loader.Report) {
 	s.mu.Lock()
 	s.last, s.when = r, s.o.Now()
@@ -347,7 +347,7 @@ func (s *Server) loaded(r loader.Report) {
 	s.revived(&r)
 }
 
-// running writes the event of a load that runs, and tells the log.
+// running writes and logs the event of a load that became active.
 func (s *Server) running(r *loader.Report) {
 	e := s.loadEvent(r)
 	if names := r.Change.Names; names != nil {
