@@ -28,10 +28,20 @@ func runPython(t *testing.T, program string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), managePython(t, program), args...)
 	cmd.WaitDelay = time.Second
+	cmd.Dir = t.TempDir() // schemathesis leaves a cache where it runs, with what was answered
 	out, err := cmd.CombinedOutput()
 	if shown := anyValue.ReplaceAll(out, []byte("VALUE")); err != nil {
 		t.Errorf("%s: %v\n%s", program, err, shown)
 	}
+}
+
+func absolute(t *testing.T, path string) string {
+	t.Helper()
+	at, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
 }
 
 // TestManageRealClients runs atlassian-python-api and jira, unchanged.
@@ -39,7 +49,7 @@ func TestManageRealClients(t *testing.T) {
 	for _, command := range []string{"serve", "manage"} {
 		at, values := managedOffice(t, 1)
 		m := startManager(t, command, at)
-		runPython(t, "python", "manage/clients.py", m.url, values["u0"].Reveal())
+		runPython(t, "python", absolute(t, "manage/clients.py"), m.url, values["u0"].Reveal())
 	}
 }
 
@@ -48,7 +58,7 @@ func TestManageSchemathesis(t *testing.T) {
 	for _, flags := range [][]string{nil, {"--manage-secure-mode"}} {
 		at, values := managedOffice(t, 1)
 		m := startManager(t, "serve", at, flags...)
-		runPython(t, "schemathesis", "--config-file", "manage/schemathesis.toml", "run", m.url+"/api/v1/openapi.json",
+		runPython(t, "schemathesis", "--config-file", absolute(t, "manage/schemathesis.toml"), "run", m.url+"/api/v1/openapi.json",
 			"-H", "Authorization: Bearer "+values["root"].Reveal(), "--no-color", "--seed", "1", "-n", "30")
 	}
 }
