@@ -195,34 +195,6 @@ func (l *Loader) whole(t *dir.Tree) *dir.Tree {
 	return t
 }
 
-// note remembers since when loads are rejected.
-func (l *Loader) note(r *Report) {
-	if !r.Rejected() {
-		l.rejected = time.Time{}
-		return
-	}
-	l.reported = time.Now()
-	if l.rejected.IsZero() {
-		l.rejected = l.reported
-	}
-}
-
-// remind logs now and then that the manifests don't run: whoever changed them
-// may not have looked.
-func (l *Loader) remind() {
-	if l.rejected.IsZero() || time.Since(l.reported) < l.o.Remind {
-		return
-	}
-	l.reported = time.Now()
-	attributes := []any{}
-	for _, p := range l.parts {
-		if p.judged.problems != nil {
-			attributes = append(attributes, "directory", p.origin)
-		}
-	}
-	l.o.Logger.Error("the manifests are still rejected, the last good revision stays", append(attributes, "for", time.Since(l.rejected).Round(time.Second).String())...)
-}
-
 func (l *Loader) read() *dir.Tree {
 	t := l.tree()
 	l.dirs = t.Watched
