@@ -17,7 +17,7 @@ RACE      := $(shell command -v "$$($(GO) env CC)" >/dev/null 2>&1 && [ "$$($(GO
 
 .PHONY: help
 help: ## what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 .PHONY: demo
 demo: build envoy ## run the whole thing on loopback, and take a tour
@@ -74,6 +74,10 @@ test-kube: envoy ## run the chart and the examples with Helm and a real API serv
 	dir=$$(python3 test/kube/install.py) && PATGATE_TEST_KUBE=$$dir $(GO) test -tags kube -count 1 -timeout 20m ./test/kube
 	$(GO) -C test/kube/flux test ./...
 
+# What is slow, and rarely says what CI does not.
+.PHONY: nightly
+nightly: test-mesh test-image mutants chaos soak ## run what .ci/run leaves out: Envoy Gateway's translator, the image, planted flaws, kills, a soak
+
 .PHONY: build
 build: ## bin/patgate
 	$(GO) build -trimpath -o bin/patgate ./cmd/patgate
@@ -105,6 +109,8 @@ envoy: ## put the tested Envoy into the cache, and print its path
 check: $(LINT) $(VULN) ## format, vet, lint, and known vulnerabilities
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
+	GOOS=windows $(GO) vet ./cmd/patgate
+	GOOS=windows $(GO) build -o /dev/null ./cmd/patgate
 	$(GO) vet -tags chaos,soak,upstreams,clients,mesh ./test
 	$(GO) -C test/registry vet ./...
 	$(GO) -C image vet ./...

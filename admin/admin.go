@@ -43,8 +43,9 @@ type Recorder interface {
 
 // Change is what a change has written, and of which token.
 type Change struct {
-	Token string
-	File  string
+	Token    string
+	File     string
+	Revision tokens.Revision // of the file
 }
 
 // Used is when and how a token was last used.

@@ -98,7 +98,7 @@ func (m *Manager) Create(ctx context.Context, c *Caller, n *NewToken) (*Created,
 	if err != nil {
 		return nil, err
 	}
-	return m.shown(ctx, c, made.Name, made.File, made.Secret, made.Warnings)
+	return m.shown(ctx, c, made.Name, made.Receipt, made.Secret, made.Warnings)
 }
 
 // triedNames is how many names are tried where others take them meanwhile.
@@ -132,8 +132,8 @@ func (m *Manager) createFree(ctx context.Context, r *tokens.CreateRequest, n *Ne
 }
 
 // shown returns a token together with its value, once it is in force.
-func (m *Manager) shown(ctx context.Context, c *Caller, name, file string, secret token.Secret, warnings []string) (*Created, error) {
-	d, err := m.changedToken(ctx, c, name, file)
+func (m *Manager) shown(ctx context.Context, c *Caller, name string, r tokens.Receipt, secret token.Secret, warnings []string) (*Created, error) {
+	d, err := m.changedToken(ctx, c, name, r)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func (m *Manager) Rotate(ctx context.Context, c *Caller, name string, overlap, l
 	if done.Shortened != "" {
 		warnings = append(warnings, "the new value does not live as long as the one before: "+done.Shortened)
 	}
-	return m.shown(ctx, c, name, done.File, done.Secret, warnings)
+	return m.shown(ctx, c, name, done.Receipt, done.Secret, warnings)
 }
 
 // Many asks to revoke many tokens: those of a user, of the members of a group, or of these names.
@@ -191,8 +191,6 @@ func (m *Manager) RevokeMany(ctx context.Context, c *Caller, r *Many) (*RevokedM
 	case r.Expect != done.Count:
 		return nil, problem(http.StatusConflict, "unexpected_count", "it is %d tokens, not %d: nothing is revoked; a dry run shows which, and `expect` repeats their number", done.Count, r.Expect)
 	}
-	var last tokens.Receipt
-	var lastName string
 	for _, name := range done.Names {
 		one, err := m.o.Service.Revoke(ctx, tokens.RevokeRequest{Request: c.request(), Name: name})
 		if err != nil {
@@ -202,8 +200,7 @@ func (m *Manager) RevokeMany(ctx context.Context, c *Caller, r *Many) (*RevokedM
 			done.Failed[name] = ProblemOf(err).Detail
 			continue
 		}
-		last, lastName = one.Receipt, name
-		done.InForce = m.after(lastName, last.File)
+		done.InForce = m.after(name, one.Receipt)
 	}
 	return done, nil
 }

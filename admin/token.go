@@ -93,11 +93,11 @@ func about(name string, err error) error {
 }
 
 // after waits until a change is in force, where that can be told.
-func (m *Manager) after(name, file string) *bool {
+func (m *Manager) after(name string, r tokens.Receipt) *bool {
 	if m.o.InForce == nil {
 		return nil
 	}
-	runs := m.o.InForce(Change{name, file})
+	runs := m.o.InForce(Change{name, r.File, r.Revision})
 	return &runs
 }
 
@@ -113,12 +113,12 @@ func (m *Manager) Update(ctx context.Context, c *Caller, name string, fields []e
 	if err != nil {
 		return nil, about(name, err)
 	}
-	return m.changedToken(ctx, c, name, done.File)
+	return m.changedToken(ctx, c, name, done.Receipt)
 }
 
 // changedToken returns a token that was changed, once the change is in force.
-func (m *Manager) changedToken(ctx context.Context, c *Caller, name, file string) (*Details, error) {
-	runs := m.after(name, file)
+func (m *Manager) changedToken(ctx context.Context, c *Caller, name string, r tokens.Receipt) (*Details, error) {
+	runs := m.after(name, r)
 	d, err := m.Get(ctx, c, name)
 	if err != nil {
 		return nil, about(name, err)
@@ -133,7 +133,7 @@ func (m *Manager) Revoke(ctx context.Context, c *Caller, name string) (*Details,
 	if err != nil {
 		return nil, about(name, err)
 	}
-	return m.changedToken(ctx, c, name, done.File)
+	return m.changedToken(ctx, c, name, done.Receipt)
 }
 
 // Snippets returns a client's code for calling with a token, in one language or all of them.

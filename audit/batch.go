@@ -72,7 +72,7 @@ func (b *Batch) clear() {
 // queue queues an event of the batch.
 func (b *Batch) queue(i int) {
 	l, en := b.log, b.entries[i]
-	waits := b.events[i].Decision == Allow && !l.patienceless()
+	waits := b.events[i].Decision == Allow && !l.skipWait()
 	switch {
 	case en.seq != 0: // its first bytes are written
 		en.waiting = waits

@@ -164,9 +164,9 @@ func TestABatchOnAStalledPipe(t *testing.T) {
 	torn := 0
 	reader := read(t, r, func(e event) {
 		if want := answers[e.ID]; e.Decision != want {
-			torn++ // an allow that nobody got, whose line had begun
+			torn++ // an allow that was never answered, whose line had begun
 			if e.Decision != Allow || want != Deny {
-				t.Errorf("%s was answered %s, its event says %s", e.ID, want, e.Decision)
+				t.Errorf("%s was answered %s, its event records %s", e.ID, want, e.Decision)
 			}
 		}
 		delete(answers, e.ID)

@@ -214,7 +214,7 @@ func (l *line) list(key string, values []string, limit int) {
 }
 
 // ends writes text as text does, but of one that is too long it keeps the head and the
-// tail, and says how long it was: the end is where a caller would hide something.
+// tail, and its full length: the end is where a caller would hide something.
 func (l *line) ends(key, value, sizeKey string, size, limit int) {
 	if value == "" {
 		return
@@ -357,7 +357,7 @@ func longEnough(s token.Secret) token.Secret {
 
 const redacted = "REDACTED"
 
-// maskHost hides what stands before an `@`, where a client's URL had user and password.
+// maskHost hides what comes before an `@`, where a client's URL had user and password.
 func maskHost(host string) string {
 	if i := strings.LastIndexByte(host, '@'); i >= 0 {
 		return redacted + host[i:]

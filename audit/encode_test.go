@@ -156,8 +156,8 @@ func TestMasks(t *testing.T) {
 	}
 }
 
-// FuzzAuditEncode wants one line of valid JSON below 16 KiB, without the value that
-// was presented.
+// FuzzAuditEncode checks that an event is one line of valid JSON below 16 KiB, without the
+// value that was presented.
 func FuzzAuditEncode(f *testing.F) {
 	f.Add("alice", "/a\xff", "token=x", "canary-canary", "r\n1")
 	f.Add("", "0", "0", "0000%0000000", "0")
@@ -174,7 +174,7 @@ func FuzzAuditEncode(f *testing.F) {
 }
 
 // FuzzCanary plants the presented credential and a minted value in every text of an
-// event, plain and in base64 at any alignment, and wants neither in the line.
+// event, plain and in base64 at any alignment, and checks that neither is in the line.
 func FuzzCanary(f *testing.F) {
 	f.Add("alice:", "&b=1", uint8(0))
 	f.Add("/a/", "=", uint8(3))

@@ -1,5 +1,5 @@
-// Package audit writes one JSON object a line for each decision and each change of
-// what is loaded: no allow is answered before its line is written.
+// Package audit writes one JSON object per line for each decision and each change of
+// the manifests: no allow is answered before its line is written.
 package audit
 
 import (
@@ -12,7 +12,7 @@ import (
 // Version is the version of the events' fields.
 const Version = 1
 
-// Kind says what an event is about.
+// Kind is what an event is about.
 type Kind string
 
 // The kinds.
@@ -31,8 +31,8 @@ const (
 	ClockStepped   Kind = "clock.stepped"
 )
 
-// Severity says who should look at an event: info is the ordinary course, notice is
-// worth a look, alert wants a person.
+// Severity is how much attention an event needs: info none, notice a look
+// now and then, alert a person at once.
 type Severity string
 
 // The severities.
@@ -72,14 +72,14 @@ type Event struct {
 	Observed     []Observation
 	Shadow       string
 	Detail       string        // which cause the reason had, in fixed words
-	ActAs        string        // the user that the caller asked to act as, and may not
+	ActAs        string        // the user that the caller asked to act as, without permission
 	Unmatched    string        // what did not match, as reported to the client
 	BodyVerdicts []BodyVerdict // of each rule that checked the body
 
 	Client       netip.Addr
 	ClientSource string
 	Peer         netip.Addr
-	PeerName     string // who asked for the decision, by its client certificate
+	PeerName     string // the Envoy that requested the decision, by its client certificate
 	Method       string
 	Host         string
 	Path         string // as received, without the query
@@ -102,7 +102,7 @@ type Event struct {
 	// Names of what was added, changed and removed, such as APIToken/ci-bot: the first of them.
 	AddedNames, ChangedNames, RemovedNames []string
 
-	By     string   // who asked for a change of a token
+	By     string   // who requested a change of a token
 	Via    string   // on which way: api, page, cli or controller
 	Fields []string // of the token that changed
 

@@ -1,3 +1,5 @@
+//go:build unix
+
 package audit
 
 import (
@@ -13,15 +15,12 @@ import (
 // (POSIX: PIPE_BUF; 4096 on Linux).
 const pipeChunk = 4096
 
-// fileChunk is how much one write has at the most where it can't block.
-const fileChunk = 64 << 10
-
 // File is a Sink on a file descriptor: a pipe, a file or a terminal. It never blocks
 // in a write to a pipe, so that a stalled reader leaves every queued event in reach.
 type File struct {
 	f     *os.File
 	pipe  bool
-	eager bool // a write that would block says so: there is no need to ask before
+	eager bool // a write that would block returns an error: no need to poll before
 	full  bool // the last one did
 
 	noWait func(fd int, b []byte) (int, error)
@@ -35,7 +34,7 @@ func NewFile(f *os.File) (*File, error) {
 	}
 	s := &File{f: f, pipe: info.Mode()&(os.ModeNamedPipe|os.ModeSocket) != 0, noWait: writeNoWait}
 	if s.pipe {
-		s.eager = true // until a write says that it can't be
+		s.eager = true // until a write fails as unsupported
 		enlargePipe(f)
 	}
 	return s, nil
@@ -50,7 +49,7 @@ func (s *File) Await(d time.Duration) bool {
 	for deadline := time.Now().Add(d); ; {
 		n, err := unix.Poll(fds, int(max(0, time.Until(deadline).Milliseconds())))
 		if !errors.Is(err, unix.EINTR) {
-			// An error or a hang-up counts as ready: the write tells what is wrong.
+			// An error or a hang-up counts as ready: the write returns what is wrong.
 			s.full = err != nil || n == 0
 			return !s.full
 		}
@@ -65,10 +64,10 @@ func (s *File) Write(b []byte) (int, error) {
 			s.full = errors.Is(err, unix.EAGAIN)
 			return done(n, err)
 		}
-		// A kernel without such writes, or a sandbox: which error it is says little (EOPNOTSUPP,
-		// ENOSYS, EINVAL, EPERM by a seccomp profile). An ordinary write tells what is wrong, if anything.
+		// A kernel without such writes, or a sandbox: which error it is varies (EOPNOTSUPP,
+		// ENOSYS, EINVAL, EPERM by a seccomp profile). An ordinary write returns what is wrong, if anything.
 		s.eager = false
-		return 0, nil // Await is to be asked first
+		return 0, nil // call Await first
 	}
 	return done(unix.Write(int(s.f.Fd()), b))
 }
@@ -95,8 +94,8 @@ func isAny(err error, of ...error) bool {
 	return slices.ContainsFunc(of, func(other error) bool { return errors.Is(err, other) })
 }
 
-// done tells what became of a write. Nothing is wrong with one that was interrupted, or
-// found a full pipe: Await tells when to go on.
+// done turns the result of a write into a Sink's. A write that was interrupted, or
+// found a full pipe, is no error: Await waits until it can go on.
 func done(n int, err error) (int, error) {
 	if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
 		err = nil

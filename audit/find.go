@@ -12,8 +12,8 @@ const MinID = 8
 
 // FindDecision reads logs and returns the decision with an id, the last one where several have it; an empty
 // id: the last decision of all. The beginning of an id will do, of at least MinID characters and in any case. It
-// returns what the logs held too. Its error says what was looked for; a log that is cut is a *CutError,
-// beside the decision that was found before the cut.
+// returns what the logs held too. Its error names what was looked for; for a log that is cut it is a *CutError,
+// together with the decision that was found before the cut.
 func FindDecision(inputs []Input, id string) (*Entry, ReadStats, error) {
 	f := finder{id: strings.ToUpper(id), exact: id, ids: map[string]bool{}}
 	var stats ReadStats

@@ -23,7 +23,7 @@ func runtimeLine(text []byte) (part []byte, partial, ok bool) {
 	if !found || !found2 || string(stream) != "stdout" && string(stream) != "stderr" {
 		return nil, false, false
 	}
-	tag, _, _ = bytes.Cut(tag, []byte(":")) // tags are divided by colons; the first says whether the line is whole
+	tag, _, _ = bytes.Cut(tag, []byte(":")) // tags are divided by colons; the first marks a whole or partial line
 	switch string(tag) {
 	case "F":
 		return rest, false, true

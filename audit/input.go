@@ -11,19 +11,19 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// CutError says that a log ends in the middle: a compressed file that is not whole. What was read
+// CutError reports a log that ends in the middle: a compressed file that is not whole. What was read
 // before is good.
 type CutError struct {
 	Name string // of the input
 	Err  error
 }
 
-// Error says which input is cut.
+// Error names the input that is cut.
 func (e *CutError) Error() string {
 	return fmt.Sprintf("%s: the file is cut or damaged (%v): only what comes before was read", e.Name, e.Err)
 }
 
-// Unwrap returns what the decompression said.
+// Unwrap returns the error of the decompression.
 func (e *CutError) Unwrap() error { return e.Err }
 
 // maxWindow bounds the memory of a zstd stream. `zstd --ultra -22` uses 128 MiB; `zstd --long=31` uses 2 GiB.

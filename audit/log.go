@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// ErrUnavailable says that the event of an allow could not be written in time. The
+// ErrUnavailable means that the event of an allow could not be written in time. The
 // allow must not be answered.
 var ErrUnavailable = errors.New("the audit event could not be written in time")
 
@@ -47,21 +47,21 @@ type Log struct {
 	o    Options
 	sink Sink
 
-	mu      sync.Mutex
-	wake    *sync.Cond // the queue has entries, or the log is closing
-	room    chan struct{}
-	queue   []*entry // in the order of seq; the first ones may be in the writer's hands
-	bytes   int
-	torn    []byte // what is left of the first entry, if its beginning is written
-	seq     uint64
-	unsaid  int // events lost since the last gap event
-	stats   Stats
-	said    time.Time // when the logger was told last of a stalled sink
-	told    bool      // and not yet that it flows again
-	closing bool
-	done    chan struct{}
-	giveUp  chan struct{}
-	gaveUp  sync.Once
+	mu         sync.Mutex
+	wake       *sync.Cond // the queue has entries, or the log is closing
+	room       chan struct{}
+	queue      []*entry // in the order of seq; the first ones may be in the writer's hands
+	bytes      int
+	torn       []byte // what is left of the first entry, if its beginning is written
+	seq        uint64
+	unreported int // events lost since the last gap event
+	stats      Stats
+	reportedAt time.Time // when a stalled sink was logged last
+	reported   bool      // the stall was logged, its end not yet
+	closing    bool
+	done       chan struct{}
+	giveUp     chan struct{}
+	gaveUp     sync.Once
 }
 
 // entry is one queued event.
@@ -102,7 +102,7 @@ func New(sink Sink, o Options) *Log {
 
 // Record queues an event. For an allow it returns once the event is written, or
 // ErrUnavailable where that took longer than Options.Wait or ctx was done: the event
-// then says, or if it is lost counts as, the refusal that the caller must answer.
+// then records the refusal that the caller must answer; if it is lost, it counts as one.
 // Other events do not wait.
 func (l *Log) Record(ctx context.Context, e *Event) error {
 	en := entries.Get().(*entry)
@@ -121,7 +121,7 @@ func (l *Log) Record(ctx context.Context, e *Event) error {
 // entry's timer runs.
 func (l *Log) recordAllow(ctx context.Context, e *Event, en *entry) error {
 	l.mu.Lock()
-	for !l.fits(en) && !l.patienceless() {
+	for !l.fits(en) && !l.skipWait() {
 		room := l.room
 		l.mu.Unlock()
 		select {
@@ -133,7 +133,7 @@ func (l *Log) recordAllow(ctx context.Context, e *Event, en *entry) error {
 		}
 		l.mu.Lock()
 	}
-	if l.patienceless() {
+	if l.skipWait() {
 		en.timer.Stop() // before the entry is the writer's
 		l.enqueue(en, false)
 		l.mu.Unlock()
@@ -157,9 +157,9 @@ func (l *Log) awaitWritten(ctx context.Context, e *Event, en *entry) error {
 	return l.tooLate(e, en)
 }
 
-// patienceless reports whether an allow goes out without waiting: the sink is stalled,
+// skipWait reports whether an allow goes out without waiting: the sink is stalled,
 // and the rule is to drop.
-func (l *Log) patienceless() bool { return l.o.Overflow == Drop && l.stats.Stalled }
+func (l *Log) skipWait() bool { return l.o.Overflow == Drop && l.stats.Stalled }
 
 func (l *Log) fits(en *entry) bool { return !l.closing && l.hasRoom(en) }
 
@@ -184,12 +184,12 @@ func (l *Log) push(en *entry, waiting bool) {
 }
 
 func (l *Log) lose(n int) {
-	l.unsaid += n
+	l.unreported += n
 	l.stats.Lost += uint64(n)
 }
 
 // tooLate turns the queued event of an allow into that of a refusal. Where the writer
-// has it in hand already, it stays an allow that nobody got, which is the safe side.
+// has it in hand already, it stays an allow that was not answered, which is the safe side.
 func (l *Log) tooLate(e *Event, en *entry) error {
 	en.timer.Stop()
 	l.mu.Lock()
@@ -232,7 +232,7 @@ const (
 	unavailableStatus = 503
 )
 
-// recycle returns an entry that nobody else holds.
+// recycle returns an entry that nothing else refers to.
 func (en *entry) recycle() {
 	en.seq, en.waiting, en.taken = 0, false, false
 	entries.Put(en)
@@ -251,7 +251,7 @@ func (l *Log) Stats() Stats {
 // were lost, now or before. It gives up when ctx is done.
 func (l *Log) Close(ctx context.Context) error {
 	l.mu.Lock()
-	l.sayGap()
+	l.enqueueGap()
 	l.closing = true
 	l.wake.Signal()
 	l.mu.Unlock()
@@ -269,18 +269,18 @@ func (l *Log) Close(ctx context.Context) error {
 	return nil
 }
 
-// sayGap queues the event that tells how many were lost, if there is room for it.
-func (l *Log) sayGap() {
-	if l.unsaid == 0 {
+// enqueueGap queues the event that counts the lost ones, if there is room for it.
+func (l *Log) enqueueGap() {
+	if l.unreported == 0 {
 		return
 	}
 	en := entries.Get().(*entry)
-	en.line = appendEvent(en.line[:0], &Event{Time: l.o.Now(), Kind: Gap, Severity: Alert, Count: l.unsaid}, l.o.Instance)
+	en.line = appendEvent(en.line[:0], &Event{Time: l.o.Now(), Kind: Gap, Severity: Alert, Count: l.unreported}, l.o.Instance)
 	if !l.hasRoom(en) {
 		en.recycle()
 		return
 	}
-	l.unsaid = 0
+	l.unreported = 0
 	l.push(en, false)
 }
 

@@ -145,12 +145,12 @@ func testEveryEventIsWrittenOnceInOrder(t *testing.T, record recorder) {
 	}
 	for id, n := range seen {
 		if n != 1 {
-			t.Errorf("%s stands %d times", id, n)
+			t.Errorf("%s appears %d times", id, n)
 		}
 	}
 }
 
-// gated is a sink that takes bytes when it is told to.
+// gated is a sink that takes bytes on demand.
 type gated struct {
 	mu   sync.Mutex
 	open bool
@@ -206,7 +206,7 @@ func testAnAllowWaitsForItsLine(t *testing.T, record recorder) {
 	}
 }
 
-// TestAStalledReader fills a real pipe that nobody reads: allows must turn into
+// TestAStalledReader fills a real pipe without a reader: allows must turn into
 // refusals in time, and what the pipe yields in the end must be what was answered.
 func TestAStalledReader(t *testing.T) { bothWays(t, testAStalledReader) }
 
@@ -258,7 +258,7 @@ func testAStalledReader(t *testing.T, record recorder) {
 	reader.Wait()
 	for id, want := range answers {
 		if seen[id] != want {
-			t.Errorf("%s was answered %s, its event says %q", id, want, seen[id])
+			t.Errorf("%s was answered %s, its event records %q", id, want, seen[id])
 		}
 	}
 }
@@ -337,7 +337,7 @@ func testAGapIsCountedAndTold(t *testing.T, record recorder) {
 	if err := l.Close(context.Background()); err == nil {
 		t.Error("closed without an error, though events were lost")
 	}
-	events, told := 0, 0
+	events, counted := 0, 0
 	for i, text := range strings.Split(strings.TrimSpace(string(g.got)), "\n") {
 		var e event
 		if err := json.Unmarshal([]byte(text), &e); err != nil {
@@ -347,13 +347,13 @@ func testAGapIsCountedAndTold(t *testing.T, record recorder) {
 			t.Errorf("seq %d in line %d", e.Seq, i+1)
 		}
 		if e.Kind == string(Gap) {
-			told += e.Count
+			counted += e.Count
 			continue
 		}
 		events++
 	}
-	if told != lost || events+lost != refusals+1 {
-		t.Errorf("%d events, %d lost, %d told, want %d in all", events, lost, told, refusals+1)
+	if counted != lost || events+lost != refusals+1 {
+		t.Errorf("%d events, %d lost, %d counted in gaps, want %d in all", events, lost, counted, refusals+1)
 	}
 }
 
@@ -429,12 +429,12 @@ func BenchmarkRecord(b *testing.B) {
 	})
 }
 
-// A pipe takes what there is room for at once, and says when it takes no more; by
-// non-blocking writes where the kernel has them, and by asking before each write where not.
+// A pipe takes what there is room for at once, and reports when it is full; by
+// non-blocking writes where the kernel has them, and by polling before each write where not.
 func TestFullPipe(t *testing.T) {
 	for name, open := range map[string]func(*testing.T) (r, w *os.File, eager bool){
 		"non-blocking writes": func(t *testing.T) (r, w *os.File, eager bool) { return anonymousPipe(t, true) },
-		"asked before":        func(t *testing.T) (r, w *os.File, eager bool) { return anonymousPipe(t, false) },
+		"polled before":       func(t *testing.T) (r, w *os.File, eager bool) { return anonymousPipe(t, false) },
 		"named":               namedPipe, // some of which the kernel writes to in no other way than the second
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -470,7 +470,7 @@ func TestFullPipe(t *testing.T) {
 			}
 			_ = r.Close()
 			if _, err := sink.Write(line); !errors.Is(err, syscall.EPIPE) {
-				t.Errorf("a write that nobody reads: %v, want EPIPE", err)
+				t.Errorf("a write without a reader: %v, want EPIPE", err)
 			}
 		})
 	}
@@ -493,7 +493,7 @@ func testNonBlockingWritesAreRefused(t *testing.T, record recorder) {
 		}
 		_ = r.Close()
 		if _, err := sink.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
-			t.Errorf("a write that nobody reads: %v, want EPIPE", err)
+			t.Errorf("a write without a reader: %v, want EPIPE", err)
 		}
 		_ = l.Close(context.Background())
 	}
@@ -528,7 +528,7 @@ func namedPipe(t *testing.T) (r, w *os.File, eager bool) {
 }
 
 // TestARefusedAllowIsNoShadow makes the sink stall for an allow of an observing gate: its
-// event says the refusal that was answered, and no shadow.
+// event records the refusal that was answered, and no shadow.
 func TestARefusedAllowIsNoShadow(t *testing.T) {
 	g := &gated{}
 	l := New(g, Options{Wait: time.Millisecond})

@@ -4,7 +4,7 @@ import "time"
 
 // Logged is an event as a log has it: a line of the audit, read back. Fields that the line does
 // not have are at their zero value; `time` and `kind` are always there. Its text may be masked or cut,
-// as Event says.
+// as described at Event.
 type Logged struct {
 	V        int       `json:"v"`
 	Seq      uint64    `json:"seq"` // gapless in a process

@@ -69,7 +69,7 @@ const maxName = 256
 // it is, decoded once and twice; of a name with brackets also by each of its parts.
 func isMasked(name string) bool {
 	if len(name) > maxName {
-		return true // nobody's name
+		return true // not a user's name
 	}
 	var room [maxName]byte
 	decoded := append(room[:0], name...)

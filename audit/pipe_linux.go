@@ -25,7 +25,7 @@ func enlargePipe(f *os.File) {
 }
 
 // writeNoWait writes to a pipe as much as there is room for (pwritev2, RWF_NOWAIT). Pipes take
-// that since Linux 6.4; an error, which one depends, says that this one does not.
+// that since Linux 6.4; an error, which one depends, means that this one does not.
 func writeNoWait(fd int, b []byte) (int, error) {
 	return unix.Pwritev2(fd, [][]byte{b}, -1, unix.RWF_NOWAIT)
 }

@@ -63,7 +63,7 @@ func NewLiveReader(name string, r io.Reader) *Reader {
 	return reader
 }
 
-// Next returns the next event. Its end is io.EOF; a *CutError says that a compressed log is not whole.
+// Next returns the next event. Its end is io.EOF; a *CutError means that a compressed log is not whole.
 func (r *Reader) Next() (*Entry, error) {
 	for len(r.queue) == 0 {
 		if r.err != nil {
@@ -83,7 +83,7 @@ func (r *Reader) Next() (*Entry, error) {
 	return e, nil
 }
 
-// Stats says what was read so far.
+// Stats counts what was read so far.
 func (r *Reader) Stats() ReadStats { return r.stats }
 
 // maxLogLine is the longest line that is read: an event has 16 KiB at most, and a collector adds to it. A

@@ -56,7 +56,7 @@ func TestForms(t *testing.T) {
 	}{
 		{"alone", lines(one, two, three), 0},
 		{"alone, with blank lines, CRLF and no end", one + "\r\n\r\n\n" + two + "\n" + three, 0},
-		{"beside logs", lines("serving on :9191", one, `{"time":"2026-06-01T12:00:00Z","level":"INFO","msg":"manifests loaded"}`, two, three, "{", "]"), 4},
+		{"between other logs", lines("serving on :9191", one, `{"time":"2026-06-01T12:00:00Z","level":"INFO","msg":"manifests loaded"}`, two, three, "{", "]"), 4},
 		{"kubectl logs --prefix", each(func(s string) string { return "[pod/patgate-6c5d-x/patgate] " + s }), 0},
 		{"kubectl logs --prefix --timestamps", each(func(s string) string { return "[pod/patgate-6c5d-x/patgate] 2026-06-01T12:00:00.1Z " + s }), 0},
 		{"stern, with a brace in the prefix", each(func(s string) string { return "patgate{blue} › " + s }), 0},
@@ -90,7 +90,7 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// TestCompressed reads gzip and zstd, and says of a cut file what it is, after what it holds.
+// TestCompressed reads gzip and zstd, and reports a cut file after the events that it holds.
 func TestCompressed(t *testing.T) {
 	var text strings.Builder
 	const n = 5000

@@ -12,6 +12,9 @@ import (
 	"github.com/patgate/patgate/diag"
 )
 
+// fileChunk is how much one write has at the most where it can't block.
+const fileChunk = 64 << 10
+
 // Terminal is a Sink that writes a readable line for each event, for people who watch.
 // Programs read the JSON of a File.
 type Terminal struct {
@@ -61,8 +64,8 @@ func (t *Terminal) Write(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// told is an event as a readable line tells it.
-type told struct {
+// readable holds the fields of an event that a readable line shows.
+type readable struct {
 	Time                    time.Time
 	Kind, Severity, ID      string
 	Decision, Reason        string
@@ -89,7 +92,7 @@ func Readable(event []byte) string { return string(appendReadable(nil, event)) }
 // appendReadable appends the readable line of an event, or the event as it is where it
 // can't be read.
 func appendReadable(b, line []byte) []byte {
-	var e told
+	var e readable
 	if err := json.Unmarshal(line, &e); err != nil {
 		return append(b, line...)
 	}
@@ -103,8 +106,8 @@ func appendReadable(b, line []byte) []byte {
 	return append(b, '\n')
 }
 
-// decision tells what was decided, what was asked, who asked, and why.
-func (e *told) decision() string {
+// decision describes the decision, the request, the caller and the reason.
+func (e *readable) decision() string {
 	result := e.Decision
 	if e.Decision == Deny {
 		result = fmt.Sprintf("DENY %d", e.Status)
@@ -136,8 +139,8 @@ func (e *told) decision() string {
 	return strings.Join(append(words, "id "+e.ID), "  ")
 }
 
-// change tells of an event that is no decision.
-func (e *told) change() string {
+// change describes an event that is not a decision.
+func (e *readable) change() string {
 	words := []string{e.Kind}
 	if e.Severity == string(Alert) {
 		words = []string{strings.ToUpper(string(Alert)), e.Kind}

@@ -57,7 +57,7 @@ func TestReadableLines(t *testing.T) {
 	}
 }
 
-// TestTerminalThatFails wants a line that could not be shown to count as not written.
+// TestTerminalThatFails checks that a line that could not be shown counts as not written.
 func TestTerminalThatFails(t *testing.T) {
 	s := &screen{fail: true}
 	terminal := NewTerminal(s)

@@ -143,7 +143,7 @@ func (l *Log) finish(w *batch, n int) {
 		l.flows()
 		close(l.room)
 		l.room = make(chan struct{})
-		l.sayGap()
+		l.enqueueGap()
 	}
 	w.ends = w.ends[done:]
 	w.torn = w.torn && done == 0
@@ -171,16 +171,16 @@ func (w *batch) cutTo(keep int) {
 	w.rest = w.rest[:len(w.rest)-surplus]
 }
 
-// sayEvery is how often the log tells of a sink that stalls again and again.
-const sayEvery = 10 * time.Second
+// reportEvery is the minimum time between two log lines about a sink that stalls repeatedly.
+const reportEvery = 10 * time.Second
 
-// stalled notes that the sink takes nothing, or fails, and says so.
+// stalled records and logs that the sink takes nothing, or fails.
 func (l *Log) stalled(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.stats.Stalled && time.Since(l.said) > sayEvery {
-		l.said = time.Now()
-		l.told = true
+	if !l.stats.Stalled && time.Since(l.reportedAt) > reportEvery {
+		l.reportedAt = time.Now()
+		l.reported = true
 		becomes := "refused"
 		if l.o.Overflow == Drop {
 			becomes = "answered without their events"
@@ -190,10 +190,10 @@ func (l *Log) stalled(err error) {
 	l.stats.Stalled = true
 }
 
-// flows notes that the sink takes events again.
+// flows records that the sink takes events again.
 func (l *Log) flows() {
-	if l.stats.Stalled && l.told {
-		l.told = false
+	if l.stats.Stalled && l.reported {
+		l.reported = false
 		l.o.Logger.Info("the audit is written again")
 	}
 	l.stats.Stalled = false

@@ -40,8 +40,8 @@ func body(t *testing.T, r *authv3.CheckResponse) map[string]any {
 	return problem
 }
 
-// TestMetadataHoldsProvenIdentityAlone asks in every way in which nothing proves who
-// calls, and wants metadata that later filters read to name nobody.
+// TestMetadataHoldsProvenIdentityAlone sends every kind of request that does not prove who
+// calls, and checks that the metadata for later filters names no user.
 func TestMetadataHoldsProvenIdentityAlone(t *testing.T) {
 	s, p := newServer(t)
 	gateOf(t, p, func(g *policy.Gate, tok *policy.Token) {
@@ -103,8 +103,8 @@ func TestRefusedAuditClearsShadow(t *testing.T) {
 	}
 }
 
-// TestOneAnswerToEveryBadCredential wants all 401s to a credential to be the same bytes
-// but for their ids, at gates with and without words of their own.
+// TestOneAnswerToEveryBadCredential checks that all 401s to a credential are the same bytes
+// except for their ids, at gates with and without a `problem` of their own.
 func TestOneAnswerToEveryBadCredential(t *testing.T) {
 	for name, change := range map[string]func(*policy.Gate){
 		"plain":     func(*policy.Gate) {},
@@ -184,9 +184,9 @@ func TestWordsOfAGate(t *testing.T) {
 	}
 }
 
-// TestForwardedCallersAreToldNoRule asks at a gate whose bounds refuse: only the holder
-// of a good token is told which rule it was.
-func TestForwardedCallersAreToldNoRule(t *testing.T) {
+// TestForwardedCallersSeeNoRule sends requests to a gate whose bounds refuse: only the holder
+// of a good token sees which rule refused.
+func TestForwardedCallersSeeNoRule(t *testing.T) {
 	s, p := newServer(t)
 	bound := func(allow, deny []*policy.Rule) func(*policy.Gate, *policy.Token) {
 		return func(g *policy.Gate, _ *policy.Token) {
@@ -241,7 +241,7 @@ func TestEventOfARefusedCredential(t *testing.T) {
 	}
 }
 
-// TestEventHoldsWhatExplainNeeds asks in ways that only the event can tell later.
+// TestEventHoldsWhatExplainNeeds checks that an event records what can't be learned later.
 func TestEventHoldsWhatExplainNeeds(t *testing.T) {
 	s, p := newServer(t)
 	tell := func(in *authv3.CheckRequest) *audit.Event {

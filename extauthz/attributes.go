@@ -53,7 +53,7 @@ func readAttributes(in *authv3.CheckRequest) attributes {
 
 // readHeaders takes both forms in which Envoy sends headers: the map, whose values are
 // sanitized and joined, and the list of encode_raw_headers. Envoy fills one of them; a
-// header that stands in both counts twice.
+// header that is in both counts twice.
 func readHeaders(joined map[string]string, list *corev3.HeaderMap) headers {
 	raw := list.GetHeaders()
 	h := make(headers, 0, len(joined)+len(raw))
@@ -103,7 +103,7 @@ func (a *attributes) request(now time.Time) policy.Request {
 }
 
 // target takes the path, in which Envoy leaves the query. One that comes apart belongs
-// to it; one in both places is no target that can be judged.
+// to it; a target with a query in both places can't be evaluated.
 //
 // Over HTTP/2, bytes that are not UTF-8 reach the upstream as they are, and patgate as
 // `!` (measured). The raw headers have them (encode_raw_headers); without these, a `!`
@@ -140,14 +140,14 @@ func (a *attributes) isUpgrade() bool {
 	return n > 0 && !strings.EqualFold(value, "h2c")
 }
 
-// bodyOf decides how much of the body there is. Envoy says whether it cut the body, and
-// how long it was: what it says must agree, and it must say at least one of the two.
+// bodyOf decides how much of the body there is. Envoy reports whether it cut the body, and
+// how long it was: at least one of the two must be given, and they must agree.
 func (a *attributes) bodyOf() policy.Body {
 	if a.rawBody == "" && a.body == "" || a.isUpgrade() {
 		return policy.Body{}
 	}
-	partial, said := a.headers.Get("x-envoy-auth-partial-body")
-	whole := said == 1 && partial == "false"
+	partial, given := a.headers.Get("x-envoy-auth-partial-body")
+	whole := given == 1 && partial == "false"
 	b := []byte(a.rawBody)
 	if len(b) == 0 {
 		// Without pack_as_bytes Envoy replaces bytes that are not UTF-8 by `!`.
@@ -155,7 +155,7 @@ func (a *attributes) bodyOf() policy.Body {
 		whole = whole && a.size > 0 && strings.IndexByte(a.body, '!') < 0
 	}
 	switch {
-	case said > 0 && !whole, a.size > 0 && a.size != int64(len(b)), said == 0 && a.size <= 0:
+	case given > 0 && !whole, a.size > 0 && a.size != int64(len(b)), given == 0 && a.size <= 0:
 		return policy.Body{State: policy.BodyPartial, Bytes: b}
 	}
 	return policy.Body{State: policy.BodyWhole, Bytes: b}

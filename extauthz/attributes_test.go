@@ -101,14 +101,14 @@ func TestBodies(t *testing.T) {
 		want      policy.BodyState
 	}{
 		{"none", "", "", 0, nil, policy.BodyAbsent},
-		{"none, though told of", "", "", 5, []string{"false"}, policy.BodyAbsent},
+		{"none, though declared", "", "", 5, []string{"false"}, policy.BodyAbsent},
 		{"whole", "12345", "", 5, []string{"false"}, policy.BodyWhole},
 		{"whole, size unknown", "12345", "", -1, []string{"false"}, policy.BodyWhole},
 		{"whole, without the header", "12345", "", 5, nil, policy.BodyWhole},
-		{"nothing says that it is whole", "12345", "", 0, nil, policy.BodyPartial},
+		{"neither the header nor the size is given", "12345", "", 0, nil, policy.BodyPartial},
 		{"cut", "12345", "", 9, []string{"true"}, policy.BodyPartial},
-		{"cut, the header says otherwise", "12345", "", 9, []string{"false"}, policy.BodyPartial},
-		{"cut, the size says otherwise", "12345", "", 5, []string{"true"}, policy.BodyPartial},
+		{"cut, the header does not agree", "12345", "", 9, []string{"false"}, policy.BodyPartial},
+		{"cut, the size does not agree", "12345", "", 5, []string{"true"}, policy.BodyPartial},
 		{"another word", "12345", "", 5, []string{"no"}, policy.BodyPartial},
 		{"two words", "12345", "", 5, []string{"false", "false"}, policy.BodyPartial},
 		{"text", "", "12345", 5, []string{"false"}, policy.BodyWhole},

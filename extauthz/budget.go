@@ -18,7 +18,7 @@ type shares struct {
 }
 
 // sharePerToken is how many costly checks of one token are evaluated at a time: half the
-// processors, so that the other half answers everybody else.
+// processors, so that the other half answers all other requests.
 func sharePerToken() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
 func (s *shares) take(token string) bool {

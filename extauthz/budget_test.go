@@ -11,16 +11,16 @@ import (
 )
 
 // held is a context that lets a check begin costly work, and then holds it until it is
-// opened: then nobody waits for it any more. It counts how many checks it holds.
+// opened: by then its caller has given up. It counts how many checks it holds.
 type held struct {
 	context.Context
-	asked int
+	calls int
 	holds chan<- struct{}
 	open  <-chan struct{}
 }
 
 func (h *held) Err() error {
-	if h.asked++; h.asked == 1 {
+	if h.calls++; h.calls == 1 {
 		return nil
 	}
 	h.holds <- struct{}{}
@@ -28,8 +28,8 @@ func (h *held) Err() error {
 	return context.DeadlineExceeded
 }
 
-// costly has a token whose patterns cost as much as a manifest may hold, beside that of
-// newServer.
+// costly returns a server with a second token, whose patterns cost as much as a manifest may
+// hold.
 func costly(t *testing.T) *Server {
 	t.Helper()
 	s, p := newServer(t)
@@ -108,6 +108,6 @@ func TestRulesObeyTheDeadline(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if reason := costlyCheck(ctx, s); reason != policy.Overloaded {
-		t.Errorf("nobody waits: %v", reason)
+		t.Errorf("the caller has given up: %v", reason)
 	}
 }

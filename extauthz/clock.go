@@ -6,19 +6,19 @@ import (
 )
 
 // maxStepBack is up to where the clock of requests does not follow steps back: it
-// stands still until the system's clock has caught up.
+// stops until the system's clock has caught up.
 const maxStepBack = time.Hour
 
 // Clock is the clock that requests get. It does not follow the system's clock back by
 // up to an hour, so that a correction revives no expired token; a longer step is
-// followed and told. Any number of goroutines may share it. Make one with NewClock.
+// followed and reported. Any number of goroutines may share it. Make one with NewClock.
 type Clock struct {
 	now     func() time.Time
 	stepped func(back time.Duration)
 	last    atomic.Int64 // nanoseconds since 1970
 }
 
-// NewClock returns a clock that reads now, and tells of long steps back.
+// NewClock returns a clock that reads now, and calls stepped for long steps back.
 func NewClock(now func() time.Time, stepped func(back time.Duration)) *Clock {
 	return &Clock{now: now, stepped: stepped}
 }

@@ -12,9 +12,9 @@ import (
 	protobuf "google.golang.org/protobuf/proto"
 )
 
-// incoming is a CheckRequest on its way in. Bytes that are none leave it empty: such a
-// check is refused like any other whose target is missing, with its event, where an
-// error would obey failure_mode_allow.
+// incoming is a CheckRequest on its way in. Bytes that don't decode leave it empty: such a
+// check is refused like any other whose target is missing, with its event, whereas an
+// error would be subject to failure_mode_allow.
 type incoming struct{ attributes }
 
 // codec reads checks by parseWire where it can, and sends answers that are encoded
@@ -76,7 +76,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	return c.CodecV2.Marshal(v)
 }
 
-// checker is what the service asks of its server.
+// checker is what the service needs of its server.
 type checker interface {
 	check(context.Context, *attributes) *reply
 }
@@ -93,7 +93,7 @@ var service = grpc.ServiceDesc{
 func handleCheck(server any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
 	in := new(incoming)
 	if err := decode(in); err != nil {
-		return nil, err // the call is gone, or its message is over the limit: nobody hears more than gRPC says
+		return nil, err // the call was cancelled, or its message is over the limit: gRPC's own status is the answer
 	}
 	info := &grpc.UnaryServerInfo{Server: server, FullMethod: authv3.Authorization_Check_FullMethodName}
 	return interceptor(ctx, in, info, func(ctx context.Context, in any) (any, error) {

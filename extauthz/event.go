@@ -52,7 +52,7 @@ func (c *call) newEvent() *audit.Event {
 	return e
 }
 
-// severity wants a person for the use of a honeytoken, and a look at every refusal.
+// severity is alert for the use of a canary, and notice for every other refusal.
 func severity(d *policy.Decision) audit.Severity {
 	switch {
 	case d.Reason == policy.TokenCanary, d.Shadowed && d.Shadow == policy.TokenCanary:

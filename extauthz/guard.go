@@ -33,7 +33,7 @@ func (s *Server) guard(ctx context.Context, in any, info *grpc.UnaryServerInfo, 
 	return s.refusal(), nil
 }
 
-// refusal is the answer to a fault of ours.
+// refusal is the answer to an internal error.
 func (s *Server) refusal() *reply {
 	s.Observer.Faulted()
 	a := answer{id: rand.Text()}

@@ -7,8 +7,8 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 )
 
-// TestSpellingsInAnswers wants an allow to remove the spellings that a request has, in
-// both forms of headers, and a look-alike to be refused with its cause in the event.
+// TestSpellingsInAnswers checks that an allow removes the spellings that a request has, in
+// both forms of headers, and that a look-alike is refused with its cause in the event.
 func TestSpellingsInAnswers(t *testing.T) {
 	s, p := newServer(t)
 	in := request("authorization", "Bearer "+secret.Reveal(), "x_forwarded_user", "root", "X-Patgate_Token", "x", "accept", "*/*")

@@ -40,8 +40,8 @@ const (
 	valueText    protowire.Number = 3
 )
 
-// overwriteHeader is HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD. To append is the zero
-// value there, so that it has to be said.
+// overwriteHeader is HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD. The zero value
+// there appends, so the action must be written.
 const overwriteHeader = 2
 
 // message is an encoded message under construction. Its methods append a field.
@@ -70,7 +70,7 @@ func (m message) name(n protowire.Number, s string) message {
 	return protowire.AppendString(m.tag(n, protowire.BytesType), s)
 }
 
-// header appends a header that overwrites what there is of its name.
+// header appends a header that replaces those of its name.
 func (m message) header(n protowire.Number, name, value string) message {
 	return m.headerAction(n, name, value, false)
 }
@@ -106,7 +106,7 @@ func (m message) structField(name string, value message) message {
 	return m.message(structFields, message(room[:0]).name(entryKey, name).message(entryValue, value))
 }
 
-// proper reports whether Envoy will understand an encoded CheckResponse as what it says:
+// proper reports whether an encoded CheckResponse is one that Envoy reads as intended:
 // an OK with its OkResponse and nothing else, or a refusal with a DeniedResponse of 4xx or
 // 5xx but for 429, which gRPC clients take for a reason to try again.
 func proper(r *reply) bool {

@@ -12,7 +12,7 @@ import (
 
 // ParseRequest reads a CheckRequest in the JSON form of protobuf, as the server would read
 // it from Envoy at that time. It returns an error for anything else; the error holds
-// nothing of the text, which may hold a credential.
+// no part of the text, which may hold a credential.
 func ParseRequest(json []byte, now time.Time) (*policy.Request, error) {
 	in := &authv3.CheckRequest{}
 	if err := protojson.Unmarshal(json, in); err != nil {

@@ -82,7 +82,7 @@ func PeerName(state tls.ConnectionState) string {
 }
 
 // handshakes are gRPC's TLS credentials which report handshakes that fail and keep the
-// client's name beside the connection.
+// client's name with the connection.
 type handshakes struct {
 	credentials.TransportCredentials
 	failed func(error)

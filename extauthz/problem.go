@@ -22,7 +22,7 @@ type problem struct {
 	Reason string `json:"reason"`
 	ID     string `json:"id"`
 
-	// ErrorMessages holds the detail once more, for clients of Jira.
+	// ErrorMessages repeats the detail, for clients of Jira.
 	ErrorMessages []string `json:"errorMessages,omitempty"`
 }
 
@@ -59,7 +59,7 @@ func cut(s string, limit int) string {
 	return s[:limit] + "…"
 }
 
-// detail says what the caller can do about it.
+// detail returns what the caller can do about the refusal.
 func (a *answer) detail(reason string) string {
 	d := &a.decision
 	if reason == "invalid_token" {
@@ -67,7 +67,7 @@ func (a *answer) detail(reason string) string {
 	}
 	switch d.Reason {
 	case policy.BadTarget:
-		return "The request can't be judged safely: " + d.Detail + "."
+		return "The request can't be evaluated safely: " + d.Detail + "."
 	case policy.MethodOverride:
 		return "A header asks for another method or URL than the request's. Send the request itself."
 	case policy.NoGate:
@@ -112,7 +112,7 @@ func contact(d *policy.Decision) string {
 }
 
 // where names the rule that decided, to the holder of a good token. A forwarded caller,
-// of whom nothing is known, is told of a deny rule alone.
+// who is unknown, sees the rule only if it is a deny rule.
 func (a *answer) where() string {
 	if d := &a.decision; d.Token != nil || d.Reason == policy.RuleDenied {
 		return d.Where()
@@ -160,7 +160,7 @@ func (a *answer) ruleDetail() string {
 	return ""
 }
 
-// howTo tells how the gate takes tokens.
+// howTo describes how the gate takes tokens.
 func (a *answer) howTo() string {
 	if takes := a.decision.Gate.Accepted(a.now).String(); takes != "" {
 		return ", in the Authorization header as " + takes

@@ -67,8 +67,8 @@ func grpcCode(status int) codes.Code {
 	return codes.Internal
 }
 
-// allowed appends the OkHttpResponse: it tells the upstream who calls, and removes whatever
-// the client said of it.
+// allowed appends the OkHttpResponse: it sets the identity headers, and removes those that
+// the client sent.
 func (a *answer) allowed(m message) message {
 	d := &a.decision
 	up, identity := d.Gate.Upstream, d.Identity()
@@ -204,7 +204,7 @@ func tokenName(d *policy.Decision) string {
 	return d.Token.Name
 }
 
-// shown is a user's name as it may leave in metadata: without a value that stands in its
+// shown is a user's name as it may leave in metadata: without a token that is in its
 // place by mistake.
 func shown(user string) string {
 	return cut(token.Mask(strings.ToValidUTF8(user, "\uFFFD")), policy.MaxUser)

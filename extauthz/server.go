@@ -1,7 +1,7 @@
-// Package extauthz is Envoy's face of patgate: it reads CheckRequests, asks the policy,
-// has the decision audited, and answers. Whatever happens, the answer is an explicit
-// one: Envoy takes an empty answer for an allow, and an error for what
-// failure_mode_allow says.
+// Package extauthz implements Envoy's external authorization service: it reads CheckRequests,
+// evaluates the policy, writes the audit event, and answers. The answer is always explicit, even
+// after a panic: Envoy takes an empty answer for an allow, and lets failure_mode_allow decide
+// after an error.
 package extauthz
 
 import (
@@ -81,7 +81,7 @@ type call struct {
 	recorded bool // the audit has its event
 	request  policy.Request
 	budget   callBudget
-	peerName string // who asked, by the client certificate
+	peerName string // the Envoy that sent the check, by its client certificate
 	answer   answer
 	out      *reply       // the answer, if the event is written
 	event    *audit.Event // nil if it could not be made
@@ -150,8 +150,8 @@ func (c *call) decide(ctx context.Context, in *attributes, crowded bool) {
 // startWait is how long a check waits for the first manifests: less than Envoy waits for it.
 const startWait = 400 * time.Millisecond
 
-// awaitLoaded returns the running revision once there is one, or what there is after
-// startWait: then the check is refused as not ready, which says more than silence.
+// awaitLoaded returns the running revision once there is one, or the empty one after
+// startWait: then the check is refused as not_ready, which is clearer than a timeout.
 func (s *Server) awaitLoaded(ctx context.Context) *policy.Snapshot {
 	if s.Loaded != nil {
 		timer := time.NewTimer(startWait)
@@ -172,7 +172,7 @@ func (c *call) record(ctx context.Context) (err error) {
 }
 
 // writeEvent writes the event. If that panics, the call is refused, and the event of that is
-// written; if that panics too, one that says no more than the decision. It reports whether
+// written; if that panics too, one that holds only the decision. It reports whether
 // one is written.
 func (c *call) writeEvent(write func(*audit.Event)) bool {
 	p := panicOf(func() { write(c.event) })
@@ -231,7 +231,7 @@ func (c *call) fault(p any) {
 }
 
 // faultEvent is the event of a refusal after a panic. If the event is what panics, it
-// says no more than the decision.
+// holds only the decision.
 func (c *call) faultEvent() (e *audit.Event) {
 	if panicOf(func() { e = c.newEvent() }) != nil {
 		e = c.bareEvent()

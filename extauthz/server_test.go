@@ -140,7 +140,7 @@ func encoded(response *authv3.CheckResponse) *reply {
 	return &reply{wire}
 }
 
-// refusal500 reports whether an answer is the refusal for a fault of ours.
+// refusal500 reports whether an answer is the refusal for an internal error.
 func refusal500(out any) bool {
 	r, _ := out.(*reply)
 	return proper(r) && decoded(out).GetOkResponse() == nil && decoded(out).GetDeniedResponse().GetStatus().GetCode() == 500
@@ -277,7 +277,7 @@ func TestAPanicInDecodingIsARefusal(t *testing.T) {
 	}
 }
 
-// TestAnEventThatPanicsIsReplaced wants the refusal of a panic to have an event also where
+// TestAnEventThatPanicsIsReplaced checks that the refusal after a panic has an event even if
 // the event is what panics.
 func TestAnEventThatPanicsIsReplaced(t *testing.T) {
 	s, p := newServer(t)
@@ -458,11 +458,11 @@ func TestClock(t *testing.T) {
 		}
 	}
 	if len(steps) != 2 || steps[1] != 48*time.Hour {
-		t.Errorf("steps told: %v", steps)
+		t.Errorf("steps reported: %v", steps)
 	}
 }
 
-// FuzzCheckRequest wants an explicit answer to whatever comes, and an event of it.
+// FuzzCheckRequest checks that any message gets an explicit answer and an event.
 func FuzzCheckRequest(f *testing.F) {
 	for _, in := range []*authv3.CheckRequest{withToken(), request(), {}, request("authorization", "Basic x", "x-forwarded-for", ",")} {
 		b, err := proto.Marshal(in)

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// Transport serves a Server over gRPC, with the health service beside it. Make one with
-// NewTransport. It is not serving until SetServing says so.
+// Transport serves a Server and the health service over gRPC. Make one with
+// NewTransport. Its health is NOT_SERVING until SetServing(true).
 type Transport interface {
-	// SetServing sets what the health service says, of the process and of the service.
+	// SetServing sets the health of the process and of the service.
 	SetServing(serving bool)
 	// Serve answers on a listener until Stop. It closes the listener.
 	Serve(l net.Listener) error
@@ -39,7 +39,7 @@ type TransportOptions struct {
 	TLS        *tls.Config
 }
 
-// bodyHeadroom is what a CheckRequest holds beside the body: headers up to Envoy's
+// bodyHeadroom is what a CheckRequest holds besides the body: headers up to Envoy's
 // limit, and the rest of the attributes.
 const bodyHeadroom = 256 << 10
 

@@ -172,7 +172,7 @@ func TestADeadlineIsSeen(t *testing.T) {
 			}
 		}
 		if took := time.Since(start); took > startWait-50*time.Millisecond {
-			t.Errorf("decided after %v, though nobody waits any more", took)
+			t.Errorf("decided after %v, though the caller has given up", took)
 		}
 	})
 }

@@ -4,13 +4,13 @@ import "unicode/utf8"
 
 // Decoding a CheckRequest into its messages was the largest part of a check's cost: a
 // hundred small objects, of which the decision needs a few. parseWire reads what it needs
-// where it stands. It takes the form that Envoy writes and no other: every field at most
+// in place. It takes the form that Envoy writes and no other: every field at most
 // once, of a known number and type, in UTF-8. Whatever else there may be is left to the
 // stock decoder, so that there is one opinion on what a message means
 // (FuzzWire holds the two against each other).
 
 // parseWire reads the attributes of an encoded CheckRequest. They share its memory. ok is
-// false for what only the stock decoder should judge.
+// false for what only the stock decoder should read.
 func parseWire(message string) (a attributes, ok bool) {
 	ok = fields(message, single, func(n byte, v wireValue) bool {
 		return n == 1 && v.message(1<<10, func(n byte, v wireValue) bool { return a.contextField(n, v) })
@@ -213,7 +213,7 @@ type repeated uint16
 
 const single repeated = 0
 
-// fields reads a message field by field, until field says no.
+// fields reads a message field by field, until field returns false.
 func fields(text string, lists repeated, field func(n byte, v wireValue) bool) bool {
 	var seen repeated
 	for i := 0; i < len(text); {

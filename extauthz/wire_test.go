@@ -27,7 +27,7 @@ func sameAttributes(a, b attributes) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// TestWire wants what Envoy sends to be read without the stock decoder, in both forms of
+// TestWire checks that what Envoy sends is read without the stock decoder, in both forms of
 // headers.
 func TestWire(t *testing.T) {
 	joined := typicalRequest()
@@ -55,7 +55,7 @@ func TestWire(t *testing.T) {
 	}
 }
 
-// TestWireLeavesTheRest wants everything out of the ordinary to be left to the stock
+// TestWireLeavesTheRest checks that everything out of the ordinary is left to the stock
 // decoder.
 func TestWireLeavesTheRest(t *testing.T) {
 	message := func(n protowire.Number, content ...[]byte) []byte {

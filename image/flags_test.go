@@ -192,6 +192,7 @@ var releaseCommands = map[string]string{
 	"git tag ":                "buildClone, without a signature and a remote",
 	"helm package ":           "the tests of the chart",
 	"helm push ":              "nobody: it wants a registry with TLS",
+	"cosign ":                 "nobody: no version is published yet",
 }
 
 // TestReleasingCommands wants every command of docs/releasing.md accounted for.
@@ -222,5 +223,75 @@ func TestReleasingCommands(t *testing.T) {
 	}
 	if n < 8 {
 		t.Errorf("%d commands", n)
+	}
+}
+
+// TestReleaseWorkflow wants the workflow to run what docs/releasing.md says, and nothing to be
+// published before CI has passed or without a signature.
+func TestReleaseWorkflow(t *testing.T) {
+	text, err := os.ReadFile("../.github/workflows/release.yaml")
+	mustDo(t, err)
+	var workflow struct {
+		Permissions map[string]string
+		Jobs        map[string]struct {
+			Uses, Needs string
+			Permissions map[string]string
+			Steps       []struct{ Uses, Run string }
+		}
+	}
+	mustDo(t, yaml.Unmarshal(text, &workflow))
+	publish := workflow.Jobs["publish"]
+	if workflow.Jobs["ci"].Uses != "./.github/workflows/ci.yaml" || publish.Needs != "ci" {
+		t.Error("it publishes what CI has not passed")
+	}
+	if len(workflow.Permissions) != 1 || workflow.Permissions["contents"] != "read" || publish.Permissions["id-token"] != "write" {
+		t.Errorf("permissions %v and %v", workflow.Permissions, publish.Permissions)
+	}
+	var script strings.Builder
+	for _, s := range publish.Steps {
+		script.WriteString(s.Run + "\n")
+	}
+	at := 0
+	for _, want := range []string{"goreleaser/v2@v2.15.1", "cosign/v3/cmd/cosign@", "sh .ci/release-notes", "goreleaser release --clean --release-notes", "make image",
+		"crane push ../bin/image/oci", "cosign sign --yes", "cosign attest --yes --type cyclonedx", "helm package charts/patgate", "helm push", "cosign sign --yes"} {
+		next := strings.Index(script.String()[at:], want)
+		if next < 0 {
+			t.Fatalf("after %d bytes there is no %q", at, want)
+		}
+		at += next + len(want)
+	}
+	ci, err := os.ReadFile("../.github/workflows/ci.yaml")
+	mustDo(t, err)
+	if !strings.Contains(string(ci), " .ci/run\n") || !strings.Contains(string(ci), "workflow_call") {
+		t.Error("ci.yaml does not run .ci/run, or can't be called")
+	}
+}
+
+// TestReleaseNotes wants the script to print the version's part of the changelog, and to refuse a tag
+// that the changelog or the chart does not have.
+func TestReleaseNotes(t *testing.T) {
+	for tag, want := range map[string]string{"v9.9.9": "expected 9.9.9", "0.1.0": "no tag of a version", "latest": "no tag of a version"} {
+		out, err := exec.Command("sh", "../.ci/release-notes", tag).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("%s: %v\n%s", tag, err, out)
+		}
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		".ci/release-notes":         "",
+		"charts/patgate/Chart.yaml": "version: 0.2.0\nappVersion: \"0.2.0\"\n",
+		"CHANGELOG.md":              "# Changelog\n\n## [Unreleased]\n\n- later\n\n## [0.2.0] - 2026-12-01\n\n- new\n\n## [0.1.0]\n\n- old\n",
+	} {
+		if text == "" {
+			script, err := os.ReadFile("../.ci/release-notes")
+			mustDo(t, err)
+			text = string(script)
+		}
+		mustDo(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+		mustDo(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755))
+	}
+	out, err := exec.Command("sh", filepath.Join(dir, ".ci/release-notes"), "v0.2.0").CombinedOutput()
+	if err != nil || strings.TrimSpace(string(out)) != "- new" {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

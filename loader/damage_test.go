@@ -87,7 +87,7 @@ func (d *damage) write(t *testing.T, dir string, files map[string]string) {
 	}
 }
 
-// allowed asks about every way to present every token, host, method and path, and lists what
+// allowed evaluates every way to present every token, host, method and path, and lists what
 // is allowed.
 func allowed(s *policy.Snapshot) map[string]bool {
 	list := map[string]bool{}
@@ -245,8 +245,8 @@ func TestCutFilesMixNothing(t *testing.T) {
 	}
 }
 
-// wantWhole wants a rejected load to have narrowed at most, and one that was taken to
-// decide as a new start would.
+// wantWhole checks that a rejected load at most revoked tokens, and that an accepted one
+// decides as a new start would.
 func (h *harness) wantWhole(what string, r *loader.Report, good map[string]bool) {
 	h.t.Helper()
 	now := allowed(h.index.Snapshot())
@@ -259,7 +259,7 @@ func (h *harness) wantWhole(what string, r *loader.Report, good map[string]bool)
 	set := loaderdir.Load([]string{h.dir})
 	rows, problems := set.Rows, set.Problems
 	if len(problems) > 0 {
-		h.t.Fatalf("%s: taken, but a new start says %v", what, problems)
+		h.t.Fatalf("%s: taken, but a new start reports %v", what, problems)
 	}
 	fresh := policy.NewIndex()
 	if _, err := fresh.Replace(rows, at); err != nil {

@@ -31,7 +31,7 @@ func link(t *testing.T, target, path string) {
 	}
 }
 
-// TestTwoFilesOfOneName has a file beside a mount that shows one of the same name: neither may
+// TestTwoFilesOfOneName has a file and a mount that shows one of the same name: neither may
 // take the place of the other when a third changes.
 func TestTwoFilesOfOneName(t *testing.T) {
 	h := newHarness(t, t.TempDir())

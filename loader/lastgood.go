@@ -54,7 +54,7 @@ func (l *Loader) saveParts() {
 		}
 		err := dir.WriteSaved(dir.SavedPath(l.o.LastGood, p.origin), &dir.Saved{Origin: p.origin, Since: p.since, Files: p.good, Ended: p.ended})
 		if err != nil {
-			l.o.Logger.Error("the last good state can't be stored: a restart beside bad manifests would fail", "directory", p.origin, "error", err)
+			l.o.Logger.Error("the last good state can't be stored: a restart with bad manifests would fail", "directory", p.origin, "error", err)
 			state = savedState{} // the next load tries it again
 		}
 		p.saved = state

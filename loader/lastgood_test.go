@@ -69,7 +69,7 @@ func TestARestartRunsWhatRan(t *testing.T) {
 			if len(again.last.Kept) > 0 {
 				restored++
 			}
-			w.judged(plain.last.Rejected())
+			w.loaded(plain.last.Rejected())
 			w.change()
 		}
 	}
@@ -142,7 +142,7 @@ func TestTeamsRestart(t *testing.T) {
 			if len(again.last.Kept) == len(keeps.last.Kept) && again.live(w.digests) != keeps.live(w.digests) {
 				t.Fatalf("seed %d, step %d: %s\na restart runs\n%s\nwant\n%s\n%+v\n%+v", seed, step, w.last, again.live(w.digests), keeps.live(w.digests), again.last, keeps.last)
 			}
-			w.judged(keeps.last.Rejected())
+			w.loaded(keeps.last.Rejected())
 			w.change()
 			if w.random.IntN(2) == 0 { // the platform goes on
 				w.files["policies.yaml"] = []string{w.policy(0), w.policy(1)}

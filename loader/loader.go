@@ -30,7 +30,7 @@ type Options struct {
 	Poll     time.Duration // how often directories are read without an event; default 10 s
 	Settle   time.Duration // for how long files that may be half written must rest; default 200 ms
 	Patience time.Duration // after how long of no rest a load is rejected; default 700 ms, so that a revocation counts within a second
-	Remind   time.Duration // how often the log says that the last load was rejected; default 1 min
+	Remind   time.Duration // how often the log repeats that the last load was rejected; default 1 min
 	Now      func() time.Time
 	Logger   *slog.Logger
 }
@@ -45,8 +45,8 @@ type Report struct {
 	Problems []diag.Problem   // why the load was rejected; none: it runs
 	Faulted  bool             // one of them is a fault of patgate
 	Narrowed []string         // tokens that a rejected load refused from now on
-	Revived  []policy.Revived // tokens that live longer than they were to
-	Err      error            // a fault of patgate
+	Revived  []policy.Revived // tokens whose validity the load extended
+	Err      error            // an internal error
 	Took     time.Duration
 	Applied  time.Duration // of Took, from when the files were read and at rest
 }
@@ -63,15 +63,18 @@ type Loader struct {
 	report func(Report)
 	o      Options
 	tree   func() *dir.Tree        // reads the directories
-	seen   *dir.Tree               // the last reading that was judged, without what files held
+	seen   *dir.Tree               // the last reading that was checked, without the files' contents
 	dirs   map[string]dir.Interest // what the last reading depends on
 
-	loaded   *ruleset.Loaded              // what runs, by file; nil: it can't be told
-	judged   map[string][sha256.Size]byte // what each file held when the last load was rejected
-	narrowed []string                     // tokens that the load under way refused so far
+	loaded       *ruleset.Loaded              // the active revision by source file; nil: unknown
+	rejectedSums map[string][sha256.Size]byte // digests of the files of the last load that was rejected
+	narrowed     []string                     // tokens that the current load revoked early so far
+
+	writes  chan write // files that this process has written
+	written []write    // of the load under way
 
 	rejected time.Time // since when loads are rejected; zero: the last one runs
-	reported time.Time // when the log got that last
+	reported time.Time // when that was logged last
 }
 
 // New returns a loader of the directories. It calls report for each load, from one
@@ -99,7 +102,7 @@ func New(index *policy.Index, roots []string, report func(Report), o Options) *L
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	l := &Loader{roots: roots, scopes: dir.Scopes(roots), index: index, report: report, o: o}
+	l := &Loader{roots: roots, scopes: dir.Scopes(roots), index: index, report: report, o: o, writes: make(chan write)}
 	if dir.Restricted(roots) || o.LastGood != "" {
 		l.parts = newParts(roots)
 		l.restore()
@@ -108,7 +111,7 @@ func New(index *policy.Index, roots []string, report func(Report), o Options) *L
 	return l
 }
 
-// Load reads the directories and judges what it finds, unless that is what it found
+// Load reads the directories and applies what it finds, unless nothing changed since
 // the last time. It returns ctx's error where it was interrupted.
 func (l *Loader) Load(ctx context.Context) error {
 	start := time.Now()
@@ -118,8 +121,10 @@ func (l *Loader) Load(ctx context.Context) error {
 		if l.seen != nil && t.Digest == l.seen.Digest {
 			return nil
 		}
-		if t, err = l.settled(ctx, t); err != nil {
-			return err
+		if !l.isWritten(t) {
+			if t, err = l.settled(ctx, t); err != nil {
+				return err
+			}
 		}
 		if l.seen != nil && t.Digest == l.seen.Digest {
 			return nil
@@ -133,7 +138,7 @@ func (l *Loader) Load(ctx context.Context) error {
 			free(large)
 			return nil
 		}
-		l.narrowChanged(t)
+		l.revokeChanged(t)
 		step, whole := l.step(t)
 		if t = whole; step == nil {
 			continue // the directories have changed meanwhile
@@ -182,11 +187,11 @@ func (l *Loader) known() map[string][sha256.Size]byte {
 	return known
 }
 
-// largeLoad is from how many bytes of manifests on a collection is worth it, to give back
-// what reading them took.
+// largeLoad is how many bytes of manifests make a garbage collection worthwhile after a
+// load.
 const largeLoad = 8 << 20
 
-// whole returns a reading that holds what is in every file.
+// whole returns a reading that holds the contents of every file.
 func (l *Loader) whole(t *dir.Tree) *dir.Tree {
 	l.loaded = nil
 	if t.Partial {
@@ -226,13 +231,13 @@ func (l *Loader) settled(ctx context.Context, t *dir.Tree) (*dir.Tree, error) {
 	return t, nil
 }
 
-// step decodes what differs from what runs, and checks it: that of the reading, or of one that
-// holds all files. It returns no step where that is another reading. What a broken file revokes
-// takes force before problems are explained, which takes longer.
+// step decodes and checks the difference between a reading and the active revision. If it needs
+// all files and they changed meanwhile, it returns no step but the new reading. Revocations of a
+// broken file take effect before its problems are explained, which takes longer.
 func (l *Loader) step(t *dir.Tree) (*ruleset.Step, *dir.Tree) {
-	step := l.loaded.Step(t.Input(l.roots), ruleset.Options{Workers: l.processors(), Running: l.index.Snapshot()})
+	step := l.loaded.Step(t.Input(l.roots), ruleset.Options{Workers: l.workers(), Running: l.index.Snapshot()})
 	if step.Broken() || len(t.Problems) > 0 {
-		_ = l.narrow(step.Tokens) // reject does it again, and reports it
+		_ = l.revokeEarly(step.Tokens) // reject repeats it, and reports the error
 	}
 	if good := step.Judge(); good || step.Whole {
 		return step, t
@@ -244,8 +249,8 @@ func (l *Loader) step(t *dir.Tree) (*ruleset.Step, *dir.Tree) {
 	return l.step(whole)
 }
 
-// apply makes a step the running revision, or rejects it. All that can fail is done before it
-// touches what runs.
+// apply makes a step the running revision, or rejects it. Everything that can fail happens before
+// the swap.
 func (l *Loader) apply(t *dir.Tree, step *ruleset.Step) Report {
 	running := l.index.Snapshot()
 	r := Report{SHA256: t.Digest, Files: len(t.Files), Problems: step.Problems, Faulted: step.Faulted}
@@ -258,14 +263,14 @@ func (l *Loader) apply(t *dir.Tree, step *ruleset.Step) Report {
 	}
 	if r.Change, r.Err = l.index.Apply(step.Changes, l.o.Now()); r.Err == nil {
 		r.Loaded = true
-		l.loaded, l.judged = step.Accept(), nil
+		l.loaded, l.rejectedSums = step.Accept(), nil
 		r.Revived = l.revived(running, step.Changes.New.Tokens)
 	}
 	return r
 }
 
-// revived lists those of the tokens that live longer than the revision before had it: the
-// manifests are followed, because they are the truth, and somebody should look at it.
+// revived lists those of the tokens whose validity is longer than in the revision before. The
+// manifests take effect, because they are the source of truth; the event asks for a review.
 func (l *Loader) revived(before *policy.Snapshot, tokens []*policy.Token) []policy.Revived {
 	if !before.Ready() {
 		return nil
@@ -273,26 +278,26 @@ func (l *Loader) revived(before *policy.Snapshot, tokens []*policy.Token) []poli
 	return l.index.Snapshot().Revivals(before, tokens)
 }
 
-// reject lets what a rejected load revokes take force, and remembers the files.
+// reject applies the revocations of a rejected load, and records the files' digests.
 func (l *Loader) reject(r *Report, t *dir.Tree, set *ruleset.Set) {
-	r.Err = l.narrow(set.Tokens)
+	r.Err = l.revokeEarly(set.Tokens)
 	r.Narrowed, r.Change.Revision = l.narrowed, l.index.Snapshot().Revision().Number
-	l.judged = make(map[string][sha256.Size]byte, len(t.Files))
+	l.rejectedSums = make(map[string][sha256.Size]byte, len(t.Files))
 	for _, f := range t.Files {
-		l.judged[f.Name] = f.Sum
+		l.rejectedSums[f.Name] = f.Sum
 	}
 }
 
-// narrowChanged lets what the files that changed since a rejected load revoke take force,
-// whatever else there is to read: that load is likely rejected too, and if it is not, it
-// says the same. Small files come first.
-func (l *Loader) narrowChanged(t *dir.Tree) {
-	if l.judged == nil || l.loaded != nil {
+// revokeChanged applies the revocations in files that changed since a rejected load, before
+// it reads anything else: the next load is likely rejected too, and if not, it revokes the
+// same tokens. Small files come first.
+func (l *Loader) revokeChanged(t *dir.Tree) {
+	if l.rejectedSums == nil || l.loaded != nil {
 		return
 	}
 	var changed []dir.File
 	for _, f := range t.Files {
-		if sum, known := l.judged[f.Name]; !known || sum != f.Sum {
+		if sum, known := l.rejectedSums[f.Name]; !known || sum != f.Sum {
 			changed = append(changed, f)
 		}
 	}
@@ -303,15 +308,15 @@ func (l *Loader) narrowChanged(t *dir.Tree) {
 		for _, doc := range docs {
 			doc.Origin = t.Origin
 		}
-		if err := l.narrow(docs); err != nil {
-			return // judge does it again, and reports it
+		if err := l.revokeEarly(docs); err != nil {
+			return // reject repeats it, and reports the error
 		}
 	}
 }
 
-// processors is how many decode: all of them at the start, and not all where checks are
-// answered meanwhile.
-func (l *Loader) processors() int {
+// workers is how many goroutines decode: one per processor at the start, one less once checks are
+// answered.
+func (l *Loader) workers() int {
 	n := runtime.GOMAXPROCS(0)
 	if l.index.Snapshot().Ready() {
 		n = max(1, n-1)
@@ -319,8 +324,8 @@ func (l *Loader) processors() int {
 	return n
 }
 
-// narrow lets what documents revoke take force on the last good revision.
-func (l *Loader) narrow(docs []*manifest.Document) error {
+// revokeEarly applies the revocations of documents to the last good revision.
+func (l *Loader) revokeEarly(docs []*manifest.Document) error {
 	list := ruleset.Endings(docs)
 	if len(list) == 0 || !l.index.Snapshot().Ready() {
 		return nil
@@ -353,10 +358,20 @@ func (l *Loader) Run(ctx context.Context, nudge <-chan struct{}) {
 		case <-ctx.Done():
 			return
 		case <-time.After(debounce):
+		case first := <-l.writes:
+			if l.loadWritten(ctx, first) != nil {
+				return
+			}
+			continue
 		}
 		select {
 		case <-ctx.Done():
 			return
+		case first := <-l.writes:
+			if l.loadWritten(ctx, first) != nil {
+				return
+			}
+			continue
 		case <-w.Changed:
 		case <-nudge:
 			before := l.seen

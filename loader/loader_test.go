@@ -55,7 +55,7 @@ func newHarnessSettling(t *testing.T, dir string, settle time.Duration) *harness
 	return h
 }
 
-// load loads once and returns the report, or nil where nothing was judged.
+// load loads once and returns the report, or nil where nothing changed.
 func (h *harness) load() *loader.Report {
 	h.t.Helper()
 	before := len(h.got)
@@ -123,7 +123,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("a changed file: %+v", r)
 	}
 	if h.index.Snapshot().TokenByName("b") != b {
-		t.Error("the row of a file that did not change was made anew")
+		t.Error("the row of a file that did not change was made again")
 	}
 	if err := os.Remove(h.dir + "/a.yaml"); err != nil {
 		t.Fatal(err)
@@ -199,7 +199,7 @@ func TestFilesGoneByMistakeCloseNothing(t *testing.T) {
 	}
 }
 
-// TestAGateThatIsGone hands nothing to a weaker gate, unless that one says so itself.
+// TestAGateThatIsGone checks that a deleted gate's requests fall to no weaker gate, unless that one changes its hosts or paths for them.
 func TestAGateThatIsGone(t *testing.T) {
 	gate := func(name, spec string) string {
 		return "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: " + name + "}\nspec: " + spec + "\n"
@@ -260,7 +260,7 @@ func TestAGateThatIsGoneAboveOthers(t *testing.T) {
 		"a longer path for a wildcard":       {"{hosts: [a.example.com], paths: [/api]}", "{hosts: ['*.example.com'], paths: [/api/v2]}", "host a.example.com and path /api/v2/"},
 		"a host in the way of a wildcard":    {"{hosts: ['*.example.com']}", "{hosts: [any.example.com], paths: [/x]}", "host *.example.com and path /y/"},
 		"a longer path of that host already": {"{hosts: [a.example.com]}", "{hosts: [a.example.com], paths: [/rest]}", ""},
-		"what nobody guarded at that host":   {"{hosts: [a.example.com], paths: [/api]}", "{paths: [/apis]}", "host a.example.com and path /apis/"},
+		"what no gate guarded at that host":  {"{hosts: [a.example.com], paths: [/api]}", "{paths: [/apis]}", "host a.example.com and path /apis/"},
 		"the same of another host":           {"{hosts: [a.example.com]}", "{hosts: [b.example.com, '*.b.example.com']}", "host a.example.com and path /y/"},
 	} {
 		h := newHarness(t, t.TempDir())
@@ -302,7 +302,7 @@ func TestOneMissingPolicyIsFoundFast(t *testing.T) {
 	}
 }
 
-// TestWhoseRevocationCounts rejects loads in which somebody else's document says the digest
+// TestWhoseRevocationCounts rejects loads in which another token's document has the digest
 // of a token: digests are public in Git, and only the token's own document ends it.
 func TestWhoseRevocationCounts(t *testing.T) {
 	const revoked = "  revoked: 2026-06-01T00:00:00Z\n"
@@ -310,14 +310,14 @@ func TestWhoseRevocationCounts(t *testing.T) {
 		files map[string]string
 		ends  bool
 	}{
-		"another name beside it":        {map[string]string{"b": renamed("a", "b", revoked)}, false},
+		"another name as well":          {map[string]string{"b": renamed("a", "b", revoked)}, false},
 		"another name that suspends":    {map[string]string{"b": renamed("a", "b", "  suspended: true\n")}, false},
 		"another name alone":            {map[string]string{"a": "kind: [", "b": renamed("a", "b", revoked)}, false},
 		"another name, broken":          {map[string]string{"b": renamed("a", "b", revoked+"  usr: x\n")}, false},
 		"no name":                       {map[string]string{"a": strings.Replace(tokenNamed("a", revoked), "name: a", "namespace: a", 1)}, false},
 		"the name with another digest":  {map[string]string{"a": strings.Replace(tokenNamed("b", revoked), "name: b", "name: a", 1), "x": "kind: ["}, false},
 		"its own":                       {map[string]string{"a": tokenNamed("a", revoked), "x": "kind: ["}, true},
-		"its own beside another name":   {map[string]string{"a": tokenNamed("a", revoked), "b": renamed("a", "b", "")}, true},
+		"its own and another name":      {map[string]string{"a": tokenNamed("a", revoked), "b": renamed("a", "b", "")}, true},
 		"its own, broken":               {map[string]string{"a": tokenNamed("a", revoked+"  usr: x\n")}, true},
 		"its own in another file":       {map[string]string{"b": tokenNamed("a", revoked)}, true},
 		"its own behind a broken one":   {map[string]string{"a": "kind: [\n---\n" + tokenNamed("a", revoked)}, true},
@@ -397,10 +397,10 @@ func TestRunSeesEveryKindOfChange(t *testing.T) {
 	}
 	write(t, two+"/gate.yaml", gateNamed("jira"))
 	write(t, two+"/d.yaml", tokenNamed("d", ""))
-	h.await("a directory made anew", func(s *policy.Snapshot) bool { return known(s, "d") })
+	h.await("a directory made again", func(s *policy.Snapshot) bool { return known(s, "d") })
 }
 
-// TestConfigMapSwapsAreAtomic swaps a mount many times beside readers, who must see
+// TestConfigMapSwapsAreAtomic swaps a mount many times during reads, which must see
 // rows of one generation alone, and the last generation in the end.
 func TestConfigMapSwapsAreAtomic(t *testing.T) {
 	h := newHarness(t, t.TempDir())

@@ -118,7 +118,7 @@ func TestAGroupIsRemovedOnPurpose(t *testing.T) {
 	}
 }
 
-// TestAGroupIsRenamed changes a group's name wherever it stands, in a file in which its
+// TestAGroupIsRenamed changes a group's name wherever it is used, in a file in which its
 // policy moves down a line.
 func TestAGroupIsRenamed(t *testing.T) {
 	m := func(kind, name, spec string) string {

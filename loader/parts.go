@@ -21,26 +21,26 @@ type Kept struct {
 	Stored   bool           // an earlier process loaded it
 }
 
-// part is what keeps a last good state of its own: a restricted directory, or all of the others
-// together.
+// part is a set of directories with its own last good state: one restricted directory, or all of
+// the others together.
 type part struct {
-	origin string
-	good   *dir.Tree              // its last good state; nil: none yet
-	since  time.Time              // when good was loaded
-	stored bool                   // an earlier process loaded good
-	ended  []policy.Ending        // what its rejected states ended since
-	known  map[policy.Ending]bool // those of ended
-	judged judgement              // of the last reading that was rejected
-	saved  savedState             // what is stored of it
+	origin    string
+	good      *dir.Tree              // its last good state; nil: none yet
+	since     time.Time              // when good was loaded
+	stored    bool                   // an earlier process loaded good
+	ended     []policy.Ending        // tokens that its rejected states ended since
+	known     map[policy.Ending]bool // those of ended
+	rejection rejection              // of the last reading that was rejected
+	saved     savedState             // the state on disk
 
 	now      *dir.Tree    // the reading under way
-	docs     *ruleset.Set // what now has that good has not
-	own      bool         // now has problems of its own, whatever the others have
+	docs     *ruleset.Set // the documents of now that good does not have
+	own      bool         // now has problems independent of the other parts
 	narrowed []string     // tokens that were refused since the last report
 }
 
-// judgement is why a reading of a part was rejected.
-type judgement struct {
+// rejection is why a reading of a part was rejected.
+type rejection struct {
 	digest   [sha256.Size]byte // of the reading
 	own      bool              // the problems are its own
 	problems []diag.Problem
@@ -55,9 +55,9 @@ func newParts(roots []string) []*part {
 	return parts
 }
 
-// loadParts makes what it can of a reading run. Parts that can't run as they are, by themselves or
-// together with the others, keep their last good state. Every set of states that runs was judged
-// as one, as a load of all directories is.
+// loadParts applies as much of a reading as is valid. Parts that are not valid, by themselves or
+// together with the others, keep their last good state. The set of states that becomes active was
+// checked as one, as a load of all directories is.
 func (l *Loader) loadParts(t *dir.Tree) Report {
 	r := Report{SHA256: t.Digest, Files: len(t.Files)}
 	changed := l.changedParts(t)
@@ -94,7 +94,7 @@ func (l *Loader) changedParts(t *dir.Tree) (changed []*part) {
 		p := l.parts[i]
 		p.now, p.docs, p.own = reading, nil, false
 		p.now.Complete(p.good)
-		if !ready || p.judged.problems != nil || p.now.Digest != p.good.Digest {
+		if !ready || p.rejection.problems != nil || p.now.Digest != p.good.Digest {
 			changed = append(changed, p)
 		}
 	}
@@ -129,8 +129,8 @@ func (l *Loader) takeParts(changed []*part) (taken []*part, step *ruleset.Step) 
 	return l.takeMore(taken, step, sound)
 }
 
-// takeMore adds those parts, one by one and in their order, that can run beside what is taken. What
-// one of them brings may be what another needs.
+// takeMore adds those parts, one by one and in their order, that are valid together with those taken.
+// One part may define what another refers to.
 func (l *Loader) takeMore(taken []*part, step *ruleset.Step, sound []*part) ([]*part, *ruleset.Step) {
 	for more := true; more; {
 		more = false
@@ -147,10 +147,10 @@ func (l *Loader) takeMore(taken []*part, step *ruleset.Step, sound []*part) ([]*
 	return taken, step
 }
 
-// inspect decodes what a part has that its last good state has not. What a part that is broken by
-// itself revokes takes force before anything is explained.
+// inspect decodes what differs from a part's last good state. The revocations of a part that is
+// invalid by itself take effect before its problems are explained.
 func (l *Loader) inspect(p *part) {
-	if p.judged.own && p.judged.digest == p.now.Digest && p.good != nil {
+	if p.rejection.own && p.rejection.digest == p.now.Digest && p.good != nil {
 		p.own = true
 		return
 	}
@@ -160,14 +160,14 @@ func (l *Loader) inspect(p *part) {
 			in.Files = append(in.Files, f)
 		}
 	}
-	p.docs = ruleset.Read(in, ruleset.Options{Workers: l.processors(), AllowEmpty: true})
+	p.docs = ruleset.Read(in, ruleset.Options{Workers: l.workers(), AllowEmpty: true})
 	p.own = p.docs.Broken() || len(p.now.Problems) > 0 || !p.docs.InScope()
 	if p.own {
 		l.end(p)
 	}
 }
 
-// end lets what a part revokes take force on its last good state: on its own tokens, and on no
+// end applies the revocations of a part to its last good state: to its own tokens, and to no
 // others.
 func (l *Loader) end(p *part) {
 	running := l.index.Snapshot()
@@ -190,12 +190,12 @@ func (l *Loader) end(p *part) {
 	}
 	names, _, err := l.index.Narrow(list)
 	if err != nil {
-		l.o.Logger.Error("what a rejected directory revokes could not take force", "directory", p.origin, "error", err)
+		l.o.Logger.Error("the revocations of a rejected directory could not take effect", "directory", p.origin, "error", err)
 	}
 	p.narrowed = append(p.narrowed, names...)
 }
 
-// try judges parts as they are now, together with the last good states of the others.
+// try checks parts as they are now, together with the last good states of the others.
 func (l *Loader) try(now []*part) *ruleset.Step {
 	trees := make([]*dir.Tree, len(l.parts))
 	from := l.loaded
@@ -204,12 +204,12 @@ func (l *Loader) try(now []*part) *ruleset.Step {
 		if p.good == nil || slices.Contains(now, p) {
 			trees[i] = p.now
 			if len(p.ended) > 0 {
-				from = nil // rows may run that are not what was loaded
+				from = nil // active rows may differ from what was loaded
 			}
 		}
 	}
 	in := dir.Join(trees, nil).Input(l.roots)
-	o := ruleset.Options{Workers: l.processors(), Running: l.index.Snapshot()}
+	o := ruleset.Options{Workers: l.workers(), Running: l.index.Snapshot()}
 	step := from.Step(in, o)
 	if !step.Judge() && !step.Whole {
 		step = (*ruleset.Loaded)(nil).Step(in, o)
@@ -241,19 +241,19 @@ func (l *Loader) applyParts(r *Report, step *ruleset.Step, taken []*part) {
 	r.Loaded, l.loaded, r.Revived = true, step.Accept(), l.revived(running, step.Changes.New.Tokens)
 	for _, p := range taken {
 		p.good, p.since, p.stored = p.now, l.o.Now(), false
-		p.ended, p.known, p.judged, p.narrowed = nil, map[policy.Ending]bool{}, judgement{}, nil
+		p.ended, p.known, p.rejection, p.narrowed = nil, map[policy.Ending]bool{}, rejection{}, nil
 	}
 }
 
-// keep says why a part keeps its last good state.
+// keep reports why a part keeps its last good state.
 func (l *Loader) keep(p *part) Kept {
-	was := p.judged
+	was := p.rejection
 	if !p.own || !was.own || was.digest != p.now.Digest {
-		p.judged = judgement{digest: p.now.Digest, own: p.own, problems: l.problemsOf(p)}
+		p.rejection = rejection{digest: p.now.Digest, own: p.own, problems: l.problemsOf(p)}
 	}
 	k := Kept{
-		Origin: p.origin, Problems: p.judged.problems, Narrowed: slices.Compact(slices.Sorted(slices.Values(p.narrowed))), Since: p.since, Stored: p.stored,
-		New: was.digest != p.now.Digest || len(p.narrowed) > 0 || !slices.EqualFunc(was.problems, p.judged.problems, sameProblem),
+		Origin: p.origin, Problems: p.rejection.problems, Narrowed: slices.Compact(slices.Sorted(slices.Values(p.narrowed))), Since: p.since, Stored: p.stored,
+		New: was.digest != p.now.Digest || len(p.narrowed) > 0 || !slices.EqualFunc(was.problems, p.rejection.problems, sameProblem),
 	}
 	p.narrowed = nil
 	return k
@@ -267,8 +267,8 @@ func (l *Loader) problemsOf(p *part) []diag.Problem {
 	if own := slices.DeleteFunc(slices.Clone(all), func(q diag.Problem) bool { return !p.now.Owns(q.File) }); len(own) > 0 && p.own {
 		all = own
 	}
-	if len(all) == 0 { // what it could not run beside is gone meanwhile: the next load takes it
-		all = []diag.Problem{{File: p.origin, Message: "it could not run beside the other directories, expected it to with the next load"}}
+	if len(all) == 0 { // the conflict is gone meanwhile: the next load takes it
+		all = []diag.Problem{{File: p.origin, Message: "it conflicted with the other directories, expected the next load to take it"}}
 	}
 	return all
 }

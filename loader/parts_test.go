@@ -41,7 +41,7 @@ func newTeams(t *testing.T) *teams {
 	return x
 }
 
-// restart begins anew, as a process does.
+// restart begins from nothing, as a new process does.
 func (x *teams) restart() {
 	x.index, x.more, x.got = policy.NewIndex(), make(chan struct{}, 1), nil
 	x.loader = loader.New(x.index, []string{
@@ -51,7 +51,7 @@ func (x *teams) restart() {
 	})
 }
 
-// want loads, and wants these tokens to be good and these directories to keep their last good state.
+// want loads, and checks which tokens are good and which directories keep their last good state.
 func (x *teams) want(what, good string, kept ...string) *loader.Report {
 	x.t.Helper()
 	r := x.load()
@@ -86,7 +86,7 @@ func (x *teams) remove(name string) {
 	}
 }
 
-// TestATeamsBrokenFile has one team break its directory, and wants the others to load on.
+// TestATeamsBrokenFile checks that other teams' changes load while one team's directory is broken.
 func TestATeamsBrokenFile(t *testing.T) {
 	x := newTeams(t)
 	x.want("start", "team-a-ci team-b-ci team-b-old")
@@ -100,7 +100,7 @@ func TestATeamsBrokenFile(t *testing.T) {
 	}
 	for _, p := range r.Kept[0].Problems {
 		if !strings.HasPrefix(p.File, x.dir+"/b/") {
-			t.Errorf("b is told of %s", p)
+			t.Errorf("b gets the problem %s", p)
 		}
 	}
 	row := x.index.Snapshot().TokenByName("team-b-ci")
@@ -121,7 +121,7 @@ func TestATeamsBrokenFile(t *testing.T) {
 	write(t, x.dir+"/b/old.yaml", tokenNamed("team-b-old", ""))
 	x.want("b takes it back, and is broken still", "team-a-new team-b-ci", "b")
 	if x.index.Snapshot().TokenByName("team-b-ci") != row {
-		t.Error("the row of the kept directory was made anew")
+		t.Error("the row of the kept directory was made again")
 	}
 
 	x.remove("/b/broken.yaml")
@@ -183,9 +183,9 @@ func TestDirectoriesThatNeedEachOther(t *testing.T) {
 	x.want("b names it, too", more, "platform")
 	write(t, x.dir+"/platform/gate.yaml", gateNamed("jira")+"---\n"+teamPolicy("write"))
 	write(t, x.dir+"/a/r.yaml", tokenOf("team-a-r", "write"))
-	x.want("a wants what the platform brings, which b keeps up", more, "platform", "a")
+	x.want("a needs what the platform adds, which b blocks", more, "platform", "a")
 	write(t, x.dir+"/b/new.yaml", tokenOf("team-b-new", "write"))
-	if r := x.want("b lets go of it", more); r.Rejected() {
+	if r := x.want("b stops blocking it", more); r.Rejected() {
 		t.Errorf("%+v", r)
 	}
 	// A name moves from one directory to another, while a third one is broken.
@@ -216,10 +216,10 @@ func TestADirectoryThatGoes(t *testing.T) {
 		t.Errorf("%+v", r.Kept)
 	}
 	write(t, x.dir+"/b/none.yaml", "# no token any more\n")
-	x.want("b says that it has none", "team-a-ci team-a-new", "platform")
+	x.want("b declares that it has none", "team-a-ci team-a-new", "platform")
 }
 
-// TestRestarts starts beside bad manifests, from the stored last good state.
+// TestRestarts starts with bad manifests, from the stored last good state.
 func TestRestarts(t *testing.T) {
 	x := newTeams(t)
 	x.want("start", "team-a-ci team-b-ci team-b-old")
@@ -233,7 +233,7 @@ func TestRestarts(t *testing.T) {
 	x.want("a restart after it was taken back", "team-a-ci team-b-ci", "b")
 	write(t, x.dir+"/b/ci.yaml", tokenNamed("team-b-ci", "  revoked: 2026-05-02T00:00:00Z\n"))
 	x.restart()
-	r := x.want("a restart beside a new revocation", "team-a-ci", "b")
+	r := x.want("a restart with a new revocation", "team-a-ci", "b")
 	if !r.Loaded || !r.Kept[0].Stored {
 		t.Errorf("%+v", r)
 	}
@@ -242,7 +242,7 @@ func TestRestarts(t *testing.T) {
 	x.want("a deletes", "team-a-new", "b")
 	write(t, x.dir+"/a/broken.yaml", strings.ReplaceAll(broken, "team-b", "team-a"))
 	x.restart()
-	x.want("a restart beside two broken ones", "team-a-new", "a", "b")
+	x.want("a restart with two broken ones", "team-a-new", "a", "b")
 	x.remove("/a/broken.yaml")
 	x.remove("/b/broken.yaml")
 	x.restart()

@@ -2,7 +2,7 @@ package loader
 
 import "time"
 
-// note remembers since when loads are rejected.
+// note records since when loads are rejected.
 func (l *Loader) note(r *Report) {
 	if !r.Rejected() {
 		l.rejected = time.Time{}
@@ -14,8 +14,8 @@ func (l *Loader) note(r *Report) {
 	}
 }
 
-// remind logs now and then that the manifests don't run: whoever changed them
-// may not have looked.
+// remind logs every Options.Remind that the manifests are still rejected: the person who
+// changed them may not have noticed.
 func (l *Loader) remind() {
 	if l.rejected.IsZero() || time.Since(l.reported) < l.o.Remind {
 		return
@@ -23,7 +23,7 @@ func (l *Loader) remind() {
 	l.reported = time.Now()
 	attributes := []any{}
 	for _, p := range l.parts {
-		if p.judged.problems != nil {
+		if p.rejection.problems != nil {
 			attributes = append(attributes, "directory", p.origin)
 		}
 	}

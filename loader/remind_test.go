@@ -11,20 +11,20 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// said sends what is logged to whoever waits for it.
-type said chan string
+// logLines sends what is logged to a receiver, if one waits.
+type logLines chan string
 
-func (s said) Write(b []byte) (int, error) {
+func (s logLines) Write(b []byte) (int, error) {
 	select {
 	case s <- string(b):
-	default: // nobody waits
+	default: // no receiver waits
 	}
 	return len(b), nil
 }
 
-// TestARejectedLoadIsToldAgain wants people to be reminded of it until it is mended.
-func TestARejectedLoadIsToldAgain(t *testing.T) {
-	lines := make(said)
+// TestARejectedLoadIsLoggedAgain checks that a rejected load is logged again until it is fixed.
+func TestARejectedLoadIsLoggedAgain(t *testing.T) {
+	lines := make(logLines)
 	reports := make(chan Report, 1)
 	l := New(policy.NewIndex(), []string{"m"}, func(r Report) { reports <- r }, Options{
 		Settle: time.Millisecond, Poll: 2 * time.Millisecond, Remind: 5 * time.Millisecond,
@@ -51,7 +51,7 @@ func TestARejectedLoadIsToldAgain(t *testing.T) {
 				t.Errorf("%s", line)
 			}
 		case <-time.After(10 * time.Second):
-			t.Fatal("nobody is reminded")
+			t.Fatal("no reminder was logged")
 		}
 	}
 	<-reports
@@ -62,6 +62,6 @@ func TestARejectedLoadIsToldAgain(t *testing.T) {
 	stop()
 	<-done
 	if !l.rejected.IsZero() {
-		t.Error("a mended load is still told of")
+		t.Error("a fixed load is still logged as rejected")
 	}
 }

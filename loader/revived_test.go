@@ -9,7 +9,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// TestRevivals loads manifests after others and wants to know which tokens live longer: the
+// TestRevivals loads manifests after others and checks which tokens' validity was extended: the
 // same whether a file of tokens changed alone or a policy with it.
 func TestRevivals(t *testing.T) {
 	const (

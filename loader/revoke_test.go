@@ -24,7 +24,7 @@ func writeFiles(t *testing.T, dir string, files map[string]string) {
 
 var rotateAt = time.Date(2026, 6, 1, 12, 0, 0, 500, time.UTC)
 
-// TestRevokedWhileOthersAreBroken runs a server's loader beside it.
+// TestRevokedWhileOthersAreBroken runs a server's loader at the same time.
 func TestRevokedWhileOthersAreBroken(t *testing.T) {
 	dir := t.TempDir()
 	writeFiles(t, dir, map[string]string{"gate.yaml": gateText, "ci.yaml": tokenNamed("ci", "")})

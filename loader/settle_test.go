@@ -21,7 +21,7 @@ func reading(text string, stamp int64, atomic bool) *dir.Tree {
 	return t
 }
 
-// settling returns a loader that reads these trees, one after the other, the last for ever.
+// settling returns a loader that reads these trees, one after the other, and repeats the last.
 func settling(o Options, report func(Report), readings ...*dir.Tree) (l *Loader, taken *int) {
 	l = New(policy.NewIndex(), []string{"m"}, report, o)
 	taken = new(int)
@@ -33,8 +33,8 @@ func settling(o Options, report func(Report), readings ...*dir.Tree) (l *Loader,
 	return l, taken
 }
 
-// TestHalfWrittenFilesDoNotCount wants two readings that agree, in the bytes and in when
-// they were written.
+// TestHalfWrittenFilesDoNotCount checks that a load needs two readings with equal bytes and equal
+// times of modification.
 func TestHalfWrittenFilesDoNotCount(t *testing.T) {
 	for _, c := range []struct {
 		name     string

@@ -155,7 +155,7 @@ func (s *scope) pairs(n *yaml.Node, field string, do func(key string, keyNode, v
 		}
 		if before, twice := first[key.Value]; twice {
 			at := s.pos(before)
-			s.problem(key, child(field, key.Value), "the key stands twice, first at %s:%d:%d, expected it once", s.file, at.Line, at.Column)
+			s.problem(key, child(field, key.Value), "the key appears twice, first at %s:%d:%d, expected it once", s.file, at.Line, at.Column)
 			continue
 		}
 		first[key.Value] = key

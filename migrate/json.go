@@ -34,7 +34,7 @@ func readObject(data []byte) (fields []field, err error) {
 			return nil, errors.New("broken JSON")
 		}
 		if folded := strings.ToLower(text); seen[folded] {
-			return nil, fmt.Errorf("the name %q stands twice", folded)
+			return nil, fmt.Errorf("the name %q appears twice", folded)
 		} else {
 			seen[folded] = true
 		}

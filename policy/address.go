@@ -35,7 +35,7 @@ func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
 	return false
 }
 
-// AddressSource says where a gate takes the client's address from.
+// AddressSource is where a gate takes the client's address from.
 type AddressSource uint8
 
 // The sources. Peer is the default.
@@ -85,7 +85,7 @@ func (c *ClientIP) address(r *Request) netip.Addr {
 
 // entryFromRight returns the (skip+1)th entry of a comma-separated list from the
 // right, or nothing where the list is shorter. It never skips a malformed entry:
-// what lies left of it is the client's own word.
+// the client controls everything to the left of it.
 func entryFromRight(list string, skip int) string {
 	for ; skip > 0; skip-- {
 		i := strings.LastIndexByte(list, ',')

@@ -8,14 +8,14 @@ import (
 // defaultTypes are the media types of bodies that rules read, where they name none.
 var defaultTypes = []string{"application/json"}
 
-// body is a request's body, read as JSON when the first rule asks for it.
+// body is a request's body, read as JSON when the first rule needs it.
 type body struct {
 	read     bool
 	valid    bool
 	document document
 }
 
-// open makes the body readable for a rule, or tells why it is not: it is absent or cut, in
+// open makes the body readable for a rule, or returns the reason why it can't: it is absent or cut, in
 // a content encoding, of another type than the rule's, or not strict JSON. It is parsed
 // once.
 func (b *body) open(r *Request, rule *Rule) (problem string) {
@@ -32,7 +32,7 @@ func (b *body) open(r *Request, rule *Rule) (problem string) {
 	return ""
 }
 
-// outerProblem tells why a rule can't read a body, as far as its text does not matter.
+// outerProblem returns why a rule can't read a body, judging by its headers alone.
 func outerProblem(r *Request, rule *Rule) string {
 	if r.Body.State == BodyAbsent || len(r.Body.Bytes) == 0 {
 		return "there is none"

@@ -59,14 +59,14 @@ type Credential struct {
 	State  CredentialState
 	Scheme Scheme
 	Name   string // of the scheme, in lower case; of one that is well-formed alone
-	Detail string // why it is malformed, in fixed words that hold nothing of it
+	Detail string // why it is malformed, in fixed words, without any part of the credential
 	User   string // as presented; Basic only
 	Secret token.Secret
 	Text   token.Secret // what follows the scheme, as presented; for the audit's mask
 	Digest token.Digest // of Secret
 }
 
-// CredentialState says whether there is a credential to look at.
+// CredentialState is the outcome of reading a request's credential.
 type CredentialState uint8
 
 // The states of a credential.
@@ -210,7 +210,7 @@ func parseBasic(encoded string) (user string, secret token.Secret, problem strin
 	return user, token.NewSecret(password), ""
 }
 
-// checkToken68 says why text is not what Basic and Bearer hold; empty: it is.
+// checkToken68 returns why a text is not valid after Basic or Bearer; empty: it is valid.
 func checkToken68(text string) (problem string) {
 	switch {
 	case text == "":
@@ -238,7 +238,7 @@ func isToken68(s string) bool {
 
 // presentableUser reports whether the name that a caller asserts may be handed on
 // as a header's value: 1 to 255 bytes of printable UTF-8 without outer blanks, which
-// the next hop would trim, and no token that stands in the wrong place.
+// the next hop would trim, and not a token in the wrong place.
 func presentableUser(name string) bool {
 	return name != "" && !looksMinted(name) && len(name) <= MaxUser && utf8.ValidString(name) &&
 		strings.TrimSpace(name) == name && !strings.ContainsFunc(name, unprintable)

@@ -10,7 +10,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// TestTwoCredentials wants two headers to be malformed, whatever their joined text is.
+// TestTwoCredentials checks that two headers are malformed, whatever their joined text is.
 func TestTwoCredentials(t *testing.T) {
 	if c := policy.ParseAuthorization("Bearer abc", 2); c.State != policy.CredentialMalformed {
 		t.Errorf("%v", c.State)
@@ -100,7 +100,7 @@ func TestParseAuthorization(t *testing.T) {
 	}
 }
 
-// FuzzCredential wants what is accepted to have one spelling: writing it again gives
+// FuzzCredential checks that an accepted credential has one spelling: writing it again gives
 // the same header, but for the scheme's case and its spaces.
 func FuzzCredential(f *testing.F) {
 	for _, seed := range []string{"Basic YTpi", "Bearer abc", "basic  YTpiOmM=", "Basic YTpi,Bearer x", "Bearer patg_0", "Basic \u00e9"} {

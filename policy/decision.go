@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Decision is the answer to one request. The zero value denies, for a fault of ours.
+// Decision is the answer to one request. The zero value denies, with the reason of an internal error.
 type Decision struct {
 	Effect Effect
 	Reason Reason
@@ -30,14 +30,14 @@ type Decision struct {
 	PartName string // the parameter or node of Failed
 	Problem  string // why Failed could not be decided, where that decided
 	Detail   string // which cause BadCredential or BadTarget had, in fixed words
-	ActAs    string // the user that the caller asked to act as, of ActAsDenied
+	ActAs    string // the user that the caller asked to act as; set with ActAsDenied
 
-	AtDestination bool // Rule was asked about the path of Destination
+	AtDestination bool // Rule was checked against the path of Destination
 
-	Remove []string // headers of the request to take off, beside those of Upstream.Remove
+	Remove []string // request headers to remove, in addition to those of Upstream.Remove
 
-	Bodies   []BodyVerdict // of the rules that checked the body, in the order asked
-	Observed []Observation // what observing policies would have said
+	Bodies   []BodyVerdict // of the rules that checked the body, in the order of the checks
+	Observed []Observation // what observing policies would have decided
 	Shadow   Reason        // of the refusal that an observing gate let through
 	Shadowed bool
 }
@@ -47,7 +47,7 @@ type Principal struct {
 	User     string
 	Asserted bool     // the user named themselves; nothing proves it
 	Groups   []*Group // by name
-	Actor    string   // who speaks for User; empty: User in person
+	Actor    string   // who acts for User; empty: the user calls directly
 }
 
 // BodyVerdict is what a rule's conditions on the body made of it: matches, fails or
@@ -81,7 +81,7 @@ func (d *Decision) Refuse(r Reason) {
 	d.Shadowed, d.Shadow = false, Internal
 }
 
-// Identity returns what the upstream is told of the caller.
+// Identity returns what the upstream learns about the caller.
 func (d *Decision) Identity() Identity {
 	switch {
 	case d.Effect != Allow || d.Reason != OK || d.Shadowed:

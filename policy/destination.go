@@ -13,7 +13,7 @@ type destination struct {
 	target Target
 }
 
-// readDestination reads the Destination header. problem tells why it can't be judged.
+// readDestination reads the Destination header. problem is why it can't be evaluated.
 func (r *Request) readDestination() (d destination, problem string) {
 	value, n := r.Header.Get(headerDestination)
 	if n == 0 {
@@ -58,7 +58,7 @@ func (r *Request) destinationPath(value string, n int) (path, problem string) {
 	return rest[slash:], ""
 }
 
-// destinationProblem tells why the gate of the request can't judge its Destination.
+// destinationProblem returns why the request's gate can't evaluate its Destination.
 func (e *evaluation) destinationProblem() string {
 	d, g := &e.destination, e.gate()
 	if !d.given {
@@ -76,7 +76,7 @@ func (e *evaluation) destinationProblem() string {
 	return "Destination belongs to another gate, or to none"
 }
 
-// path returns the path that rules are asked about: the request's, or its Destination's
+// path returns the path that rules are checked against: the request's, or its Destination's
 // in the second round.
 func (e *evaluation) path() string {
 	if e.decision.AtDestination {
@@ -95,12 +95,12 @@ func (e *evaluation) matchesPath(p *Pattern, deny bool) bool {
 	return e.meter.allows(p, path) && p.Match(path)
 }
 
-// deniedOnBoth asks the deny rules about the path, and about that of Destination.
+// deniedOnBoth checks the deny rules against the path, then against that of Destination.
 func (e *evaluation) deniedOnBoth(grant []*Policy) Reason {
 	return e.onBoth(func() Reason { return e.denied(grant) })
 }
 
-// allowedOnBoth asks the allow rules about the path, and about that of Destination.
+// allowedOnBoth checks the allow rules against the path, then against that of Destination.
 func (e *evaluation) allowedOnBoth(grant *Grant) Reason {
 	return e.onBoth(func() Reason { return e.allowed(grant) })
 }

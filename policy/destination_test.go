@@ -39,7 +39,7 @@ func TestAllowEncoded(t *testing.T) {
 	w.want("and after what none opens", request(target("/a%2F..")), policy.BadTarget)
 }
 
-// TestDestination wants COPY and MOVE to be judged for both of their paths.
+// TestDestination checks that COPY and MOVE are evaluated for both of their paths.
 func TestDestination(t *testing.T) {
 	w := newWorld(t)
 	w.gate.AllowEncoded = policy.EncodedHash
@@ -108,8 +108,8 @@ func TestDestination(t *testing.T) {
 	ask("/dav/alice/b", policy.Forwarded, with(basic("bob", "a password")))
 }
 
-// TestAPIThatIgnoresCase wants guarded prefixes and deny paths to match in any case at a
-// gate whose API ignores it, and allow paths as they are written.
+// TestAPIThatIgnoresCase checks that guarded prefixes and deny paths match in any case at a
+// gate whose API ignores case, and allow paths only as they are written.
 func TestAPIThatIgnoresCase(t *testing.T) {
 	w := newWorld(t)
 	strict := &policy.Gate{Name: "strict", Hosts: []string{policy.AnyHost}, Prefixes: []string{"/rest/Admin", "/straße/\u212a"}, Schemes: w.gate.Schemes, Upstream: w.gate.Upstream, RequireTLS: true}

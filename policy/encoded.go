@@ -69,8 +69,8 @@ func encodedByte(c byte) Encoded {
 	return 0
 }
 
-// Closed tells which byte at which offset a gate does not open. It is empty where the
-// gate opens all that there are.
+// Closed describes the first encoded byte, with its offset, that a gate does not permit. It is
+// empty where the gate permits all of them.
 func (t *Target) Closed(open Encoded) (problem string) {
 	if t.Encoded&^open == 0 {
 		return ""
@@ -86,8 +86,8 @@ func (t *Target) Closed(open Encoded) (problem string) {
 	return "a character that the gate does not open"
 }
 
-// maxDecodings is how often a path is decoded to see what it could become. Nobody
-// encodes a name so often.
+// maxDecodings is how often a path is decoded to see what it could become. No real
+// client encodes a name that often.
 const maxDecodings = 8
 
 // judgeDecodings refuses a path that would have a dot segment or an empty one if its
@@ -142,8 +142,8 @@ func decodeOnce(text string) string {
 	return string(decoded)
 }
 
-// judgeDecoded says whether a decoded path has a dot segment or an empty one but for the
-// last.
+// judgeDecoded reports a dot segment or an empty segment of a decoded path. The last segment may
+// be empty.
 func judgeDecoded(path string) (what string) {
 	for rest := path[1:]; ; {
 		end := strings.IndexAny(rest, `/\`)

@@ -8,8 +8,8 @@ import (
 // What an Envoy in front of the gates must know of them: which headers their answers
 // touch, and which of them read bodies.
 
-// IdentityHeaders returns the headers, in lower case, by which an allowed request tells
-// its upstream who calls. Only patgate may set them.
+// IdentityHeaders returns the headers, in lower case, that identify the caller of an allowed
+// request to the upstream. Only patgate may set them.
 func (g *Gate) IdentityHeaders() []string {
 	return []string{g.Upstream.UserHeader, g.Upstream.GroupsHeader, g.Upstream.TokenHeader, HeaderUserAsserted, HeaderID}
 }
@@ -31,7 +31,7 @@ func (g *Gate) MutatedHeaders() []string {
 }
 
 // BodyRule returns a rule that reads bodies, on JSON or on the method of an API that merges
-// forms, and that a request at the gate may be asked about, or nil where none does: of the
+// forms, and that may apply to a request at the gate, or nil where there is none: of the
 // gate's bounds, its anonymous callers, the tokens that it admits, and their users' groups.
 // Rules that only observe count, and so do those of tokens that are suspended, expired or
 // not valid yet: the clock and one line bring them back. Those of revoked tokens never do.
@@ -43,7 +43,7 @@ func (r *Rows) BodyRule(g *Gate) *Rule {
 }
 
 // BodyTypes returns the media types, sorted and in lower case, of the bodies that rules of
-// a gate read: BodyRule tells which rules. Of others no rule can decide anything.
+// a gate read (see BodyRule). No rule can decide on a body of another type.
 func (r *Rows) BodyTypes(g *Gate) []string {
 	var types []string
 	for _, list := range r.bodyRules(g) {
@@ -80,7 +80,7 @@ func (r *Rows) bodyRules(g *Gate) iter.Seq2[*Rule, []string] {
 }
 
 // bringsIn reports whether a group's bounds may hold for a request with the token: of its
-// user, of whoever presents a token of any user, or of whom it may speak for.
+// user, of any user who presents an anyUser token, or of a user that the token may act for.
 func (t *Token) bringsIn(g *Gate, group *Group) bool {
 	if t.AnyUser || slices.Contains(t.Groups, group) {
 		return true

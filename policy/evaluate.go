@@ -1,3 +1,22 @@
+// Package policy decides whether a request may pass. Evaluate is pure: the same snapshot, request
+// and time give the same decision, and the zero value of every type denies. It checks in this
+// order, and the first check that fails gives the reason of the refusal:
+//
+//  1. for every request: manifests are loaded, the target is unambiguous, no header overrides the
+//     method or URL, a gate matches the host and path, TLS is used where the gate requires it, and
+//     the gate admits the client's address;
+//  2. the credential: it is well-formed, and its value is that of a token. Without a credential
+//     the gate's rules for anonymous callers decide; an unknown credential is refused unless
+//     the gate forwards it;
+//  3. the token: it is no canary, the gate takes its scheme, and it is not revoked, suspended, not
+//     yet valid or expired; the token takes the scheme, and the user name is its own;
+//  4. the gate and the token together: the user is in the gate's groups, the token is valid for
+//     the gate and the address, and for the user that it acts for;
+//  5. deny rules, then allow rules: of the gate, the user's groups, the grant. What can't be
+//     decided refuses.
+//
+// An Index holds the rows and gives each request one Snapshot of them. The package imports the
+// standard library, go-memdb and token only.
 package policy
 
 import "time"
@@ -11,8 +30,8 @@ type evaluation struct {
 	decision Decision
 	span     lifetime // of the value presented
 	own      []*Group // of the token's user
-	target   []*Group // of the user that the token speaks for
-	group    *Group   // whose rules are asked, for the trace
+	target   []*Group // of the user that the token acts for
+	group    *Group   // whose rules are checked, for the trace
 	query    query
 	body     body
 	form     form
@@ -49,7 +68,7 @@ func Evaluate(s *Snapshot, r *Request, t *Trace) Decision {
 	return e.decision
 }
 
-// admit asks what does not depend on who calls. OK lets the request go on.
+// admit makes the checks that do not depend on the caller. OK continues the evaluation.
 func (e *evaluation) admit() Reason {
 	switch {
 	case !e.step(StepReady, e.snapshot.Ready()):
@@ -111,11 +130,11 @@ func (e *evaluation) anonymous() Reason {
 	return Anonymous
 }
 
-// forwarded decides about a credential that is no token of ours.
+// forwarded decides a request whose credential is not a patgate token.
 func (e *evaluation) forwarded() Reason {
 	c := &e.request.Credential
-	ours := e.valueAsUser() || e.snapshot.Gone(c.Digest)
-	if !e.step(StepForward, !ours && e.gate().forwards(c, e.request.Time) && !e.snapshot.holdsToken(c)) {
+	known := e.valueAsUser() || e.snapshot.Gone(c.Digest)
+	if !e.step(StepForward, !known && e.gate().forwards(c, e.request.Time) && !e.snapshot.holdsToken(c)) {
 		return TokenUnknown
 	}
 	if !e.step(StepActAs, !e.claimsActAs()) {
@@ -171,14 +190,14 @@ func (e *evaluation) token() Reason {
 	return e.allowedOnBoth(&t.Grant)
 }
 
-// observable reports whether an observing gate lets a refusal pass. A honeytoken is
-// refused everywhere: nobody has a reason to use it.
+// observable reports whether a gate with `enforcement: observe` turns a refusal into an allow. A
+// canary is refused everywhere: it has no legitimate use.
 func observable(r Reason) bool {
 	return (r.Status() == statusUnauthorized || r.Status() == statusForbidden) && r != TokenCanary
 }
 
-// shadow turns a refusal into the allow of an observing gate, which tells the
-// upstream nothing of the user.
+// shadow turns a refusal into the allow of an observing gate, which passes no
+// identity to the upstream.
 func (e *evaluation) shadow(refusal Reason) {
 	d := &e.decision
 	d.Effect, d.Shadowed, d.Shadow = Allow, true, refusal

@@ -8,9 +8,9 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// targetProblem tells why a request's method, target or host can't be judged: an
-// upstream could take them for others than we do. It is empty for good ones. What a gate
-// can open is not among it.
+// targetProblem returns why a request's method, target or host can't be evaluated: an
+// upstream could read them differently. It is empty for good ones. Encoded bytes that a gate
+// may permit are no problem here.
 func (r *Request) targetProblem() string {
 	switch {
 	case r.Method == "":
@@ -61,7 +61,7 @@ func isUpperMethod(method string) bool {
 	return true
 }
 
-// goodTarget asks what does not depend on the gate.
+// goodTarget makes the checks that do not depend on the gate.
 func (e *evaluation) goodTarget() bool {
 	e.decision.Detail = e.request.targetProblem()
 	if e.decision.Detail == "" {
@@ -70,7 +70,7 @@ func (e *evaluation) goodTarget() bool {
 	return e.decision.Detail == ""
 }
 
-// goodAtGate asks what depends on the gate.
+// goodAtGate makes the checks that depend on the gate.
 func (e *evaluation) goodAtGate() bool {
 	problem := e.request.Target.Closed(e.gate().AllowEncoded)
 	if problem == "" {
@@ -156,7 +156,7 @@ func (e *evaluation) valueAsUser() bool {
 	return true
 }
 
-// claimsActAs reports whether the caller asks to act for somebody. Only a gate that
+// claimsActAs reports whether the caller asks to act for another user. Only a gate that
 // names the header listens to it.
 func (e *evaluation) claimsActAs() bool {
 	if e.gate().ActAsHeader == "" {

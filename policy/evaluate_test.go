@@ -53,7 +53,7 @@ func TestReasonsAreStable(t *testing.T) {
 }
 
 // TestOrder breaks one more thing at a time, from the last check to the first, and
-// wants the reason of the earliest.
+// checks that the earliest failure gives the reason.
 func TestOrder(t *testing.T) {
 	w := newWorld(t)
 	r := request()
@@ -160,8 +160,8 @@ func TestLifetimes(t *testing.T) {
 		{"capped", 0, []time.Duration{90 * day}, 90 * day, policy.TokenExpired, false},
 		{"before the cap", 0, []time.Duration{90 * day}, 89 * day, policy.OK, true},
 		{"the longest cap counts", 0, []time.Duration{10 * day, 90 * day}, 60 * day, policy.OK, false},
-		{"a group that says nothing", 0, []time.Duration{0}, 10000 * day, policy.OK, false},
-		{"nothing beside a cap", 0, []time.Duration{0, 90 * day}, 91 * day, policy.TokenExpired, false},
+		{"a group without maxLifetime", 0, []time.Duration{0}, 10000 * day, policy.OK, false},
+		{"one group without maxLifetime, one with", 0, []time.Duration{0, 90 * day}, 91 * day, policy.TokenExpired, false},
 		{"forever is longest", 0, []time.Duration{policy.Forever, 90 * day}, 91 * day, policy.OK, false},
 		{"its own end before the cap", 30 * day, []time.Duration{90 * day}, 30 * day, policy.TokenExpired, false},
 		{"five minutes early", 0, nil, -policy.Skew, policy.OK, false},
@@ -237,7 +237,7 @@ func TestAnonymous(t *testing.T) {
 	w.want("a bound does not allow", request(anonymous(), target("/info?a=1")), policy.NoCredential)
 	w.gate.Policies = nil
 	w.gate.ActAsHeader = "x-on-behalf-of"
-	w.want("who wants to act for another", request(anonymous(), target("/info?a=1"), header("x-on-behalf-of", "bob")), policy.ActAsDenied)
+	w.want("an anonymous caller who asks to act for another user", request(anonymous(), target("/info?a=1"), header("x-on-behalf-of", "bob")), policy.ActAsDenied)
 	w.want("who lacks a credential in the first place", request(anonymous(), target("/other?a=1"), header("x-on-behalf-of", "bob")), policy.NoCredential)
 	w.gate.Anonymous = &policy.Grant{Unrestricted: true}
 	if d := w.want("unrestricted", request(anonymous()), policy.Anonymous); d.Identity() != policy.NoIdentity {
@@ -258,9 +258,9 @@ func TestForwardUnknown(t *testing.T) {
 	w.want("a token is a token", request(), policy.OK)
 	w.token.Revoked = true
 	w.want("also when revoked", request(), policy.TokenRevoked)
-	w.want("what looks like one of ours", request(with(basic("bob", token.Mint().Reveal()))), policy.TokenUnknown)
+	w.want("a well-formed patgate token", request(with(basic("bob", token.Mint().Reveal()))), policy.TokenUnknown)
 	w.want("also as the user", request(with(basic(token.Mint().Reveal(), "x"))), policy.TokenUnknown)
-	d = w.want("a value of ours in the user's place", request(with(basic(secret.Reveal(), "x-oauth-basic"))), policy.TokenUnknown)
+	d = w.want("a patgate token as the user name", request(with(basic(secret.Reveal(), "x-oauth-basic"))), policy.TokenUnknown)
 	if d.Principal.User != "" {
 		t.Error("the value is taken for a name")
 	}
@@ -388,17 +388,17 @@ func TestObservingPolicies(t *testing.T) {
 func TestBasicEndsIsToldBefore(t *testing.T) {
 	w := newWorld(t)
 	w.gate.BasicEnds = now.Add(time.Hour)
-	told := func(name string, want bool, options ...func(*policy.Request)) {
+	offersBasic := func(name string, want bool, options ...func(*policy.Request)) {
 		t.Helper()
 		if d := w.ask(request(options...)); d.BasicEnds.IsZero() == want {
 			t.Errorf("%s: %v", name, d.BasicEnds)
 		}
 	}
-	told("Basic", true)
-	told("Bearer", false, with(bearer(secret.Reveal())))
-	told("nothing", false, anonymous())
-	told("Basic, refused before the credential", true, func(r *policy.Request) { w.gate.RequireTLS = true })
-	told("after the sunset", false, at(now.Add(time.Hour)))
+	offersBasic("Basic", true)
+	offersBasic("Bearer", false, with(bearer(secret.Reveal())))
+	offersBasic("nothing", false, anonymous())
+	offersBasic("Basic, refused before the credential", true, func(r *policy.Request) { w.gate.RequireTLS = true })
+	offersBasic("after the sunset", false, at(now.Add(time.Hour)))
 }
 
 func TestAnObservingGate(t *testing.T) {
@@ -432,7 +432,7 @@ func TestAnObservingGate(t *testing.T) {
 	}
 	w.token.Clients = policy.Ranges{}
 	w.token.Canary = true
-	w.want("a honeytoken is refused everywhere", request(), policy.TokenCanary)
+	w.want("a canary is refused everywhere", request(), policy.TokenCanary)
 	w.token.Canary = false
 	if d := w.want("a good request", request(), policy.OK); d.Shadowed || d.Identity() == policy.NoIdentity {
 		t.Error("a good request is shadowed")

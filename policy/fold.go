@@ -13,7 +13,7 @@ import (
 // Some APIs ignore case in paths (upstream.routing: caseInsensitive). At their gates,
 // guarded prefixes and the paths of deny rules match without regard to case.
 
-// matchFold is Match without regard to case. A pattern that can't be asked so matches
+// matchFold is Match without regard to case. A pattern that can't be matched so matches
 // everything: only deny rules ask.
 func (p *Pattern) matchFold(text string) bool {
 	if p == nil || p.full == nil {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// FormBodies says what the API behind a gate does with the parameters of form bodies. The
-// zero value: nobody said.
+// FormBodies is what the API behind a gate does with the parameters of form bodies. The
+// zero value: unknown.
 type FormBodies uint8
 
 // What an API does with form bodies.
@@ -17,7 +17,7 @@ const (
 	FormsSeparate            // a form body changes neither
 )
 
-// String returns the word of a manifest; empty where nobody said.
+// String returns the value's name in manifests; empty for FormsUnknown.
 func (f FormBodies) String() string {
 	return [...]string{"", "merged", "separate"}[f]
 }
@@ -30,7 +30,7 @@ const (
 	whyAskMethod  = "the API may take the method from it"
 )
 
-// form is what rules ask of a request's form body, each worked out once.
+// form caches what rules need to know about a request's form body.
 type form struct {
 	judged, is   bool
 	methodJudged bool
@@ -48,10 +48,9 @@ func (f *form) addsParameters(e *evaluation) bool {
 	return f.is
 }
 
-// replacesMethod says where the API may take another method from, or matches: a `_method`
-// that was seen, or a form body that can't be understood. Where the gate says that its API
-// takes methods from forms, allow rules ask this too, and a form that was not read whole
-// counts in deny rules.
+// replacesMethod returns where the API may take another method from, or matches: a `_method`
+// that was seen, or a form body that can't be parsed. At a gate with `formBodies: merged`,
+// allow rules check this too, and a form that was not read whole counts in deny rules.
 func (f *form) replacesMethod(e *evaluation, deny bool) outcome {
 	forms := e.gate().FormBodies
 	if forms == FormsSeparate || !deny && forms == FormsUnknown {
@@ -67,8 +66,8 @@ func (f *form) replacesMethod(e *evaluation, deny bool) outcome {
 	return f.method
 }
 
-// seenMethod says where the request holds a `_method`, or may hold one, as far as it was
-// read. Some take it from the query of a POST (Spring's HiddenHttpMethodFilter, Symfony),
+// seenMethod returns where the part of the request that was read holds a `_method`, or may hold
+// one. Some take it from the query of a POST (Spring's HiddenHttpMethodFilter, Symfony),
 // and some that take it from forms take it from JSON (Laravel, method-override of Express).
 func (e *evaluation) seenMethod(merged bool) outcome {
 	switch r := e.request; {
@@ -113,7 +112,7 @@ func IsForm(contentType string) bool {
 	return false
 }
 
-// saysEmpty reports whether the request says that it has no body.
+// saysEmpty reports whether a header declares that there is no body.
 func (r *Request) saysEmpty() bool {
 	length, n := r.Header.Get("content-length")
 	return n == 1 && length == "0"
@@ -129,7 +128,7 @@ func (r *Request) mayHaveBody() bool {
 	return lengths > 0 && !r.saysEmpty() || chunked > 0
 }
 
-// mayHaveUntypedBody reports whether there may be a body that no header speaks of: over
+// mayHaveUntypedBody reports whether there may be a body that no header declares: over
 // HTTP/2 one needs neither a Content-Length nor a Content-Type.
 func (r *Request) mayHaveUntypedBody() bool {
 	if _, n := r.Header.Get("content-length"); n > 0 || !r.Unframed {
@@ -149,8 +148,8 @@ func (r *Request) mayReplaceMethod() bool {
 	return formNamesMethod(string(r.Body.Bytes)) || partNamesMethod(r.Body.Bytes)
 }
 
-// asciiCharset reports whether the letters of a form are those of ASCII, as far as its
-// Content-Type says.
+// asciiCharset reports whether the charset in a form's Content-Type is compatible with ASCII, or
+// absent.
 func asciiCharset(r *Request) bool {
 	value, _ := r.Header.Get("content-type")
 	value = strings.ToLower(value)
@@ -216,7 +215,7 @@ func isKey(rest []byte) bool {
 	return len(rest) > 0 && rest[0] == ':'
 }
 
-// unquotesTo reports whether a JSON string with its quotes stands for a text.
+// unquotesTo reports whether a quoted JSON string decodes to a text.
 func unquotesTo(quoted []byte, text string) bool {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return string(quoted) == `"`+text+`"`

@@ -23,7 +23,7 @@ func posting(media, body string) func(*policy.Request) {
 func unread(r *policy.Request) { r.Body = policy.Body{} }
 func partly(r *policy.Request) { r.Body.State = policy.BodyPartial }
 
-// answersAt asks a rule as an allow and as a deny rule at a gate that says this of forms.
+// answersAt checks a rule as an allow and as a deny rule at a gate with this formBodies.
 func answersAt(t *testing.T, forms policy.FormBodies, r *policy.Rule, q *policy.Request) both {
 	t.Helper()
 	w := newWorld(t)
@@ -64,7 +64,7 @@ func TestWhatMayBeAForm(t *testing.T) {
 		"no type, not read":             {unreadableQ, []func(*policy.Request){posting("", ""), header("content-length", "9")}},
 		"no type, not read, in chunks":  {unreadableQ, []func(*policy.Request){posting("", ""), header("transfer-encoding", "chunked")}},
 		"no type, no body":              {yes, []func(*policy.Request){posting("", "")}},
-		"no type, said to be empty":     {yes, []func(*policy.Request){posting("", ""), header("content-length", "0")}},
+		"no type, declared to be empty": {yes, []func(*policy.Request){posting("", ""), header("content-length", "0")}},
 		"a form that is empty":          {yes, []func(*policy.Request){posting(urlencoded, ""), header("content-length", "0")}},
 		"two types":                     {unreadableQ, []func(*policy.Request){posting("", "a=1"), header("content-type", "text/plain", urlencoded)}},
 		"a form, the path fails before": {no, []func(*policy.Request){posting(urlencoded, "a=1")}},
@@ -217,12 +217,12 @@ func TestFormsWithoutATypeOverHTTP2(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got, want)
 		}
 		if got := answersAt(t, policy.FormsUnknown, asks, c.q).allow; got != policy.OK {
-			t.Errorf("%s, where nobody said what the API does: %v", name, got)
+			t.Errorf("%s, without formBodies: %v", name, got)
 		}
 	}
 }
 
-// What was not read of a form counts where the gate says that its API merges.
+// The unread part of a form counts at a gate with `formBodies: merged`.
 func TestMethodsInFormsThatAreNotRead(t *testing.T) {
 	denies := rule(t, "r", "method", "DELETE", "path", "/x")
 	for name, c := range map[string]struct {

@@ -80,7 +80,7 @@ func FuzzJSON(f *testing.F) {
 	})
 }
 
-// refusesOthers asks a deny rule: where it lets a body pass, encoding/json must see no
+// refusesOthers checks a deny rule: where it lets a body pass, encoding/json must see no
 // value that it matches, and nothing that a server may take for one.
 func refusesOthers(t *testing.T, r *policy.Request) {
 	w := newWorld(t)
@@ -128,7 +128,7 @@ func firstMember(t *testing.T, body []byte) any {
 	return nil
 }
 
-// FuzzXFF wants the address taken to be the entry at its place and no other.
+// FuzzXFF checks that the address is taken from the entry at its place and no other.
 func FuzzXFF(f *testing.F) {
 	f.Add("10.0.0.1, 10.0.0.2", 1)
 	f.Add("::ffff:1.2.3.4", 0)

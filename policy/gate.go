@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Fingerprint tells whether a manifest's text or place changed between two loads.
+// Fingerprint detects whether a manifest's text or place changed between two loads.
 // The zero value equals no manifest's.
 type Fingerprint [32]byte
 
@@ -19,7 +19,7 @@ type Gate struct {
 
 	Hosts        []string // exact, `*.` wildcards, or AnyHost; lower case
 	Prefixes     []string // guarded path prefixes by whole segments, without a trailing slash
-	AllowEncoded Encoded  // what paths may hold beside
+	AllowEncoded Encoded  // encoded bytes that paths may hold
 	IgnoreCase   bool     // the API does, in paths: prefixes and deny rules match so
 
 	Schemes        Schemes
@@ -39,7 +39,7 @@ type Gate struct {
 	ActAsHeader    string    // empty: no header means anything
 	Upstream       *Upstream
 	FormBodies     FormBodies
-	Observe        bool // refusals from the credential on become allows that say nothing of the user
+	Observe        bool // refusals from the credential step on become allows without identity headers
 }
 
 // AnyHost among a gate's hosts guards every host.
@@ -108,7 +108,7 @@ func (g *Gate) forwards(c *Credential, now time.Time) bool {
 	return g.ForwardUnknown.Has(c.Scheme) && !g.ended(c.Scheme, now)
 }
 
-// foreignProblem says why the gate does not accept a foreign credential; empty: it does.
+// foreignProblem returns why the gate does not accept a foreign credential; empty: it does.
 func (g *Gate) foreignProblem(c *Credential, now time.Time) string {
 	switch {
 	case !g.forwards(c, now) && c.Scheme != NoScheme:
@@ -122,7 +122,7 @@ func (g *Gate) foreignProblem(c *Credential, now time.Time) string {
 }
 
 // joined reports whether the text of a credential holds a second one: Envoy joins two
-// headers with a comma, after which the second one's scheme stands.
+// headers with a comma, followed by the second one's scheme.
 func (g *Gate) joined(text string) bool {
 	for {
 		_, rest, found := strings.Cut(text, ",")
@@ -214,7 +214,7 @@ func longestFirst(guards []guard, g guard) []guard {
 }
 
 // find returns the gate that guards a host and a decoded path. The strongest host
-// decides alone: where none of its prefixes guards the path, no weaker host is asked.
+// decides alone: where none of its prefixes guards the path, no weaker host is tried.
 func (t *gateTable) find(host, path string) *Gate {
 	for _, g := range t.guards(host) {
 		if _, ok := cutPrefix(path, g.prefix, g.gate.IgnoreCase); ok {

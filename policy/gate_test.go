@@ -33,7 +33,7 @@ func TestTheStrongestHostDecides(t *testing.T) {
 		{"jira.example.com", "/rest/api/2/x", "deeper"},
 		{"jira.example.com", "/rest/api/22", "exact"},
 		{"jira.example.com", "/%72est/api/2", "deeper"},
-		{"jira.example.com", "/restful", ""}, // no weaker host is asked
+		{"jira.example.com", "/restful", ""}, // no weaker host is tried
 		{"jira.example.com", "/", ""},
 		{"jira.example.com", "/Rest", ""},
 		{"JIRA.example.COM:8443", "/rest", "exact"},
@@ -73,7 +73,7 @@ func TestTheRouteNamesTheGate(t *testing.T) {
 	w.want("an unknown name", request(route("wiki")), policy.NoGate)
 	w.want("an empty name", request(route("")), policy.NoGate)
 	w.want("no name", request(), policy.NoGate)
-	w.want("a target is judged all the same", request(route("jira"), host("a@b")), policy.BadTarget)
+	w.want("a target is still checked", request(route("jira"), host("a@b")), policy.BadTarget)
 }
 
 func TestTLS(t *testing.T) {

@@ -48,7 +48,7 @@ func (s *Snapshot) holdsKnown(text string) bool {
 	})
 }
 
-// knownWord looks up a text, what stands behind its first colon, and its words.
+// knownWord looks up a text, the part after its first colon, and its words.
 func (s *Snapshot) knownWord(text string, left *int) bool {
 	_, password, _ := strings.Cut(text, ":")
 	for _, word := range append(words(text), text, strings.TrimSpace(text), password) {
@@ -135,7 +135,7 @@ func mayStray(name, value string) bool {
 	return true
 }
 
-// knownValue looks up a header's value, and what stands behind its last blank, as of a
+// knownValue looks up a header's value, and the part after its last blank, which follows a
 // scheme.
 func (s *Snapshot) knownValue(value string) bool {
 	value = strings.Trim(value, " \t\"'")

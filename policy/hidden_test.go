@@ -26,7 +26,7 @@ func forwarding(t *testing.T) *world {
 func TestNoTokenIsForwarded(t *testing.T) {
 	w := forwarding(t)
 	b64 := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
-	minted := token.Mint().Reveal() // of nobody: a token that was deleted before the start
+	minted := token.Mint().Reveal() // of no row: a token that was deleted before the start
 	for _, value := range []string{minted, secret.Reveal()} {
 		for name, presented := range map[string]policy.Credential{
 			"a blank before it":      basic("bob", " "+value),
@@ -97,8 +97,8 @@ func TestForwardedSchemes(t *testing.T) {
 	w.want("where nothing is forwarded", request(with(header1("JWT a.b.c"))), policy.BadCredential)
 }
 
-// TestDetailOfBadCredentials wants each cause to have its words, which hold nothing of the
-// value.
+// TestDetailOfBadCredentials checks that each cause has its own detail, which holds no part of
+// the value.
 func TestDetailOfBadCredentials(t *testing.T) {
 	w := newWorld(t)
 	b64 := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
@@ -140,8 +140,8 @@ func TestDetailOfBadCredentials(t *testing.T) {
 	}
 }
 
-// TestStrays puts values of tokens into headers, and wants those that would hand them to
-// the API to be removed, on every allow.
+// TestStrays puts values of tokens into headers, and checks that every allow removes the headers
+// that would hand them to the API.
 func TestStrays(t *testing.T) {
 	w := forwarding(t)
 	w.gate.Anonymous = &policy.Grant{Unrestricted: true}
@@ -195,7 +195,7 @@ func TestChallenges(t *testing.T) {
 }
 
 // FuzzForwarded plants a minted value in every credential that could be forwarded, and
-// wants none of them to be.
+// checks that none of them is.
 func FuzzForwarded(f *testing.F) {
 	f.Add("JWT ", "", uint8(0))
 	f.Add("Basic ", ":", uint8(1))

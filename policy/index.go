@@ -124,7 +124,7 @@ func (x *Index) Apply(c Changes, now time.Time) (Change, error) {
 	return change, x.commit(txn, &next)
 }
 
-// naming returns the name of a row, and where it comes from.
+// naming returns the name of a row, and its origin.
 type naming[T any] func(*T) (name string, from Source)
 
 func gateOf(g *Gate) (string, Source)     { return g.Name, g.Source }
@@ -207,7 +207,7 @@ type Ending struct {
 
 // Narrow takes `revoked` and `suspended` out of a load that was rejected: rows that have the
 // name and the digest of an ending are refused from then on, in one transaction on the last
-// good revision. A digest alone says nothing: it is public, and anybody may write it into a
+// good revision. A digest alone is not enough: it is public, and anybody may write it into a
 // document of their own. It returns the tokens' names; none means that nothing changed.
 func (x *Index) Narrow(endings []Ending) (names []string, revision uint64, err error) {
 	x.writer.Lock()

@@ -75,7 +75,7 @@ func TestReplaceNamesWhatChanged(t *testing.T) {
 	}
 }
 
-// holds wants each value to lead to a token of this name, or to none.
+// holds checks that each value leads to a token of this name, or to none.
 func holds(t *testing.T, x *policy.Index, want map[string]string) {
 	t.Helper()
 	for value, name := range want {
@@ -159,7 +159,7 @@ func TestNarrow(t *testing.T) {
 	}
 }
 
-// TestReadersSeeWholeRevisions runs readers beside a writer: every snapshot must hold
+// TestReadersSeeWholeRevisions runs readers concurrently with a writer: every snapshot must hold
 // rows of one generation alone.
 func TestReadersSeeWholeRevisions(t *testing.T) {
 	x := policy.NewIndex()

@@ -8,7 +8,7 @@ import (
 // maxValues is how many values a body may have, which bounds the memory of a check.
 const maxValues = 100_000
 
-// maxMatched is the longest text, in bytes, that patterns are asked about: what costs a
+// maxMatched is the longest text, in bytes, that patterns are matched against: what costs a
 // pattern is its size times this.
 const maxMatched = 64 << 10
 
@@ -201,7 +201,7 @@ func (p *jsonParser) stringText() (start, end int32, escaped, ok bool) {
 }
 
 // escape reads one escape, a surrogate pair as one. A lone surrogate is an error:
-// it stands for no character, and parsers replace, drop or keep it.
+// it encodes no character, and parsers replace, drop or keep it.
 func (p *jsonParser) escape() bool {
 	if p.at+1 >= len(p.text) {
 		return false

@@ -9,7 +9,7 @@ import (
 // fewKeys is up to how many members a look at every pair beats a map.
 const fewKeys = 12
 
-// A sameness says when two keys count as one.
+// A sameness is a rule by which two keys count as one.
 type sameness bool
 
 const (

@@ -2,13 +2,13 @@ package policy
 
 import "slices"
 
-// The rules of a request stand on levels: the gate, each group of the user (and of
-// the user that they speak for), and the grant. Every level that has allow rules must
+// The rules of a request belong to levels: the gate, each group of the user (and of
+// the user that the token acts for), and the grant. Every level that has allow rules must
 // have one that matches; the grant must have one in any case, unless it is
-// unrestricted. A deny rule that matches refuses, wherever it stands.
+// unrestricted. A deny rule that matches refuses, on any level.
 
-// denied asks every deny rule, level by level, rules as written. OK means that none
-// matched and none might have. Whom the token speaks for comes last: every check is
+// denied checks every deny rule, level by level, in the order of the manifests. OK means that none
+// matched and none might have. The user that the token acts for comes last: every check is
 // made for its own user first.
 func (e *evaluation) denied(grant []*Policy) Reason {
 	if reason := e.deniedAt(LevelGate, e.gate().Policies); reason != OK {
@@ -46,14 +46,14 @@ func (e *evaluation) deniedAt(level Level, policies []*Policy) Reason {
 	return OK
 }
 
-// deniedBy asks one policy's deny rules. One that can't be decided refuses too.
+// deniedBy checks one policy's deny rules. One that can't be decided refuses too.
 func (e *evaluation) deniedBy(level Level, p *Policy) Reason {
 	for _, r := range p.Deny {
 		o := e.ask(r, false)
 		if e.meter.over {
 			return Overloaded
 		}
-		e.told(level, r, true, o)
+		e.traceRule(level, r, true, o)
 		switch o.verdict {
 		case matches:
 			e.decide(r, outcome{})
@@ -66,7 +66,7 @@ func (e *evaluation) deniedBy(level Level, p *Policy) Reason {
 	return OK
 }
 
-// allowed asks the allow rules, level by level.
+// allowed checks the allow rules, level by level.
 func (e *evaluation) allowed(grant *Grant) Reason {
 	if reason := e.bounded(LevelGate, e.gate().Policies); reason != OK {
 		return reason
@@ -74,7 +74,7 @@ func (e *evaluation) allowed(grant *Grant) Reason {
 	if reason := e.boundedByGroups(e.own); reason != OK {
 		return reason
 	}
-	// The grant's rule is the one to name, so it is asked last.
+	// The grant's rule is the one to name, so it is checked last.
 	if reason := e.boundedByGroups(e.target); reason != OK || grant.Unrestricted {
 		return reason
 	}
@@ -91,7 +91,7 @@ func (e *evaluation) boundedByGroups(groups []*Group) Reason {
 	return OK
 }
 
-// bounded asks a level that binds only where it has allow rules.
+// bounded checks a level that restricts only where it has allow rules.
 func (e *evaluation) bounded(level Level, policies []*Policy) Reason {
 	for _, p := range policies {
 		if !p.Observe && len(p.Allow) > 0 {
@@ -101,7 +101,7 @@ func (e *evaluation) bounded(level Level, policies []*Policy) Reason {
 	return OK
 }
 
-// allowedAt wants one allow rule of a level's policies to match. Where none does, the
+// allowedAt requires one allow rule of a level's policies to match. Where none does, the
 // decision names the rule that came nearest; where one could not be decided, that is
 // the reason.
 func (e *evaluation) allowedAt(level Level, policies []*Policy) Reason {
@@ -116,7 +116,7 @@ func (e *evaluation) allowedAt(level Level, policies []*Policy) Reason {
 			if e.meter.over {
 				return Overloaded
 			}
-			e.told(level, r, false, o)
+			e.traceRule(level, r, false, o)
 			if o.verdict == matches {
 				e.decide(r, outcome{})
 				return OK
@@ -147,8 +147,8 @@ func (e *evaluation) decide(r *Rule, o outcome) {
 	e.decision.Rule, e.decision.Failed, e.decision.PartName, e.decision.Problem = r, o.part, o.name, o.why
 }
 
-// observe notes what a policy would have said, had it been enforced alone. One that
-// several levels name says it once.
+// observe records what an observing policy would have decided on its own. A policy that
+// several levels name is recorded once.
 func (e *evaluation) observe(p *Policy) {
 	at := slices.IndexFunc(e.decision.Observed, func(o Observation) bool { return o.Policy == p.Name })
 	if at >= 0 && (!e.decision.AtDestination || e.decision.Observed[at].Reason != OK) {
@@ -167,8 +167,8 @@ func (e *evaluation) observe(p *Policy) {
 	e.decision.Observed = append(e.decision.Observed, Observation{Policy: p.Name, Reason: reason})
 }
 
-// told notes an answer of a rule in the trace, where there is one.
-func (e *evaluation) told(level Level, r *Rule, deny bool, o outcome) {
+// traceRule records the outcome of a rule in the trace, where there is one.
+func (e *evaluation) traceRule(level Level, r *Rule, deny bool, o outcome) {
 	e.noteBody(r, o)
 	if e.trace == nil {
 		return
@@ -180,8 +180,8 @@ func (e *evaluation) told(level Level, r *Rule, deny bool, o outcome) {
 	}
 }
 
-// noteBody notes what a rule made of the body, if it checked it. One that is asked again,
-// at another level or for a Destination, says the same.
+// noteBody records the outcome of a rule that checked the body. A rule that is checked again,
+// at another level or for a Destination, has the same outcome.
 func (e *evaluation) noteBody(r *Rule, o outcome) {
 	if len(r.JSON) == 0 || o.part != PartJSON && o.verdict != matches {
 		return

@@ -9,7 +9,7 @@ import (
 // for every character of a header's name that is neither a letter nor a digit. What
 // folds to a name that the gate uses, without being that name, is refused or removed.
 
-// evaluatedHeaders are the headers that every gate evaluates, beside its own.
+// evaluatedHeaders are the headers that every gate evaluates, in addition to its own.
 var evaluatedHeaders = append(append([]string{
 	"x-forwarded-proto", "authorization", "content-type", "content-encoding", "destination",
 }, overrideMethod...), overrideURL...)
@@ -123,13 +123,13 @@ func (s *headerScan) seeOdd(name, value string) {
 	}
 }
 
-// seeMethod wants the one value of a header that overrides the method to be the method.
+// seeMethod checks that a header that overrides the method has one value, the method itself.
 func (s *headerScan) seeMethod(bit uint8, value string) {
 	s.overrides = s.overrides || s.methods&bit != 0 || value != s.method
 	s.methods |= bit
 }
 
-// seeHost wants the hosts that a header names to be the evaluated one. Where no gate
+// seeHost checks that the hosts that a header names are the evaluated one. Where no gate
 // names hosts, any host has the same gates.
 func (s *headerScan) seeHost(name, value string) {
 	if !s.namesHosts || s.overrides {

@@ -8,8 +8,8 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// TestHeaderLookAlikes wants every name that a CGI variable would hold the value of one
-// of the gate's headers under to be refused, or removed where it differs in `_` alone.
+// TestHeaderLookAlikes checks that every name that maps to the same CGI variable as one
+// of the gate's headers is refused, or removed where it differs in `_` alone.
 func TestHeaderLookAlikes(t *testing.T) {
 	w := newWorld(t)
 	w.gate.ActAsHeader = "x-on-behalf-of"
@@ -62,7 +62,7 @@ func TestHeaderLookAlikes(t *testing.T) {
 	w.want("at an observing gate", request(header("x~team~user", "x")), policy.BadTarget)
 }
 
-// TestRemovedSpellingsOfAnyCaller wants a spelling to be removed whoever calls.
+// TestRemovedSpellingsOfAnyCaller checks that a spelling is removed for every kind of caller.
 func TestRemovedSpellingsOfAnyCaller(t *testing.T) {
 	w := newWorld(t)
 	w.gate.Anonymous = &policy.Grant{Unrestricted: true}
@@ -90,7 +90,7 @@ func TestMethodsNotInUpperCase(t *testing.T) {
 	}
 }
 
-// TestForwardedHosts wants a header that names another host than the evaluated one to be
+// TestForwardedHosts checks that a header that names another host than the evaluated one is
 // refused where gates name hosts.
 func TestForwardedHosts(t *testing.T) {
 	w := newWorld(t)

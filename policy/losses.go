@@ -16,10 +16,9 @@ type Loss struct {
 	Falls        *Gate // to this one
 }
 
-// Losses compares the gates that run with those that would: what a gate guards that is
-// gone, and what nobody guards because of it, must be guarded by nobody, or by a gate that
-// came, or changed its hosts or paths, for it. A file that went by mistake must not hand
-// what it guarded to a weaker gate.
+// Losses compares the loaded gates with the next ones. A host and path prefix that a removed gate
+// guarded, or kept from all gates, must be guarded by no gate, or by one that is new or has new
+// hosts or paths. A file that was deleted by mistake must not hand its requests to a weaker gate.
 func (s *Snapshot) Losses(next []*Gate) []Loss {
 	table := newGateTable(next)
 	var losses []Loss
@@ -77,12 +76,12 @@ func (s *Snapshot) guardsAlike(g *Gate) bool {
 	return old != nil && slices.Equal(old.Hosts, g.Hosts) && slices.Equal(old.Prefixes, g.Prefixes)
 }
 
-// maxGone bounds how many digests of tokens that went are remembered.
+// maxGone is how many digests of deleted tokens are remembered at most.
 const maxGone = 1 << 20
 
-// remember returns the digests of tokens that went since the start, as far as a gate
-// forwards unknown credentials: what was a token of ours is never forwarded as a
-// password, also when its manifest is deleted.
+// remember returns the digests of tokens that were deleted since the start, if any gate
+// forwards unknown credentials: the value of a deleted token is never forwarded as a
+// password.
 func (s *Snapshot) remember(c *Changes, gates *gateTable) map[token.Digest]struct{} {
 	if !gates.forwards() {
 		return nil

@@ -15,10 +15,10 @@ type GroupLoss struct {
 	Cap   bool   // its longest lifetime held; false: its policies did
 }
 
-// GroupLosses compares the groups that gates of the running revision name with those that
-// would be. Where one is gone, what named it went with it, so nothing else tells that its
-// policies bound the members' tokens, and that its maxLifetime ended them: no token may be
-// left that could do more without. A group that no gate names can be deleted at will.
+// GroupLosses compares the groups that gates of the running revision name with those of the
+// next. When a group is deleted together with its references, no other check notices that its
+// policies restricted the members' tokens and that its maxLifetime ended them: no token may be
+// left that could do more without the group. A group that no gate names can be deleted at will.
 func (s *Snapshot) GroupLosses(next *Rows, now time.Time) []GroupLoss {
 	lost := s.lostGroups(next.Groups)
 	if len(lost) == 0 {
@@ -105,7 +105,7 @@ func (l *losing) speaksForUnbound(t *Token, g *Group) bool {
 }
 
 // unbound reports whether a group has bounds that none of the groups that stay has. A policy is
-// what its name says, whatever became of its text or place: that is an edit, and no loss.
+// the one of the same name, even if its text or place changed: that is an edit, not a loss.
 func unbound(g *Group, groups []*Group) bool {
 	bounds := enforced(g.Policies)
 	return len(bounds) > 0 && !slices.ContainsFunc(groups, func(other *Group) bool { return slices.Equal(enforced(other.Policies), bounds) })

@@ -108,7 +108,7 @@ type search struct {
 	unclear        unclear
 }
 
-// unclear is why a search can't tell what a server behind would find. The zero value: it can. A number
+// unclear is why a search can't know what the API would find. The zero value: it can. A number
 // keeps the evaluation on the stack, where a text could come from anywhere in it.
 type unclear uint8
 
@@ -129,8 +129,8 @@ func (u unclear) String() string {
 	}[u]
 }
 
-// check tells whether the node is there and matches: of several, all where all is
-// set (allow rules), else one (deny rules). Where it can't tell, why says why not.
+// check reports whether the node is there and matches: of several, all where all is
+// set (allow rules), else one (deny rules). Where it is undecided, why is the reason.
 func (d *document) check(n *Node, all bool, m *meter) (v verdict, why string) {
 	s := search{document: d, pattern: n.Pattern, all: all, meter: m}
 	s.walk(0, n.path)
@@ -141,8 +141,8 @@ func (d *document) check(n *Node, all bool, m *meter) (v verdict, why string) {
 }
 
 // walk follows a path from the value at i. What is missing, or not a scalar at the
-// path's end, counts as found and not matched: it fails an allow rule. A deny rule can't
-// tell of an array or object at the end, which many languages take for true or for its
+// path's end, counts as found and not matched: it fails an allow rule. A deny rule is
+// undecided about an array or object at the end, which many languages take for true or for its
 // one element.
 func (s *search) walk(i int, path []step) {
 	v := &s.values[i]

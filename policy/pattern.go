@@ -13,7 +13,7 @@ import (
 const (
 	MaxPattern      = 1 << 10 // bytes
 	MaxInstructions = 1_000   // of the compiled program
-	MaxLevel        = 10_000  // instructions of all patterns that one request can be asked at one level
+	MaxLevel        = 10_000  // instructions of all patterns that one level may check for one request
 	MaxRules        = 64      // in one list
 	MaxKeys         = 8       // of the query of a rule, and of its json
 	MaxRanges       = 256     // in one list
@@ -28,7 +28,7 @@ type Pattern struct {
 	literal bool   // the prefix is the only match
 	size    int    // instructions of the compiled program
 	full    *regexp.Regexp
-	folded  atomic.Pointer[regexp.Regexp] // full without regard to case; nil until it is asked
+	folded  atomic.Pointer[regexp.Regexp] // full without regard to case; nil until it is needed
 }
 
 // CompilePattern compiles a pattern: alone first, so that `/a)|(?:.*` can't escape

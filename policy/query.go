@@ -32,7 +32,7 @@ const whyQuery = "it has more than one reading"
 
 type pair struct{ name, value string }
 
-// query is a request's query, read as form data when the first rule asks for it.
+// query is a request's query, read as form data when the first rule needs it.
 type query struct {
 	read     bool
 	readable bool
@@ -72,8 +72,8 @@ func (q *query) load(raw string) {
 	q.readable = true
 }
 
-// check tells whether a parameter is there and matches: every occurrence where all
-// is set (allow rules), else one (deny rules). It can't tell where the query is
+// check reports whether a parameter is there and matches: every occurrence where all
+// is set (allow rules), else one (deny rules). It is undecided where the query is
 // unreadable or holds a look-alike, which some upstreams take for the same parameter.
 func (q *query) check(p *Parameter, all bool, m *meter) verdict {
 	if !q.readable {
@@ -98,7 +98,7 @@ func (q *query) check(p *Parameter, all bool, m *meter) verdict {
 	return quantify(found, matched, all)
 }
 
-// quantify turns counts into a verdict: at least one, and all of them where asked.
+// quantify turns counts into a verdict: at least one matches, and all of them where all is set.
 func quantify(found, matched int, all bool) verdict {
 	if matched == 0 || all && matched < found {
 		return failed

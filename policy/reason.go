@@ -9,7 +9,7 @@ const (
 	statusUnavailable   = 503
 )
 
-// Effect is what a decision tells Envoy to do. The zero value denies.
+// Effect is what Envoy does with a request. The zero value denies.
 type Effect uint8
 
 // The effects.
@@ -26,13 +26,13 @@ func (e Effect) String() string {
 	return "deny"
 }
 
-// Reason says why a decision fell as it did: the stable strings that the audit,
-// the metrics and policy tests use. The zero value is a fault of ours, and denies.
+// Reason is the reason of a decision. Its strings are stable: the audit, the metrics and
+// PolicyTests use them. The zero value is an internal error, and denies.
 type Reason uint8
 
 // The reasons, those of an allow first.
 const (
-	Internal Reason = iota // a fault of ours
+	Internal Reason = iota // an internal error
 	OK
 	Anonymous
 	Forwarded

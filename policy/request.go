@@ -18,7 +18,7 @@ type Request struct {
 	Peer       netip.Addr
 	Header     Header
 	Joined     bool // headers of one name may have come joined by commas
-	Unframed   bool // a body may come without a header that says so, as over HTTP/2
+	Unframed   bool // a body may come without a header that declares it, as over HTTP/2
 	Credential Credential
 	Body       Body
 
@@ -42,13 +42,13 @@ type Body struct {
 	State BodyState
 	Bytes []byte
 
-	// Recorded says what a rule made of the body when the request was decided first, in the words of
+	// Recorded returns the outcome of a rule's check of the body when the request was decided first, in the words of
 	// BodyVerdict; empty: it is not known. It is for requests that are read back from an audit log, which
 	// holds no bodies; nil: the body itself decides.
 	Recorded func(*Rule) string
 }
 
-// BodyState says how much of a body there is.
+// BodyState is how much of a body there is.
 type BodyState uint8
 
 // The states of a body. Only a whole one is read.

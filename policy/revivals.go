@@ -18,7 +18,7 @@ type Value struct {
 	Capped  time.Time // the end by the manifest and the user's groups; zero: never
 }
 
-// Revival says how a value lives longer than it was to. The zero value is not at all.
+// Revival is how a change extends the validity of a token's value. The zero value: it does not.
 type Revival uint8
 
 // The revivals.
@@ -121,7 +121,7 @@ type Revived struct {
 	How         Revival
 }
 
-// Revivals compares tokens with what an older snapshot says of their values, by their
+// Revivals compares tokens with the rows of their values in an older snapshot, by their
 // digests, whatever the tokens were called. Tokens that are the same rows in both are passed
 // over. A token is listed once; the list is by name.
 func (s *Snapshot) Revivals(older *Snapshot, tokens []*Token) []Revived {

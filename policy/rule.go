@@ -35,7 +35,7 @@ type Policy struct {
 // Rule is one entry of an allow or deny list. Every condition given must hold.
 type Rule struct {
 	Name    string // as given, or its place: allow[2], limitTo[0]
-	Policy  string // the TokenPolicy it stands in; empty for own rules
+	Policy  string // the TokenPolicy that it belongs to; empty for own rules
 	Source  Source
 	Methods []string // upper case, compared exactly
 	Path    *Pattern
@@ -53,14 +53,14 @@ type verdict uint8
 
 const (
 	failed    verdict = iota
-	undecided         // what it asks for can't be read
+	undecided         // the value that it checks can't be read
 	matches
 )
 
 // String returns what the audit calls the verdict.
 func (v verdict) String() string { return [...]string{"fails", "undecidable", "matches"}[v] }
 
-// Part is a condition of a rule, in the order in which they are asked. A refusal
+// Part is a condition of a rule, in the order in which they are checked. A refusal
 // names the part that failed.
 type Part uint8
 
@@ -80,7 +80,7 @@ func (p Part) String() string {
 }
 
 // outcome is a rule's verdict and the part that failed or could not be decided, with
-// the name of its parameter or node. Where it could not be decided, why says why not.
+// the name of its parameter or node. Where it could not be decided, why is the reason.
 type outcome struct {
 	verdict verdict
 	part    Part
@@ -88,7 +88,7 @@ type outcome struct {
 	why     string
 }
 
-// ask asks a rule about the request. A condition that fails decides, even where an
+// ask checks a rule against the request. A condition that fails decides, even where an
 // earlier one could not be decided. all is set for allow rules: every value must match.
 func (e *evaluation) ask(r *Rule, all bool) outcome {
 	result := e.askMethod(r, all)
@@ -136,7 +136,7 @@ func (e *evaluation) askMethod(r *Rule, all bool) outcome {
 	return outcome{verdict: matches}
 }
 
-// askQuery asks the conditions on parameters. result is that of the conditions before.
+// askQuery checks the conditions on parameters. result is that of the conditions before.
 func (e *evaluation) askQuery(r *Rule, all bool, result outcome) outcome {
 	if e.form.addsParameters(e) {
 		return result.or(PartQuery, r.Query[0].Name, whyFormQuery)
@@ -153,7 +153,7 @@ func (e *evaluation) askQuery(r *Rule, all bool, result outcome) outcome {
 	return result
 }
 
-// askBody asks the conditions on nodes. result is that of the conditions before.
+// askBody checks the conditions on nodes. result is that of the conditions before.
 func (e *evaluation) askBody(r *Rule, all bool, result outcome) outcome {
 	if e.request.Body.Recorded != nil {
 		return recorded(e.request.Body.Recorded(r), r, result)
@@ -172,7 +172,7 @@ func (e *evaluation) askBody(r *Rule, all bool, result outcome) outcome {
 	return result
 }
 
-// recorded is what a verdict in an audit log says. An unknown one decides nothing.
+// recorded returns the verdict of its name in an audit log. An unknown name is undecided.
 func recorded(verdict string, r *Rule, result outcome) outcome {
 	switch verdict {
 	case matches.String():

@@ -7,7 +7,7 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// verdicts asks one rule as an allow rule and as a deny rule.
+// verdicts checks one rule as an allow rule and as a deny rule.
 func verdicts(t *testing.T, r *policy.Rule, request *policy.Request) (allow, deny policy.Reason) {
 	t.Helper()
 	w := newWorld(t)

@@ -109,7 +109,7 @@ func (s *Snapshot) Gates() []*Gate {
 	return gates
 }
 
-// SortGroups sorts groups by name, the order in which they are asked.
+// SortGroups sorts groups by name, the order in which they are checked.
 func SortGroups(groups []*Group) {
 	slices.SortFunc(groups, func(a, b *Group) int { return cmp.Compare(a.Name, b.Name) })
 }

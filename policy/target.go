@@ -6,11 +6,11 @@ import (
 	"unicode/utf8"
 )
 
-// maxPath is the longest path, in bytes as received, that is judged.
+// maxPath is the longest path, in bytes as received, that is accepted.
 const maxPath = 8 << 10
 
 // Target is the request target: Envoy's `path`, which holds the query too, split
-// and judged once. The zero value is a bad target.
+// and checked once. The zero value is a bad target.
 type Target struct {
 	Raw      string // the path as received, without the query
 	Path     string // the path percent-decoded once, but for Encoded: what prefixes and rules match
@@ -20,7 +20,7 @@ type Target struct {
 	problem  string  // why the path is ambiguous; empty where it is not
 }
 
-// NewTarget splits a target at its first `?` and judges the path: an upstream that
+// NewTarget splits a target at its first `?` and checks the path: an upstream that
 // reads it otherwise than we do would serve what the rules did not mean. So a path
 // with more than one reading is refused rather than normalized: Envoy and upstreams
 // differ in dot segments, `//`, `;`, `\` and in how often they decode. What a gate can
@@ -32,7 +32,7 @@ func NewTarget(target string) Target {
 	return t
 }
 
-// Problem tells which byte at which offset makes the target ambiguous, whatever a gate
+// Problem describes the byte, with its offset, that makes the target ambiguous, whatever a gate
 // opens. It is empty for a good one.
 func (t *Target) Problem() string {
 	if t.problem == "" && t.Path == "" {
@@ -41,7 +41,7 @@ func (t *Target) Problem() string {
 	return t.problem
 }
 
-// decodePath percent-decodes a path once, or says why it is ambiguous.
+// decodePath percent-decodes a path once, or returns why it is ambiguous.
 func decodePath(raw string) (path string, kept Encoded, problem string) {
 	switch {
 	case raw == "":

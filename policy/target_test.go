@@ -103,8 +103,8 @@ func TestBadTargetsNameTheByteAndItsOffset(t *testing.T) {
 	}
 }
 
-// TestEncodedTargets wants what a gate can open to stay in the path in one spelling, and
-// to be refused by a gate that does not open it.
+// TestEncodedTargets checks that an encoded byte that a gate can permit stays in the path in one
+// spelling, and is refused by a gate that does not permit it.
 func TestEncodedTargets(t *testing.T) {
 	const all = policy.EncodedSlash | policy.EncodedPercent | policy.EncodedHash | policy.EncodedQuestion | policy.EncodedSemicolon | policy.Semicolon
 	for _, c := range []struct {

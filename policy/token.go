@@ -48,7 +48,7 @@ type Group struct {
 	Fingerprint Fingerprint
 	Members     []string
 	Policies    []*Policy     // bounds on the members' tokens
-	MaxLifetime time.Duration // 0: this group says nothing; Forever: no end
+	MaxLifetime time.Duration // 0: this group sets none; Forever: no end
 	Admin       bool
 	Create      bool // members may create tokens for themselves
 }
@@ -59,11 +59,10 @@ const Forever = time.Duration(1<<63 - 1)
 // Skew is how far in the future a token may have been issued.
 const Skew = 5 * time.Minute
 
-// SoonSpan is how long before its end a token is said to expire soon.
+// SoonSpan is how long before its end a token counts as expiring soon.
 const SoonSpan = 5 * 24 * time.Hour
 
-// Cap returns the longest lifetime that any of the groups gives, and whether one says
-// anything at all.
+// Cap returns the longest maxLifetime of the groups, and the group that sets it; nil: none does.
 func Cap(groups []*Group) (longest time.Duration, group *Group) {
 	for _, g := range groups {
 		if g.MaxLifetime > longest {

@@ -1,7 +1,7 @@
 package policy
 
-// Trace is what Evaluate tells of its way to a decision: each step in its order, and
-// each rule that was asked. The zero value is ready to be filled.
+// Trace records how Evaluate reached a decision: each step in its order, and
+// each rule that was checked. The zero value is ready to use.
 type Trace struct {
 	Steps []TraceStep
 	Rules []TraceRule
@@ -23,7 +23,7 @@ type TraceRule struct {
 	Unclear bool   // a condition could not be decided
 	Failed  Part   // the condition that failed or was unclear
 	Name    string // of its parameter or node
-	Second  bool   // asked about the path of Destination
+	Second  bool   // checked against the path of Destination
 	Why     string // why it was unclear
 }
 
@@ -95,10 +95,10 @@ func (s Step) String() string {
 	}[s]
 }
 
-// Level is where a rule stands.
+// Level is the level that a rule belongs to.
 type Level uint8
 
-// The levels, in the order in which they are asked.
+// The levels, in the order in which they are checked.
 const (
 	LevelGate Level = iota
 	LevelGroup

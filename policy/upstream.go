@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Headers that patgate itself names, whatever the gate says.
+// Headers that patgate itself names, at every gate.
 const (
 	HeaderID           = "x-patgate-id"
 	HeaderUserAsserted = "x-patgate-user-asserted"
@@ -20,7 +20,7 @@ var (
 	overrideURL    = []string{"x-original-url", "x-rewrite-url"}
 )
 
-// Upstream is how an allowed request tells its upstream who calls. Make one with
+// Upstream is how an allowed request identifies its caller to the upstream. Make one with
 // NewUpstream.
 type Upstream struct {
 	UserHeader        string
@@ -33,7 +33,7 @@ type Upstream struct {
 	remove [IdentityCount][2][]string
 }
 
-// Identity is what an allowed request tells the upstream of its caller.
+// Identity is what an allowed request reveals of its caller to the upstream.
 type Identity uint8
 
 // The identities. What one does not set, it removes.

@@ -39,7 +39,7 @@ func (h headers) At(i int) (name, value string) {
 	return "", ""
 }
 
-// world is a revision in the making: what a test changes before it asks.
+// world is a revision in the making: what a test changes before it evaluates requests.
 type world struct {
 	t        *testing.T
 	gate     *policy.Gate
@@ -96,7 +96,7 @@ func (w *world) snapshot() *policy.Snapshot {
 	return x.Snapshot()
 }
 
-// ask evaluates a request with and without a trace and wants the same answer.
+// ask evaluates a request with and without a trace and checks that both decisions are equal.
 func (w *world) ask(r *policy.Request) policy.Decision {
 	w.t.Helper()
 	s := w.snapshot()
@@ -112,7 +112,7 @@ func (w *world) ask(r *policy.Request) policy.Decision {
 	return d
 }
 
-// want asks and compares the reason; effect and status follow from it.
+// want evaluates and compares the reason; effect and status follow from it.
 func (w *world) want(name string, r *policy.Request, reason policy.Reason) policy.Decision {
 	w.t.Helper()
 	d := w.ask(r)

@@ -37,7 +37,7 @@ func (s *Set) add(doc *manifest.Document) {
 	if name := doc.Metadata.Name; name.Text != "" {
 		key := doc.Kind + "/" + name.Text
 		if other, taken := s.names[key]; taken {
-			s.problem(doc, name.At, "metadata.name", "%s %s stands twice, first at %s, expected a name of its own",
+			s.problem(doc, name.At, "metadata.name", "%s %s appears twice, first at %s, expected a name of its own",
 				doc.Kind, name.Text, other.Place(other.Metadata.Name.At))
 		} else {
 			s.names[key] = doc

@@ -268,7 +268,7 @@ func (s *Set) checkUniqueTestNames() {
 	for _, doc := range s.Tests {
 		name := doc.Metadata.Name
 		if other, taken := first[name.Text]; taken && name.Text != "" {
-			s.problem(doc, name.At, "metadata.name", "%s %s stands twice, first at %s, expected a name of its own",
+			s.problem(doc, name.At, "metadata.name", "%s %s appears twice, first at %s, expected a name of its own",
 				manifest.KindPolicyTest, name.Text, other.Place(other.Metadata.Name.At))
 			continue
 		}

@@ -54,6 +54,8 @@ type Options struct {
 	DrainDelay  time.Duration // between NOT_SERVING and the end of listening
 	DrainGrace  time.Duration // for checks under way, and for the audit; default 20 s
 
+	Manage *ManageOptions // also manage tokens; nil: don't
+
 	Version string // for the build metric
 	Logger  *slog.Logger
 	Now     func() time.Time
@@ -95,6 +97,7 @@ type Server struct {
 	status       net.Listener
 	index        *policy.Index
 	audit        *audit.Log
+	manage       *management // nil: tokens are not managed here
 	transport    extauthz.Transport
 	loader       *loader.Loader
 	metrics      *metrics
@@ -148,6 +151,12 @@ func New(o Options) (*Server, error) {
 	}
 	o.Loader.MaxBytes, o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.LastGood, o.Logger, o.Now
 	s.loader = loader.New(s.index, o.Manifests, s.loaded, o.Loader)
+	if o.Manage != nil {
+		s.manage, err = newManagement(o.Manage, &managed{o.Manifests, s.index, s.audit, s.loader, o.Now, o.Logger})
+		if err != nil {
+			return nil, errors.Join(err, s.listener.Close(), s.status.Close())
+		}
+	}
 	return s, nil
 }
 
@@ -210,6 +219,14 @@ func quarterOfMemory() int64 {
 // Addr returns where checks are answered.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
+// ManageAddr returns where tokens are managed, or nil.
+func (s *Server) ManageAddr() net.Addr {
+	if s.manage == nil {
+		return nil
+	}
+	return s.manage.listener.Addr()
+}
+
 // StatusAddr returns where the status port is.
 func (s *Server) StatusAddr() net.Addr { return s.status.Addr() }
 
@@ -226,7 +243,7 @@ func (s *Server) Reload() {
 // error where audit events were lost.
 func (s *Server) Run(ctx context.Context) error {
 	statusServer := &http.Server{Handler: s.statusHandler(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug)}
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	go func() { failed <- s.transport.Serve(s.listener) }()
 	go func() { failed <- statusServer.Serve(s.status) }()
 	defer func() { _ = statusServer.Close() }()
@@ -237,6 +254,10 @@ func (s *Server) Run(ctx context.Context) error {
 	background, halt := context.WithCancel(context.Background())
 	var loops sync.WaitGroup
 	loops.Go(func() { s.loader.Run(background, s.nudge) })
+	if s.manage != nil {
+		go func() { failed <- s.manage.serve() }()
+		s.o.Logger.Info("managing tokens", "address", s.manage.url())
+	}
 	defer loops.Wait()
 	defer halt()
 
@@ -284,6 +305,9 @@ func (s *Server) stop(delay time.Duration) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.o.DrainGrace)
 	defer cancel()
+	if s.manage != nil {
+		s.manage.stop(ctx)
+	}
 	s.transport.Stop(ctx)
 	flush, cancelFlush := context.WithTimeout(context.Background(), min(s.o.DrainGrace, flushGrace))
 	defer cancelFlush()

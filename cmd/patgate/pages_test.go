@@ -22,9 +22,10 @@ var pages = map[string]struct {
 	"testing": {pageManifests, nil, 3}, "clients": {pageManifests, nil, 3}, "migrating": {pageManifests, nil, 4}, "checks": {pageManifests, nil, 1},
 	"envoy-checks": {pageManifests + "-- envoy.yaml --\n" + envoy.Standalone, nil, 1},
 	"istio":        {pageManifests, nil, 3}, "envoy-gateway": {pageManifests, nil, 2},
-	"kubernetes": {pageManifests, nil, 1},
-	"sidecar":    {"", map[string]string{"examples": "docs/examples"}, 5},
-	"gitops":     {"", map[string]string{"examples/gitops": ".", "examples/gitops/manifests": "tmp/before/manifests"}, 4}, // and the pipelines' check by TestPullRequests
+	"kubernetes":  {pageManifests, nil, 1},
+	"first-token": {"", map[string]string{"examples": "docs/examples"}, 4},
+	"sidecar":     {"", map[string]string{"examples": "docs/examples"}, 5},
+	"gitops":      {"", map[string]string{"examples/gitops": ".", "examples/gitops/manifests": "tmp/before/manifests"}, 4}, // and the pipelines' check by TestPullRequests
 }
 
 const pageManifests = `

@@ -27,6 +27,7 @@ const envPrefix = "PATGATE_"
 
 func newServe(s streams) *cobra.Command {
 	var o server.Options
+	managed := server.ManageOptions{Flags: "--manage-"}
 	var overflow, auditFormat, logFormat, logLevel string
 	cmd := &cobra.Command{
 		Use:   "serve [DIR...]",
@@ -73,6 +74,9 @@ func newServe(s streams) *cobra.Command {
 			}
 			o.AuditColored = wantsColor(os.Stdout, os.LookupEnv)
 			o.Logger, o.Version = logger, thisBuild().Version
+			if managed.Announce = announceLink(s); managed.Listen != "" {
+				o.Manage = &managed
+			}
 			return serve(o)
 		},
 	}
@@ -99,6 +103,7 @@ func newServe(s streams) *cobra.Command {
 	f.DurationVar(&o.DrainGrace, "drain-grace", 20*time.Second, "how long checks under way may take then")
 	f.StringVar(&logFormat, "log-format", "auto", "form of the logs: text, json, or auto (text on a terminal)")
 	f.StringVar(&logLevel, "log-level", "info", "least level of the logs: debug, info, warn or error")
+	manageFlags(f, "manage-", &managed)
 	return cmd
 }
 

@@ -88,7 +88,7 @@ func (c *checker) clientTrafficPolicy(doc *node) {
 	if kept := notRemoved(early, c.identities(), false); kept != "" {
 		c.find(IdentityKept, at, "what a client sends as %s is seen by every filter before ext_authz has answered", kept)
 	}
-	if kept := notRemoved(early, hostHeaders, true); kept != "" {
+	if kept := notRemoved(early, c.unreadHostHeaders(), true); kept != "" {
 		c.find(HostHeadersKept, at, keptHosts, kept)
 	}
 }

@@ -3,6 +3,8 @@ package check
 import (
 	"slices"
 	"strings"
+
+	"github.com/patgate/patgate/policy"
 )
 
 // routing judges what routes do with a request after it was judged: where it goes, and
@@ -117,7 +119,7 @@ var hostHeaders = []string{"x-original-uri", "x-forwarded-host", "forwarded", "x
 func (c *checker) hostHeadersKept(conn *connection, mutations []*node) {
 	removed := conn.routes.get("request_headers_to_remove").elements()
 	var kept []string
-	for _, name := range hostHeaders {
+	for _, name := range c.unreadHostHeaders() {
 		gone := false
 		for _, m := range mutations {
 			gone = gone || removes(m, name) || overwrites(m, name)
@@ -132,6 +134,17 @@ func (c *checker) hostHeadersKept(conn *connection, mutations []*node) {
 	if len(kept) > 0 {
 		c.find(HostHeadersKept, conn.filters[conn.authz[0]].node.spot(), keptHosts, strings.Join(kept, ", "))
 	}
+}
+
+// unreadHostHeaders are the host headers that no gate reads for itself, which envoy-config
+// leaves in place.
+func (c *checker) unreadHostHeaders() []string {
+	if c.gates == nil {
+		return hostHeaders
+	}
+	return slices.DeleteFunc(slices.Clone(hostHeaders), func(name string) bool {
+		return slices.ContainsFunc(c.gates.rows, func(g *policy.Gate) bool { return g.ActAsHeader == name || g.ClientIP.Header == name })
+	})
 }
 
 // keptHosts is said of headers that nothing removes.

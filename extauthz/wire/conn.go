@@ -14,7 +14,7 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// conn is one connection. Whoever handles a frame, answers a call or looks after the
+// conn is one connection. Code that handles a frame, answers a call or maintains the
 // connection holds mu; only decisions, reads and writes happen without it.
 type conn struct {
 	s       *Server
@@ -86,8 +86,8 @@ func (c *conn) run() {
 	c.readOn(t)
 }
 
-// handshake makes the connection secure, where it is to be, and reads what a client says
-// first.
+// handshake does the TLS handshake, where TLS is configured, and reads the client's
+// preface.
 func (c *conn) handshake() error {
 	_ = c.nc.SetDeadline(c.started.Add(c.s.times.handshake))
 	if c.s.o.TLS != nil {
@@ -275,7 +275,7 @@ func (c *conn) frameError(head http2.FrameHeader, err error) {
 	}
 }
 
-// fail ends the connection and tells the peer why.
+// fail ends the connection and sends the peer the reason.
 func (c *conn) fail(code http2.ErrCode, why string) {
 	if c.ending {
 		return
@@ -293,7 +293,7 @@ func (c *conn) disturb(n int) {
 	}
 }
 
-// close ends the connection. Decisions that are still on their way find nobody to answer.
+// close ends the connection. The answers of decisions in progress are dropped.
 func (c *conn) close() {
 	c.ending = true
 	for c.writing && c.writeErr == nil && !c.gone {

@@ -17,7 +17,7 @@ import (
 
 const method = "/test.Service/Method"
 
-// fake is a Handler whose answer tells which message it answers. A message with the word
+// fake is a Handler whose answer names the message that it answers. A message with the word
 // "deny" is refused; every other answer must come after its line.
 type fake struct {
 	mu      sync.Mutex
@@ -143,7 +143,7 @@ func serve(t testing.TB, f *fake, o Options, change func(*Server)) (*Server, fun
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
-		// Decisions may still be on their way, to nobody.
+		// Decisions may still be in progress; their answers are dropped.
 		for deadline := time.Now().Add(5 * time.Second); s.budget.used.Load() != 0 || s.connBudget.used.Load() != 0; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%d bytes of the budget were not given back", s.budget.used.Load())
@@ -219,7 +219,7 @@ func newClient(t testing.TB, f *fake, nc net.Conn) *client {
 	return c
 }
 
-// hello says what a client says first.
+// hello sends the client's preface.
 func (c *client) hello(settings ...http2.Setting) {
 	if _, err := io.WriteString(c.nc, http2.ClientPreface); err != nil {
 		c.t.Error(err)

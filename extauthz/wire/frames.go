@@ -6,7 +6,7 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// greet says what this end of the connection is like.
+// greet sends the server's settings.
 func (c *conn) greet() {
 	_ = c.framer.WriteSettings(
 		http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: maxStreams},

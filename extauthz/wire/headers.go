@@ -40,7 +40,7 @@ type heads struct {
 	knownHead head
 }
 
-// blockOpener is what the HEADERS frame of a block said.
+// blockOpener is the HEADERS frame of a block.
 type blockOpener struct {
 	id        uint32
 	endStream bool
@@ -203,7 +203,7 @@ func (h *heads) pseudo(f hpack.HeaderField) {
 	h.seen |= bit
 }
 
-// complete reports whether a request says all that it must.
+// complete reports whether a request has all the pseudo-headers that it must have.
 func (r *head) complete() bool {
 	return r.method != "" && r.path != "" && r.scheme != "" && r.method != "CONNECT"
 }

@@ -12,7 +12,7 @@ const maxHealthMessage = 4 << 10
 
 // The statuses of grpc.health.v1.HealthCheckResponse.
 const (
-	statusUnknown        = 0 // not told yet
+	statusUnknown        = 0 // not sent yet
 	statusServing        = 1
 	statusNotServing     = 2
 	statusServiceUnknown = 3
@@ -33,7 +33,7 @@ func (c *conn) health(st *stream, text string) {
 			st.status = statusUnknown
 		}
 		c.out = appendHeaders(c.out, st.id, 0, c.firstBlock(), headOK)
-		c.tellWatcher(st)
+		c.notifyWatcher(st)
 	case !known:
 		c.refuse(st, codeNotFound, "unknown service")
 	default:
@@ -85,27 +85,27 @@ func (c *conn) status() int {
 	return statusNotServing
 }
 
-// tellWatcher tells a watcher of a change, if the peer has taken what it was told before.
-func (c *conn) tellWatcher(st *stream) {
+// notifyWatcher sends a watcher the changed status, if the peer has read the one before.
+func (c *conn) notifyWatcher(st *stream) {
 	status := c.status()
 	if st.status == statusServiceUnknown {
 		status = statusServiceUnknown
 	}
-	if len(st.rest) > 0 || st.told == status || st.done {
+	if len(st.rest) > 0 || st.sent == status || st.done {
 		return
 	}
-	st.told = status
+	st.sent = status
 	message := healthMessage(status)
 	c.sendRest(st, append(appendPrefix(nil, len(message)), message...), nil)
 }
 
-// tellWatchers tells all watchers of the connection.
-func (c *conn) tellWatchers() {
+// notifyWatchers sends the status to all watchers of the connection.
+func (c *conn) notifyWatchers() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, st := range c.streams {
 		if st.kind == kindHealthWatch && st.ended {
-			c.tellWatcher(st)
+			c.notifyWatcher(st)
 		}
 	}
 	c.flushAside()

@@ -17,8 +17,8 @@ const (
 
 var largeInputs = sync.Pool{New: func() any { return new([largeInput]byte) }}
 
-// input is what was read from a connection and not yet taken as frames. It tells whether
-// a whole frame is there, which io.Reader can't.
+// input is what was read from a connection and not yet taken as frames. It knows whether
+// a whole frame is there, which an io.Reader does not.
 type input struct {
 	nc   net.Conn
 	buf  []byte

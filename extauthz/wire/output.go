@@ -45,8 +45,8 @@ func (w *outWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// flush writes what there is to be written, in one write where it can. Who comes while
-// somebody writes leaves it to them.
+// flush writes the pending output, in one write where it can. If another goroutine is
+// writing, it leaves the output to that one.
 func (c *conn) flush() {
 	if c.writing {
 		return
@@ -100,7 +100,7 @@ func appendFrame(out []byte, size int, kind http2.FrameType, flags http2.Flags, 
 }
 
 // Header blocks. They leave the dynamic table alone, so that they are always the same
-// bytes; the first of a connection says that it is not used (RFC 7541, 4.2 and 6.3).
+// bytes; the first of a connection declares that it is not used (RFC 7541, 4.2 and 6.3).
 var (
 	noTable = []byte{0x20}
 	headOK  = append([]byte{0x88}, literal("content-type", "application/grpc")...)
@@ -227,7 +227,7 @@ func (c *conn) pump() {
 		if st.done {
 			c.finish(st)
 		} else {
-			c.tellWatcher(st)
+			c.notifyWatcher(st)
 		}
 	}
 }

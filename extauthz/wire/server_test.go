@@ -14,7 +14,7 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// start serves a fake and returns a client that has said hello.
+// start serves a fake and returns a client that has sent its preface.
 func start(t testing.TB, f *fake, o Options, change func(*Server)) (*Server, *client) {
 	t.Helper()
 	s, dial := serve(t, f, o, change)
@@ -330,7 +330,7 @@ func TestTimeouts(t *testing.T) {
 }
 
 // TestDrain ends a server: calls that come before the second GOAWAY are answered, and a
-// watcher is told.
+// watcher is notified.
 func TestDrain(t *testing.T) {
 	s, c := start(t, &fake{}, Options{}, nil)
 	c.open(1, ":method", "POST", ":scheme", "http", ":path", pathHealthWatch, "content-type", "application/grpc")

@@ -40,7 +40,7 @@ type stream struct {
 	blocked  time.Time
 	trailers []byte // a frame that follows rest
 	status   int    // for kindPlain: of HTTP
-	told     int    // for kindHealthWatch: the status that the peer knows
+	sent     int    // for kindHealthWatch: the status that the peer knows
 	done     bool   // answered: it goes when the answer is sent
 }
 

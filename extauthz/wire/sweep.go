@@ -82,7 +82,7 @@ func (c *conn) expire(before time.Time) {
 	}
 }
 
-// keep asks a silent peer whether it is there, and takes what it does not need.
+// keep pings a silent peer, and releases memory that the connection does not need.
 func (c *conn) keep(now time.Time) {
 	silent := now.Sub(c.lastRead)
 	if silent > c.s.times.idlePing && !c.pinged && !c.ending {
@@ -122,7 +122,7 @@ func (c *conn) drain() {
 }
 
 // beginDrain announces that the connection ends. The peer may have opened streams
-// meanwhile: which one is the last is told when it has read this.
+// meanwhile: the last one is announced when the peer has read this.
 func (c *conn) beginDrain(now time.Time) {
 	if c.draining || c.ending {
 		return
@@ -132,7 +132,7 @@ func (c *conn) beginDrain(now time.Time) {
 	_ = c.framer.WritePing(false, drainPing)
 }
 
-// announceLast tells which stream is the last.
+// announceLast announces which stream is the last.
 func (c *conn) announceLast() {
 	if !c.draining || c.announced || c.ending {
 		return

@@ -95,7 +95,7 @@ type Server struct {
 	draining  bool
 }
 
-// New returns a server that is not serving until SetServing says so.
+// New returns a server whose health is NOT_SERVING until SetServing(true).
 func New(h Handler, o Options) *Server {
 	if o.MaxMessage == 0 {
 		o.MaxMessage = 1 << 20
@@ -128,11 +128,11 @@ func New(h Handler, o Options) *Server {
 	return s
 }
 
-// SetServing sets what the health service says.
+// SetServing sets the status of the health service.
 func (s *Server) SetServing(serving bool) {
 	s.serving.Store(serving)
 	for _, c := range s.connections() {
-		c.tellWatchers()
+		c.notifyWatchers()
 	}
 }
 
@@ -214,7 +214,7 @@ func (s *Server) accept(nc net.Conn) {
 	go c.run()
 }
 
-// warnFull tells of a connection that found no room, at most every warnEvery.
+// warnFull logs that a connection was refused at the limit, at most every warnEvery.
 func (s *Server) warnFull(nc net.Conn) {
 	if now := time.Now(); now.Sub(s.warned) > warnEvery {
 		s.warned = now

@@ -95,7 +95,7 @@ func (w *contentWorker) read(path string, max int64) (data []byte, stamp int64, 
 	if n, err := w.buffer.ReadFrom(io.LimitReader(in, max+1)); err != nil {
 		return nil, 0, err
 	} else if n > max {
-		return nil, 0, errTooLarge // it grew, or never told its size
+		return nil, 0, errTooLarge // it grew, or its size was not known
 	}
 	return w.buffer.Bytes(), info.ModTime().UnixNano(), nil
 }

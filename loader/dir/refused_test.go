@@ -21,8 +21,8 @@ func put(t *testing.T, path, text string) {
 	}
 }
 
-// said returns the problems of a reading, with DIR for a directory.
-func said(t *Tree, dir string) []string {
+// problems returns the problems of a reading, with DIR for a directory.
+func problems(t *Tree, dir string) []string {
 	var list []string
 	for _, p := range t.Problems {
 		list = append(list, strings.ReplaceAll(p.String(), dir, "DIR"))
@@ -30,7 +30,7 @@ func said(t *Tree, dir string) []string {
 	return list
 }
 
-// TestLinksThatLeave has links in a directory, and wants those refused that leave it.
+// TestLinksThatLeave checks that symbolic links that leave their directory are refused.
 func TestLinksThatLeave(t *testing.T) {
 	const leaves = "a symbolic link that leaves the directory, expected one that stays in it: copy the file, or name its directory too"
 	for name, c := range map[string]struct {
@@ -66,7 +66,7 @@ func TestLinksThatLeave(t *testing.T) {
 				t.Fatal(err)
 			}
 			read := Scan{Roots: []string{top + "/in"}, Tests: true}.Read()
-			if got := strings.Join(said(read, top), "\n"); got != c.want {
+			if got := strings.Join(problems(read, top), "\n"); got != c.want {
 				t.Errorf("%s, want %s", got, c.want)
 			}
 			for _, f := range read.Files {
@@ -96,13 +96,13 @@ func TestSingleFiles(t *testing.T) {
 		"far.yaml": "DIR/in/far.yaml: a symbolic link that leaves the directory, expected one that stays in it: copy the file, or name its directory too",
 	} {
 		read := Scan{Roots: []string{top + "/in/" + name}}.Read()
-		if got := strings.Join(said(read, top), "\n"); got != want || (want == "") != (len(read.Files) == 1) {
+		if got := strings.Join(problems(read, top), "\n"); got != want || (want == "") != (len(read.Files) == 1) {
 			t.Errorf("%s: %d files, %s", name, len(read.Files), got)
 		}
 	}
 }
 
-// TestSpecialFiles has files that are none, and wants them refused without a wait.
+// TestSpecialFiles checks that pipes, sockets and the like are refused without a wait.
 func TestSpecialFiles(t *testing.T) {
 	for name, make := range map[string]func(path string) error{
 		"a pipe":      func(path string) error { return syscall.Mkfifo(path, 0o644) },
@@ -122,7 +122,7 @@ func TestSpecialFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			start := time.Now()
-			if got := said(Scan{Roots: []string{dir}}.Read(), dir); len(got) != 1 || got[0] != want {
+			if got := problems(Scan{Roots: []string{dir}}.Read(), dir); len(got) != 1 || got[0] != want {
 				t.Errorf("%v, want %s", got, want)
 			}
 			if took := time.Since(start); took > readWithin {
@@ -132,7 +132,7 @@ func TestSpecialFiles(t *testing.T) {
 	}
 }
 
-// TestFilesWithoutASize reads what says that it is empty and is endless, or grows: no more than the
+// TestFilesWithoutASize reads files whose size is 0 and that are endless, or grow: no more than the
 // limit is read.
 func TestFilesWithoutASize(t *testing.T) {
 	var c contentReader
@@ -212,11 +212,11 @@ func TestTooManyEntries(t *testing.T) {
 	for i := range 20 {
 		put(t, fmt.Sprintf("%s/sub-%d/notes-%d.txt", dir, i%4, i), "")
 	}
-	if got := said(Scan{Roots: []string{dir}, maxEntries: 25}.Read(), dir); len(got) > 0 {
+	if got := problems(Scan{Roots: []string{dir}, maxEntries: 25}.Read(), dir); len(got) > 0 {
 		t.Errorf("25 entries: %v", got)
 	}
 	const want = ": can't be read: more than 24 files and directories with those before, expected less: other files belong elsewhere"
-	if got := said(Scan{Roots: []string{dir}, maxEntries: 24}.Read(), dir); len(got) == 0 || !strings.HasSuffix(got[0], want) {
+	if got := problems(Scan{Roots: []string{dir}, maxEntries: 24}.Read(), dir); len(got) == 0 || !strings.HasSuffix(got[0], want) {
 		t.Errorf("24 entries: %v", got)
 	}
 }

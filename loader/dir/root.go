@@ -55,7 +55,7 @@ func (r *Root) restrict(part string) error {
 		return fmt.Errorf("%s: %s", part, diag.Suggest(key, []string{"kinds", "names"}))
 	}
 	if len(*into) > 0 {
-		return fmt.Errorf("%s stands twice, expected one list, with | between its entries", key)
+		return fmt.Errorf("%s appears twice, expected one list, with | between its entries", key)
 	}
 	for _, entry := range strings.Split(list, "|") {
 		switch {
@@ -110,7 +110,7 @@ func Parts(roots []string) [][]string {
 	return parts
 }
 
-// originOf names what a part of roots is, as documents remember where they come from.
+// originOf names what a part of roots is, as documents record their origin.
 func originOf(part []string) string { return strings.Join(Paths(part), ", ") }
 
 // restrictedPaths returns where the restricted roots really are.
@@ -124,7 +124,7 @@ func restrictedPaths(roots []string) (paths []string) {
 }
 
 // overlap returns a problem where a restricted root and another one share files: what is in one
-// of them could be told for the other's. What is below a root without restrictions is left out there.
+// of them could be taken for the other's. What is below a root without restrictions is left out there.
 func overlap(roots []string) []diag.Problem {
 	var problems []diag.Problem
 	for i, outer := range roots {

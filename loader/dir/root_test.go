@@ -23,7 +23,7 @@ func TestParseRoot(t *testing.T) {
 		"m,kind=APIToken":               "error: kind=APIToken: did you mean kinds?",
 		"m,names=Team-*":                `error: names: "Team-*" can't match a name, expected lower-case letters, digits, - and ., with * for any text`,
 		"m,names=a||b":                  `error: names: "" can't match a name, expected lower-case letters, digits, - and ., with * for any text`,
-		"m,names=a,names=b":             "error: names stands twice, expected one list, with | between its entries",
+		"m,names=a,names=b":             "error: names appears twice, expected one list, with | between its entries",
 		",kinds=APIToken":               "error: no directory before the comma, expected DIR,kinds=KIND|KIND,names=PATTERN|PATTERN",
 		"m,kinds=APIToken,names=[a]b*c": `error: names: "[a]b*c" can't match a name, expected lower-case letters, digits, - and ., with * for any text`,
 	} {
@@ -84,7 +84,7 @@ func TestRestrictedDirectories(t *testing.T) {
 	}
 }
 
-// TestRestrictedDirectoriesLieApart wants a restricted directory outside of others, whatever links lead there.
+// TestRestrictedDirectoriesLieApart checks that a restricted directory overlaps no other, also through links.
 func TestRestrictedDirectoriesLieApart(t *testing.T) {
 	top := t.TempDir()
 	put(t, top+"/m/gate.yaml", gate)

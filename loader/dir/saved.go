@@ -124,8 +124,8 @@ func ReadSaved(path, origin string) (*Saved, error) {
 	return s, nil
 }
 
-// errDamaged says that a stored state is not what was written.
-var errDamaged = errors.New("it is damaged, expected what its own digest says")
+// errDamaged means that a stored state is not what was written.
+var errDamaged = errors.New("it is damaged, expected content that matches its digest")
 
 func decodeSaved(r *bufio.Reader) (*Saved, error) {
 	sum := sha256.New()

@@ -149,7 +149,7 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 		{"self", "DIR/self/x.yaml: a loop of symbolic links, expected a file or directory"},
 		{"dangling", "DIR/dangling/b: a symbolic link to nothing, expected a file or directory"},
 		{"pipe", "DIR/pipe/p.yaml: not a regular file, expected one"},
-		{"twice", "DIR/twice/b.yaml:3:18: metadata.name: Gate a stands twice, first at DIR/twice/a.yaml:3:18, expected a name of its own"},
+		{"twice", "DIR/twice/b.yaml:3:18: metadata.name: Gate a appears twice, first at DIR/twice/a.yaml:3:18, expected a name of its own"},
 	} {
 		set := loaderdir.Load([]string{filepath.Join(dir, c.root)})
 		problems := set.Problems

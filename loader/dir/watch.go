@@ -21,7 +21,7 @@ type Watch struct {
 	logger   *slog.Logger
 	pump     sync.WaitGroup
 	dirs     atomic.Pointer[map[string]Interest]
-	refused  map[string]bool // directories that could not be watched, said once
+	refused  map[string]bool // directories that could not be watched, logged once
 }
 
 // NewWatch watches no directory yet.
@@ -51,7 +51,7 @@ func NewWatch(logger *slog.Logger) *Watch {
 			}
 			select {
 			case w.Changed <- struct{}{}:
-			default: // told already
+			default: // a change is pending already
 			}
 		}
 	})

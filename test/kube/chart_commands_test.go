@@ -4,6 +4,7 @@ package kube
 
 import (
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -54,12 +55,15 @@ func TestChartCommands(t *testing.T) {
 	}
 }
 
+var rolledOut = regexp.MustCompile(`deployment/([a-z-]+)`)
+
 // actFor does what controllers and kubelets would do while a command waits.
 func (ns *namespace) actFor(command string) {
 	switch {
 	case strings.HasPrefix(command, "kubectl rollout status "):
-		generation := asJSON(ns.t, ns.get("deployment", release).at("metadata", "generation"))
-		ns.kubectl("patch", "deployment", release, "--subresource=status", "--type=merge", "--patch",
+		name := rolledOut.FindStringSubmatch(command)[1]
+		generation := asJSON(ns.t, ns.get("deployment", name).at("metadata", "generation"))
+		ns.kubectl("patch", "deployment", name, "--subresource=status", "--type=merge", "--patch",
 			`{"status": {"observedGeneration": `+generation+`, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2, "availableReplicas": 2}}`)
 	case strings.HasPrefix(command, "helm test "):
 		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {

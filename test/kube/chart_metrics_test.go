@@ -3,6 +3,7 @@
 package kube
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"maps"
 	"os"
@@ -14,6 +15,8 @@ import (
 	"testing"
 
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/patgate/patgate/test/configmap"
 )
 
 // TestChartMetrics wants every metric and label that the alerts and the dashboard ask for
@@ -29,6 +32,7 @@ func TestChartMetrics(t *testing.T) {
 	}
 	_, text := p.get("/metrics")
 	scraped := samples(text)
+	maps.Copy(scraped, samples(scrapeWithTLS(t))) // certificates have metrics of their own
 	if len(scraped) < 50 {
 		t.Fatalf("a scrape of %d metrics:\n%s", len(scraped), text)
 	}
@@ -72,6 +76,21 @@ func TestChartMetrics(t *testing.T) {
 			t.Errorf("neither alerts nor the dashboard show %s", name)
 		}
 	}
+}
+
+// scrapeWithTLS is the scrape of the minimal example's pod with certificates.
+func scrapeWithTLS(t *testing.T) string {
+	t.Helper()
+	p := startChartPod(t, nil, func(dir string, _ []string) {
+		ca := newAuthority(t)
+		key, cert := ca.issue(t, x509.ExtKeyUsageServerAuth, "patgate")
+		mount := configmap.Mount{Dir: dir}
+		if err := mount.Write(map[string]string{"tls.crt": cert, "tls.key": key, "ca.crt": ca.pem}); err != nil {
+			t.Fatal(err)
+		}
+	}, "--values", filepath.Join(chart, "examples/minimal.yaml"), "--set", "tls.existingSecret=server")
+	_, text := p.get("/metrics")
+	return text
 }
 
 var (

@@ -53,6 +53,20 @@ func TestChartRefuses(t *testing.T) {
 		{`{networkPolicy: {envoys: [{podselector: {}}]}}`, "property podselector"},
 		{`{podDisruptionBudget: {maxUnavailable: 0}}`, "podDisruptionBudget.maxUnavailable"},
 		{`{prometheusRule: {disabled: [PatgateDwn]}}`, "prometheusRule.disabled.0"},
+		{`{podDisruptionBudget: {minAvailable: 100%}}`, "podDisruptionBudget.minAvailable"},
+		{`{podDisruptionBudget: {unhealthyPodEvictionPolicy: Never}}`, "unhealthyPodEvictionPolicy"},
+		{`{extraEnv: [{name: A, value: 1}]}`, "extraEnv.0.value"},
+		{`{extraEnv: [{name: A, vlaue: "1"}]}`, "property vlaue"},
+		{`{extraEnvFrom: [{configMap: {name: a}}]}`, "property configMap"},
+		{`{dnsPolicy: Host}`, "dnsPolicy"},
+		{`{service: {trafficDistribution: Near}}`, "service.trafficDistribution"},
+		{`{image: {registry: "https://mirror.example.com"}}`, "image.registry"},
+		{`{global: {imageRegistry: 1}}`, "global.imageRegistry"},
+		{`{global: {imagePullSecrets: a}}`, "global.imagePullSecrets"},
+		{`{openshift: auto}`, "openshift"},
+		{`{deploymentAnnotations: {a: true}}`, "deploymentAnnotations.a"},
+		{`{tls: {certManager: {privateKey: {algorithm: DSA}}}}`, "tls.certManager.privateKey.algorithm"},
+		{`{tls: {certManager: {secretTemplate: {type: Opaque}}}}`, "property type"},
 		{`{dashboard: {labels: {grafana_dashboard: 1}}}`, "dashboard.labels.grafana_dashboard"},
 		// By the templates.
 		{`{manifests: {gate.yaml: null}}`, "manifests.gate.yaml"},
@@ -69,6 +83,10 @@ func TestChartRefuses(t *testing.T) {
 		{`{teams: [{name: a, kinds: [APIToken]}, {name: a, kinds: [Gate]}]}`, "teams names the ConfigMap a twice"},
 		{`{teams: [{name: a, kinds: [APIToken]}], existingConfigMaps: [{name: a}]}`, "the ConfigMap a is in teams and in existingConfigMaps"},
 		{`{existingConfigMaps: [{name: p, items: [{key: a, path: gate.yaml}]}]}`, "gate.yaml is in manifests and in existingConfigMaps"},
+		{`{podDisruptionBudget: {minAvailable: 2}}`, "no node could be drained"},
+		{`{livenessProbe: {exec: {command: [a]}, httpGet: {path: /, port: 1}}}`, "livenessProbe has exec and httpGet"},
+		{`{tls: {clientCA: {names: [e]}, certManager: {enabled: true, issuerRef: {name: i}, usages: [client auth]}}}`, "lacks server auth"},
+		{`{manifests: {large.yaml: "` + strings.Repeat("# of 16 bytes..\n", 1<<16) + `"}}`, "1 MiB"},
 		{`{resources: {limits: {memory: lots}}}`, "resources.limits.memory: lots"},
 		{`{resources: {limits: {memory: 1e9B}}}`, "resources.limits.memory: 1e9B"},
 	} {
@@ -122,7 +140,8 @@ type schemaNode struct {
 // openObjects are the values that the API server judges, and maps whose keys are the user's.
 var openObjects = []string{"global", "manifests", "podSecurityContext", "securityContext", "resources", "startupProbe", "livenessProbe",
 	"readinessProbe", "strategy", "affinity", "autoscaling.behavior", "commonLabels", "podAnnotations", "podLabels", "nodeSelector",
-	"service.annotations", "service.labels", "serviceAccount.annotations", "serviceMonitor.labels", "serviceMonitor.annotations",
+	"service.annotations", "service.labels", "serviceAccount.annotations", "serviceAccount.labels", "commonAnnotations",
+	"deploymentAnnotations", "dnsConfig", "tls.certManager.privateKey", "tls.certManager.secretTemplate", "serviceMonitor.labels", "serviceMonitor.annotations",
 	"prometheusRule.labels", "prometheusRule.annotations", "prometheusRule.alertLabels", "dashboard.labels", "dashboard.annotations"}
 
 // TestChartSchema wants the schema to know exactly the keys of values.yaml, and to be closed wherever
@@ -144,7 +163,6 @@ func TestChartSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	values["global"] = map[string]any{}
 	var compare func(path string, node *schemaNode, values map[string]any)
 	compare = func(path string, node *schemaNode, values map[string]any) {
 		if node.AdditionalProperties != false {

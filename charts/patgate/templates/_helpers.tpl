@@ -41,24 +41,77 @@ name: {{ include "patgate.fullname" .root }}{{ .suffix }}
 namespace: {{ .root.Release.Namespace }}
 labels:
   {{- include "patgate.labels" . | nindent 2 }}
-{{- with .annotations }}
+{{- with mergeOverwrite (dict) .root.Values.commonAnnotations (.annotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end -}}
+
+{{- /* A number as it was written, or a text such as 50%: numbers of values are floats, and large ones print as 1e+06. */ -}}
+{{- define "patgate.number" -}}
+{{- kindIs "string" . | ternary . (int64 .) -}}
+{{- end -}}
+
+{{- /* A probe. Context: list, its name, the value and the chart's own. Nothing where it is left out. */ -}}
+{{- define "patgate.probe" -}}
+{{- $own := index . 1 -}}
+{{- if and (kindIs "map" $own) (ne (toString $own.enabled) "false") -}}
+{{- $handlers := list -}}
+{{- range list "exec" "httpGet" "grpc" "tcpSocket" }}{{ if hasKey $own . }}{{ $handlers = append $handlers . }}{{ end }}{{ end -}}
+{{- if gt (len $handlers) 1 -}}
+{{- fail (printf "%s has %s: choose one." (index . 0) (join " and " $handlers)) -}}
+{{- end -}}
+{{- if $handlers -}}
+{{- omit $own "enabled" | toYaml -}}
+{{- else -}}
+{{- mergeOverwrite (index . 2 | fromYaml) (omit $own "enabled") | toYaml -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* A security context, without what OpenShift assigns. Context: list, $ and the value. */ -}}
+{{- define "patgate.security" -}}
+{{- $context := index . 1 | default dict -}}
+{{- if (index . 0).Values.openshift -}}
+{{- $context = omit $context "runAsUser" "runAsGroup" "fsGroup" -}}
+{{- end -}}
+{{- if $context }}{{ toYaml $context }}{{ end -}}
 {{- end -}}
 
 {{- define "patgate.serviceAccountName" -}}
 {{- .Values.serviceAccount.name | default (ternary (include "patgate.fullname" .) "default" .Values.serviceAccount.create) -}}
 {{- end -}}
 
+{{- /* The image. A registry takes the place of the host in the repository, if it has one. */ -}}
 {{- define "patgate.image" -}}
-{{- with .Values.image -}}
-{{- if .digest -}}
-{{- printf "%s@%s" .repository .digest -}}
+{{- $image := .Values.image -}}
+{{- $repository := $image.repository -}}
+{{- with (.Values.global).imageRegistry | default $image.registry -}}
+{{- $host := splitList "/" $repository | first -}}
+{{- if and (contains "/" $repository) (or (contains "." $host) (contains ":" $host) (eq $host "localhost")) -}}
+{{- $repository = trimPrefix (printf "%s/" $host) $repository -}}
+{{- end -}}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) $repository -}}
+{{- end -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $repository $image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" .repository (.tag | default $.Chart.AppVersion) -}}
+{{- printf "%s:%s" $repository ($image.tag | default .Chart.AppVersion) -}}
 {{- end -}}
 {{- end -}}
+
+{{- /* The Secrets for the registry: those of all charts, and the chart's own. */ -}}
+{{- define "patgate.imagePullSecrets" -}}
+{{- $all := list -}}
+{{- range concat ((.Values.global).imagePullSecrets | default list) .Values.imagePullSecrets -}}
+{{- $all = append $all (kindIs "string" . | ternary (dict "name" .) .) -}}
+{{- end -}}
+{{- if $all }}{{ uniq $all | toYaml }}{{ end -}}
+{{- end -}}
+
+{{- /* The replicas that there are at least. */ -}}
+{{- define "patgate.replicas" -}}
+{{- ternary .Values.autoscaling.minReplicas .Values.replicaCount .Values.autoscaling.enabled | int64 -}}
 {{- end -}}
 
 {{- /* The Secret with the server's certificate; empty without TLS. */ -}}

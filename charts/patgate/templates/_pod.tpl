@@ -52,8 +52,8 @@ projected:
 {{- if .Values.lastGood.enabled }}
 - --last-good=/var/lib/patgate
 {{- end }}
-- --listen=:{{ .Values.ports.grpc }}
-- --status-listen=[$(POD_IP)]:{{ .Values.ports.status }}
+- --listen=:{{ .Values.ports.grpc | int64 }}
+- --status-listen=[$(POD_IP)]:{{ .Values.ports.status | int64 }}
 {{- if include "patgate.tlsSecret" . }}
 - --tls-cert=/etc/patgate/tls/tls.crt
 - --tls-key=/etc/patgate/tls/tls.key
@@ -68,8 +68,8 @@ projected:
 {{- end }}
 - --audit-overflow={{ .Values.audit.overflow }}
 - --audit-wait={{ .Values.audit.wait }}
-- --drain-delay={{ .Values.drain.delaySeconds }}s
-- --drain-grace={{ .Values.drain.graceSeconds }}s
+- --drain-delay={{ .Values.drain.delaySeconds | int64 }}s
+- --drain-grace={{ .Values.drain.graceSeconds | int64 }}s
 - --max-body-bytes={{ .Values.maxBodyBytes | int64 }}
 {{- if gt (int64 .Values.maxInFlight) 0 }}
 - --max-in-flight={{ .Values.maxInFlight | int64 }}

@@ -40,8 +40,15 @@
 {{- if and $v.prometheusRule.enabled (not $v.serviceMonitor.enabled) -}}
 {{- fail "prometheusRule.enabled wants serviceMonitor.enabled: its alerts ask for the labels that scrape gives, and would never fire." -}}
 {{- end -}}
-{{- if and $v.autoscaling.enabled (lt (int $v.autoscaling.maxReplicas) (int $v.autoscaling.minReplicas)) -}}
-{{- fail (printf "autoscaling.maxReplicas (%v) is less than autoscaling.minReplicas (%v)." $v.autoscaling.maxReplicas $v.autoscaling.minReplicas) -}}
+{{- if and $v.autoscaling.enabled (lt (int64 $v.autoscaling.maxReplicas) (int64 $v.autoscaling.minReplicas)) -}}
+{{- fail (printf "autoscaling.maxReplicas (%d) is less than autoscaling.minReplicas (%d)." (int64 $v.autoscaling.maxReplicas) (int64 $v.autoscaling.minReplicas)) -}}
+{{- end -}}
+{{- $stay := $v.podDisruptionBudget.minAvailable -}}
+{{- if and $v.podDisruptionBudget.enabled $stay (not (kindIs "string" $stay)) (ge (int64 $stay) (include "patgate.replicas" . | int64)) -}}
+{{- fail (printf "podDisruptionBudget.minAvailable (%d) is not less than the number of replicas (%s): no node could be drained." (int64 $stay) (include "patgate.replicas" .)) -}}
+{{- end -}}
+{{- if and $v.tls.certManager.enabled (not (has "server auth" $v.tls.certManager.usages)) -}}
+{{- fail "tls.certManager.usages lacks server auth: Envoy would refuse the certificate." -}}
 {{- end -}}
 {{- range $name, $_ := $v.manifests -}}
 {{- range $v.existingConfigMaps -}}

@@ -109,7 +109,7 @@ func (d *demo) startGate(checks, status string) error {
 	d.gate = exec.Command(d.o.Executable, "serve", "--manifests", filepath.Join(d.dir, "manifests"),
 		"--listen", checks, "--status-listen", status, "--drain-delay", "0s")
 	d.gate.Stderr = d.log
-	d.gate.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the demo, which stops it
+	d.gate.SysProcAttr = envoy.OwnGroup() // Ctrl-C is for the demo, which stops it
 	stdout, err := d.gate.StdoutPipe()
 	if err != nil {
 		return err

@@ -16,10 +16,10 @@ import (
 )
 
 // TestAStepIsWhatAWholeLoadIs makes random changes to directories, good and bad ones, and
-// loads each twice: by a loader that knows what stands, and by one that judges everything
-// anew. They must say and run the same, whatever happens.
+// loads each twice: incrementally, by a loader that knows what is loaded, and as a whole, by one
+// that does not. Both must report the same and have the same active revision.
 func TestAStepIsWhatAWholeLoadIs(t *testing.T) {
-	exchanged, loads := 0, 0
+	incremental, loads := 0, 0
 	for seed := range uint64(16) {
 		w := &wanderer{t: t, dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 1)), files: map[string][]string{}}
 		w.begin()
@@ -31,22 +31,22 @@ func TestAStepIsWhatAWholeLoadIs(t *testing.T) {
 			whole.loader.loaded = nil
 			whole.load()
 			if step > 0 && before != nil && before == quick.loader.loaded {
-				exchanged++
+				incremental++
 			}
 			loads++
 			if got, want := quick.describe(w.digests), whole.describe(w.digests); got != want {
-				t.Fatalf("seed %d, step %d: %s\nby exchange:\n%s\nas a whole:\n%s", seed, step, w.last, got, want)
+				t.Fatalf("seed %d, step %d: %s\nincrementally:\n%s\nas a whole:\n%s", seed, step, w.last, got, want)
 			}
-			w.judged(quick.last.Rejected())
+			w.loaded(quick.last.Rejected())
 			w.change()
 		}
 	}
-	if exchanged < loads/4 {
-		t.Errorf("only %d of %d loads were exchanges", exchanged, loads)
+	if incremental < loads/4 {
+		t.Errorf("only %d of %d loads were incremental", incremental, loads)
 	}
 }
 
-// witness is a loader, and what it reported last.
+// witness is a loader, and its last report.
 type witness struct {
 	t      *testing.T
 	loader *Loader
@@ -68,7 +68,7 @@ func (w *witness) load() {
 	}
 }
 
-// describe tells what was reported and what runs.
+// describe returns the report and the active revision as text.
 func (w *witness) describe(digests []token.Digest) string {
 	var b strings.Builder
 	r := w.last
@@ -142,7 +142,7 @@ func (w *wanderer) token() string {
 		wanderHead, w.made, w.random.IntN(4), d, w.random.IntN(2))
 }
 
-// write writes what there is, and nothing else.
+// write makes the directory hold these files and no others.
 func (w *wanderer) write() {
 	there, err := filepath.Glob(filepath.Join(w.dir, "*.yaml"))
 	if err != nil {
@@ -177,8 +177,8 @@ func (w *wanderer) pick() string {
 	return names[w.random.IntN(len(names))]
 }
 
-// judged goes back to what ran, now and then, where what there is does not.
-func (w *wanderer) judged(rejected bool) {
+// loaded sometimes goes back to the last good files after a load was rejected.
+func (w *wanderer) loaded(rejected bool) {
 	switch {
 	case !rejected:
 		w.good = maps.Clone(w.files)
@@ -237,7 +237,7 @@ func (w *wanderer) change() {
 			put("policies: [p", "policies: [x")
 		case 11: // mended
 			put("policies: [x", "policies: [p")
-		case 12: // a comment, which moves what stands after it
+		case 12: // a comment, which moves what comes after it
 			put(wanderHead, "# a comment\n"+wanderHead)
 		case 13: // the value of another, which may be gone
 			if _, digest, ok := strings.Cut(docs[at], "  digest: "); ok {

@@ -1,0 +1,369 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"github.com/patgate/patgate/admin"
+	"github.com/patgate/patgate/audit"
+	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/dir"
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/tokens"
+)
+
+// ManageOptions are how tokens are managed over HTTP. Errors name flags by Flags.
+type ManageOptions struct {
+	Listen         string // host:port or unix:///path
+	InsecureListen bool   // allows an address beyond loopback without TLS
+	Into           string // the directory of new tokens: one of the manifests, or within one
+	Gate           string // at which tokens sign in
+	UserHeader     string // that the proxy in front sets
+	TLSCert        string
+	TLSKey         string
+	ClientCA       string
+	SessionKeyFile string
+	LoginLink      string   // the user of a one-time link, on loopback
+	SecureMode     bool     // what exists can be ended and not changed
+	GateStatus     []string // the status ports of the servers that follow the manifests
+	Flags          string   // begins the names of the flags, such as --manage-
+	Announce       func(string)
+
+	// Extend adds the page and its ways to sign in, before requests come.
+	Extend func(*admin.Handler) error
+	Others bool // there are other ways to sign in, which Extend adds
+}
+
+// The limits on requests of the management.
+const (
+	manageConnections = 100
+	manageTime        = 10 * time.Second
+	manageHeader      = 16 << 10
+)
+
+// management is the HTTP server of the management.
+type management struct {
+	o        *ManageOptions
+	listener net.Listener
+	server   *http.Server
+	handler  *admin.Handler
+	links    *admin.Links
+}
+
+// managed is what the management is about.
+type managed struct {
+	manifests []string
+	index     *policy.Index
+	audit     admin.Recorder
+	loader    *loader.Loader
+	now       func() time.Time
+	logger    *slog.Logger
+}
+
+// newManagement checks the options and binds the listener. It returns a *UsageError for options that
+// can't be followed.
+func newManagement(o *ManageOptions, m *managed) (*management, error) {
+	if err := o.check(m.manifests); err != nil {
+		return nil, err
+	}
+	certs, err := newCertificates(&Options{TLSCert: o.TLSCert, TLSKey: o.TLSKey, TLSClientCA: o.ClientCA, Now: m.now, Logger: m.logger})
+	if err != nil {
+		return nil, err
+	}
+	key, err := o.sessionKey()
+	if err != nil {
+		return nil, err
+	}
+	sessions, err := admin.NewSessions(key, !o.plainLoopback(), m.now)
+	if err != nil {
+		return nil, &UsageError{o.Flags + "session-key-file: " + err.Error()}
+	}
+	g := &management{o: o}
+	store := &dir.Store{Roots: m.manifests, Into: o.Into}
+	options := admin.Options{
+		Service: &tokens.Service{Store: store, Documents: store, Now: m.now}, Snapshot: m.index.Snapshot, Audit: m.audit, InForce: o.inForce(m),
+		Gate: o.Gate, Header: o.UserHeader, Sessions: sessions, Secure: o.SecureMode, Now: m.now, Logger: m.logger, Others: o.Others,
+	}
+	if o.LoginLink != "" {
+		g.links = &admin.Links{Now: m.now}
+		options.Links = g.links
+	}
+	if g.handler, err = admin.New(options); err != nil {
+		return nil, &UsageError{fmt.Sprintf("nobody could sign in: expected %[1]sgate, %[1]suser-header, %[1]soidc-issuer or %[1]slogin-link", o.Flags)}
+	}
+	if o.Extend != nil {
+		if err := o.Extend(g.handler); err != nil {
+			return nil, err
+		}
+	}
+	if g.listener, err = listen(o.Listen); err != nil {
+		return nil, fmt.Errorf("%slisten %s: %w", o.Flags, o.Listen, err)
+	}
+	g.server = &http.Server{
+		Handler: g.handler, ReadTimeout: manageTime, ReadHeaderTimeout: manageTime / 2, WriteTimeout: 2 * manageTime, IdleTimeout: time.Minute,
+		MaxHeaderBytes: manageHeader, ErrorLog: slog.NewLogLogger(m.logger.Handler(), slog.LevelDebug), TLSConfig: browsers(certs.config()),
+	}
+	return g, nil
+}
+
+// browsers lets clients speak HTTP/1.1 too.
+func browsers(config *tls.Config) *tls.Config {
+	if config == nil {
+		return nil
+	}
+	of := config.GetConfigForClient
+	config.NextProtos = []string{"h2", "http/1.1"}
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		current, err := of(hello)
+		if err != nil || current == nil {
+			return current, err
+		}
+		current = current.Clone()
+		current.NextProtos = []string{"h2", "http/1.1"}
+		return current, nil
+	}
+	return config
+}
+
+// check refuses options that can't be followed, or would open a door.
+func (o *ManageOptions) check(manifests []string) error {
+	refuse := func(flag, format string, args ...any) error {
+		return &UsageError{o.Flags + flag + ": " + fmt.Sprintf(format, args...)}
+	}
+	path, unix := strings.CutPrefix(o.Listen, unixPrefix)
+	host, _, err := net.SplitHostPort(o.Listen)
+	switch {
+	case o.Into == "":
+		return refuse("into", "missing, expected the directory of new tokens")
+	case !slices.ContainsFunc(dir.Paths(manifests), func(root string) bool { return dir.Within(root, o.Into) }):
+		return refuse("into", "%s is not within the manifests, expected one of their directories or one in it: nobody would read the new tokens", o.Into)
+	case unix && !filepath.IsAbs(path):
+		return refuse("listen", "%s: expected unix:// and an absolute path, such as unix:///run/patgate/manage.sock", o.Listen)
+	case !unix && err != nil:
+		return refuse("listen", "%s: expected HOST:PORT or unix:///path", o.Listen)
+	case (o.TLSCert == "") != (o.TLSKey == ""):
+		return refuse("tls-cert", "the certificate and %stls-key go together", o.Flags)
+	case o.ClientCA != "" && o.TLSCert == "":
+		return refuse("client-ca", "it needs %[1]stls-cert and %[1]stls-key", o.Flags)
+	case !unix && !isLoopback(host) && o.TLSCert == "" && !o.InsecureListen:
+		return refuse("listen", "%s: beyond loopback anybody could read along, expected %[2]stls-cert and %[2]stls-key, or %[2]sinsecure-listen where the network itself is private", o.Listen, o.Flags)
+	case o.UserHeader != "" && !unix && o.ClientCA == "":
+		return refuse("user-header", "anybody who reaches %s could set it, expected a unix socket or %sclient-ca, so that the proxy in front alone can connect", o.Listen, o.Flags)
+	case o.LoginLink != "" && (unix || !isLoopback(host)):
+		return refuse("login-link", "it is for loopback alone, expected %slisten 127.0.0.1:PORT", o.Flags)
+	}
+	for _, status := range o.GateStatus {
+		if u, err := url.Parse(status); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return refuse("gate-status", "%s is no URL, expected one such as http://127.0.0.1:9192", status)
+		}
+	}
+	return nil
+}
+
+// plainLoopback reports whether browsers come over loopback without TLS, where a cookie can't be
+// for HTTPS alone.
+func (o *ManageOptions) plainLoopback() bool {
+	host, _, err := net.SplitHostPort(o.Listen)
+	return err == nil && isLoopback(host) && o.TLSCert == ""
+}
+
+func (o *ManageOptions) sessionKey() ([]byte, error) {
+	if o.SessionKeyFile == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(o.SessionKeyFile)
+	if err != nil {
+		return nil, &UsageError{fmt.Sprintf("%ssession-key-file %s: %v", o.Flags, o.SessionKeyFile, dir.Reason(err))}
+	}
+	return []byte(strings.TrimSpace(string(text))), nil
+}
+
+// forceWithin is how long an answer waits for its change to run.
+const forceWithin = 2 * time.Second
+
+// inForce returns what waits until a change runs: here, and at the servers whose status ports are
+// named.
+func (o *ManageOptions) inForce(m *managed) func(admin.Change) bool {
+	return func(c admin.Change) bool {
+		ctx, cancel := context.WithTimeout(context.Background(), forceWithin)
+		defer cancel()
+		var sum [sha256.Size]byte
+		if n, err := hex.Decode(sum[:], []byte(c.Revision)); err != nil || n != len(sum) {
+			return false
+		}
+		runs := m.loader.Written(ctx, c.File, sum)
+		if row := m.index.Snapshot().TokenByName(c.Token); !runs && (row == nil || !row.Revoked) {
+			return false
+		}
+		for _, status := range o.GateStatus {
+			if !follows(ctx, status, m.index) {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// askEvery is how often a server is asked for its revision.
+const askEvery = 50 * time.Millisecond
+
+// follows waits until a server runs the files that the index runs.
+func follows(ctx context.Context, status string, index *policy.Index) bool {
+	for {
+		got, err := revisionAt(ctx, status)
+		if err == nil && got == fmt.Sprintf("%x", index.Snapshot().Revision().SHA256) {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(askEvery):
+		}
+	}
+}
+
+// revisionAt asks a server for the digest of the files that it runs.
+func revisionAt(ctx context.Context, status string) (string, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(status, "/")+"/revision", nil)
+	if err != nil {
+		return "", err
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	var said revisionStatus
+	if answer.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%s answers %d", status, answer.StatusCode)
+	}
+	err = json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&said)
+	return said.SHA256, err
+}
+
+// url is where browsers find the management.
+func (g *management) url() string {
+	if g.o.TLSCert != "" {
+		return "https://" + g.listener.Addr().String()
+	}
+	return "http://" + g.listener.Addr().String()
+}
+
+// serve answers requests until stop.
+func (g *management) serve() error {
+	limited := netutil.LimitListener(g.listener, manageConnections)
+	if g.links != nil && g.o.Announce != nil {
+		g.o.Announce(g.url() + g.links.New(g.o.LoginLink))
+	}
+	var err error
+	if g.server.TLSConfig != nil {
+		err = g.server.ServeTLS(limited, "", "")
+	} else {
+		err = g.server.Serve(limited)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// stop lets what is under way end.
+func (g *management) stop(ctx context.Context) { _ = g.server.Shutdown(ctx) }
+
+// Manage is the management alone, beside servers that follow the same manifests.
+type Manage struct {
+	*management
+	loader  *loader.Loader
+	audit   *audit.Log
+	logger  *slog.Logger
+	nudge   chan struct{}
+	last    loader.Report
+	started bool
+}
+
+// NewManage checks the options and binds the listener. Of Options it needs Manifests, MaxManifests,
+// Audit, Logger and Manage.
+func NewManage(o Options) (*Manage, error) {
+	withDefaults(&o)
+	if len(o.Manifests) == 0 || slices.Contains(o.Manifests, "") {
+		return nil, &UsageError{"no manifests, expected --manifests DIR"}
+	}
+	sink, err := auditSink(&o)
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	m := &Manage{logger: o.Logger, nudge: make(chan struct{}, 1)}
+	m.audit = audit.New(sink, audit.Options{Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: instance(), Now: o.Now, Logger: o.Logger})
+	index := policy.NewIndex()
+	o.Loader.MaxBytes, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.Logger, o.Now
+	m.loader = loader.New(index, o.Manifests, m.loaded, o.Loader)
+	m.management, err = newManagement(o.Manage, &managed{o.Manifests, index, m.audit, m.loader, o.Now, o.Logger})
+	return m, err
+}
+
+// Addr returns where the management is.
+func (m *Manage) Addr() net.Addr { return m.listener.Addr() }
+
+// Reload looks at the manifests at once.
+func (m *Manage) Reload() {
+	select {
+	case m.nudge <- struct{}{}:
+	default: // one is on its way
+	}
+}
+
+// loaded is called for each load. The servers that follow the manifests write its events.
+func (m *Manage) loaded(r loader.Report) {
+	m.last = r
+	for _, p := range r.Problems {
+		if m.started {
+			m.logger.Error("manifests rejected", "problem", p.String())
+		}
+	}
+}
+
+// Run answers requests until ctx is done. It returns a *ManifestsError where the manifests can't be
+// loaded at the start.
+func (m *Manage) Run(ctx context.Context) error {
+	if err := m.loader.Load(ctx); err != nil {
+		return errors.Join(err, m.listener.Close())
+	}
+	if r := &m.last; r.Rejected() {
+		return errors.Join(r.Err, &ManifestsError{r.Problems}, m.listener.Close())
+	}
+	m.started = true
+	background, halt := context.WithCancel(context.Background())
+	loaded := make(chan struct{})
+	go func() { defer close(loaded); m.loader.Run(background, m.nudge) }()
+	failed := make(chan error, 1)
+	go func() { failed <- m.serve() }()
+	m.logger.Info("managing tokens", "address", m.url())
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	end, cancel := context.WithTimeout(context.Background(), manageTime)
+	defer cancel()
+	m.stop(end)
+	halt()
+	<-loaded
+	return errors.Join(err, m.audit.Close(end))
+}
