@@ -18,7 +18,7 @@ func (Pattern) expects() string { return "a regular expression (RE2)" }
 
 func (v *Pattern) decode(s *scope, n *yaml.Node, field string) {
 	text, ok := s.text(n, field)
-	if !ok {
+	if !ok || !s.onOneLine(n, field) {
 		return
 	}
 	p, err := s.decoder.pattern(text)

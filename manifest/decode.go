@@ -147,7 +147,8 @@ type scope struct {
 	decoder  *Decoder
 	file     string
 	chunk    chunk
-	tests    bool // the file is one of PolicyTests
+	lines    [][]byte // of the chunk, once something asks for them
+	tests    bool     // the file is one of PolicyTests
 	problems []Problem
 	tallies  map[string]*tally // of problems that are alike
 	found    int               // problems that were looked at

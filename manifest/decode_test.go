@@ -86,7 +86,7 @@ func TestLifetimes(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "0", "0d", "90", "d", "-1d", "-1h", "1.5d", "90 d", "1d-1h", "2d1w", "1d1d", "200000w", "1000000000d",
-		"106751d25h", "Forever", "1y", "+1h", "1d+1h", "0h", "99999999h", "+5d", "1w+1d"} {
+		"106751d25h", "Forever", "300y", "1d1y", "+1h", "1d+1h", "0h", "99999999h", "+5d", "1w+1d"} {
 		if got, ok := manifest.ParseLifetime(bad); ok {
 			t.Errorf("%q: %v", bad, got)
 		}

@@ -45,6 +45,10 @@ func nearAPIVersion(text string) bool {
 // foreign reports a document that is no manifest, without its content.
 func (s *scope) foreign(root *yaml.Node) {
 	const want = "expected a manifest with `apiVersion: " + APIVersion + "`"
+	if kind := find(root, "kind"); kind != root && kind.Value == "List" {
+		s.problem(root, "", "a List of Kubernetes, expected its items as documents of their own, with `---` between them")
+		return
+	}
 	if kind := find(root, "kind"); kind != root && slices.Contains(clusterKinds, kind.Value) {
 		s.problem(root, "", "a %s of Kubernetes, %s: other files belong elsewhere", kind.Value, want)
 		return

@@ -20,7 +20,7 @@ func (Lines) expects() string { return "rules in the one-line form, one a line" 
 
 func (v *Lines) decode(s *scope, n *yaml.Node, field string) {
 	text, ok := s.text(n, field)
-	if !ok {
+	if !ok || !s.wholeLines(n, field) {
 		return
 	}
 	places := s.linePlaces(n)
@@ -34,6 +34,12 @@ func (v *Lines) decode(s *scope, n *yaml.Node, field string) {
 			return
 		}
 		at := places(i)
+		if comment := commentIn(trimmed); comment >= 0 {
+			at.Column += comment
+			s.problemAt(at, fmt.Sprintf("%s[%d]", field, len(*v)), "a comment is part of the rule here, so that the rule matches nothing: write it above the key")
+			*v = append(*v, Rule{At: at})
+			continue
+		}
 		rule, lineErr := s.decoder.ParseLine(trimmed)
 		if lineErr != nil {
 			at.Column += lineErr.Offset

@@ -31,6 +31,10 @@ func (v *Time) decode(s *scope, n *yaml.Node, field string) {
 		return
 	}
 	t, ok := ParseTime(n.Value)
+	if _, err := time.Parse(time.DateOnly, n.Value); !ok && err == nil {
+		s.problem(n, field, "%s is a date, expected a time: write %sT00:00:00Z", n.Value, n.Value)
+		return
+	}
 	if !ok {
 		s.problem(n, field, "%q is no time, expected one such as 2026-07-30T00:00:00Z (RFC 3339)", n.Value)
 		return
@@ -48,7 +52,7 @@ func ParseTime(text string) (time.Time, bool) {
 // The zero value is none.
 type Lifetime time.Duration
 
-func (Lifetime) expects() string { return "a duration such as 90d, 12w or 36h, or forever" }
+func (Lifetime) expects() string { return "a duration such as 90d, 12w, 1y or 36h, or forever" }
 
 func (v *Lifetime) decode(s *scope, n *yaml.Node, field string) {
 	if n.Kind != yaml.ScalarNode {
@@ -63,8 +67,7 @@ func (v *Lifetime) decode(s *scope, n *yaml.Node, field string) {
 	*v = Lifetime(d)
 }
 
-// ParseLifetime reads a positive duration with the units of Go and d (24 hours) and w
-// (7 days), or `forever`, which is policy.Forever.
+// ParseLifetime reads a positive duration with the units of Go, d (24 hours), w (7 days) and y (365 days), or `forever`, which is policy.Forever.
 func ParseLifetime(text string) (time.Duration, bool) {
 	if text == "forever" {
 		return policy.Forever, true
@@ -73,7 +76,7 @@ func ParseLifetime(text string) (time.Duration, bool) {
 	for _, unit := range []struct {
 		name  byte
 		hours int64
-	}{{'w', 7 * 24}, {'d', 24}} {
+	}{{'y', 365 * 24}, {'w', 7 * 24}, {'d', 24}} {
 		digits, rest, found := strings.Cut(text, string(unit.name))
 		n, err := strconv.ParseInt(digits, 10, 64)
 		if !found || err != nil {
@@ -165,6 +168,10 @@ func parseCIDR(text string) (p netip.Prefix, problem string) {
 
 // word reads one of a few words.
 func (s *scope) word(n *yaml.Node, field string, words ...string) (string, bool) {
+	if n.Kind == yaml.ScalarNode && isOldBoolean(n) {
+		s.problem(n, field, "%q, %s", n.Value, diag.Suggest(n.Value, words))
+		return "", false
+	}
 	text, ok := s.text(n, field)
 	if ok && !slices.Contains(words, text) {
 		s.problem(n, field, "%q, %s", text, diag.Suggest(text, words))

@@ -38,7 +38,7 @@ func (User) schema() *schema {
 func (Time) schema() *schema { return texts(rfc3339.String()) }
 
 func (Lifetime) schema() *schema {
-	s := texts(`^(forever|(\d+w)?(\d+d)?-?((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))*0?)$`)
+	s := texts(`^(forever|(\d+y)?(\d+w)?(\d+d)?-?((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))*0?)$`)
 	s.MinLength = 2
 	s.Not = &schema{Pattern: `^[^1-9]*[^1-9r]$`} // nothing but zeros
 	return s

@@ -33,14 +33,15 @@ func isMarker(line []byte, marker string) bool {
 	return ok && (len(rest) == 0 || bytes.IndexByte([]byte(" \t\r\n"), rest[0]) >= 0)
 }
 
-// isBlank reports whether a chunk has nothing but comments, markers and blank lines.
+// isBlank reports whether a chunk has nothing but comments, markers, blank lines and the directive %YAML,
+// which stands before a marker.
 func (c chunk) isBlank() bool {
 	for line := range bytes.Lines(c.text) {
 		line = bytes.TrimSpace(line)
 		if isMarker(line, "---") || isMarker(line, "...") {
 			line = bytes.TrimSpace(line[3:])
 		}
-		if len(line) > 0 && line[0] != '#' {
+		if len(line) > 0 && line[0] != '#' && !bytes.HasPrefix(line, []byte("%YAML ")) {
 			return false
 		}
 	}

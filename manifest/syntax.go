@@ -17,6 +17,41 @@ var yamlError = regexp.MustCompile(`^yaml: (?:line \d+: )?(.*)$`)
 // yamlLine is that line.
 var yamlLine = regexp.MustCompile(`^yaml: line (\d+): `)
 
+// yamlWords put the messages of the YAML library into words of ours: what is wrong, and what was expected.
+var yamlWords = map[string]string{
+	"did not find expected node content":                     "a value that does not end, or begins with a character such as `,` or `%`: put the text in quotes",
+	"could not find expected ':'":                            "a key without its colon, expected `key: value`",
+	"mapping values are not allowed in this context":         "a second colon on the line, or a line that is indented too far: expected one `key: value` a line, with text that holds `: ` in quotes",
+	"did not find expected key":                              "a line that is indented otherwise than its neighbors, expected the keys of a map below each other",
+	"did not find expected '-' indicator":                    "a line among the entries of a list without its `- `",
+	"did not find expected ',' or ']'":                       "a list in brackets that does not go on, expected `,` or `]`",
+	"did not find expected ',' or '}'":                       "a map in braces that does not go on, expected `,` or `}`",
+	"did not find expected <document start>":                 "text after the end of the document, expected `---` before the next one",
+	"found unexpected end of stream":                         "a text in quotes that does not end, expected the closing quote",
+	"found unexpected document indicator":                    "`---` within a text in quotes, expected the closing quote before it",
+	"found character that cannot start any token":            "a character that no value begins with, such as a tab, `@` or a backtick: put the text in quotes",
+	"found unknown escape character":                         "an unknown escape in a text in double quotes, expected single quotes for a regular expression",
+	"block sequence entries are not allowed in this context": "a `- ` that is no entry of a list, expected it on a line of its own",
+	"block collections are not allowed in this context":      "a `- ` that is no entry of a list, expected it on a line of its own",
+	"found a tab character that violates indentation":        "a tab, expected blanks before the line",
+	"control characters are not allowed":                     "a control character, expected text without any",
+	"did not find expected alphabetic or numeric character":  "`*` or `&` in front of a value, which YAML reads as an alias or anchor: put the text in quotes",
+	"found undefined tag handle":                             "`!` in front of a value, which YAML reads as a tag: put the text in quotes",
+	"did not find expected tag URI":                          "`!` in front of a value, which YAML reads as a tag: put the text in quotes",
+	"did not find expected whitespace or line break":         "a character right after `|`, `>`, `*` or `&`, expected a line end or a blank there",
+	"did not find expected comment or line break":            "text after `|` or `>`, expected it on the next line",
+	"did not find URI escaped octet":                         "`%` in a tag: put the text in quotes",
+	"found extra ':' in mapping value":                       "a second colon, expected text that holds `: ` in quotes",
+}
+
+// inOurWords translates a message of the YAML library.
+func inOurWords(message string) string {
+	if plain, ok := yamlWords[message]; ok {
+		return plain
+	}
+	return message
+}
+
 // syntaxError returns the place and the text of an error of the YAML library.
 func (s *scope) syntaxError(err error) (Pos, string) {
 	message := err.Error()
@@ -33,8 +68,9 @@ func (s *scope) syntaxError(err error) (Pos, string) {
 	}
 	at := s.culprit()
 	if at < 0 {
-		return s.libraryPlace(err), message
+		return s.libraryPlace(err), inOurWords(message)
 	}
+	message = inOurWords(message)
 	line, _, _ := bytes.Cut(s.chunk.text[at:], []byte("\n"))
 	if blanks := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]; bytes.IndexByte(blanks, '\t') >= 0 {
 		message = "a tab, expected blanks before the line"

@@ -19,9 +19,12 @@ type options struct {
 }
 
 // otherwise says what else may stand there.
-func (o options) otherwise() string {
+func (o options) otherwise(t reflect.Type) string {
 	text := ""
-	if o.empty {
+	switch {
+	case o.empty && t.Kind() == reflect.Map:
+		text = " ({} for none)"
+	case o.empty:
 		text = " ([] for none)"
 	}
 	if !o.required {
@@ -44,7 +47,7 @@ func (s *scope) value(n *yaml.Node, v reflect.Value, field string, o options) {
 		return // reported by plainYAML
 	}
 	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
-		s.problem(n, field, "nothing after the key (null), expected %s%s", expected(v.Type()), o.otherwise())
+		s.problem(n, field, "nothing after the key (null), expected %s%s", expected(v.Type()), o.otherwise(v.Type()))
 		return
 	}
 	if d, ok := v.Addr().Interface().(decodable); ok {
@@ -85,6 +88,8 @@ func (s *scope) text(n *yaml.Node, field string) (text string, ok bool) {
 		s.problem(n, field, "%s, expected text", got(n))
 	case n.ShortTag() != "!!str":
 		s.problem(n, field, "%s, expected text: put %s in quotes", got(n), n.Value)
+	case isOldBoolean(n):
+		s.problem(n, field, "%s is a boolean to Helm and kubectl, expected text: put %s in quotes", n.Value, n.Value)
 	case n.Value == "":
 		s.problem(n, field, "empty text, expected some or no key at all")
 	default:
@@ -153,6 +158,10 @@ func (s *scope) pairs(n *yaml.Node, field string, do func(key string, keyNode, v
 			}
 			continue
 		}
+		if isOldBoolean(key) {
+			s.problem(key, child(field, key.Value), "a key that is a boolean to Helm and kubectl, expected text: put it in quotes")
+			continue
+		}
 		if before, twice := first[key.Value]; twice {
 			at := s.pos(before)
 			s.problem(key, child(field, key.Value), "the key appears twice, first at %s:%d:%d, expected it once", s.file, at.Line, at.Column)
@@ -170,7 +179,7 @@ func (s *scope) list(n *yaml.Node, v reflect.Value, field string, o options) {
 		return
 	}
 	if len(n.Content) == 0 && !o.empty {
-		s.problem(n, field, "an empty list, expected at least one entry%s", o.otherwise())
+		s.problem(n, field, "an empty list, expected at least one entry%s", o.otherwise(v.Type()))
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
