@@ -35,6 +35,19 @@ CLIENTS   := $(CACHE)/clients-$(shell cat test/clients/* test/registry/* | cksum
 test-clients: envoy $(CLIENTS)/installed ## run the snippets in every language, and git, docker, npm and others with their APIs
 	PATGATE_TEST_CLIENTS=$(CLIENTS) $(GO) test -tags clients -timeout 20m -run '^Test(Snippets$$|Clients)' ./test
 
+# Clients of the management's API, and the program that holds it against its OpenAPI document.
+MANAGE    := $(CACHE)/manage-$(shell cat test/manage/requirements.txt | cksum | cut -d' ' -f1)
+
+.PHONY: test-manage
+test-manage: $(MANAGE)/bin/schemathesis ## run real clients of the management's API, hold it against its document, and kill it among 50 users for a minute
+	PATGATE_TEST_MANAGE=$(MANAGE) $(GO) test -tags manage -timeout 15m -run '^TestManage' ./test
+	PATGATE_TEST_MANAGE_FOR=60s $(GO) test -count 1 -timeout 5m -run '^TestUsersAndKills$$' ./test
+
+$(MANAGE)/bin/schemathesis:
+	rm -rf $(MANAGE)
+	python3 -m venv $(MANAGE)
+	$(MANAGE)/bin/pip install --quiet --disable-pip-version-check -r test/manage/requirements.txt
+
 # Envoy Gateway's translator, from a module of its own.
 EG_XDS    := $(TOOLS)/envoy-gateway-xds-$(shell cat test/envoygateway/* | cksum | cut -d' ' -f1)
 

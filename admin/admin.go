@@ -178,8 +178,9 @@ func (h *Handler) noRoute(w http.ResponseWriter, r *http.Request, mux http.Handl
 	mux.ServeHTTP(&said, r)
 	p := problem(http.StatusNotFound, "not_found", "there is nothing at this path")
 	if said.status == http.StatusMethodNotAllowed {
-		w.Header().Set("Allow", said.header.Get("Allow"))
-		p = problem(said.status, "method_not_allowed", "this path does not take %s, expected %s", plainMethod(r.Method), said.header.Get("Allow"))
+		methods := allowed(r.URL.Path, said.header.Get("Allow"))
+		w.Header().Set("Allow", methods)
+		p = problem(said.status, "method_not_allowed", "this path does not take %s, expected %s", plainMethod(r.Method), methods)
 	}
 	h.write(w, r, p)
 }

@@ -214,6 +214,20 @@ func nameOf(r *http.Request) (name, action string) {
 	return name, action
 }
 
+// allowed returns the methods that a path takes. Where several of the API's paths share a route, the
+// mux names those of all.
+func allowed(path, byMux string) string {
+	rest, token := strings.CutPrefix(path, "/api/v1/tokens/")
+	name, action, acts := strings.Cut(rest, ":")
+	switch {
+	case isCompatible(path) && strings.HasSuffix(path, "/tokens/search"), token && acts && slices.Contains(actions, action):
+		return "POST"
+	case token && !acts && name != "" && !strings.Contains(name, "/"):
+		return "GET, HEAD, PATCH"
+	}
+	return byMux
+}
+
 // actions are what can be done with one token by POST.
 var actions = []string{"revoke", "rotate"}
 
@@ -443,6 +457,9 @@ func anys(list []string) []any {
 }
 
 func (h *Handler) getSnippets(_ http.ResponseWriter, r *http.Request, c *Caller) (any, error) {
+	if values := r.URL.Query(); values.Has("lang") && values.Get("lang") == "" {
+		return nil, fieldProblem("lang", "an empty language, expected one or no lang at all")
+	}
 	list, err := h.Snippets(r.Context(), c, r.PathValue("name"), r.URL.Query().Get("lang"))
 	if err != nil {
 		return nil, err

@@ -145,7 +145,11 @@ func keys(fields map[string]any) func(func(string) bool) {
 	}
 }
 
-func (h *Handler) patDelete(_ http.ResponseWriter, r *http.Request, c *Caller) (any, error) {
+func (h *Handler) patDelete(w http.ResponseWriter, r *http.Request, c *Caller) (any, error) {
+	if r.PathValue("id") == "search" {
+		w.Header().Set("Allow", "POST")
+		return nil, problem(http.StatusMethodNotAllowed, "method_not_allowed", "this path takes POST alone")
+	}
 	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	list, listErr := h.own(r.Context(), c.User)
 	if listErr != nil {

@@ -80,6 +80,8 @@ type checked struct {
 	accepted  []diag.Problem
 	revivals  []lint.Revival
 	examples  []checkExample // nil without --examples
+
+	passedOver []string // files with manifests that are not read
 }
 
 func check(s streams, o *checkOptions, dirs []string) error {
@@ -88,7 +90,7 @@ func check(s streams, o *checkOptions, dirs []string) error {
 	if err != nil {
 		return err
 	}
-	c := checked{in: in}
+	c := checked{in: in, passedOver: dir.PassedOver(dirs)}
 	for _, w := range lint.Lint(c.in, now) {
 		if w.Suppressed != "" {
 			c.accepted = append(c.accepted, w)
@@ -167,6 +169,9 @@ func (c *checked) tell(s streams, ok bool) error {
 			return err
 		}
 	}
+	if err := tellPassedOver(s.err, c.passedOver); err != nil {
+		return err
+	}
 	if err := tellExamples(s.out, c.examples); err != nil || !ok {
 		return err
 	}
@@ -174,6 +179,20 @@ func (c *checked) tell(s streams, ok bool) error {
 	_, err := fmt.Fprintf(s.out, "ok: %s, %s, %s, %s\n", count(len(rows.Gates), "gate"), count(len(rows.Tokens), "token"),
 		count(len(rows.Groups), "group"), plural(len(rows.Policies), "policy", "policies"))
 	return err
+}
+
+// tellPassedOver names files with manifests that nothing reads.
+func tellPassedOver(w io.Writer, files []string) error {
+	for i, file := range files {
+		if i == maxTold {
+			_, err := fmt.Fprintf(w, "and %d more files that are not read (-o json has all)\n", len(files)-maxTold)
+			return err
+		}
+		if _, err := fmt.Fprintf(w, "%s: not read, expected a name that ends in .yaml or .yml\n", diag.Escape(file)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // maxTold is how many warnings of a code people are told one by one.

@@ -17,6 +17,7 @@ type checkResult struct {
 	Problems []diag.Report  `json:"problems"`
 	Warnings []diag.Report  `json:"warnings"`
 	Accepted []diag.Report  `json:"accepted,omitempty"` // warnings that a comment accepts
+	NotRead  []string       `json:"notRead,omitempty"`  // files with manifests whose names keep them from being read
 	Against  *checkAgainst  `json:"against,omitempty"`
 	Examples []checkExample `json:"examples,omitempty"`
 }
@@ -36,7 +37,7 @@ type checkRevival struct {
 func (c *checked) describe(ok bool) checkResult {
 	rows := &c.in.Rows
 	r := checkResult{
-		OK: ok, Gates: len(rows.Gates), Tokens: len(rows.Tokens), Groups: len(rows.Groups), Policies: len(rows.Policies), Examples: c.examples,
+		OK: ok, Gates: len(rows.Gates), Tokens: len(rows.Tokens), Groups: len(rows.Groups), Policies: len(rows.Policies), Examples: c.examples, NotRead: c.passedOver,
 		Problems: diag.Reports(c.in.Problems), Warnings: diag.Reports(c.warnings),
 	}
 	if len(c.in.Problems) == 0 {

@@ -62,10 +62,18 @@ func flagHint(cmd *cobra.Command, unknown *pflag.NotExistError) string {
 	return ""
 }
 
-// otherWords are what other tools call our commands.
-var otherWords = map[string]string{
-	"lint": "check", "validate": "check", "verify": "check",
-	"run": "serve", "server": "serve", "start": "serve",
+// otherWords are what other tools call our commands, by the command that they stand below.
+var otherWords = map[string]map[string]string{
+	"patgate": {
+		"lint": "check", "validate": "check", "verify": "check", "run": "serve", "server": "serve", "start": "serve", "why": "explain", "init": "demo",
+		"rm": "token revoke", "remove": "token revoke", "delete": "token revoke", "ls": "token list", "tokens": "token list", "get": "token show",
+		"describe": "token show", "new": "token create", "add": "token create", "mint": "token create", "renew": "token rotate",
+	},
+	"patgate token": {
+		"rm": "revoke", "remove": "revoke", "delete": "revoke", "del": "revoke", "disable": "revoke", "ls": "list", "get": "show", "describe": "show",
+		"info": "show", "lookup": "show", "new": "create", "add": "create", "mint": "create", "issue": "create", "generate": "create",
+		"renew": "rotate", "regenerate": "rotate", "roll": "rotate", "code": "snippet", "help": "--help",
+	},
 }
 
 // groupOnly is what a command does that only holds others: it shows its help, and knows
@@ -77,7 +85,7 @@ func groupOnly(cmd *cobra.Command, given []string) error {
 	message := fmt.Sprintf("unknown command %q for %q", given[0], cmd.CommandPath())
 	cmd.SuggestionsMinimumDistance = 2
 	near := cmd.SuggestionsFor(given[0])
-	if other, ok := otherWords[given[0]]; ok && !cmd.HasParent() {
+	if other, ok := otherWords[cmd.CommandPath()][given[0]]; ok {
 		near = []string{other}
 	} else if len(near) == 0 {
 		near = deeper(cmd, given[0])
