@@ -20,8 +20,12 @@ help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 .PHONY: demo
-demo: build envoy ## run the whole thing on loopback, and take a tour
+demo: first-build build envoy ## run the whole thing on loopback, and take a tour
 	@bin/patgate demo
+
+.PHONY: first-build
+first-build:
+	@test -e bin/patgate || echo "The first build takes a minute or two, and downloads Envoy."
 
 .PHONY: test
 test: envoy ## all tests: units, sessions of the command line, and the system with a real Envoy

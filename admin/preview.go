@@ -137,7 +137,7 @@ func around(set *ruleset.Set, name string) *ruleset.Set {
 
 // ask asks about one request.
 func (m *Manager) ask(set *ruleset.Set, name string, try *Try) (*explain.Explanation, error) {
-	q := &explain.Question{
+	q := &explain.Request{
 		Now: m.o.Now(), Method: try.Method, Target: try.Path, Host: try.Host, Gate: try.Gate, TLS: try.TLS, Client: try.Client, Token: name,
 		Header: map[string][]string{}, Body: []byte(try.Body),
 	}

@@ -83,6 +83,7 @@ func appendEvent(b []byte, e *Event, instance string) []byte {
 		l.b = strconv.AppendBool(l.b, e.TLS)
 		l.flag("routeNamed", e.RouteNamed)
 		l.word("bodyState", e.BodyState)
+		l.flag("destination", e.Destination)
 		l.key("micros")
 		l.b = strconv.AppendInt(l.b, e.Elapsed.Microseconds(), 10)
 	}

@@ -88,6 +88,7 @@ type Event struct {
 	TLS          bool   // the client used TLS
 	RouteNamed   bool   // Envoy's route named the gate
 	BodyState    string // whole, partial or absent
+	Destination  bool   // the request had a Destination header, and was decided for both paths
 	RequestID    string
 	Traceparent  string
 

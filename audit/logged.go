@@ -35,6 +35,7 @@ type Logged struct {
 	Shadow       string            `json:"shadow,omitempty"`
 	BodyVerdicts map[string]string `json:"bodyVerdicts,omitempty"`
 	BodyState    string            `json:"bodyState,omitempty"`
+	Destination  bool              `json:"destination,omitempty"`
 
 	Client       string `json:"client,omitempty"`
 	ClientSource string `json:"clientSource,omitempty"`

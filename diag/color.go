@@ -23,7 +23,7 @@ var marks = []struct {
 	pattern *regexp.Regexp
 	color   string
 }{
-	{regexp.MustCompile(`^(the event says .*)$`), bold + yellow},
+	{regexp.MustCompile(`^(the event records .*)$`), bold + yellow},
 	{regexp.MustCompile(`^(allow \S+)`), bold + green},
 	{regexp.MustCompile(`^(deny \S+)`), bold + red},
 	{regexp.MustCompile(`^\d\d:\d\d:\d\d (allow) `), green},

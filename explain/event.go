@@ -16,14 +16,14 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// Beside is what an audit log does not hold and somebody supplies. The zero value is nothing.
-type Beside struct {
+// Supplied is what an audit log does not hold and the caller supplies. The zero value is nothing.
+type Supplied struct {
 	Now    time.Time // zero: when the event was written
 	Header map[string][]string
 	Body   []byte
 }
 
-// EventOutcome compares an event with what is decided when its request is asked again.
+// EventOutcome compares an event with what is decided when its request is evaluated again.
 type EventOutcome struct {
 	ID       string `json:"id"`
 	Decision string `json:"decision"`
@@ -33,10 +33,10 @@ type EventOutcome struct {
 	Same     bool   `json:"same"` // the decision, the reason and the shadow are what they are now
 }
 
-// Event asks the request of an audit event again, and compares the decisions. Who has only the event
+// Event evaluates the request of an audit event again, and compares the decisions. Who has only the event
 // does not have the value: the token that it names gets a made-up one.
-func Event(rows policy.Rows, l *audit.Logged, beside Beside) (*Explanation, error) {
-	q := questionOf(rows, l)
+func Event(rows policy.Rows, l *audit.Logged, beside Supplied) (*Explanation, error) {
+	q := requestOf(rows, l)
 	if !beside.Now.IsZero() {
 		q.Now = beside.Now
 	}
@@ -60,7 +60,7 @@ func Event(rows policy.Rows, l *audit.Logged, beside Beside) (*Explanation, erro
 	return e, nil
 }
 
-// differs says why two decisions about one event may differ.
+// differs explains why two decisions about one event may differ.
 func differs(l *audit.Logged) string {
 	return fmt.Sprintf("the two differ (the event is of revision %d): the manifests have changed since, or something decided that the event does not hold; "+
 		"--header NAME:VALUE and --body FILE supply what the client sent", l.Revision)
@@ -106,9 +106,9 @@ func cutPlace(place string) (file string, line int, ok bool) {
 	return place[:at], line, err == nil
 }
 
-// questionOf asks again what was asked.
-func questionOf(rows policy.Rows, l *audit.Logged) *Question {
-	q := &Question{Now: l.Time, Method: l.Method, Host: l.Host, Target: l.Path, TLS: usedTLS(l), Header: map[string][]string{}}
+// requestOf rebuilds the request of an event.
+func requestOf(rows policy.Rows, l *audit.Logged) *Request {
+	q := &Request{Now: l.Time, Method: l.Method, Host: l.Host, Target: l.Path, TLS: usedTLS(l), Header: map[string][]string{}}
 	if l.Query != "" {
 		q.Target += "?" + l.Query
 	}
@@ -135,15 +135,15 @@ func questionOf(rows policy.Rows, l *audit.Logged) *Question {
 	return q
 }
 
-// presentUnknown presents a credential that is no token, as the event tells of it.
-func presentUnknown(q *Question, l *audit.Logged) {
+// presentUnknown presents a credential that is not a token, as the event describes it.
+func presentUnknown(q *Request, l *audit.Logged) {
 	switch {
 	case cmp.Or(l.Shadow, l.Reason) == policy.BadCredential.String():
 		q.Header["authorization"] = []string{"Basic -"} // malformed, in some way
 	case l.Scheme != "" && q.Scheme == policy.NoScheme: // another one, that the gate forwards
 		q.Header["authorization"] = []string{l.Scheme + " " + strings.TrimPrefix(token.Mint().Reveal(), token.Prefix)}
 	case l.Scheme != "":
-		q.Value = token.Mint() // of nobody
+		q.Value = token.Mint() // of no token
 		if l.Shadow == "" && l.Reason == policy.Forwarded.String() {
 			// What looks minted is never forwarded: this was not a patgate token.
 			q.Value = token.NewSecret(strings.TrimPrefix(q.Value.Reveal(), token.Prefix))
@@ -163,7 +163,7 @@ func schemeOf(name string) policy.Scheme {
 	return policy.NoScheme
 }
 
-// usedTLS reports whether the client used TLS, as far as the event tells.
+// usedTLS reports whether the client used TLS, as far as the event records it.
 func usedTLS(l *audit.Logged) bool {
 	if l.TLS != nil {
 		return *l.TLS
@@ -179,17 +179,17 @@ func targetOf(l *audit.Logged) string {
 	return l.ActAs
 }
 
-// eventNotes say what the event tells beside the decision, and what it leaves open.
-func eventNotes(l *audit.Logged, e *Explanation, beside *Beside) []string {
+// eventNotes describe what the event holds besides the decision, and what it leaves open.
+func eventNotes(l *audit.Logged, e *Explanation, beside *Supplied) []string {
 	var notes []string
 	add := func(is bool, format string, args ...any) {
 		if is {
 			notes = append(notes, fmt.Sprintf(format, args...))
 		}
 	}
-	add(l.Detail != "", "the event says why: %s", l.Detail)
+	add(l.Detail != "", "the event gives the cause: %s", l.Detail)
 	for _, what := range l.Unmatched {
-		add(what != "", "the client was told what did not match: %s", what)
+		add(what != "", "the answer to the client named what did not match: %s", what)
 	}
 	add(l.ActAs != "", "the caller asked to act for %s", l.ActAs)
 	add(l.UserAgent != "", "the client called itself %s", l.UserAgent)
@@ -213,9 +213,9 @@ func (e *Explanation) asksBody() bool {
 	})
 }
 
-// gateNote says where the manifests no longer send the request to the event's gate. An
-// older event does not tell whether Envoy's route had named it, so it is asked all the same.
-func gateNote(rows policy.Rows, l *audit.Logged, q Question, asked string) string {
+// gateNote notes that the manifests no longer send the request to the event's gate. An
+// older event does not record whether Envoy's route had named it, so that gate is used anyway.
+func gateNote(rows policy.Rows, l *audit.Logged, q Request, asked string) string {
 	if l.Gate == "" || q.Gate == "" && asked == l.Gate {
 		return ""
 	}
@@ -231,7 +231,7 @@ func gateNote(rows policy.Rows, l *audit.Logged, q Question, asked string) strin
 	case err != nil || now.Gate == l.Gate:
 		return ""
 	case now.Gate == "":
-		return fmt.Sprintf("the event's gate %s is asked; by host and path no gate guards the request now", l.Gate)
+		return fmt.Sprintf("the event's gate %s is used; by host and path no gate guards the request now", l.Gate)
 	}
-	return fmt.Sprintf("the event's gate %s is asked; by host and path it would be %s now", l.Gate, now.Gate)
+	return fmt.Sprintf("the event's gate %s is used; by host and path it would be %s now", l.Gate, now.Gate)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// Explanation tells a decision step by step and rule by rule. It never holds a value.
+// Explanation explains a decision step by step and rule by rule. It never holds a value.
 type Explanation struct {
 	Decision string        `json:"decision"`
 	Reason   string        `json:"reason"`
@@ -43,7 +43,7 @@ type StepResult struct {
 	Note   string `json:"note,omitempty"`
 }
 
-// RuleResult is one rule that was asked.
+// RuleResult is one rule that was checked.
 type RuleResult struct {
 	Level  string `json:"level"`
 	Group  string `json:"group,omitempty"` // at the level of groups
@@ -54,11 +54,11 @@ type RuleResult struct {
 	Text   string `json:"text"`   // its conditions
 	Result string `json:"result"` // matched, failed or unclear
 	Part   string `json:"part,omitempty"`
-	Path   string `json:"path,omitempty"` // Destination: asked about that header's path
+	Path   string `json:"path,omitempty"` // Destination: checked against that header's path
 	Why    string `json:"why,omitempty"`  // why it was unclear
 }
 
-// Observation is what an observing policy would have said.
+// Observation is what an observing policy would have decided.
 type Observation struct {
 	Policy string `json:"policy"`
 	Reason string `json:"reason"`
@@ -95,8 +95,8 @@ func Explain(r *policy.Request, d *policy.Decision, trace *policy.Trace) Explana
 	for _, s := range trace.Steps {
 		e.Steps = append(e.Steps, StepResult{s.Step.String(), s.Passed, note(s.Step, s.Passed, r, d)})
 	}
-	for _, told := range trace.Rules {
-		e.Rules = append(e.Rules, ruleResult(told))
+	for _, rule := range trace.Rules {
+		e.Rules = append(e.Rules, ruleResult(rule))
 	}
 	for _, o := range d.Observed {
 		e.Observed = append(e.Observed, Observation{o.Policy, o.Reason.String()})
@@ -116,38 +116,38 @@ func masked(r *policy.Request, text string) string {
 	return token.Mask(text)
 }
 
-func ruleResult(told policy.TraceRule) RuleResult {
+func ruleResult(rule policy.TraceRule) RuleResult {
 	r := RuleResult{
-		Level: told.Level.String(), Group: told.Group, Kind: "allow", Policy: told.Rule.Policy, Rule: told.Rule.Name,
-		Source: told.Rule.Source.String(), Text: told.Rule.Text(), Result: "failed",
+		Level: rule.Level.String(), Group: rule.Group, Kind: "allow", Policy: rule.Rule.Policy, Rule: rule.Rule.Name,
+		Source: rule.Rule.Source.String(), Text: rule.Rule.Text(), Result: "failed",
 	}
-	if told.Deny {
+	if rule.Deny {
 		r.Kind = "deny"
 	}
 	switch {
-	case told.Matched:
+	case rule.Matched:
 		r.Result = "matched"
-	case told.Unclear:
+	case rule.Unclear:
 		r.Result = "unclear"
 	}
-	if told.Second {
+	if rule.Second {
 		r.Path = "Destination"
 	}
-	if told.Failed != policy.NoPart {
-		r.Part = told.Failed.String()
-		if told.Name != "" {
-			r.Part += " " + told.Name
+	if rule.Failed != policy.NoPart {
+		r.Part = rule.Failed.String()
+		if rule.Name != "" {
+			r.Part += " " + rule.Name
 		}
-		r.Why = told.Why
+		r.Why = rule.Why
 	}
 	return r
 }
 
-// Text tells an explanation to people, line by line.
+// Text writes an explanation for people, line by line.
 func (e *Explanation) Text() string {
 	var b strings.Builder
 	if e.Event != nil && !e.Event.Same {
-		fmt.Fprintf(&b, "the event says %s; asked again: ", plain(e.Event.text()))
+		fmt.Fprintf(&b, "the event records %s; evaluated again: ", plain(e.Event.text()))
 	}
 	fmt.Fprintf(&b, "%s %s", e.Decision, e.Reason)
 	if e.Status > 0 {
@@ -180,7 +180,7 @@ func (e *Explanation) Text() string {
 }
 
 // plain replaces what a terminal would obey: text of a request is anybody's. A line's end
-// is among it, or the text could pass for lines of ours.
+// is among it, or the text could pass for patgate's own lines.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

@@ -101,39 +101,39 @@ func rows(t *testing.T) policy.Rows {
 
 var now = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
-// TestAnswer asks questions in the ways in which people leave things out.
+// TestAnswer explains requests with various fields left out.
 func TestAnswer(t *testing.T) {
 	all := rows(t)
 	inside, outside := netip.MustParseAddr("10.1.1.1"), netip.MustParseAddr("192.0.2.7")
 	for _, c := range []struct {
 		name string
-		q    explain.Question
+		q    explain.Request
 		want string
 	}{
-		{"the address stands where the gate looks for it", explain.Question{Host: "a.example.com", Token: "office", Client: inside}, "allow ok"},
-		{"also in a header", explain.Question{Host: "named.example.org", Token: "office", Client: inside, TLS: true}, "allow ok"},
-		{"another address", explain.Question{Host: "a.example.com", Token: "office", Client: outside}, "deny client_denied"},
-		{"no address", explain.Question{Host: "a.example.com", Token: "office"}, "deny client_denied"},
-		{"without TLS", explain.Question{Host: "named.example.org", Token: "office", Client: inside}, "deny tls_required"},
-		{"one of the logins", explain.Question{Host: "a.example.com", Token: "office", Client: inside, User: "alice@example.com", Scheme: policy.Basic}, "allow ok"},
-		{"another user", explain.Question{Host: "a.example.com", Token: "office", Client: inside, User: "bob", Scheme: policy.Basic}, "deny user_mismatch"},
-		{"as Bearer, which the gate names first", explain.Question{Host: "a.example.com", Token: "office", Client: inside, User: "bob"}, "allow ok"},
-		{"for another user", explain.Question{Host: "a.example.com", Token: "office", Client: inside, Header: map[string][]string{"X-On-Behalf-Of": {"svc-a"}}}, "allow ok"},
-		{"for one it may not", explain.Question{Host: "a.example.com", Token: "office", Client: inside, Header: map[string][]string{"x-on-behalf-of": {"bob"}}}, "deny act_as_denied"},
-		{"for two at once", explain.Question{Host: "a.example.com", Token: "office", Client: inside, Header: map[string][]string{"x-on-behalf-of": {"svc-a", "svc-b"}}}, "deny act_as_denied"},
-		{"a honeytoken", explain.Question{Host: "a.example.com", Token: "honey"}, "deny token_canary"},
-		{"a body", explain.Question{Host: "a.example.com", Token: "body", Body: []byte(`{"a":1}`)}, "allow ok"},
-		{"an empty body", explain.Question{Host: "a.example.com", Token: "body", Body: []byte{}}, "deny body_unavailable"},
-		{"a body of an upgrade", explain.Question{Host: "a.example.com", Token: "body", Body: []byte(`{"a":1}`), Header: map[string][]string{"Upgrade": {"websocket"}}}, "deny body_unavailable"},
-		{"a form body, said by its type", explain.Question{Host: "a.example.com", Token: "query", Body: []byte("b=1"), Header: map[string][]string{"Content-Type": {"application/x-www-form-urlencoded"}}}, "deny query_unreadable"},
-		{"a JSON body beside a query", explain.Question{Host: "a.example.com", Token: "query", Body: []byte("{}")}, "allow ok"},
-		{"of any user", explain.Question{Host: "a.example.com", Token: "anybody", User: "bob"}, "allow ok"},
-		{"of any user, where Basic is off", explain.Question{Host: "named.example.org", Token: "anybody", User: "bob", TLS: true}, "deny scheme_denied"},
-		{"the route names the gate", explain.Question{Host: "a.example.com", Gate: "named", Token: "office", Client: inside, TLS: true}, "allow ok"},
-		{"nobody's value", explain.Question{Host: "a.example.com", Value: token.Mint(), User: "bob"}, "deny token_unknown"},
-		{"two credentials", explain.Question{Host: "a.example.com", Token: "office", Header: map[string][]string{"authorization": {"Bearer x"}}}, "deny bad_credential"},
-		{"none", explain.Question{Host: "a.example.com"}, "deny no_credential"},
-		{"no gate", explain.Question{Host: "example.net"}, "deny no_gate"},
+		{"the address stands where the gate looks for it", explain.Request{Host: "a.example.com", Token: "office", Client: inside}, "allow ok"},
+		{"also in a header", explain.Request{Host: "named.example.org", Token: "office", Client: inside, TLS: true}, "allow ok"},
+		{"another address", explain.Request{Host: "a.example.com", Token: "office", Client: outside}, "deny client_denied"},
+		{"no address", explain.Request{Host: "a.example.com", Token: "office"}, "deny client_denied"},
+		{"without TLS", explain.Request{Host: "named.example.org", Token: "office", Client: inside}, "deny tls_required"},
+		{"one of the logins", explain.Request{Host: "a.example.com", Token: "office", Client: inside, User: "alice@example.com", Scheme: policy.Basic}, "allow ok"},
+		{"another user", explain.Request{Host: "a.example.com", Token: "office", Client: inside, User: "bob", Scheme: policy.Basic}, "deny user_mismatch"},
+		{"as Bearer, which the gate names first", explain.Request{Host: "a.example.com", Token: "office", Client: inside, User: "bob"}, "allow ok"},
+		{"for another user", explain.Request{Host: "a.example.com", Token: "office", Client: inside, Header: map[string][]string{"X-On-Behalf-Of": {"svc-a"}}}, "allow ok"},
+		{"for one it may not", explain.Request{Host: "a.example.com", Token: "office", Client: inside, Header: map[string][]string{"x-on-behalf-of": {"bob"}}}, "deny act_as_denied"},
+		{"for two at once", explain.Request{Host: "a.example.com", Token: "office", Client: inside, Header: map[string][]string{"x-on-behalf-of": {"svc-a", "svc-b"}}}, "deny act_as_denied"},
+		{"a canary", explain.Request{Host: "a.example.com", Token: "honey"}, "deny token_canary"},
+		{"a body", explain.Request{Host: "a.example.com", Token: "body", Body: []byte(`{"a":1}`)}, "allow ok"},
+		{"an empty body", explain.Request{Host: "a.example.com", Token: "body", Body: []byte{}}, "deny body_unavailable"},
+		{"a body of an upgrade", explain.Request{Host: "a.example.com", Token: "body", Body: []byte(`{"a":1}`), Header: map[string][]string{"Upgrade": {"websocket"}}}, "deny body_unavailable"},
+		{"a form body, by its type", explain.Request{Host: "a.example.com", Token: "query", Body: []byte("b=1"), Header: map[string][]string{"Content-Type": {"application/x-www-form-urlencoded"}}}, "deny query_unreadable"},
+		{"a JSON body and a query", explain.Request{Host: "a.example.com", Token: "query", Body: []byte("{}")}, "allow ok"},
+		{"of any user", explain.Request{Host: "a.example.com", Token: "anybody", User: "bob"}, "allow ok"},
+		{"of any user, where Basic is off", explain.Request{Host: "named.example.org", Token: "anybody", User: "bob", TLS: true}, "deny scheme_denied"},
+		{"the route names the gate", explain.Request{Host: "a.example.com", Gate: "named", Token: "office", Client: inside, TLS: true}, "allow ok"},
+		{"an unknown value", explain.Request{Host: "a.example.com", Value: token.Mint(), User: "bob"}, "deny token_unknown"},
+		{"two credentials", explain.Request{Host: "a.example.com", Token: "office", Header: map[string][]string{"authorization": {"Bearer x"}}}, "deny bad_credential"},
+		{"none", explain.Request{Host: "a.example.com"}, "deny no_credential"},
+		{"no gate", explain.Request{Host: "example.net"}, "deny no_gate"},
 	} {
 		c.q.Now, c.q.Method, c.q.Target = now, "GET", "/rest/?a=1"
 		e, err := explain.Answer(all, &c.q)
@@ -147,15 +147,15 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-func TestQuestionsThatAreRefused(t *testing.T) {
+func TestRequestsThatAreRefused(t *testing.T) {
 	all := rows(t)
 	for _, c := range []struct {
-		q    explain.Question
+		q    explain.Request
 		want string
 	}{
-		{explain.Question{Token: "ofice"}, "did you mean office?"},
-		{explain.Question{Gate: "name"}, "did you mean named?"},
-		{explain.Question{Token: "anybody"}, "expected the user who presents it"},
+		{explain.Request{Token: "ofice"}, "did you mean office?"},
+		{explain.Request{Gate: "name"}, "did you mean named?"},
+		{explain.Request{Token: "anybody"}, "expected the user who presents it"},
 	} {
 		if _, err := explain.Answer(all, &c.q); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v", c.q, err)
@@ -163,9 +163,9 @@ func TestQuestionsThatAreRefused(t *testing.T) {
 	}
 }
 
-// TestWhyARuleIsUndecidable wants the reason in both forms of an explanation.
+// TestWhyARuleIsUndecidable checks that both forms of an explanation hold the reason.
 func TestWhyARuleIsUndecidable(t *testing.T) {
-	e, err := explain.Answer(rows(t), &explain.Question{
+	e, err := explain.Answer(rows(t), &explain.Request{
 		Now: now, Method: "POST", Target: "/?a=1", Host: "a.example.com", Token: "query", Body: []byte("a=2"),
 		Header: map[string][]string{"content-type": {"multipart/form-data; boundary=x"}},
 	})
@@ -178,11 +178,11 @@ func TestWhyARuleIsUndecidable(t *testing.T) {
 	}
 }
 
-// TestWhatIsShown wants what a request holds to be shown as the audit shows it: masked, and
+// TestWhatIsShown checks that a request's texts are shown as the audit shows them: masked, and
 // without what a terminal would obey.
 func TestWhatIsShown(t *testing.T) {
 	value := token.Mint().Reveal()
-	e, err := explain.Answer(rows(t), &explain.Question{Now: now, Method: "GET", Host: "a.example.com", User: value, Value: token.Mint(),
+	e, err := explain.Answer(rows(t), &explain.Request{Now: now, Method: "GET", Host: "a.example.com", User: value, Value: token.Mint(),
 		Target: "/x/" + value + "?access_token=hunter2&x=\x1b[2J"})
 	if err != nil {
 		t.Fatal(err)
@@ -195,13 +195,13 @@ func TestWhatIsShown(t *testing.T) {
 }
 
 // TestNoValueIsTold presents values, minted and from elsewhere, in every place of a
-// request that is told, and wants nothing of them in either form of the explanation.
+// request that is shown, and checks that neither form of the explanation holds them.
 func TestNoValueIsTold(t *testing.T) {
 	all, minted := rows(t), token.Mint()
 	for _, value := range []token.Secret{minted, token.NewSecret("a-value-from-elsewhere")} {
 		text := value.Reveal()
 		escaped := "%" + hex.EncodeToString([]byte(text[:1])) + text[1:]
-		for _, q := range []explain.Question{
+		for _, q := range []explain.Request{
 			{Host: "a.example.com", Target: "/x"},
 			{Host: "a.example.com", Target: "/x/" + text + "?access_token=" + text},
 			{Host: "a.example.com", Target: "/x/" + escaped + "?a=" + escaped},
@@ -223,18 +223,18 @@ func TestNoValueIsTold(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, told := range []string{e.Text(), string(asJSON)} {
-				if strings.Contains(told, text[5:]) {
-					t.Errorf("the value is told:\n%s", told)
+			for _, shown := range []string{e.Text(), string(asJSON)} {
+				if strings.Contains(shown, text[5:]) {
+					t.Errorf("the value is shown:\n%s", shown)
 				}
 			}
 		}
 	}
 }
 
-// TestTextIsPlain wants a request not to steer a terminal, nor to look like a line of ours.
+// TestTextIsPlain checks that a request can't control a terminal, or imitate a line of patgate.
 func TestTextIsPlain(t *testing.T) {
-	e, err := explain.Answer(rows(t), &explain.Question{Now: now, Method: "GET", Target: "/\x1b[2J\n  ok  grant allow", Host: "a\u202eb"})
+	e, err := explain.Answer(rows(t), &explain.Request{Now: now, Method: "GET", Target: "/\x1b[2J\n  ok  grant allow", Host: "a\u202eb"})
 	if err != nil {
 		t.Fatal(err)
 	}

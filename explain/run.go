@@ -33,8 +33,8 @@ type Report struct {
 	Missed  []*policy.Rule // those that no case matched
 }
 
-// Run asks every case of the tests whose TEST/CASE matches a pattern. It returns problems
-// for cases that can't be asked: they name what is not there.
+// Run evaluates every case of the tests whose TEST/CASE matches a pattern. It returns problems
+// for cases that can't be evaluated: they refer to names that do not exist.
 func Run(rows policy.Rows, tests []*manifest.Document, now time.Time, only *regexp.Regexp) (*Report, []diag.Problem) {
 	var problems []diag.Problem
 	known, named, anyUser := map[string]bool{}, map[string]bool{}, map[string]bool{}
@@ -58,7 +58,7 @@ func Run(rows policy.Rows, tests []*manifest.Document, now time.Time, only *rege
 			named[c.Token.Text] = true
 		}
 	}
-	armed, err := Arm(rows, now, names(named)...)
+	sandbox, err := NewSandbox(rows, now, names(named)...)
 	if err != nil {
 		problems = append(problems, diag.Problem{File: "PolicyTests", Message: err.Error()})
 	}
@@ -72,7 +72,7 @@ func Run(rows policy.Rows, tests []*manifest.Document, now time.Time, only *rege
 			if !only.MatchString(doc.Metadata.Name.Text + "/" + caseName(doc, i)) {
 				continue
 			}
-			r := armed.ask(doc, i, rows, now, matched)
+			r := sandbox.ask(doc, i, rows, now, matched)
 			if !r.Passed {
 				report.Failed++
 			}
@@ -125,10 +125,10 @@ func caseName(doc *manifest.Document, i int) string {
 	return fmt.Sprintf("cases[%d]", i)
 }
 
-// ask asks one case.
-func (a *Armed) ask(doc *manifest.Document, i int, rows policy.Rows, now time.Time, matched map[*policy.Rule]bool) Result {
+// ask evaluates one case.
+func (a *Sandbox) ask(doc *manifest.Document, i int, rows policy.Rows, now time.Time, matched map[*policy.Rule]bool) Result {
 	c := withDefaults(doc.PolicyTest, i)
-	q := Question{
+	q := Request{
 		Now: c.Now.Time, Method: c.Request.Method, Target: c.Request.Target, Host: c.Host, TLS: c.TLS == nil || *c.TLS,
 		Client: c.Client.Addr, Token: c.Token.Text, User: c.User, Scheme: c.Scheme.Is, Header: map[string][]string{},
 	}
@@ -151,9 +151,9 @@ func (a *Armed) ask(doc *manifest.Document, i int, rows policy.Rows, now time.Ti
 		Test: doc.Metadata.Name.Text, Name: caseName(doc, i), Request: token.Mask(c.Request.Method + " " + c.Request.Target), Source: doc.At(c.At),
 		Want: c.Want.String(), Got: d.Effect.String() + " " + d.Reason.String(), Passed: c.Want.Holds(&d), Took: time.Since(start),
 	}
-	for _, told := range trace.Rules {
-		if told.Matched {
-			matched[told.Rule] = true
+	for _, rule := range trace.Rules {
+		if rule.Matched {
+			matched[rule.Rule] = true
 		}
 	}
 	if !result.Passed {
@@ -163,7 +163,7 @@ func (a *Armed) ask(doc *manifest.Document, i int, rows policy.Rows, now time.Ti
 	return result
 }
 
-// FirstHost returns the host that a question asks where it names none: the first
+// FirstHost returns the host of a request that names none: the first
 // gate's first, of a wildcard one below it, and none where it guards every host.
 func FirstHost(rows policy.Rows) string {
 	if len(rows.Gates) == 0 {

@@ -11,7 +11,7 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// note says what a step looked at, and where it refused, what it compared.
+// note describes what a step looked at, and where it refused, what it compared.
 func note(s policy.Step, passed bool, r *policy.Request, d *policy.Decision) string {
 	if !passed {
 		if text := refusal(s, r, d); text != "" {
@@ -46,7 +46,7 @@ func note(s policy.Step, passed bool, r *policy.Request, d *policy.Decision) str
 	return ""
 }
 
-// refusal says what a step that refused has compared; empty: nothing more is known.
+// refusal describes what a step that refused has compared; empty: nothing more is known.
 func refusal(s policy.Step, r *policy.Request, d *policy.Decision) string {
 	switch s {
 	case policy.StepTarget, policy.StepGateTarget:
@@ -134,7 +134,7 @@ func expiredText(d *policy.Decision) string {
 	return text
 }
 
-// userText says whose token it is, and who presented it.
+// userText describes whose token it is, and who presented it.
 func userText(r *policy.Request, t *policy.Token) string {
 	presented := quoted(r, r.Credential.User)
 	if t.AnyUser {
@@ -144,7 +144,7 @@ func userText(r *policy.Request, t *policy.Token) string {
 	return fmt.Sprintf("presented by %s; the token is presented by %s%s", presented, strings.Join(known, " or "), didYouMean(r.Credential.User, known))
 }
 
-// groupsText says that a user is in none of a gate's groups, and who was likely meant.
+// groupsText describes that a user is in none of a gate's groups, and who was likely meant.
 func groupsText(user string, g *policy.Gate) string {
 	var names []string
 	for _, group := range g.Groups {
@@ -171,7 +171,7 @@ func didYouMean(wrong string, right []string) string {
 	return ""
 }
 
-// actAsText says whom the caller asked to act for, and whom the token may speak for.
+// actAsText describes whom the caller asked to act for, and whom the token may act for.
 func actAsText(r *policy.Request, d *policy.Decision) string {
 	target := quoted(r, d.ActAs)
 	if _, n := r.Header.Get(d.Gate.ActAsHeader); n > 1 {

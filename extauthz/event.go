@@ -16,7 +16,7 @@ func (c *call) newEvent() *audit.Event {
 		Token: tokenName(d), Previous: d.Previous,
 		Detail: d.Detail, Peer: r.Peer.Unmap(), PeerName: c.peerName, Method: r.Method, Host: policy.WithoutPort(r.Host), Path: r.Target.Raw, Query: r.Target.Query,
 		Revision: c.answer.revision, BasicEnds: d.BasicEnds, Secret: r.Credential.Secret, Credential: r.Credential.Text,
-		RouteNamed: r.RouteNamed, BodyState: r.Body.State.String(),
+		RouteNamed: r.RouteNamed, BodyState: r.Body.State.String(), Destination: d.TwoPaths,
 	}
 	if d.Located {
 		e.Client, e.ClientSource = d.Client, d.ClientBy.String()

@@ -50,6 +50,9 @@ type Server struct {
 	// a moment: a replica that has just been started need not refuse anybody. nil: none waits.
 	Loaded <-chan struct{}
 
+	// Seen is called for each decision and its event, which it must not keep. nil: nothing is.
+	Seen func(*policy.Decision, *audit.Event)
+
 	// HandshakeFailed is called for each TLS handshake that fails. nil: none is reported.
 	HandshakeFailed func(error)
 
@@ -203,6 +206,9 @@ func (c *call) finish(err error) *reply {
 		c.guard(func() { c.out = c.answer.reply() })
 	}
 	c.guard(func() { c.server.Observer.Decided(d, c.elapsed()) })
+	if c.server.Seen != nil && d.Token != nil && c.event != nil {
+		c.guard(func() { c.server.Seen(d, c.event) })
+	}
 	return c.out
 }
 

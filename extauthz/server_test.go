@@ -252,7 +252,7 @@ func TestPanicsAreRefusals(t *testing.T) {
 			t.Errorf("%s: %d faults, %d events", where, p.faults, len(p.events))
 		}
 		if where != "observe" && p.events[0].Reason != "internal" {
-			t.Errorf("%s: the event says %s", where, p.events[0].Reason)
+			t.Errorf("%s: the event records %s", where, p.events[0].Reason)
 		}
 	}
 	s, p := newServer(t)

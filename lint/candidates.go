@@ -156,8 +156,8 @@ func (c *candidate) withPaths(g *policy.Gate, rules []*policy.Rule) []*candidate
 }
 
 // question writes the candidate as a request.
-func (c *candidate) question(now time.Time) explain.Question {
-	q := explain.Question{
+func (c *candidate) question(now time.Time) explain.Request {
+	q := explain.Request{
 		Now: now, Method: c.method, Target: escapePath(c.path), Host: c.host, TLS: true, Client: c.client,
 		Token: c.token, User: c.user, Body: bodyOf(c.nodes),
 	}

@@ -24,7 +24,7 @@ type Example struct {
 
 // Asked is a request and what became of it.
 type Asked struct {
-	explain.Question
+	explain.Request
 	Reason policy.Reason
 }
 
@@ -57,13 +57,13 @@ func Examples(rows policy.Rows, now time.Time) ([]Example, error) {
 		}
 	}
 	slices.Sort(names)
-	armed, err := explain.Arm(rows, now, slices.Compact(names)...)
+	sandbox, err := explain.NewSandbox(rows, now, slices.Compact(names)...)
 	if err != nil {
 		return nil, err
 	}
 	var list []Example
 	for _, u := range uses {
-		list = append(list, exampleOf(armed, now, u))
+		list = append(list, exampleOf(sandbox, now, u))
 	}
 	return list, nil
 }
@@ -138,7 +138,7 @@ func askersByPolicy(rows policy.Rows) map[*policy.Policy][]asker {
 }
 
 // exampleOf tries each way to ask until there are both requests.
-func exampleOf(armed *explain.Armed, now time.Time, u use) Example {
+func exampleOf(sandbox *explain.Sandbox, now time.Time, u use) Example {
 	best := Example{Rule: u.rule, Deny: u.deny}
 	switch {
 	case u.policy.Observe:
@@ -149,7 +149,7 @@ func exampleOf(armed *explain.Armed, now time.Time, u use) Example {
 		return best
 	}
 	for _, a := range u.askers {
-		e := (&trial{armed: armed, now: now, use: u, asker: a}).run()
+		e := (&trial{sandbox: sandbox, now: now, use: u, asker: a}).run()
 		if best.Gate == "" || best.Hit == nil && e.Hit != nil || e.Near != nil {
 			best = e
 		}
@@ -164,10 +164,10 @@ func exampleOf(armed *explain.Armed, now time.Time, u use) Example {
 type trial struct {
 	use
 	asker
-	armed *explain.Armed
-	now   time.Time
-	last  policy.Reason // of the last request that was not what was looked for
-	asked bool
+	sandbox *explain.Sandbox
+	now     time.Time
+	last    policy.Reason // of the last request that was not what was looked for
+	asked   bool
 }
 
 func (t *trial) run() Example {
@@ -259,7 +259,7 @@ func allowRules(policies []*policy.Policy) []*policy.Rule {
 func (t *trial) ask(c *candidate, good func(*policy.Decision, bool) bool) *Asked {
 	q := c.question(t.now)
 	var trace policy.Trace
-	d, _ := t.armed.Ask(&q, &trace)
+	d, _ := t.sandbox.Ask(&q, &trace)
 	matched := slices.ContainsFunc(trace.Rules, func(told policy.TraceRule) bool {
 		return told.Rule == t.rule && told.Deny == t.deny && (told.Matched || told.Unclear && t.deny)
 	})

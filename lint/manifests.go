@@ -159,10 +159,10 @@ func (l *linter) deactivated(d *manifest.Document, row *policy.Token) {
 	slices.Sort(groups)
 	hint := ""
 	if near := diag.Suggest(row.User, members); strings.HasPrefix(near, "did you mean ") {
-		hint = ", " + near
+		hint = " (" + near + ")"
 	}
-	l.warn(Deactivated, d, spec("user"), "%s is in none of the groups of %s (%s): the token is refused there until they are%s",
-		row.User, strings.Join(gates, ", "), strings.Join(slices.Compact(groups), ", "), hint)
+	l.warn(Deactivated, d, spec("user"), "%s%s is in none of the groups of %s (%s): the token is refused there until they are",
+		row.User, hint, strings.Join(gates, ", "), strings.Join(slices.Compact(groups), ", "))
 }
 
 func (l *linter) gatesOf(t *policy.Token) []*policy.Gate {

@@ -96,7 +96,7 @@ func TestNeverIsProven(t *testing.T) {
 				never[fmt.Sprintf("%s:%d", w.File, w.Pos.Line)] = true
 			}
 		}
-		armed, err := explain.Arm(in.Rows, now, "t")
+		sandbox, err := explain.NewSandbox(in.Rows, now, "t")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +105,7 @@ func TestNeverIsProven(t *testing.T) {
 			aims = append(append(aims, p.Allow...), p.Deny...)
 		}
 		for range 40 {
-			q := explain.Question{Now: now, Method: "GET", Target: pick(r, pathPieces, 4), TLS: true, Token: "t"}
+			q := explain.Request{Now: now, Method: "GET", Target: pick(r, pathPieces, 4), TLS: true, Token: "t"}
 			aim := aims[r.IntN(len(aims))]
 			if aim.Path != nil && r.IntN(4) > 0 {
 				q.Target = sample(r, aim.Path.String())
@@ -121,7 +121,7 @@ func TestNeverIsProven(t *testing.T) {
 				q.Client = netip.MustParseAddr(a)
 			}
 			var trace policy.Trace
-			armed.Ask(&q, &trace)
+			sandbox.Ask(&q, &trace)
 			for _, told := range trace.Rules {
 				if !told.Matched && !(told.Deny && told.Unclear) {
 					continue
@@ -194,7 +194,7 @@ func TestExamplesHold(t *testing.T) {
 		if len(examples) != 3 {
 			t.Fatalf("%d examples of 3 rules", len(examples))
 		}
-		armed, err := explain.Arm(in.Rows, now, "t")
+		sandbox, err := explain.NewSandbox(in.Rows, now, "t")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,7 +207,7 @@ func TestExamplesHold(t *testing.T) {
 					continue
 				}
 				found++
-				if d, _ := armed.Ask(&asked.Question, nil); (d.Effect == policy.Allow) != allowed || d.Reason != asked.Reason {
+				if d, _ := sandbox.Ask(&asked.Request, nil); (d.Effect == policy.Allow) != allowed || d.Reason != asked.Reason {
 					t.Errorf("%s %s: %v, said to be %v", asked.Method, asked.Target, d.Reason, asked.Reason)
 				}
 			}

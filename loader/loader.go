@@ -239,7 +239,7 @@ func (l *Loader) step(t *dir.Tree) (*ruleset.Step, *dir.Tree) {
 	if step.Broken() || len(t.Problems) > 0 {
 		_ = l.revokeEarly(step.Tokens) // reject repeats it, and reports the error
 	}
-	if good := step.Judge(); good || step.Whole {
+	if good := step.Check(); good || step.Whole {
 		return step, t
 	}
 	whole := l.whole(t)
@@ -330,7 +330,7 @@ func (l *Loader) revokeEarly(docs []*manifest.Document) error {
 	if len(list) == 0 || !l.index.Snapshot().Ready() {
 		return nil
 	}
-	names, _, err := l.index.Narrow(list)
+	names, _, err := l.index.RevokeEarly(list)
 	l.narrowed = append(l.narrowed, names...)
 	slices.Sort(l.narrowed)
 	l.narrowed = slices.Compact(l.narrowed)

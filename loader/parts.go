@@ -188,7 +188,7 @@ func (l *Loader) end(p *part) {
 	if !running.Ready() {
 		return // applyParts does it
 	}
-	names, _, err := l.index.Narrow(list)
+	names, _, err := l.index.RevokeEarly(list)
 	if err != nil {
 		l.o.Logger.Error("the revocations of a rejected directory could not take effect", "directory", p.origin, "error", err)
 	}
@@ -211,9 +211,9 @@ func (l *Loader) try(now []*part) *ruleset.Step {
 	in := dir.Join(trees, nil).Input(l.roots)
 	o := ruleset.Options{Workers: l.workers(), Running: l.index.Snapshot()}
 	step := from.Step(in, o)
-	if !step.Judge() && !step.Whole {
+	if !step.Check() && !step.Whole {
 		step = (*ruleset.Loaded)(nil).Step(in, o)
-		step.Judge()
+		step.Check()
 	}
 	if len(step.Problems) == 0 {
 		step.Problems = step.Losses(l.o.Now())

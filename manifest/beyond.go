@@ -19,11 +19,11 @@ var schemeInPattern = regexp.MustCompile(`(?i)\bhttps?\??\\?:|\\?:(\\?/){2}`)
 // match what was not meant.
 func beyondPath(path string) *LineError {
 	if at := placeholder.FindStringIndex(path); at != nil {
-		return &LineError{at[0], fmt.Sprintf("%s stands for a URL, expected the pattern of the path alone: leave it out, or begin with .*",
+		return &LineError{at[0], fmt.Sprintf("%s is a placeholder for a URL, expected the pattern of the path alone: leave it out, or begin with .*",
 			strings.TrimSuffix(path[at[0]:at[1]], "/"))}
 	}
 	if schemeInPattern.MatchString(path) || strings.HasPrefix(path, "//") || namesHost(path) {
-		return &LineError{0, "the pattern names a scheme or host, expected the path alone, which begins with /: a gate's `hosts` says which host"}
+		return &LineError{0, "the pattern names a scheme or host, expected the path alone, which begins with /: a gate's `hosts` names the host"}
 	}
 	for i := 0; i < len(path); i++ {
 		switch {
@@ -39,9 +39,9 @@ func beyondPath(path string) *LineError {
 }
 
 var (
-	// hostAlone is what stands before the first slash of a pattern that begins with a host.
+	// hostAlone matches the part before the first slash of a pattern that begins with a host.
 	hostAlone = regexp.MustCompile(`^[\w(|)?:-]*(\\?\.[\w(|)-]+)*(\\?\.[A-Za-z]{2,}|:\d+)$`)
-	// hostAfterAny is the same after `.*`, where a path may stand too.
+	// hostAfterAny is the same after `.*`, where a path may be too.
 	hostAfterAny = regexp.MustCompile(`^\.[*+](?:\\?\.)?([\w-]+(?:\\?\.[\w-]+)*)\\?\.([A-Za-z]{2,})$`)
 )
 

@@ -10,9 +10,9 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// checkSpec asks what one document must hold beyond the forms of its fields. It asks
-// whether keys are there, not what was decoded of them, so that a value with a problem
-// of its own causes no second one.
+// checkSpec checks what one document must hold beyond the forms of its fields. It checks
+// whether keys are present, not their decoded values, so that an invalid value
+// causes no second problem.
 func (s *scope) checkSpec(doc *Document, spec *yaml.Node) {
 	switch {
 	case doc.Gate != nil:
@@ -38,7 +38,7 @@ func (s *scope) checkGate(g *Gate, spec *yaml.Node) {
 		n := find(spec, "anonymous")
 		switch {
 		case g.Anonymous.Unrestricted && has(n, "allow"):
-			s.problem(find(n, "unrestricted"), "spec.anonymous.unrestricted", "beside allow rules, expected one of the two")
+			s.problem(find(n, "unrestricted"), "spec.anonymous.unrestricted", "given together with allow rules, expected one of the two")
 		case !g.Anonymous.Unrestricted && n.Kind == yaml.MappingNode && len(n.Content) > 0 && !has(n, "allow"):
 			s.problem(n, "spec.anonymous", "nothing is allowed, expected allow rules, `unrestricted: true` or no key at all")
 		}
@@ -52,15 +52,15 @@ func (s *scope) checkGate(g *Gate, spec *yaml.Node) {
 		case source == policy.FromHeader && !has(n, "header"):
 			s.problem(n, "spec.clientIP.header", "missing, expected the name of the header that holds the address")
 		case source != policy.FromHeader && c.Header != "":
-			s.problem(find(n, "header"), "spec.clientIP.header", "beside `source: %s`, expected it with `source: header` alone", source)
+			s.problem(find(n, "header"), "spec.clientIP.header", "given together with `source: %s`, expected it with `source: header` alone", source)
 		case source != policy.FromXFF && has(n, "trustedHops"):
-			s.problem(find(n, "trustedHops"), "spec.clientIP.trustedHops", "beside `source: %s`, expected it with `source: xff` alone", source)
+			s.problem(find(n, "trustedHops"), "spec.clientIP.trustedHops", "given together with `source: %s`, expected it with `source: xff` alone", source)
 		}
 	}
 	s.checkHeaders(g, spec)
 }
 
-// checkHeaders wants each header of a gate to have one meaning.
+// checkHeaders reports headers of a gate that have two meanings.
 func (s *scope) checkHeaders(g *Gate, spec *yaml.Node) {
 	upstream := g.UpstreamOrDefault()
 	up, act := find(spec, "upstream"), find(spec, "actAs")
@@ -113,7 +113,7 @@ func (s *scope) checkToken(t *APIToken, spec *yaml.Node) {
 	if meant(spec, "canary") {
 		s.pairs(spec, "spec", func(key string, keyNode, _ *yaml.Node) {
 			if key != "canary" && key != "digest" && key != "issued" && key != "displayName" && key != "description" {
-				s.problem(keyNode, "spec."+key, "beside `canary: true`, expected nothing but digest, issued, displayName and description: a canary is always refused")
+				s.problem(keyNode, "spec."+key, "given together with `canary: true`, expected nothing but digest, issued, displayName and description: a canary is always refused")
 			}
 		})
 		return
@@ -122,13 +122,13 @@ func (s *scope) checkToken(t *APIToken, spec *yaml.Node) {
 	case !has(spec, "user") && !t.AnyUser:
 		s.problem(spec, "spec.user", "missing, expected user, or `anyUser: true` for a token of any user")
 	case has(spec, "user") && t.AnyUser:
-		s.problem(find(spec, "anyUser"), "spec.anyUser", "beside user, expected one of the two")
+		s.problem(find(spec, "anyUser"), "spec.anyUser", "given together with user, expected one of the two")
 	}
 	if t.AnyUser {
 		s.checkAnyUser(t, spec)
 	}
 	if t.Unrestricted && (has(spec, "allow") || has(spec, "limitTo")) {
-		s.problem(find(spec, "unrestricted"), "spec.unrestricted", "beside rules that allow, expected one of the two")
+		s.problem(find(spec, "unrestricted"), "spec.unrestricted", "given together with rules that allow, expected one of the two")
 	}
 	if !t.Unrestricted && !has(spec, "allow") && !has(spec, "limitTo") && !filled(spec, "policies") {
 		s.problem(spec, "spec.allow", "missing, expected allow, limitTo, policies or `unrestricted: true`: the token may do nothing")
@@ -192,7 +192,7 @@ func ForwardedSchemes(list []Forwarded) (schemes policy.Schemes, others []string
 	return schemes, others
 }
 
-// checkRules asks what rules must hold: a condition each, and few enough in a list.
+// checkRules reports lists with too many rules, and deny rules on JSON without methods.
 func (s *scope) checkRules(allow, deny []Rule, n *yaml.Node, field string) {
 	for _, list := range []struct {
 		key   string
@@ -216,7 +216,7 @@ func (r *Rule) check(s *scope, n *yaml.Node, field string) {
 	s.checkCount(n, field, "json", len(r.JSON), policy.MaxKeys, "nodes")
 	s.checkCount(n, field, "clients", len(r.Clients), policy.MaxRanges, "ranges")
 	if has(n, "contentTypes") && !has(n, "json") {
-		s.problem(find(n, "contentTypes"), child(field, "contentTypes"), "without json, expected it with json alone: it says which bodies json reads")
+		s.problem(find(n, "contentTypes"), child(field, "contentTypes"), "without json, expected it with json alone: it limits which bodies json reads")
 		return
 	}
 	for i := 0; i < len(n.Content); i += 2 {
@@ -233,7 +233,7 @@ func (c *Clients) check(s *scope, n *yaml.Node, field string) {
 	s.checkCount(n, field, "deny", len(c.Deny), policy.MaxRanges, "ranges")
 }
 
-// checkCount wants few enough entries below a key.
+// checkCount reports a key with too many entries.
 func (s *scope) checkCount(n *yaml.Node, field, key string, count, most int, what string) {
 	if count > most {
 		s.problem(find(n, key), child(field, key), "%d %s, expected at most %d", count, what, most)

@@ -20,8 +20,8 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// Decoder decodes the files of one load. It compiles a pattern that stands in many
-// manifests once. Any number of goroutines may share it. The zero value is ready.
+// Decoder decodes the files of one load. It compiles a pattern that many
+// manifests use once. Any number of goroutines may share it. The zero value is ready.
 type Decoder struct {
 	patterns  sync.Map     // of compiledPattern, by the pattern's text
 	searched  atomic.Int64 // bytes parsed in search of the lines that break documents
@@ -180,8 +180,8 @@ func (s *scope) problemAt(at Pos, field, format string, args ...any) {
 	s.add(Problem{File: s.file, Pos: at, Field: echo(token.Mask(field), maxField), Message: message})
 }
 
-// guarded decodes the chunk. A panic, of the YAML library or of ours, is a problem of
-// this document and not the end of the process.
+// guarded decodes the chunk. A panic, in the YAML library or in patgate, becomes a
+// problem of this document and does not end the process.
 func (s *scope) guarded() (doc *Document) {
 	if s.chunk.isLarge() {
 		s.decoder.large.Lock()

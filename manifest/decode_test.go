@@ -126,7 +126,7 @@ func TestMessagesHideTokens(t *testing.T) {
 	}
 }
 
-// FuzzDecode wants no panic, and a place for each problem.
+// FuzzDecode checks that nothing panics, and that each problem has a place.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(header + "kind: Gate\nmetadata: {name: a}\nspec: {hosts: [a]}\n---\n"))
 	f.Add([]byte(header + "kind: APIToken\nmetadata: {name: a}\nspec:\n  user: a\n  limitTo: |\n    [get]/a\n"))

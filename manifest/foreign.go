@@ -14,14 +14,14 @@ import (
 // versionLike are the versions that a message may repeat.
 var versionLike = regexp.MustCompile(`^[a-z0-9./-]{1,40}$`)
 
-// clusterKinds are kinds of Kubernetes that often lie beside manifests. A message names
-// them; of other files that are no manifests it repeats nothing.
+// clusterKinds are kinds of Kubernetes that are often in the same directory as manifests. Messages
+// name them, and repeat no content of other files that are not manifests.
 var clusterKinds = []string{"ConfigMap", "CronJob", "DaemonSet", "Deployment", "Ingress", "Job", "List", "Namespace", "Pod",
 	"Secret", "Service", "ServiceAccount", "StatefulSet", "HelmRelease", "Kustomization", "HTTPRoute", "NetworkPolicy"}
 
-// isForeign reports whether a map is somebody else's file: nothing of its content may go
-// into a message. A manifest says the API group, or something near it, or leaves it out
-// and says one of the kinds.
+// isForeign reports whether a map is not meant as a manifest: none of its content may go
+// into a message. A manifest has the API group, or a misspelling of it, or has none
+// but has one of the kinds.
 func isForeign(root *yaml.Node) bool {
 	version, kind := find(root, "apiVersion"), find(root, "kind")
 	if version != root {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestLoadsSharePatterns wants a pattern to be compiled once for all loads while a row holds
-// it, and to be forgotten afterwards.
+// TestLoadsSharePatterns checks that a pattern is compiled once for all loads while a row holds
+// it, and is released afterwards.
 func TestLoadsSharePatterns(t *testing.T) {
 	const text = "/rest/api/2/issue/[A-Z]+-of-a-test"
 	var first, second Decoder
@@ -17,7 +17,7 @@ func TestLoadsSharePatterns(t *testing.T) {
 		t.Fatal(err)
 	}
 	if q, _ := second.pattern(text); q != p {
-		t.Error("a second load compiled it anew")
+		t.Error("a second load compiled it again")
 	}
 	runtime.KeepAlive(&first)
 	first, second = Decoder{}, Decoder{}
@@ -27,7 +27,7 @@ func TestLoadsSharePatterns(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("nobody holds it, and it is there")
+			t.Fatal("no row holds it, and it is still there")
 		}
 	}
 	for i := range 2 {

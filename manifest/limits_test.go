@@ -8,7 +8,7 @@ import (
 
 const limitsHead = "apiVersion: " + APIVersion + "\nkind: UserGroup\nmetadata: {name: g}\nspec:\n"
 
-// TestLimits decodes documents that are beyond a limit, and wants few problems that say so.
+// TestLimits decodes documents that are beyond a limit, and checks that few problems report it.
 func TestLimits(t *testing.T) {
 	repeat := func(n int, format string) string {
 		var b strings.Builder
@@ -40,9 +40,9 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestForeignContentStaysUnsaid decodes files that are no manifests, and wants none of their words
-// in a problem.
-func TestForeignContentStaysUnsaid(t *testing.T) {
+// TestForeignContentIsNotRepeated decodes files that are not manifests, and checks that no problem
+// repeats their content.
+func TestForeignContentIsNotRepeated(t *testing.T) {
 	for name, text := range map[string]string{
 		"keys":            "hunter2: a\nhunter3: b\n",
 		"values":          "password: hunter2\n",

@@ -63,8 +63,8 @@ func countRules(text string) (n int) {
 	return n
 }
 
-// linePlaces returns what tells the place of line i of a text. In a literal block each
-// line stands on its own; in other styles only the whole has a place.
+// linePlaces returns a function that gives the place of line i of a text. In a literal block each
+// line has its own place; in other styles only the whole has one.
 func (s *scope) linePlaces(n *yaml.Node) func(i int) Pos {
 	at := s.pos(n)
 	if n.Style&yaml.LiteralStyle == 0 {
@@ -131,7 +131,7 @@ func (dec *Decoder) ParseLine(line string) (Rule, *LineError) {
 	return r, r.countKeys()
 }
 
-// countKeys wants few enough names in a line. A name that is given twice is one.
+// countKeys reports too many names in a line. A name that is given twice is one.
 func (r *Rule) countKeys() *LineError {
 	parameters, nodes := map[string]bool{}, map[string]bool{}
 	for _, p := range r.Query {

@@ -102,9 +102,9 @@ func TestLinesThatAreRefused(t *testing.T) {
 		{`.*example.com/rest`, 0, "scheme or host"},
 		{`.*http://x`, 0, "scheme or host"},
 		{`ftp:\/\/x`, 0, "scheme or host"},
-		{`[get]{JIRA_URL}/rest/.*`, 5, "{JIRA_URL} stands for a URL"},
-		{`JIRA_URL/rest/.*`, 0, "JIRA_URL stands for a URL"},
-		{`{CONFLUENCE_URL}/rest/.*`, 0, "{CONFLUENCE_URL} stands for a URL"},
+		{`[get]{JIRA_URL}/rest/.*`, 5, "{JIRA_URL} is a placeholder for a URL"},
+		{`JIRA_URL/rest/.*`, 0, "JIRA_URL is a placeholder for a URL"},
+		{`{CONFLUENCE_URL}/rest/.*`, 0, "{CONFLUENCE_URL} is a placeholder for a URL"},
 		{`[get]/a\?b`, 7, `\? in the pattern`},
 		{`/a#b`, 2, "`#` in the pattern"},
 		{`/a\#b`, 2, "`#` in the pattern"},
@@ -141,7 +141,7 @@ func TestLinesThatAreRefused(t *testing.T) {
 	}
 }
 
-// FuzzLine wants a line that is accepted to have a path, and to mean the same when it
+// FuzzLine checks that an accepted line has a path, and means the same when it
 // is read again.
 func FuzzLine(f *testing.F) {
 	for _, seed := range []string{`[post].*/a[JsonData::a==b]`, `/a[QueryParam::x==[a-z]+][QueryParam::y==z]`, `[get]`, `/[a`, `{JIRA_URL}/x`, `(_URL}`} {

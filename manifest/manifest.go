@@ -39,7 +39,7 @@ type Document struct {
 	Pos         Pos // of its first line
 	Fingerprint policy.Fingerprint
 	Problems    []Problem // of its own
-	fault       *fault    // why it is no YAML, until Explain says it
+	fault       *fault    // why it is not YAML, until Explain describes it
 	undescribed bool      // it has more problems
 
 	Kind     string
@@ -136,25 +136,25 @@ type Clients struct {
 	At    Pos    `yaml:"-"`
 }
 
-// ClientIP says where a gate takes the client's address from.
+// ClientIP is where a gate takes the client's address from.
 type ClientIP struct {
 	Source      AddressSource `yaml:"source"`
 	TrustedHops Hops          `yaml:"trustedHops"`
 	Header      HeaderName    `yaml:"header"`
 }
 
-// ActAs names the header by which a token speaks for another user.
+// ActAs names the header by which a token acts for another user.
 type ActAs struct {
 	Header HeaderName `yaml:"header,required"`
 }
 
-// Problems says what refusals of a gate hold beside their fixed fields.
+// Problems is what refusals of a gate hold in addition to their fixed fields.
 type Problems struct {
 	ErrorMessages bool `yaml:"errorMessages"`
 }
 
 // Upstream is what the API behind a gate is like: how it reads paths, and the headers
-// that tell it who calls.
+// that identify the caller.
 type Upstream struct {
 	Routing       Routing       `yaml:"routing"`
 	Encoding      Encoding      `yaml:"encoding"`
@@ -190,8 +190,8 @@ type APIToken struct {
 	Ends         Ends       `yaml:"-"`
 }
 
-// Ends is what a manifest says of its token's end, also where the rest can't be read:
-// whoever writes `revoked: yesterday` means to revoke.
+// Ends is how a manifest ends its token, also where the rest can't be read:
+// a person who writes `revoked: yesterday` means to revoke.
 type Ends struct{ Revoked, Suspended bool }
 
 // Previous is a value that a rotation replaced.
@@ -209,7 +209,7 @@ type UserGroup struct {
 	Tokens   *GroupTokens `yaml:"tokens"`
 }
 
-// GroupTokens is what a group says of its members' tokens.
+// GroupTokens holds a group's settings for its members' tokens.
 type GroupTokens struct {
 	Create      bool     `yaml:"create"`
 	MaxLifetime Lifetime `yaml:"maxLifetime"`

@@ -94,7 +94,7 @@ func (r *Rendered) configMap(n *yaml.Node) {
 		full = space.Value + "/" + full
 	}
 	if slices.Contains(r.ConfigMaps, full) {
-		r.problem(name, "the ConfigMap %s stands twice, expected once: a cluster would have the last", full)
+		r.problem(name, "the ConfigMap %s appears twice, expected once: a cluster would have the last", full)
 	}
 	r.ConfigMaps = append(r.ConfigMaps, full)
 	for _, field := range []string{"data", "binaryData"} {

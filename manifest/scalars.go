@@ -237,7 +237,7 @@ func (v *Contact) decode(s *scope, n *yaml.Node, field string) {
 	*v = Contact(text)
 }
 
-// Enforcement says whether a manifest decides or only observes.
+// Enforcement is whether a manifest decides or only observes.
 type Enforcement struct{ Observe bool }
 
 func (Enforcement) expects() string { return "enforce or observe" }
@@ -248,7 +248,7 @@ func (v *Enforcement) decode(s *scope, n *yaml.Node, field string) {
 	}
 }
 
-// Authorization says whether the upstream gets the header that held a token.
+// Authorization is whether the upstream gets the header that held a token.
 type Authorization struct{ Keep bool }
 
 func (Authorization) expects() string { return "remove or keep" }
@@ -259,7 +259,7 @@ func (v *Authorization) decode(s *scope, n *yaml.Node, field string) {
 	}
 }
 
-// FormBodies says what a gate's API does with the parameters of form bodies.
+// FormBodies is what a gate's API does with the parameters of form bodies.
 type FormBodies struct{ policy.FormBodies }
 
 func (FormBodies) expects() string { return "merged or separate" }
@@ -273,7 +273,7 @@ func (v *FormBodies) decode(s *scope, n *yaml.Node, field string) {
 	}
 }
 
-// AddressSource says where the client's address is taken from.
+// AddressSource is where the client's address is taken from.
 type AddressSource policy.AddressSource
 
 func (AddressSource) expects() string { return "peer, xff or header" }

@@ -117,7 +117,7 @@ var kinds = []struct {
 }
 
 // manifest describes a document: what all kinds have, and the spec by its kind. With
-// conditions rather than alternatives, an editor tells the one thing that is wrong.
+// conditions rather than alternatives, an editor reports the one thing that is wrong.
 func (d *describer) manifest() *schema {
 	s := &schema{
 		Dialect: "https://json-schema.org/draft/2020-12/schema", Description: describe("manifest"),

@@ -2,7 +2,7 @@ package manifest
 
 // beyondSchema are the archives of testdata/bad that a schema can't refuse, by why.
 var beyondSchema = map[string]string{
-	"no YAML, or gone before a schema sees it: an editor's YAML parser tells": `
+	"no YAML, or gone before a schema sees it: an editor's YAML parser reports it": `
 		doc-alias-unknown doc-bad-indent doc-duplicate-key doc-not-utf8 doc-not-utf8-alone doc-not-yaml
 		doc-not-yaml-is-named doc-second-broken-alone doc-tab rule-query-twice`,
 	"anchors, aliases and tags: a schema sees the values that they stand for": `
@@ -14,7 +14,7 @@ var beyondSchema = map[string]string{
 		gate-clients-without-clientip group-bound-without-clientip token-clients-without-clientip
 		token-any-user-bearer-gate token-schemes-none-in-common
 		token-no-grant-deny-only token-unrestricted-and-policy`,
-	"the name of the file says which kinds belong in it": `
+	"the name of the file determines which kinds belong in it": `
 		test-kind`,
 	"compares values of one manifest": `
 		gate-header-act-as-upstream gate-header-folds gate-header-twice token-digest-previous-twice

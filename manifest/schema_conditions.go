@@ -2,7 +2,7 @@ package manifest
 
 import "reflect"
 
-// conditions adds to a type what its fields must hold together: what checks.go asks of
+// conditions adds to a type what its fields must hold together: what checks.go checks in
 // one document.
 func conditions(s *schema, t reflect.Type) {
 	switch t {
@@ -29,18 +29,18 @@ func conditions(s *schema, t reflect.Type) {
 	}
 }
 
-// denies is what a deny rule must hold beside: without methods, one about a body would
+// denies is an additional condition of deny rules: without methods, a rule on the body would
 // deny every request that has none.
 var denies = &schema{If: with("json"), Then: with("methods")}
 
-// owner wants a user, or any user and nothing that needs one.
+// owner requires a user, or anyUser and no field that needs a user.
 func owner() *schema {
 	anyUser := without("user", "logins", "actAs")
 	anyUser.Properties = append(anyUser.Properties, property{"schemes", &schema{Contains: &schema{Const: "basic"}}})
 	return &schema{If: isTrue("anyUser"), Then: anyUser, Else: with("user")}
 }
 
-// grants wants a token to be unrestricted, or rules that say what it may do.
+// grants requires `unrestricted`, or rules.
 func grants() *schema {
 	policies := with("policies")
 	policies.Properties = properties{{"policies", &schema{MinItems: 1}}}
@@ -57,17 +57,17 @@ func (s schema) when(condition, then, otherwise *schema) schema {
 	return s
 }
 
-// is wants a key to be there with this value.
+// is requires a key with this value.
 func is(key string, value any) *schema {
 	return &schema{Required: []string{key}, Properties: properties{{key, &schema{Const: value}}}}
 }
 
 func isTrue(key string) *schema { return is(key, true) }
 
-// with wants a key.
+// with requires a key.
 func with(key string) *schema { return &schema{Required: []string{key}} }
 
-// without wants none of the keys.
+// without forbids the keys.
 func without(keys ...string) *schema {
 	s := &schema{}
 	for _, key := range keys {

@@ -165,8 +165,8 @@ func collectKeys(v any, used map[string]bool) {
 	}
 }
 
-// TestSchemaRefusesBadManifests wants the schema to refuse every archive of testdata/bad
-// but those that are listed, and those to be refused by patgate alone.
+// TestSchemaRefusesBadManifests checks that the schema refuses every archive of testdata/bad
+// except those that are listed, which only patgate refuses.
 func TestSchemaRefusesBadManifests(t *testing.T) {
 	s := compiled(t)
 	reasons := map[string]string{}
@@ -206,7 +206,7 @@ func archiveRefused(t *testing.T, s *jsonschema.Schema, path string) error {
 		if !strings.HasSuffix(f.Name, ".yaml") && !strings.HasSuffix(f.Name, ".yml") {
 			continue
 		}
-		docs, _ := documents(string(f.Data)) // an editor says itself what is no YAML
+		docs, _ := documents(string(f.Data)) // an editor itself reports what is not YAML
 		for i, doc := range docs {
 			if err := s.Validate(doc); err != nil {
 				return fmt.Errorf("%s, document %d: %w", f.Name, i, err)
@@ -216,8 +216,8 @@ func archiveRefused(t *testing.T, s *jsonschema.Schema, path string) error {
 	return nil
 }
 
-// TestSchemaDescribesEveryField wants a description for each type and field that there
-// is, and for no other.
+// TestSchemaDescribesEveryField checks that each type and field has a description, and that
+// no description is left over.
 func TestSchemaDescribesEveryField(t *testing.T) {
 	d := describer{defs: map[string]*schema{}}
 	d.manifest()
@@ -232,7 +232,7 @@ func TestSchemaDescribesEveryField(t *testing.T) {
 	}
 	for name := range want {
 		if describe(name) == "" {
-			t.Errorf("nothing describes %s: descriptions in schema_texts.go wants a line", name)
+			t.Errorf("nothing describes %s: descriptions in schema_texts.go needs a line", name)
 		}
 	}
 	for name := range descriptions {

@@ -1,7 +1,7 @@
 package manifest
 
-// describe returns what an editor shows beside a field or type. A test wants one for
-// each, and none for what is no more.
+// describe returns what an editor shows for a field or type. A test requires one for
+// each, and none for fields that no longer exist.
 func describe(name string) string { return descriptions[name] }
 
 var descriptions = map[string]string{
@@ -12,7 +12,7 @@ var descriptions = map[string]string{
 	"status":     "Written by a cluster; ignored.",
 	"serverSet":  "Written by a cluster; ignored.",
 
-	"Metadata":             "The manifest's name, and what Kubernetes tools keep beside it.",
+	"Metadata":             "The manifest's name, and what Kubernetes tools add to it.",
 	"Metadata.name":        "Its name, unique per kind: lower-case letters, digits, `-` and `.`.",
 	"Metadata.namespace":   "Kept; it has no meaning to patgate.",
 	"Metadata.labels":      "Kept; they have no meaning to patgate.",
@@ -22,7 +22,7 @@ var descriptions = map[string]string{
 	"Gate.hosts":          "Hosts that it guards: an exact one beats a wildcard such as *.example.com. Default: every host.",
 	"Gate.paths":          "Path prefixes that it guards, by whole segments: /rest/ guards /rest and all below. Default: everything.",
 	"Gate.schemes":        "How tokens may be presented. Default: basic.",
-	"Gate.basicEnds":      "From then on Basic is refused; before, answers to Basic tell this time.",
+	"Gate.basicEnds":      "From then on Basic is refused; before, answers to Basic name this time.",
 	"Gate.groups":         "UserGroups whose members may use tokens here. Default: any user.",
 	"Gate.anonymous":      "What callers without a credential may do. Default: a credential is required.",
 	"Gate.forwardUnknown": "Schemes whose credentials go to the upstream untouched if they are not patgate tokens: basic, bearer, or any other, such as oauth. Default: none.",
@@ -30,13 +30,13 @@ var descriptions = map[string]string{
 	"Gate.clients":        "Client addresses that may call. Default: all. Needs clientIP.",
 	"Gate.clientIP":       "Where client addresses come from. Must be written where ranges of them count.",
 	"Gate.policies":       "TokenPolicies that bound every caller: token, anonymous and forwarded.",
-	"Gate.actAs":          "How a token speaks for another user. Default: nobody can.",
+	"Gate.actAs":          "How a token acts for another user. Default: no token can.",
 	"Gate.challenge":      "Schemes that a 401 advertises. Default: all accepted schemes.",
 	"Gate.contact":        "Whom refusals name, such as the address of a page. Default: the owner of the gate.",
-	"Gate.problem":        "What refusals hold beside their fixed fields.",
+	"Gate.problem":        "What refusals hold in addition to their fixed fields.",
 	"Gate.allowEncoded":   "Characters that paths may hold: %2F %25 %23 %3F %3B by their escapes, which stay in the path that rules match, and a raw `;`. Default: none.",
 	"Gate.formBodies":     "What the API does with form bodies: merged (their fields join the query's, `_method` replaces the method) or separate. Default: not known.",
-	"Gate.upstream":       "How the API reads paths, and the headers that tell it who calls.",
+	"Gate.upstream":       "How the API reads paths, and the headers that identify the caller.",
 	"Gate.enforcement":    "observe lets refusals from the credential on pass, and audits them. Default: enforce.",
 
 	"Anonymous":              "What callers without a credential may do: rules, or everything.",
@@ -53,13 +53,13 @@ var descriptions = map[string]string{
 	"ClientIP.trustedHops": "With xff: how many trusted proxies stand in front of Envoy, as its xff_num_trusted_hops. Default: 0.",
 	"ClientIP.header":      "With header: the header whose one value is the address.",
 
-	"ActAs":        "How a token speaks for another user.",
+	"ActAs":        "How a token acts for another user.",
 	"ActAs.header": "The header that names the user, such as x-on-behalf-of.",
 
-	"Problems":               "What refusals hold beside their fixed fields.",
+	"Problems":               "What refusals hold in addition to their fixed fields.",
 	"Problems.errorMessages": "Refusals also carry errorMessages: [detail], which clients of Jira show. Default: false.",
 
-	"Upstream":               "How the API reads paths, and the headers that tell it who calls; what clients send under their names is removed.",
+	"Upstream":               "How the API reads paths, and the headers that identify the caller; what clients send under their names is removed.",
 	"Upstream.routing":       "caseInsensitive where the API ignores case in paths: guarded prefixes and deny paths then match in any case. Default: exact.",
 	"Upstream.encoding":      "How a user's name is written: utf-8, or percent for its bytes outside ASCII, and `%`, as escapes. Default: utf-8.",
 	"Upstream.userHeader":    "The user's name. Default: x-forwarded-user.",
@@ -84,9 +84,9 @@ var descriptions = map[string]string{
 	"APIToken.limitTo":      "Rules in the one-line form, one a line: [methods]REGEX[QueryParam::NAME==REGEX][JsonData::NODE==REGEX].",
 	"APIToken.actAs":        "Users whom it may speak for: regular expressions (RE2) that match in full. Default: none.",
 	"APIToken.unrestricted": "It may do whatever its user may; instead of rules that allow.",
-	"APIToken.revoked":      "Ended at this time, and for ever by being there.",
+	"APIToken.revoked":      "Ended permanently, from this time on.",
 	"APIToken.suspended":    "Off until this is removed.",
-	"APIToken.canary":       "A honeytoken: always refused, with an alert. It has nothing but digest and issued.",
+	"APIToken.canary":       "Always refused, with an alert. A canary has nothing but digest and issued.",
 	"APIToken.previous":     "Values that a rotation replaced.",
 
 	"Previous":        "A value that a rotation replaced.",
@@ -95,15 +95,15 @@ var descriptions = map[string]string{
 	"Previous.until":  "When the older value ends.",
 
 	"UserGroup":          "Users, and their right to have tokens.",
-	"UserGroup.members":  "User names, compared byte for byte; [] for nobody.",
+	"UserGroup.members":  "User names, compared byte for byte; [] for no user.",
 	"UserGroup.policies": "TokenPolicies that bound their tokens.",
 	"UserGroup.admin":    "For the management API: members see and revoke every token.",
-	"UserGroup.tokens":   "What the group says of its members' tokens.",
+	"UserGroup.tokens":   "The group's settings for its members' tokens.",
 
-	"GroupTokens":             "What a group says of its members' tokens.",
+	"GroupTokens":             "A group's settings for its members' tokens.",
 	"GroupTokens.create":      "Members may create tokens for themselves: by the management API and, where a group of theirs has `tokens`, by `patgate token create`.",
 	"GroupTokens.max":         "The most live tokens that a member may hold; the largest of the groups counts. Default: no limit.",
-	"GroupTokens.maxLifetime": "The longest life of their tokens: a duration such as 90d, 12w or 36h, or forever. Default: the group says nothing.",
+	"GroupTokens.maxLifetime": "The longest life of their tokens: a duration such as 90d, 12w or 36h, or forever. Default: the group sets none.",
 
 	"TokenPolicy":             "Rules that tokens, groups and gates name.",
 	"TokenPolicy.enforcement": "observe: its rules count as absent and are only audited. Default: enforce.",
@@ -130,7 +130,7 @@ var descriptions = map[string]string{
 	"Given.scheme": "How it is presented. Default: the first that gate and token take.",
 	"Given.client": "The client's address.",
 	"Given.tls":    "Whether the request came by TLS. Default: true.",
-	"Given.host":   "The host that is asked. Default: the first gate's.",
+	"Given.host":   "The host of the request. Default: the first gate's.",
 
 	"Case":         "One request, and what must become of it.",
 	"Case.name":    "What the report calls it.",
@@ -142,7 +142,7 @@ var descriptions = map[string]string{
 	"Case.scheme":  "How it is presented. Default: the first that gate and token take.",
 	"Case.client":  "The client's address.",
 	"Case.tls":     "Whether the request came by TLS. Default: true.",
-	"Case.host":    "The host that is asked. Default: the first gate's.",
+	"Case.host":    "The host of the request. Default: the first gate's.",
 	"Case.headers": "Headers of the request.",
 	"Case.body":    "The body of the request, JSON unless headers say otherwise; empty: none.",
 }

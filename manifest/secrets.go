@@ -17,7 +17,7 @@ import (
 )
 
 // Secret is a Kubernetes Secret, as far as an import of API keys needs it. Its data are
-// values: nothing of them may be shown.
+// values: no part of them may be shown.
 type Secret struct {
 	Pos                 diag.Pos
 	Name, Type          string
@@ -67,8 +67,8 @@ type secretDocument struct {
 }
 
 // DecodeSecrets reads the Secrets of a file, which may be YAML or JSON, several documents,
-// and Lists. Other kinds are passed over. It returns an error that says where the file is
-// no YAML or a Secret is none, and nothing of the values. Secrets that are encrypted are returned
+// and Lists. Other kinds are passed over. It returns an error that names the place where the file is
+// not YAML or a Secret is invalid, without any part of the values. Secrets that are encrypted are returned
 // with the problem.
 func DecodeSecrets(data []byte) (list []Secret, err error) {
 	defer func() {
@@ -98,7 +98,7 @@ func DecodeSecrets(data []byte) (list []Secret, err error) {
 	return list, nil
 }
 
-// templateHint says what to do with a file that is still a template.
+// templateHint is what to do with a file that is still a template.
 func templateHint(data []byte) string {
 	if bytes.Contains(data, []byte("{{")) {
 		return "; it holds {{, so it is a template: render it first"
@@ -137,7 +137,7 @@ func appendSecrets(list []Secret, node *yaml.Node, depth int) ([]Secret, error) 
 	return append(list, s), errors.Join(problems...)
 }
 
-// secretEntries are a Secret's values in the order of the file. Of a key that stands in both maps,
+// secretEntries are a Secret's values in the order of the file. Of a key that is in both maps,
 // Kubernetes takes stringData.
 func secretEntries(doc *secretDocument, root *yaml.Node) []SecretEntry {
 	var list []SecretEntry
@@ -170,8 +170,8 @@ func secretEntries(doc *secretDocument, root *yaml.Node) []SecretEntry {
 	return list
 }
 
-// entryPlace is where a key of a map stands, and what is wrong with the node of its value: a tag such
-// as !Ref says that a tool puts something else there.
+// entryPlace is the place of a key of a map, and what is wrong with the node of its value: a tag such
+// as !Ref means that a tool puts something else there.
 func entryPlace(root *yaml.Node, field, key string) (diag.Pos, string) {
 	at := valueOf(mapping(valueOf(root, field)), key)
 	if at == nil {

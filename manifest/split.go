@@ -10,7 +10,7 @@ type chunk struct {
 
 // splitDocuments cuts a file at its document markers, so that a broken document hides
 // nothing of the next one. A line that begins with `---` or `...` and a blank is a
-// marker wherever it stands, also within a block scalar (YAML 1.2, section 9.1.2).
+// marker anywhere, also within a block scalar (YAML 1.2, section 9.1.2).
 func splitDocuments(data []byte) []chunk {
 	var chunks []chunk
 	start, startLine := 0, 1

@@ -31,8 +31,8 @@ func (v *Encoded) decode(s *scope, n *yaml.Node, field string) {
 	v.Encoded = encoded
 }
 
-// Routing says whether a gate's API tells paths apart that differ in case alone. Given
-// is set where the manifest says so.
+// Routing is whether a gate's API distinguishes paths that differ only in case. Given
+// is set where the manifest has the field.
 type Routing struct{ Given, CaseInsensitive bool }
 
 func (Routing) expects() string { return "exact or caseInsensitive" }
@@ -43,7 +43,7 @@ func (v *Routing) decode(s *scope, n *yaml.Node, field string) {
 	}
 }
 
-// Encoding says how the name of a user outside ASCII is written into a header.
+// Encoding is how the name of a user outside ASCII is written into a header.
 type Encoding struct{ Percent bool }
 
 func (Encoding) expects() string { return "utf-8 or percent" }

@@ -12,13 +12,13 @@ import (
 	"github.com/patgate/patgate/diag"
 )
 
-// options are what a field's tag says beside its name.
+// options are what a field's tag holds after its name.
 type options struct {
 	required bool
 	empty    bool // an empty list or map may stand here
 }
 
-// otherwise says what else may stand there.
+// otherwise is what else may be given.
 func (o options) otherwise(t reflect.Type) string {
 	text := ""
 	switch {
@@ -147,7 +147,7 @@ func (s *scope) fields(n *yaml.Node, field string, known []string, do func(key s
 	return given
 }
 
-// pairs calls do for each key of a mapping that stands there once.
+// pairs calls do for each key that appears once in a mapping.
 func (s *scope) pairs(n *yaml.Node, field string, do func(key string, keyNode, value *yaml.Node)) {
 	first := map[string]*yaml.Node{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -214,7 +214,7 @@ func (s *scope) texts(n *yaml.Node, v reflect.Value, field string, o options) {
 type layout struct {
 	keys   []string // in the order of the fields
 	fields map[string]layoutField
-	places []int // the fields that hold where the struct stood
+	places []int // the fields that hold the struct's place
 }
 
 type layoutField struct {
@@ -252,7 +252,7 @@ func fieldTag(f reflect.StructField) (key string, o options) {
 	return key, o
 }
 
-// got says what a node is.
+// got describes a node.
 func got(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -280,7 +280,7 @@ func got(n *yaml.Node) string {
 	return "a value with a tag"
 }
 
-// expected says what a type wants.
+// expected describes what a type accepts.
 func expected(t reflect.Type) string {
 	if e, ok := reflect.New(t).Interface().(interface{ expects() string }); ok {
 		return e.expects()

@@ -33,6 +33,7 @@ type Decision struct {
 	ActAs    string // the user that the caller asked to act as; set with ActAsDenied
 
 	AtDestination bool // Rule was checked against the path of Destination
+	TwoPaths      bool // the request has a Destination, and is decided for both paths
 
 	Remove []string // request headers to remove, in addition to those of Upstream.Remove
 

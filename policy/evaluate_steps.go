@@ -66,6 +66,7 @@ func (e *evaluation) goodTarget() bool {
 	e.decision.Detail = e.request.targetProblem()
 	if e.decision.Detail == "" {
 		e.destination, e.decision.Detail = e.request.readDestination()
+		e.decision.TwoPaths = e.destination.given
 	}
 	return e.decision.Detail == ""
 }

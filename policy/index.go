@@ -205,11 +205,11 @@ type Ending struct {
 	Revoked, Suspended bool
 }
 
-// Narrow takes `revoked` and `suspended` out of a load that was rejected: rows that have the
+// RevokeEarly takes `revoked` and `suspended` out of a load that was rejected: rows that have the
 // name and the digest of an ending are refused from then on, in one transaction on the last
 // good revision. A digest alone is not enough: it is public, and anybody may write it into a
 // document of their own. It returns the tokens' names; none means that nothing changed.
-func (x *Index) Narrow(endings []Ending) (names []string, revision uint64, err error) {
+func (x *Index) RevokeEarly(endings []Ending) (names []string, revision uint64, err error) {
 	x.writer.Lock()
 	defer x.writer.Unlock()
 	old := x.Snapshot().Revision()

@@ -134,10 +134,10 @@ func TestASnapshotStaysAsItIs(t *testing.T) {
 	}
 }
 
-func TestNarrow(t *testing.T) {
+func TestRevokeEarly(t *testing.T) {
 	x := policy.NewIndex()
 	replace(t, x, row("a", "1", "old"), row("b", "2"), row("c", "3"), row("d", "4"))
-	names, revision, err := x.Narrow([]policy.Ending{
+	names, revision, err := x.RevokeEarly([]policy.Ending{
 		{Token: "a", Digest: digest("old"), Revoked: true}, {Token: "nobody", Digest: digest("nobody's"), Revoked: true},
 		{Token: "b", Digest: digest("2"), Suspended: true}, {Token: "a", Digest: digest("old"), Suspended: true},
 		{Token: "mine", Digest: digest("3"), Revoked: true}, {Token: "d", Digest: digest("3"), Suspended: true},
@@ -154,7 +154,7 @@ func TestNarrow(t *testing.T) {
 			t.Errorf("the token %s was ended by a document of another name or digest", other)
 		}
 	}
-	if names, revision, err := x.Narrow([]policy.Ending{{Token: "a", Digest: digest("1"), Revoked: true}}); err != nil || len(names) != 0 || revision != 2 {
+	if names, revision, err := x.RevokeEarly([]policy.Ending{{Token: "a", Digest: digest("1"), Revoked: true}}); err != nil || len(names) != 0 || revision != 2 {
 		t.Errorf("again: %v, revision %d, %v", names, revision, err)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // TestBadManifests reads testdata/bad: each archive is a directory of manifests, and in
 // `want` every problem that it has; those called test-* are read with their PolicyTests. No two archives have the same problems.

@@ -124,7 +124,7 @@ func (s *Set) checkReferences(doc *manifest.Document, field string, refs []manif
 	}
 }
 
-// hint says which name was likely meant by one that there is not. It is worked out once
+// hint suggests the name that was likely meant by an unknown one. It is worked out once
 // a name: one missing policy may be named by every token.
 func (s *Set) hint(kind, wrong string) string {
 	if text, ok := s.hints[kind+"/"+wrong]; ok {
@@ -165,7 +165,7 @@ const (
 	maxCompared = 100_000
 )
 
-// checkGrants reports tokens whose policies grant nothing, or grant something beside `unrestricted`.
+// checkGrants reports tokens whose policies grant nothing, or that have grants and `unrestricted`.
 func (s *Set) checkGrants(doc *manifest.Document) {
 	spec := doc.APIToken
 	if spec.Canary || len(spec.Policies) == 0 {
@@ -183,7 +183,7 @@ func (s *Set) checkGrants(doc *manifest.Document) {
 		allow = true
 		if spec.Unrestricted {
 			s.problem(doc, ref.At, fmt.Sprintf("spec.policies[%d]", i),
-				"%s has allow rules (%s) beside `unrestricted: true`, expected policies that only deny", ref.Text, named.Place(named.Pos))
+				"%s has allow rules (%s), but the token has `unrestricted: true`, expected policies that only deny", ref.Text, named.Place(named.Pos))
 		}
 	}
 	if !allow && !spec.Unrestricted && !doc.Broken() {
@@ -332,7 +332,7 @@ func (s *Set) checkAmbiguousGates() {
 				if i < len(doc.Gate.Paths) {
 					at, field = doc.Gate.Paths[i].At, fmt.Sprintf("spec.paths[%d]", i)
 				}
-				s.problem(doc, at, field, "the gate ties with the one at %s: both guard host %s and path %s/, expected one gate for each",
+				s.problem(doc, at, field, "the gate conflicts with the one at %s: both guard host %s and path %s/, expected one gate for each",
 					other.Place(other.Pos), host, prefix)
 			}
 		}

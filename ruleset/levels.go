@@ -8,7 +8,7 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// checkLevels reports levels where one request can be asked too many patterns: no manifest
+// checkLevels reports levels where one request may need too many patterns: no manifest
 // may keep a processor busy. They are those of a gate (its bounds and its anonymous
 // callers), of a group, and of a token (its rules, and whom it may speak for).
 func (s *Set) checkLevels() {

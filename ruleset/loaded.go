@@ -12,11 +12,11 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// Loaded is what runs of an origin, by the files that it comes from. A step from it decodes the
+// Loaded indexes the active revision of an origin by source file. A step from it decodes the
 // documents that differ, as long as these are tokens: a revocation among a million tokens is in
-// force as soon as among ten. Where others differ, which any token may name, or where something is
-// wrong, which may have to do with any document, a step takes in all files. From a nil Loaded, which
-// is nothing, every step does.
+// effect as soon as among ten. Where other documents differ, which any token may refer to, or where
+// something is wrong, which may concern any document, a step takes in all files. From a nil Loaded,
+// which knows nothing, every step does.
 type Loaded struct {
 	known    map[string][sha256.Size]byte // what each file holds
 	tokens   map[string][]*policy.Token   // of each file that has nothing but tokens
@@ -24,7 +24,7 @@ type Loaded struct {
 	compiler *compiler
 }
 
-// newLoaded remembers a set that runs. It returns nil where two files have one name.
+// newLoaded indexes an active set. It returns nil where two files have one name.
 func newLoaded(s *Set) *Loaded {
 	if s.input.ambiguous() {
 		return nil
@@ -58,7 +58,7 @@ func (l *Loaded) Known() map[string][sha256.Size]byte {
 }
 
 // ambiguous reports whether two files have one name: a directory that shows a mount's files
-// may have one of its own beside them.
+// may also have one of its own.
 func (in *Input) ambiguous() bool {
 	for i := range in.Files[:max(0, len(in.Files)-1)] {
 		if in.Files[i].Name == in.Files[i+1].Name { // they are sorted
@@ -68,11 +68,11 @@ func (in *Input) ambiguous() bool {
 	return false
 }
 
-// Step is the way from what runs to what a source has now. Make one with Loaded.Step, Judge it,
-// and Accept it once its Changes run.
+// Step is the difference between the active revision and what a source has now. Make one with
+// Loaded.Step, Check it, and Accept it once its Changes are applied.
 type Step struct {
-	*Set                   // the documents that were decoded, and those that they stand beside
-	Changes policy.Changes // of a step that Judge found good
+	*Set                   // the documents that were decoded, and those that they refer to
+	Changes policy.Changes // of a step that Check found good
 	Whole   bool           // all files were taken in
 
 	from    *Loaded
@@ -102,11 +102,11 @@ func (s *Step) differences() {
 	there := make(map[string]bool, len(s.input.Files))
 	for _, f := range s.input.Files {
 		there[f.Name] = true
-		sum, stood := s.from.known[f.Name]
-		if stood && sum == f.Sum {
+		sum, loaded := s.from.known[f.Name]
+		if loaded && sum == f.Sum {
 			continue
 		}
-		if stood {
+		if loaded {
 			s.leaving[f.Name] = true
 		}
 		s.changed = append(s.changed, f)
@@ -118,7 +118,7 @@ func (s *Step) differences() {
 	}
 }
 
-// tokensAlone reports whether nothing but files of tokens goes, as far as is known before any file
+// tokensAlone reports whether only files of tokens differ, as far as is known before any file
 // is decoded.
 func (s *Step) tokensAlone() bool {
 	if len(s.input.Problems) > 0 || s.input.ambiguous() {
@@ -132,13 +132,13 @@ func (s *Step) tokensAlone() bool {
 	return true
 }
 
-// Judge checks the step, and works out its Changes. It reports false for one that is not good: with
-// its Problems, if it is Whole; otherwise it is not known whether a step that takes in all is.
-func (s *Step) Judge() (good bool) {
+// Check checks the step, and works out its Changes. It returns false if the step is not good: with
+// its Problems, if it is Whole; otherwise a Whole step may still be good.
+func (s *Step) Check() (good bool) {
 	if !s.Whole {
-		return s.judgeTokens()
+		return s.checkTokens()
 	}
-	if s.Set.Judge(); len(s.Problems) > 0 {
+	if s.Set.Check(); len(s.Problems) > 0 {
 		return false
 	}
 	s.Changes = policy.Changes{Origin: s.changedOrigin(), All: true, New: s.Rows}
@@ -186,8 +186,8 @@ func namedPolicies(grant []*policy.Policy) []*policy.Policy {
 	return grant
 }
 
-// judgeTokens judges a step in which nothing but tokens may differ.
-func (s *Step) judgeTokens() bool {
+// checkTokens checks a step in which nothing but tokens may differ.
+func (s *Step) checkTokens() bool {
 	if !s.tokensAlone() || !s.clean() {
 		return false
 	}
@@ -207,7 +207,7 @@ func (s *Step) judgeTokens() bool {
 	return s.compileTokens()
 }
 
-// clean reports whether nothing but tokens was decoded beside what is loaded, and nothing is
+// clean reports whether nothing but tokens was decoded in addition to what is loaded, and nothing is
 // wrong with them.
 func (s *Step) clean() bool {
 	rest := s.from.rest

@@ -35,12 +35,12 @@ func TestAPanicIsNotTheEnd(t *testing.T) {
 	loaded := newLoaded(set)
 	in.Files = append(in.Files, fileOf("m/t2.yaml", tokenOf("t2")))
 	step := loaded.Step(in, Options{Running: index.Snapshot()})
-	if !step.Judge() || step.Whole || len(step.Changes.New.Tokens) != 1 || len(step.Changes.Old.Tokens) != 0 {
+	if !step.Check() || step.Whole || len(step.Changes.New.Tokens) != 1 || len(step.Changes.Old.Tokens) != 0 {
 		t.Errorf("a new file: %+v", step.Changes)
 	}
 	broken := &manifest.Document{} // no decoder makes one that is filed as a gate without being one
 	loaded.rest.Gates = append(loaded.rest.Gates, broken)
-	if loaded.Step(in, Options{Running: index.Snapshot()}).Judge() {
+	if loaded.Step(in, Options{Running: index.Snapshot()}).Check() {
 		t.Error("after a panic, a step is good")
 	}
 	panicking := newSet()
@@ -50,7 +50,7 @@ func TestAPanicIsNotTheEnd(t *testing.T) {
 	}
 }
 
-// TestWith exchanges files of a set, and allows that there is nothing yet.
+// TestWith replaces files of a set, and allows that there is nothing yet.
 func TestWith(t *testing.T) {
 	in := Input{Origin: "m", Files: []File{fileOf("m/a.yaml", manifestOf("Gate", "a", "schemes: [basic]"))}}
 	set := Load(in, Options{})

@@ -25,7 +25,7 @@ type File struct {
 	Name   string
 	Data   []byte            // nil where only its digest was read
 	Sum    [sha256.Size]byte // of Data
-	Origin string            // where it comes from; empty: that of its Input
+	Origin string            // its origin; empty: that of its Input
 }
 
 // Input is what a source read.
@@ -65,10 +65,10 @@ type Set struct {
 	names   map[string]*manifest.Document // by kind and name, broken ones too
 	kinds   map[string]bool               // that there are, broken ones too
 	hints   map[string]string
-	sorted  map[string][]string // names of a kind, once they were asked for
+	sorted  map[string][]string // names of a kind, once they were needed
 	ranges  map[bool]*tokenRanges
-	schemes policy.Schemes                         // of all gates, once they were asked for
-	users   map[manifest.User][]*manifest.Document // their groups, once they were asked for
+	schemes policy.Schemes                         // of all gates, once they were needed
+	users   map[manifest.User][]*manifest.Document // their groups, once they were needed
 
 	more     int // problems that are counted alone
 	compared int // names, for hints
@@ -78,12 +78,12 @@ type Set struct {
 // are the Problems of the set.
 func Load(in Input, o Options) *Set {
 	s := Read(in, o)
-	s.Judge()
+	s.Check()
 	return s
 }
 
-// Read decodes the files and looks for no more problems than that shows: what their documents
-// revoke can be known before why others are broken. Judge does the rest.
+// Read decodes the files and reports only the problems that decoding finds, so that revocations
+// are known before problems are explained. Check does the rest.
 func Read(in Input, o Options) *Set {
 	s := newSet()
 	s.input, s.options = in, o.withDefaults()
@@ -164,15 +164,15 @@ func (s *Set) Reload(in Input) *Set {
 		all[places[i]] = docs
 	}
 	after.addAll(all)
-	after.Judge()
+	after.Check()
 	return after
 }
 
 // Broken reports whether a document has problems of its own.
 func (s *Set) Broken() bool { return s.broken }
 
-// Judge finds every problem of what was read, and compiles a set without one.
-func (s *Set) Judge() {
+// Check finds every problem of what was read, and compiles a set without one.
+func (s *Set) Check() {
 	s.explain()
 	s.Problems = append(s.Problems, s.ReadProblems()...)
 	if !s.options.AllowEmpty && len(s.input.Problems) == 0 && !s.kinds[manifest.KindGate] && !s.kinds[""] { // "": it may have been meant as one
@@ -262,7 +262,7 @@ func (s *Set) decodeTests() {
 	s.checkUniqueTestNames()
 }
 
-// checkUniqueTestNames reports PolicyTests that share a name: reports tell them apart by it.
+// checkUniqueTestNames reports PolicyTests that share a name: reports identify them by it.
 func (s *Set) checkUniqueTestNames() {
 	first := map[string]*manifest.Document{}
 	for _, doc := range s.Tests {

@@ -13,7 +13,7 @@ import (
 
 const (
 	// failingFrom is how many failed credentials within failureWindow make a client one that
-	// is guessing, or that nobody told of a token's end.
+	// is guessing, or that was not informed of a token's end.
 	failingFrom   = 10
 	failureWindow = time.Minute
 	failureSlice  = 5 * time.Second // how exact the window is
@@ -22,12 +22,12 @@ const (
 	// maxFailing bounds the addresses that are remembered: those that failed last.
 	maxFailing = 8192
 
-	tellEvery       = 10 * time.Second // the log of any client
-	tellClientEvery = time.Minute      // and of the same
+	logEvery       = 10 * time.Second // the log of any client
+	logClientEvery = time.Minute      // and of the same
 )
 
 // failures count the failed credentials of client addresses, for metrics and the log.
-// Nobody is locked out: a good token works from any address. Make one with newFailures.
+// No caller is locked out: a good token works from any address. Make one with newFailures.
 type failures struct {
 	now    func() time.Time
 	logger *slog.Logger
@@ -35,7 +35,7 @@ type failures struct {
 	mu      sync.Mutex
 	clients map[netip.Prefix]*list.Element
 	recent  list.List // of *failing, the last to fail first
-	told    time.Time
+	warned  time.Time
 }
 
 // failing is a client address with its failures, by the slices of the window.
@@ -43,7 +43,7 @@ type failing struct {
 	client netip.Prefix
 	slice  int64 // of time, since 1970: of the last failure
 	counts [failureSlices]int
-	told   time.Time
+	warned time.Time
 }
 
 func newFailures(now func() time.Time, logger *slog.Logger) *failures {
@@ -87,13 +87,13 @@ func (f *failures) add(addr netip.Addr) {
 	c := element.Value.(*failing)
 	c.moveTo(sliceOf(now))
 	c.counts[c.slice%failureSlices]++
-	f.tell(c, now)
+	f.warn(c, now)
 }
 
 func sliceOf(t time.Time) int64 { return t.Unix() / int64(failureSlice/time.Second) }
 
 // moveTo moves the window, and forgets what is no longer in it. A clock that went back
-// begins anew.
+// begins again.
 func (c *failing) moveTo(slice int64) {
 	if slice < c.slice || slice-c.slice >= failureSlices {
 		c.counts = [failureSlices]int{}
@@ -116,13 +116,13 @@ func (c *failing) within(slice int64) (n int) {
 	return n
 }
 
-// tell tells the log of a client that fails often.
-func (f *failures) tell(c *failing, now time.Time) {
+// warn logs a client that fails often.
+func (f *failures) warn(c *failing, now time.Time) {
 	n := c.within(c.slice)
-	if n < failingFrom || now.Sub(f.told) < tellEvery || now.Sub(c.told) < tellClientEvery {
+	if n < failingFrom || now.Sub(f.warned) < logEvery || now.Sub(c.warned) < logClientEvery {
 		return
 	}
-	f.told, c.told = now, now
+	f.warned, c.warned = now, now
 	clients, _ := f.count(c.slice)
 	f.logger.Warn("many failed credentials from one client address", "client", c.name(), "failures", n, "within", failureWindow.String(), "such clients", clients)
 }

@@ -108,21 +108,21 @@ func TestManyFailuresAreTold(t *testing.T) {
 	lines("many", `client=192.0.2.7 failures=10 within=1m0s "such clients"=1`)
 	g.fail(20, "2001:db8::1")
 	lines("another at the same moment")
-	g.now = g.now.Add(tellEvery)
+	g.now = g.now.Add(logEvery)
 	g.fail(1, "192.0.2.7")
 	lines("the same soon after")
 	g.fail(1, "2001:db8::1")
 	lines("another", `client=2001:db8::/64 failures=21 within=1m0s "such clients"=2`)
-	g.now = g.now.Add(tellClientEvery)
+	g.now = g.now.Add(logClientEvery)
 	g.fail(12, "192.0.2.7")
 	lines("the same a minute later", "client=192.0.2.7 failures=10")
-	g.now = g.now.Add(tellEvery)
+	g.now = g.now.Add(logEvery)
 	g.fail(12, "unknown")
 	lines("no address", "client=unknown failures=10")
 }
 
 // TestWhatCountsAsAFailure goes through all reasons: a credential that was given and is not
-// good. Who has a good token and asks for too much is somebody else's business.
+// good. A good token that lacks permission is not a failure of this kind.
 func TestWhatCountsAsAFailure(t *testing.T) {
 	want := "bad_credential scheme_denied token_unknown token_canary token_revoked token_suspended token_expired token_not_yet_valid user_mismatch token_deactivated"
 	for _, observed := range []bool{false, true} {

@@ -104,7 +104,7 @@ func listen(address string) (net.Listener, error) {
 	return named, nil
 }
 
-// removeStale removes a socket that nobody listens on any more.
+// removeStale removes a socket without a listener.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	switch {

@@ -13,7 +13,7 @@ import (
 // maxReported is how many of a rejected load's problems its event holds.
 const maxReported = 20
 
-// loaded is called for each load: it tells the log, the metrics and the audit.
+// loaded is called for each load: it updates the log, the metrics and the audit.
 func (s *Server) loaded(r loader.Report) {
 	s.mu.Lock()
 	s.last, s.when = r, s.o.Now()
@@ -33,7 +33,7 @@ func (s *Server) loaded(r loader.Report) {
 	s.revived(&r)
 }
 
-// running writes the event of a load that runs, and tells the log.
+// running writes and logs the event of a load that became active.
 func (s *Server) running(r *loader.Report) {
 	e := s.loadEvent(r)
 	if names := r.Change.Names; names != nil {

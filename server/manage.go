@@ -75,6 +75,7 @@ type managed struct {
 	loader    *loader.Loader
 	now       func() time.Time
 	logger    *slog.Logger
+	recent    *admin.Recent // nil: decisions are made elsewhere
 }
 
 // newManagement checks the options and binds the listener. It returns a *UsageError for options that
@@ -100,6 +101,9 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 	options := admin.Options{
 		Service: &tokens.Service{Store: store, Documents: store, Now: m.now}, Snapshot: m.index.Snapshot, Audit: m.audit, InForce: o.inForce(m),
 		Gate: o.Gate, Header: o.UserHeader, Sessions: sessions, Secure: o.SecureMode, Now: m.now, Logger: m.logger, Others: o.Others,
+	}
+	if m.recent != nil {
+		options.Usage, options.Recent = m.recent.Used, m.recent.Calls
 	}
 	if o.LoginLink != "" {
 		g.links = &admin.Links{Now: m.now}
@@ -250,12 +254,12 @@ func revisionAt(ctx context.Context, status string) (string, error) {
 		return "", err
 	}
 	defer func() { _ = answer.Body.Close() }()
-	var said revisionStatus
+	var running revisionStatus
 	if answer.StatusCode != http.StatusOK {
 		return "", fmt.Errorf("%s answers %d", status, answer.StatusCode)
 	}
-	err = json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&said)
-	return said.SHA256, err
+	err = json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&running)
+	return running.SHA256, err
 }
 
 // url is where browsers find the management.
@@ -287,7 +291,7 @@ func (g *management) serve() error {
 // stop lets what is under way end.
 func (g *management) stop(ctx context.Context) { _ = g.server.Shutdown(ctx) }
 
-// Manage is the management alone, beside servers that follow the same manifests.
+// Manage runs the management alone, for servers that follow the same manifests.
 type Manage struct {
 	*management
 	loader  *loader.Loader
@@ -314,7 +318,7 @@ func NewManage(o Options) (*Manage, error) {
 	index := policy.NewIndex()
 	o.Loader.MaxBytes, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.Logger, o.Now
 	m.loader = loader.New(index, o.Manifests, m.loaded, o.Loader)
-	m.management, err = newManagement(o.Manage, &managed{o.Manifests, index, m.audit, m.loader, o.Now, o.Logger})
+	m.management, err = newManagement(o.Manage, &managed{o.Manifests, index, m.audit, m.loader, o.Now, o.Logger, nil})
 	return m, err
 }
 

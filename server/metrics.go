@@ -12,8 +12,8 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// metrics are what the status port tells Prometheus. No user, token, path or address is ever a
-// label: their number is not ours to bound, and their names are nobody else's business.
+// metrics are what the status port exposes to Prometheus. No user, token, path or address is ever a
+// label: their number is unbounded, and their names are confidential.
 type metrics struct {
 	registry   *prometheus.Registry
 	decisions  *prometheus.CounterVec

@@ -13,7 +13,7 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// TestMetricsAreDocumented wants each metric in docs/reference.md, with its labels.
+// TestMetricsAreDocumented checks that docs/reference.md has each metric, with its labels.
 func TestMetricsAreDocumented(t *testing.T) {
 	out, err := os.Create(filepath.Join(t.TempDir(), "audit"))
 	if err != nil {
@@ -48,16 +48,16 @@ func TestMetricsAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var told []string
+	var documented []string
 	for _, row := range regexp.MustCompile("(?m)^\\| (`patgate_[^|]*) \\| ([^|]*)\\|").FindAllStringSubmatch(string(page), -1) {
 		labels := strings.Fields(strings.NewReplacer("`", "", ",", " ").Replace(row[2]))
 		slices.Sort(labels)
 		for _, name := range strings.Split(strings.ReplaceAll(row[1], "`", ""), ", ") {
-			told = append(told, strings.Join(append([]string{name}, labels...), " "))
+			documented = append(documented, strings.Join(append([]string{name}, labels...), " "))
 		}
 	}
-	slices.Sort(told)
-	if !slices.Equal(there, told) {
-		t.Errorf("the metrics are\n%s\nand the page tells\n%s", strings.Join(there, "\n"), strings.Join(told, "\n"))
+	slices.Sort(documented)
+	if !slices.Equal(there, documented) {
+		t.Errorf("the metrics are\n%s\nand the page has\n%s", strings.Join(there, "\n"), strings.Join(documented, "\n"))
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/patgate/patgate/admin"
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/extauthz"
@@ -65,13 +66,13 @@ type Options struct {
 // ErrNow as the cause of Run's context ends a server without the drain delay.
 var ErrNow = errors.New("stop now")
 
-// UsageError says that the options can't be followed. Its message names them as Options does.
+// UsageError reports invalid options. Its message names them as Options does.
 type UsageError struct{ Message string }
 
 // Error returns the message.
 func (e *UsageError) Error() string { return e.Message }
 
-// ListenError says why an address of an option can't be listened on.
+// ListenError reports why an address of an option can't be listened on.
 type ListenError struct {
 	Option  string // as Options names it
 	Address string
@@ -84,7 +85,7 @@ func (e *ListenError) Error() string { return e.Option + " " + e.Address + ": " 
 // Unwrap returns the cause.
 func (e *ListenError) Unwrap() error { return e.Err }
 
-// ManifestsError says why a server did not start.
+// ManifestsError reports manifests with which a server did not start.
 type ManifestsError struct{ Problems []diag.Problem }
 
 // Error returns the problems, one a line. Equal ones are folded.
@@ -142,9 +143,15 @@ func New(o Options) (*Server, error) {
 	s.clock = extauthz.NewClock(o.Now, s.clockStepped)
 	s.certificates = certs
 	s.metrics = newMetrics(s)
+	var recent *admin.Recent
+	var seen func(*policy.Decision, *audit.Event)
+	if o.Manage != nil {
+		recent = new(admin.Recent)
+		seen = recent.Seen
+	}
 	s.transport, err = extauthz.NewTransport(&extauthz.Server{
 		Index: s.index, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight), Loaded: s.up,
-		HandshakeFailed: s.handshakeFailed,
+		HandshakeFailed: s.handshakeFailed, Seen: seen,
 	}, extauthz.TransportOptions{Name: o.Transport, MaxBody: o.MaxBody, MaxHeader: o.MaxHeader, MaxReceive: o.MaxReceive, TLS: certs.config()})
 	if err != nil {
 		return nil, errors.Join(err, s.listener.Close(), s.status.Close())
@@ -152,7 +159,7 @@ func New(o Options) (*Server, error) {
 	o.Loader.MaxBytes, o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.LastGood, o.Logger, o.Now
 	s.loader = loader.New(s.index, o.Manifests, s.loaded, o.Loader)
 	if o.Manage != nil {
-		s.manage, err = newManagement(o.Manage, &managed{o.Manifests, s.index, s.audit, s.loader, o.Now, o.Logger})
+		s.manage, err = newManagement(o.Manage, &managed{o.Manifests, s.index, s.audit, s.loader, o.Now, o.Logger, recent})
 		if err != nil {
 			return nil, errors.Join(err, s.listener.Close(), s.status.Close())
 		}
@@ -160,7 +167,7 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// auditSink is where the audit goes, in the form that is asked for.
+// auditSink is where the audit goes, in the configured form.
 func auditSink(o *Options) (audit.Sink, error) {
 	file, err := audit.NewFile(o.Audit)
 	if err != nil || !o.AuditReadable {
@@ -273,7 +280,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return errors.Join(err, s.stop(delay))
 }
 
-// start makes the first load and says that the server is ready.
+// start makes the first load and reports that the server is ready.
 func (s *Server) start(ctx context.Context) error {
 	if err := s.loader.Load(ctx); err != nil {
 		return err
@@ -294,7 +301,7 @@ func (s *Server) start(ctx context.Context) error {
 	return nil
 }
 
-// stop says that the server goes, waits until callers have seen it, and lets what is
+// stop reports that the server goes, waits until callers have seen it, and lets what is
 // under way end.
 func (s *Server) stop(delay time.Duration) error {
 	s.ready.Store(false)

@@ -21,7 +21,7 @@ func TestOptionsThatAreRefused(t *testing.T) {
 		{"localhost", func(o *Options) { o.Listen = "localhost:0" }, ""},
 		{"a unix socket", func(o *Options) { o.Listen = "unix:///run/p.sock" }, ""},
 		{"beyond loopback with mTLS", func(o *Options) { o.Listen, o.TLSCert, o.TLSKey, o.TLSClientCA = "0.0.0.0:1", "c", "k", "a" }, ""},
-		{"beyond loopback where the operator says so", func(o *Options) { o.Listen, o.InsecureListen = "0.0.0.0:1", true }, ""},
+		{"beyond loopback with --insecure-listen", func(o *Options) { o.Listen, o.InsecureListen = "0.0.0.0:1", true }, ""},
 		{"beyond loopback", func(o *Options) { o.Listen = "0.0.0.0:1" }, "beyond loopback"},
 		{"every address", func(o *Options) { o.Listen = ":1" }, "beyond loopback"},
 		{"a name", func(o *Options) { o.Listen = "gate.example.com:1" }, "beyond loopback"},
@@ -30,7 +30,7 @@ func TestOptionsThatAreRefused(t *testing.T) {
 		{"no port", func(o *Options) { o.Listen = "127.0.0.1" }, "HOST:PORT"},
 		{"a relative socket", func(o *Options) { o.Listen = "unix://p.sock" }, "absolute path"},
 		{"a certificate without its key", func(o *Options) { o.TLSCert = "c" }, "go together"},
-		{"clients' certificates without one of ours", func(o *Options) { o.TLSClientCA = "a" }, "needs"},
+		{"clients' certificates without a server certificate", func(o *Options) { o.TLSClientCA = "a" }, "needs"},
 	} {
 		o := good
 		c.change(&o)

@@ -31,7 +31,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprintln(w, "ok")
 }
 
-// revisionStatus is what /revision tells.
+// revisionStatus is the answer of /revision.
 type revisionStatus struct {
 	Revision uint64    `json:"revision"`
 	SHA256   string    `json:"sha256"` // of the files of the last good load

@@ -150,7 +150,7 @@ const (
 	warnEvery = time.Hour
 )
 
-// warn tells the log of certificates that have ended or end soon.
+// warn logs certificates that have expired or expire soon.
 func (c *certificates) warn() {
 	c.warned = time.Now()
 	now := c.now()

@@ -52,7 +52,8 @@ func TestCorpus(t *testing.T) {
 
 func runCorpus(t *testing.T, cases []corpusCase, profile string, change func(string) string, table *layerTable, raw bool) {
 	secrets := corpusSecrets()
-	s := startSystem(t, corpusManifests(t, secrets), change)
+	manifests := corpusManifests(t, secrets)
+	s := startSystem(t, manifests, change)
 	f := &templates{t, secrets}
 	uniform := map[string]map[string][]string{}
 	run := 0
@@ -100,6 +101,7 @@ func runCorpus(t *testing.T, cases []corpusCase, profile string, change func(str
 	}
 	s.oneEventACheck(t)
 	s.holdsNo(secrets)
+	s.wantReplayed(manifests)
 }
 
 // send sends a case and reads its answers.

@@ -19,7 +19,7 @@ type Digest [sha256.Size]byte
 // Sum returns the digest of a secret's bytes.
 func Sum(s Secret) Digest { return sha256.Sum256([]byte(s.value)) }
 
-// ErrDigest says what a digest in a manifest looks like.
+// ErrDigest describes the form of a digest in a manifest.
 var ErrDigest = errors.New("expected sha256: and 64 lower-case hexadecimal digits")
 
 // ParseDigest reads the form that String writes. It returns ErrDigest for any

@@ -59,7 +59,7 @@ func TestHoldsMinted(t *testing.T) {
 	}
 }
 
-// FuzzHoldsMinted plants a value and wants it found, in any base64 and between anything.
+// FuzzHoldsMinted plants a value and checks that it is found, in any base64 and between anything.
 func FuzzHoldsMinted(f *testing.F) {
 	f.Add("alice:", "x", uint8(0))
 	f.Add("%", "%2", uint8(2))

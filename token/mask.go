@@ -233,7 +233,7 @@ func widen(text string, start, end, first, last int) span {
 	return span{start, end, redacted}
 }
 
-// cutOut replaces spans of a text; at says where their bytes are in it, nil: as they are.
+// cutOut replaces spans of a text; at holds where their bytes are in it, nil: as they are.
 func cutOut(text string, spans []span, at []int) string {
 	var b strings.Builder
 	done := 0

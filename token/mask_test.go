@@ -60,7 +60,7 @@ func recovered(text, value string) bool {
 }
 
 // FuzzMaskPlanted plants a minted value and a secret, in any base64, at any alignment and
-// between anything, and wants neither to be in what is left.
+// between anything, and checks that neither is in what is left.
 func FuzzMaskPlanted(f *testing.F) {
 	f.Add("alice:", "&x", "0123456789abcdef", uint8(0), true)
 	f.Add("/a/", "/b", "a+b/c-d_e%f g", uint8(3), true)

@@ -38,7 +38,7 @@ func Mint() Secret {
 	return Secret{Prefix + string(random) + checksum(string(random))}
 }
 
-// HasPrefix reports whether a value claims to be one of ours.
+// HasPrefix reports whether a value has the prefix of patgate tokens.
 func HasPrefix(s Secret) bool { return strings.HasPrefix(s.value, Prefix) }
 
 // WellFormed reports whether a value can be a token at all: one that claims to be

@@ -90,7 +90,7 @@ func explainLogged(s streams, f *explainFlags, found *audit.Entry, manifests []s
 	if err != nil {
 		return nil, err
 	}
-	beside := explain.Beside{Header: header}
+	beside := explain.Supplied{Header: header}
 	if f.body != "" {
 		if beside.Body, err = readInput(s, f.body); err != nil {
 			return nil, err

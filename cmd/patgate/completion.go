@@ -12,6 +12,7 @@ import (
 	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/replay"
 )
 
 // The values that a shell completes for flags, by their names: a flag means the same
@@ -38,6 +39,7 @@ var flagValues = map[string]cobra.CompletionFunc{
 	"token":          documentNames(manifest.KindAPIToken),
 	"event":          files,
 	"log":            files,
+	"fail-on":        fixed(replay.NewlyAllowed, replay.NewlyDenied, "any"),
 	"decision":       fixed(audit.Allow, audit.Deny),
 	"reason":         fixed(append(policy.ReasonNames(policy.Allow), policy.ReasonNames(policy.Deny)...)...),
 	"check-request":  files,

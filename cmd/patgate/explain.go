@@ -144,8 +144,8 @@ func (f *explainFlags) time() (time.Time, error) {
 }
 
 // question puts the flags into one.
-func (f *explainFlags) question(s streams, rows policy.Rows, at time.Time) (*explain.Question, error) {
-	q := &explain.Question{Now: at, Method: f.method, Token: f.token, User: f.user, Gate: f.gate}
+func (f *explainFlags) question(s streams, rows policy.Rows, at time.Time) (*explain.Request, error) {
+	q := &explain.Request{Now: at, Method: f.method, Token: f.token, User: f.user, Gate: f.gate}
 	if at.IsZero() {
 		q.Now = time.Now()
 	}

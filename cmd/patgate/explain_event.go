@@ -15,7 +15,7 @@ import (
 // event explains a decision of the logs by the manifests at hand, and says where the two
 // differ.
 func (f *explainFlags) event(s streams, rows policy.Rows, at time.Time) error {
-	beside := explain.Beside{Now: at}
+	beside := explain.Supplied{Now: at}
 	var err error
 	if beside.Header, err = f.header(); err != nil {
 		return err

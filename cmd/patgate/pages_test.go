@@ -25,7 +25,7 @@ var pages = map[string]struct {
 	"kubernetes":  {pageManifests, nil, 1},
 	"first-token": {"", map[string]string{"examples": "docs/examples"}, 4},
 	"sidecar":     {"", map[string]string{"examples": "docs/examples"}, 5},
-	"gitops":      {"", map[string]string{"examples/gitops": ".", "examples/gitops/manifests": "tmp/before/manifests"}, 4}, // and the pipelines' check by TestPullRequests
+	"gitops":      {"-- last-week.log.gz --\n", map[string]string{"examples/gitops": ".", "examples/gitops/manifests": "tmp/before/manifests"}, 5}, // and the pipelines' check by TestPullRequests
 }
 
 const pageManifests = `

@@ -10,7 +10,7 @@ import (
 type Change struct {
 	Create   *NewToken // the document is new; the other fields are not set
 	Rotation *Rotation // the token gets a new value
-	Revoked  time.Time // the token ends for ever
+	Revoked  time.Time // the token ends permanently
 	Fields   []Field   // get other values
 	DryRun   bool      // a store finds out whether it can make the change, and writes nothing
 }
@@ -23,7 +23,7 @@ type Field struct {
 }
 
 // Apply returns the file's text with the change made in the document of the named token. It
-// returns an error that says what to write by hand where that can't be done safely.
+// returns an error that describes what to write by hand where that can't be done safely.
 func (c *Change) Apply(file string, data []byte, name string) ([]byte, error) {
 	if c.Create != nil {
 		if len(data) > 0 {

@@ -12,7 +12,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// NewToken is what a new APIToken says. Empty fields are left out.
+// NewToken holds the fields of a new APIToken. Empty fields are left out.
 type NewToken struct {
 	Name         string
 	Annotations  map[string]string

@@ -41,7 +41,7 @@ func Delete(file string, data []byte, name string) ([]byte, error) {
 }
 
 // AddTombstones returns the text of a file of tombstones with some more. What is there stays; a digest
-// that is there already must be remembered as long as is asked.
+// that exists already must be kept at least as long as requested.
 func AddTombstones(file string, data []byte, until map[token.Digest]time.Time) ([]byte, error) {
 	there := manifest.Tombstones{}
 	if problems := there.Add(file, data); len(problems) > 0 {

@@ -33,7 +33,7 @@ func digest(text string) token.Digest {
 	return d
 }
 
-// In the texts of these tables, what an edit adds stands in ‹›, and what it takes away
+// In the texts of these tables, what an edit adds is in ‹›, and what it takes away
 // in «».
 var added, removed = regexp.MustCompile(`‹([^›]*)›`), regexp.MustCompile(`«([^»]*)»`)
 
@@ -225,7 +225,7 @@ func TestRotateRefusesWhatItCantEdit(t *testing.T) {
 	}
 }
 
-// FuzzEdit wants an edit of any file to change what it says and nothing else, or an error.
+// FuzzEdit checks that an edit of any file changes only the edited field, or returns an error.
 func FuzzEdit(f *testing.F) {
 	for _, table := range []map[string]string{revokedLines, rotations} {
 		for _, marked := range table {
@@ -267,7 +267,7 @@ func FuzzEdit(f *testing.F) {
 	})
 }
 
-// onlyInserts wants a text to be another one with something inserted at one place.
+// onlyInserts checks that a text is another one with something inserted at one place.
 func onlyInserts(t *testing.T, before, after []byte) {
 	t.Helper()
 	n := 0
@@ -279,7 +279,7 @@ func onlyInserts(t *testing.T, before, after []byte) {
 	}
 }
 
-// sameButFor wants the documents of a file to be those before, but for one token.
+// sameButFor checks that the documents of a file are those before, except for one token.
 func sameButFor(t *testing.T, before []*manifest.Document, after []byte, i int, want *manifest.APIToken) {
 	t.Helper()
 	var dec manifest.Decoder

@@ -11,7 +11,7 @@ import (
 )
 
 // places finds a document's nodes in its text. It counts lines and columns as the YAML
-// library does; where that is not what stands there, an edit is refused.
+// library does; where the text differs, an edit is refused.
 type places struct {
 	text  []byte
 	lines []int // the offset at which each line begins
@@ -59,7 +59,7 @@ func (p *places) start(n *yaml.Node) (int, error) {
 	return at, nil
 }
 
-// scalar returns where a scalar's value stands, without its quotes. Only a value that
+// scalar returns where a scalar's value is, without its quotes. Only a value that
 // is written as it is read has such a place.
 func (p *places) scalar(n *yaml.Node) (start, end int, err error) {
 	if n.Kind != yaml.ScalarNode || n.Value == "" {
@@ -223,7 +223,7 @@ type splice struct {
 }
 
 // applySplices applies splices that do not overlap, whatever their order. Of two at one
-// place, what is inserted stands before what is left of the removed.
+// place, the inserted text comes before what is left of the removed.
 func applySplices(text []byte, list []splice) ([]byte, error) {
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(a, b splice) int {

@@ -195,7 +195,7 @@ func (e *tokenEditor) flowPrevious(r *Rotation, list *yaml.Node) ([]splice, erro
 	return splices, nil
 }
 
-// made reports whether the token says what the rotation wants.
+// made reports whether the token holds the result of the rotation.
 func (r *Rotation) made(before, after *manifest.APIToken) bool {
 	expires := r.Expires
 	if expires.IsZero() {

@@ -185,7 +185,7 @@ func keyOf(mapping *yaml.Node, key string) int {
 	return -1
 }
 
-// replace writes a key and its value anew.
+// replace rewrites a key and its value.
 func (e *tokenEditor) replace(in *yaml.Node, a entry) ([]splice, error) {
 	i := keyOf(in, a.key)
 	if in.Style&yaml.FlowStyle != 0 {

@@ -30,7 +30,7 @@ var sets = map[string]struct {
 	"within braces, a list": {edit.Field{Key: "gates", Value: []string{"a"}}, tokenHead + "spec: {user: a, gates: [a«, b»], digest: '" + digestA + "'}\n"},
 	"an annotation":         {edit.Field{Annotation: true, Key: "patgate.dev/hint", Value: "patg_abcd"}, header + "kind: APIToken\nmetadata:\n  name: ci\n‹  annotations:\n    patgate.dev/hint: patg_abcd\n›" + setSpec},
 	"in braces":             {edit.Field{Annotation: true, Key: "patgate.dev/hint", Value: "patg_abcd"}, header + "kind: APIToken\nmetadata: {name: ci‹, annotations: {patgate.dev/hint: patg_abcd}›}\n" + setSpec},
-	"beside another":        {edit.Field{Annotation: true, Key: "patgate.dev/hint", Value: "patg_abcd"}, header + "kind: APIToken\nmetadata:\n  name: ci\n  annotations:\n    a: b # mine\n‹    patgate.dev/hint: patg_abcd\n›" + setSpec},
+	"next to another":       {edit.Field{Annotation: true, Key: "patgate.dev/hint", Value: "patg_abcd"}, header + "kind: APIToken\nmetadata:\n  name: ci\n  annotations:\n    a: b # mine\n‹    patgate.dev/hint: patg_abcd\n›" + setSpec},
 	"another annotation":    {edit.Field{Annotation: true, Key: "patgate.dev/hint", Value: "patg_abcd"}, header + "kind: APIToken\nmetadata:\n  name: ci\n  annotations:\n    patgate.dev/hint: patg_«wxyz»‹abcd›\n" + setSpec},
 	"the last one goes":     {edit.Field{Annotation: true, Key: "patgate.dev/hint"}, header + "kind: APIToken\nmetadata:\n  name: ci\n«  annotations:\n    patgate.dev/hint: patg_wxyz\n»" + setSpec},
 	"JSON":                  {edit.Field{Key: "gates", Value: []string{"a"}}, `{"apiVersion": "patgate.dev/v1alpha1", "kind": "APIToken", "metadata": {"name": "ci"}, "spec": {"user": "a", "digest": "` + digestA + `"‹, "gates": ["a"]›}}`},

@@ -127,7 +127,7 @@ func item(fields []entry, indent, eol string) string {
 	return text
 }
 
-// flow writes an entry as it stands within braces, in JSON's form where wanted.
+// flow writes an entry as it is written within braces, optionally in JSON's form.
 func (a *entry) flow(json bool) string {
 	quote, value := "", a.value
 	if json {

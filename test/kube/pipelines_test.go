@@ -145,12 +145,18 @@ func pipelines(t *testing.T, a *access) map[string]struct{ steps, env []string }
 			steps = append(steps, s.Run)
 		}
 	}
-	if len(steps) != 2 || len(gitlab.Manifests.Script) != 5 {
+	if len(steps) != 3 || len(gitlab.Manifests.Script) != 7 {
 		t.Fatalf("%d steps for GitHub and %d for GitLab", len(steps), len(gitlab.Manifests.Script))
 	}
+	logs := t.TempDir()
+	lastWeek := `{"v":1,"seq":1,"instance":"i","time":"2026-06-01T12:00:00Z","kind":"decision","id":"A","decision":"allow","reason":"ok","token":"ci-bot","method":"GET","path":"/"}` + "\n"
+	if err := os.WriteFile(filepath.Join(logs, "audit.log"), []byte(lastWeek), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	audit := "AUDIT_LOG=file://" + filepath.Join(logs, "audit.log")
 	return map[string]struct{ steps, env []string }{
-		"github": {steps, []string{"GITHUB_BASE_REF=main", "RUNNER_TEMP=" + t.TempDir()}},
-		"gitlab": {gitlab.Manifests.Script, []string{"CI_MERGE_REQUEST_TARGET_BRANCH_NAME=main", "CI_PROJECT_DIR=" + a.dir}},
+		"github": {steps, []string{"GITHUB_BASE_REF=main", "RUNNER_TEMP=" + t.TempDir(), audit, "GITHUB_STEP_SUMMARY=" + filepath.Join(logs, "summary.md")}},
+		"gitlab": {gitlab.Manifests.Script, []string{audit, "CI_MERGE_REQUEST_TARGET_BRANCH_NAME=main", "CI_PROJECT_DIR=" + a.dir}},
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package snippet writes a client's code for calling an API with a token. The code reads
-// the value from the environment, or asks for it: a value never stands in it.
+// the value from the environment, or prompts for it: a snippet never holds a value.
 package snippet
 
 import (
@@ -54,7 +54,7 @@ var templates embed.FS
 var ErrLanguage = errors.New("unknown language")
 
 // Code returns the code in a language. It returns ErrLanguage for an unknown one, and an
-// error that says what is wrong with the call: a URL that clients would send in different
+// error that describes what is wrong with the call: a URL that clients would send in different
 // ways, or a user that Basic can't carry (RFC 7617).
 func (c Call) Code(language string) (string, error) {
 	if err := c.check(); err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/patgate/patgate/token/snippet"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestCode(t *testing.T) {
 	for _, language := range snippet.Languages() {
@@ -37,7 +37,7 @@ func TestCode(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got != string(want) {
-				t.Errorf("%s differs; -update writes it anew:\n%s", name, got)
+				t.Errorf("%s differs; -update rewrites it:\n%s", name, got)
 			}
 		}
 	}
@@ -76,8 +76,8 @@ func TestCallsThatAreRefused(t *testing.T) {
 	}
 }
 
-// FuzzQuote wants whatever a user may be called to stand in the code as a text, and as
-// nothing else: a shell and Go's own reader are asked.
+// FuzzQuote checks that any name of a user is one text in the code, and
+// nothing else: a shell and Go's own reader verify it.
 func FuzzQuote(f *testing.F) {
 	for _, user := range []string{"alice", `a'b`, `a"b\`, "$(id)", "`id`", `\u0022`, "jürgen"} {
 		f.Add(user)

@@ -26,8 +26,8 @@ func demoTokens(now time.Time) map[string]string {
 		"ci":       "user: bob\nissued: " + at(-1) + "\nlimitTo: |  # patgate:accept leading-any as its vendor writes it\n  .*/rest/api/2/issue/JRA.*\n  [post].*/rest/api/2/issue/KANBAN-100/comment.*\n",
 		"worklogs": "user: bob\nissued: " + at(-1) + "\nlimitTo: |  # patgate:accept leading-any,unescaped-dot as its vendor writes it\n  .*/rest/extender/1.0/worklog/.*[QueryParam::dateFrom==2018-.*][QueryParam::dateTo==2018-.*]\n",
 		"filters":  "user: bob\nissued: " + at(-1) + "\nlimitTo: |  # patgate:accept leading-any as its vendor writes it\n  [post].*/rest/api/2/filter[JsonData::editable==false][JsonData::favourite==false]\n",
-		"shared":   "anyUser: true  # patgate:accept any-user the tour shows one\nissued: " + at(-1) + "\n" + all,
-		"stelin":   "user: stelin\nissued: " + at(-1) + "\n" + all,
+		"shared":   "anyUser: true  # patgate:accept any-user the tour shows one\nissued: " + at(-1) + "\nexpires: " + at(90) + "\n" + all,
+		"stelin":   "user: stelin  # patgate:ignore deactivated the tour shows who has left the group\nissued: " + at(-1) + "\nexpires: " + at(90) + "\n" + all,
 		"old":      "user: carl\nissued: " + at(-91) + "  # patgate:accept expired the cap is 90 days\n" + all,
 		"office":   "user: alice\nissued: " + at(-1) + "\nclients: {allow: [10.20.0.0/16]}\n" + all,
 	}

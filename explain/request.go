@@ -1,4 +1,4 @@
-// Package explain asks manifests about requests that people write down: PolicyTests,
+// Package explain evaluates requests that people write down against manifests: PolicyTests,
 // and the questions of `patgate explain`. The answers come from the same evaluation as
 // the server's; there is no way to ask about a token without a credential of it.
 package explain
@@ -17,8 +17,8 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// Question is a request as people write it.
-type Question struct {
+// Request is a request as people write it.
+type Request struct {
 	Now    time.Time
 	Method string
 	Target string // path and query
@@ -38,17 +38,17 @@ type Question struct {
 	Recorded func(*policy.Rule) string // what rules made of a body that an audit log does not hold; see policy.Body
 }
 
-// Armed is a revision for questions: tokens that they name have values that the run
+// Sandbox is a revision for made-up requests: tokens that they name have values that the run
 // made up, as manifests hold digests alone.
-type Armed struct {
+type Sandbox struct {
 	Snapshot *policy.Snapshot
 	values   map[string]token.Secret
 }
 
-// Arm makes a revision of rows in which these tokens have made-up values. It returns
+// NewSandbox makes a revision of rows in which these tokens have made-up values. It returns
 // an error for a name that no token has.
-func Arm(rows policy.Rows, now time.Time, names ...string) (*Armed, error) {
-	a := &Armed{values: map[string]token.Secret{}}
+func NewSandbox(rows policy.Rows, now time.Time, names ...string) (*Sandbox, error) {
+	a := &Sandbox{values: map[string]token.Secret{}}
 	rows.Tokens = slices.Clone(rows.Tokens)
 	byName := map[string]int{}
 	for i, t := range rows.Tokens {
@@ -75,9 +75,9 @@ func Arm(rows policy.Rows, now time.Time, names ...string) (*Armed, error) {
 	return a, nil
 }
 
-// Answer asks one question of rows and explains the decision. It returns an error for
+// Answer evaluates one request against rows and explains the decision. It returns an error for
 // a question that names something that is not there.
-func Answer(rows policy.Rows, q *Question) (*Explanation, error) {
+func Answer(rows policy.Rows, q *Request) (*Explanation, error) {
 	var named []string
 	if q.Token != "" {
 		named = append(named, q.Token)
@@ -85,7 +85,7 @@ func Answer(rows policy.Rows, q *Question) (*Explanation, error) {
 	if err := q.check(rows); err != nil {
 		return nil, err
 	}
-	a, err := Arm(rows, q.Now, named...)
+	a, err := NewSandbox(rows, q.Now, named...)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func Answer(rows policy.Rows, q *Question) (*Explanation, error) {
 
 // AnswerRequest explains the decision about a request that is written out.
 func AnswerRequest(rows policy.Rows, r *policy.Request) (*Explanation, error) {
-	a, err := Arm(rows, r.Time)
+	a, err := NewSandbox(rows, r.Time)
 	if err != nil {
 		return nil, err
 	}
@@ -110,9 +110,9 @@ func AnswerRequest(rows policy.Rows, r *policy.Request) (*Explanation, error) {
 	return &e, nil
 }
 
-// check wants what the question names to be there, and a token of any user to be
-// presented by somebody.
-func (q *Question) check(rows policy.Rows) error {
+// check reports names in the request that do not exist, and an anyUser token without
+// a user.
+func (q *Request) check(rows policy.Rows) error {
 	var known, gates []string
 	digest := token.Sum(q.Value)
 	for _, t := range rows.Tokens {
@@ -135,13 +135,13 @@ func (q *Question) check(rows policy.Rows) error {
 }
 
 // Ask evaluates a question, and fills the trace where there is one.
-func (a *Armed) Ask(q *Question, trace *policy.Trace) (policy.Decision, *policy.Request) {
+func (a *Sandbox) Ask(q *Request, trace *policy.Trace) (policy.Decision, *policy.Request) {
 	r := a.request(q)
 	return policy.Evaluate(a.Snapshot, r, trace), r
 }
 
 // request turns a question into what Envoy would have sent of it.
-func (a *Armed) request(q *Question) *policy.Request {
+func (a *Sandbox) request(q *Request) *policy.Request {
 	h := header{}
 	for _, name := range slices.Sorted(maps.Keys(q.Header)) {
 		lower := strings.ToLower(name)
@@ -161,16 +161,16 @@ func (a *Armed) request(q *Question) *policy.Request {
 	gate := a.Snapshot.GateOf(r)
 	placeClient(r, h, gate, q.Client)
 	if value := a.authorization(q, gate); value != "" {
-		h["authorization"] = append(h["authorization"], value) // beside one of the headers it is the second
+		h["authorization"] = append(h["authorization"], value) // with a header of the request it is the second
 	}
 	r.Credential = policy.ParseAuthorization(h.Get("authorization"))
 	if r.Credential.Secret.Empty() {
-		r.Credential.Secret = q.Value // nothing looks at a malformed one, but what is told must not hold it
+		r.Credential.Secret = q.Value // a malformed one is not evaluated, but what is shown must not hold it
 	}
 	return r
 }
 
-// upgrades reports whether a request asks for another protocol: Envoy hands over no body
+// upgrades reports whether a request upgrades to another protocol: Envoy hands over no body
 // of it then. (It answers h2c as an ordinary request.)
 func upgrades(h header) bool {
 	value, n := h.Get("upgrade")
@@ -192,7 +192,7 @@ func placeClient(r *policy.Request, h header, gate *policy.Gate, client netip.Ad
 }
 
 // authorization writes the header that presents the question's credential, or nothing.
-func (a *Armed) authorization(q *Question, gate *policy.Gate) string {
+func (a *Sandbox) authorization(q *Request, gate *policy.Gate) string {
 	value, user, scheme := q.Value, q.User, q.Scheme
 	row := a.Snapshot.TokenByName(q.Token)
 	if row != nil {
@@ -207,7 +207,7 @@ func (a *Armed) authorization(q *Question, gate *policy.Gate) string {
 		user = row.User
 	}
 	if user == "" {
-		user = "somebody" // of a canary, or of a value that nobody knows: the value decides
+		user = "somebody" // of a canary, or of an unknown value: the value decides
 	}
 	if scheme == policy.NoScheme {
 		scheme = firstScheme(gate, row, q.Now)

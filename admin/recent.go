@@ -1,0 +1,200 @@
+package admin
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/patgate/patgate/audit"
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
+)
+
+// The bounds on what is remembered of decisions.
+const (
+	maxCalls      = 100      // of a token
+	maxCallsBytes = 64 << 20 // of all tokens
+	maxCallText   = 200      // of each text of a call
+)
+
+// Recent remembers, in memory, when each token was last used, and its last decisions. Many decisions
+// may be seen at once; none waits for another. The zero value is empty.
+type Recent struct {
+	tokens   sync.Map // *seenToken by name
+	bytes    atomic.Int64
+	sweeping sync.Mutex
+}
+
+// seenToken is what is known of one token.
+type seenToken struct {
+	used  atomic.Pointer[Used]
+	count atomic.Uint64
+	next  atomic.Uint64
+	calls atomic.Pointer[ring]
+}
+
+// ring holds the last decisions about a token.
+type ring [maxCalls]atomic.Pointer[Call]
+
+// ringBytes is about what an empty ring takes.
+const ringBytes = 8*maxCalls + 128
+
+// size is about how much a call takes.
+func (c *Call) size() int64 {
+	return int64(200 + len(c.ID) + len(c.Method) + len(c.Path) + len(c.Rule) + len(c.Client))
+}
+
+// Seen remembers a decision about a token, and its event. It keeps neither, nor the message that their texts are of.
+func (r *Recent) Seen(d *policy.Decision, e *audit.Event) {
+	if d.Token == nil {
+		return
+	}
+	known, ok := r.tokens.Load(d.Token.Name)
+	if !ok {
+		known, _ = r.tokens.LoadOrStore(d.Token.Name, &seenToken{})
+	}
+	t := known.(*seenToken)
+	if d.Effect == policy.Allow && !d.Shadowed {
+		t.use(d, e)
+	}
+	call := &Call{
+		Time: e.Time, ID: e.ID, Decision: d.Effect.String(), Reason: d.Reason.String(), Status: d.Status(), Gate: e.Gate,
+		Method: shortened(e.Method), Path: shortened(masked(e)), Rule: e.Rule, Detail: e.Detail,
+	}
+	if d.Shadowed {
+		call.Reason = d.Shadow.String()
+	}
+	if call.Detail == "" {
+		call.Detail = e.Unmatched
+	}
+	if e.Client.IsValid() {
+		call.Client = e.Client.String()
+	}
+	r.add(t, call)
+}
+
+// use notes a use, once a minute where nothing else is new.
+func (t *seenToken) use(d *policy.Decision, e *audit.Event) {
+	t.count.Add(1)
+	was := t.used.Load()
+	if was != nil && e.Time.Sub(was.Time) < time.Minute && was.Gate == e.Gate && was.Scheme == e.Scheme && was.Previous == d.Previous {
+		return
+	}
+	now := &Used{Time: e.Time.UTC(), Gate: e.Gate, Scheme: e.Scheme, Previous: d.Previous}
+	if e.Client.IsValid() {
+		now.Client = e.Client.String()
+	}
+	t.used.Store(now)
+}
+
+// masked is the path without the value that the caller presented, and without any that was minted.
+func masked(e *audit.Event) string {
+	path := e.Path
+	if len(e.Secret.Reveal()) >= minMasked {
+		path = token.MaskValue(path, e.Secret)
+	}
+	return token.Mask(path)
+}
+
+// minMasked is the length from which a presented value is looked for: shorter ones would mask
+// ordinary texts.
+const minMasked = 8
+
+// shortened copies a text, so that the message that it is a part of is not kept.
+func shortened(text string) string {
+	if len(text) > maxCallText {
+		return text[:maxCallText] + "…"
+	}
+	return strings.Clone(text)
+}
+
+func (r *Recent) add(t *seenToken, call *Call) {
+	calls := t.calls.Load()
+	if calls == nil {
+		if calls = new(ring); t.calls.CompareAndSwap(nil, calls) {
+			r.bytes.Add(ringBytes)
+		} else if calls = t.calls.Load(); calls == nil {
+			return // it is swept just now
+		}
+	}
+	grown := call.size()
+	if old := calls[t.next.Add(1)%maxCalls].Swap(call); old != nil {
+		grown -= old.size()
+	}
+	if r.bytes.Add(grown) > maxCallsBytes && r.sweeping.TryLock() {
+		r.sweep()
+		r.sweeping.Unlock()
+	}
+}
+
+// sweep forgets the calls of the tokens that were not called for longest, until half of the room is
+// free. When they were last used stays.
+func (r *Recent) sweep() {
+	type idle struct {
+		token *seenToken
+		since time.Time
+	}
+	var list []idle
+	r.tokens.Range(func(_, v any) bool {
+		t := v.(*seenToken)
+		if calls := t.calls.Load(); calls != nil {
+			since := time.Time{}
+			if last := calls[t.next.Load()%maxCalls].Load(); last != nil {
+				since = last.Time
+			}
+			list = append(list, idle{t, since})
+		}
+		return true
+	})
+	slices.SortFunc(list, func(a, b idle) int { return a.since.Compare(b.since) })
+	for _, i := range list {
+		if r.bytes.Load() <= maxCallsBytes/2 {
+			return
+		}
+		if calls := i.token.calls.Swap(nil); calls != nil {
+			freed := int64(ringBytes)
+			for n := range calls {
+				if c := calls[n].Load(); c != nil {
+					freed += c.size()
+				}
+			}
+			r.bytes.Add(-freed)
+		}
+	}
+}
+
+// Used returns when and how a token was last used, or nil.
+func (r *Recent) Used(token string) *Used {
+	known, ok := r.tokens.Load(token)
+	if !ok {
+		return nil
+	}
+	t := known.(*seenToken)
+	last := t.used.Load()
+	if last == nil {
+		return nil
+	}
+	used := *last
+	used.Count = t.count.Load()
+	return &used
+}
+
+// Calls returns the last decisions about a token, the latest first.
+func (r *Recent) Calls(token string) []Call {
+	known, ok := r.tokens.Load(token)
+	if !ok {
+		return nil
+	}
+	var list []Call
+	if calls := known.(*seenToken).calls.Load(); calls != nil {
+		for i := range calls {
+			if c := calls[i].Load(); c != nil {
+				list = append(list, *c)
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Call) int { return b.Time.Compare(a.Time) })
+	return list
+}
