@@ -187,7 +187,9 @@ func (g *rig) do(who as, method, path, body string) *http.Response {
 	}
 	w := httptest.NewRecorder()
 	g.handler.ServeHTTP(w, r)
-	return w.Result()
+	answer := w.Result()
+	holdsTo(g.t, method, path, answer)
+	return answer
 }
 
 func textOf(t *testing.T, r *http.Response) string {

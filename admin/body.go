@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/token"
 )
 
 // object is a JSON object of a request, read strictly: what is not taken out of it is unknown.
@@ -51,6 +52,9 @@ func readBody(r *http.Request, contentType string, mayBeEmpty bool) (*object, er
 	}
 	if err != nil {
 		return nil, problem(http.StatusBadRequest, "bad_json", "the body is no JSON that can be read: %s", jsonError(err))
+	}
+	if plainText, err := json.Marshal(value); err != nil || token.Mask(string(plainText)) != string(plainText) {
+		return nil, problem(http.StatusBadRequest, "holds_a_value", "the body holds the value of a token, which would be stored and shown: take that token as leaked, and revoke it")
 	}
 	fields, ok := value.(map[string]any)
 	if !ok {

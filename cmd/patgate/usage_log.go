@@ -1,0 +1,177 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/patgate/patgate/audit/report"
+	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/policy"
+)
+
+// usageFlags are what usage reads, and what it lists.
+type usageFlags struct {
+	logs, manifests    []string
+	at, unused, output string
+}
+
+func newUsage(s streams) *cobra.Command {
+	var f usageFlags
+	cmd := &cobra.Command{
+		Use:   "usage --log FILE... [--manifests DIR]",
+		Short: "Show when each token was last used, and which never were",
+		Long: "Usage counts the allowed calls of each token in audit logs; a refused call is no use. With --manifests it\n" +
+			"knows the states of tokens, and lists those that the logs never saw used. It says who still uses what is\n" +
+			"about to end: a token, an older value, or basic at a gate that ends it.",
+		Example: "  patgate usage --log audit.jsonl.gz --manifests manifests\n" +
+			"  kubectl logs deploy/patgate | patgate usage --log - --unused 30d -o json",
+		RunE: func(_ *cobra.Command, given []string) error {
+			names, err := logsOf(f.logs, given)
+			if err := firstOf(checkOutput(f.output), err); err != nil {
+				return err
+			}
+			s.colored()
+			return f.run(s, names)
+		},
+	}
+	logFlag(cmd, &f.logs)
+	manifestsFlag(cmd, &f.manifests)
+	atFlag(cmd, &f.at)
+	cmd.Flags().StringVar(&f.unused, "unused", "", "only tokens that were not used for this `time`, such as 30d")
+	outputFlag(cmd, &f.output)
+	return cmd
+}
+
+// usedToken is a token with its usage.
+type usedToken struct {
+	report.TokenUsage
+	State      string     `json:"state"` // by the manifests; gone: they do not have it; empty: no manifests
+	Expires    *time.Time `json:"expires,omitempty"`
+	UnusedDays int        `json:"unusedDays"` // since its last use
+}
+
+// usageReport is what usage prints for programs.
+type usageReport struct {
+	Tokens       []usedToken `json:"tokens"`
+	NeverUsed    []string    `json:"neverUsed"` // of the manifests, in these logs
+	Events       int64       `json:"events"`
+	SkippedLines int64       `json:"skippedLines"`
+}
+
+func (f *usageFlags) run(s streams, names []string) error {
+	now, err := parseAt(f.at)
+	if err != nil {
+		return err
+	}
+	var unused time.Duration
+	if f.unused != "" {
+		if unused, err = parseWithin(f.unused); err != nil {
+			return usageError{fmt.Errorf("--unused %s: expected a duration such as 14d, 2w or 36h", f.unused)}
+		}
+	}
+	var snapshot *policy.Snapshot
+	if dirs := manifestsIfAny(f.manifests, nil); len(dirs) > 0 {
+		if _, snapshot, err = readGood(dirs, now); err != nil {
+			return err
+		}
+	}
+	inputs, closeAll, err := openLogs(s, names)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	ctx, stop := interrupted()
+	defer stop()
+	show, done := progressOf(s)
+	list, stats, cut := report.Usage(ctx, inputs, show)
+	done()
+	r := usageReportOf(list, snapshot, now, unused)
+	r.Events, r.SkippedLines = stats.Events, stats.Skipped
+	if f.output == outputJSON {
+		return firstOf(json.NewEncoder(s.out).Encode(r), cut)
+	}
+	saySkipped(s, stats.Skipped)
+	return firstOf(printUsage(s, r), cut)
+}
+
+// usageReportOf puts usage and manifests together.
+func usageReportOf(list []report.TokenUsage, snapshot *policy.Snapshot, now time.Time, unused time.Duration) *usageReport {
+	r := &usageReport{Tokens: []usedToken{}, NeverUsed: []string{}}
+	used := map[string]bool{}
+	for _, u := range list {
+		used[u.Token] = true
+		if idle := now.Sub(u.Last); idle >= unused {
+			t := usedToken{TokenUsage: u, UnusedDays: max(0, int(idle/(24*time.Hour)))}
+			t.State, t.Expires = stateOf(snapshot, u.Token, now)
+			r.Tokens = append(r.Tokens, t)
+		}
+	}
+	if snapshot != nil {
+		snapshot.Tokens(func(t *policy.Token) bool {
+			if !used[t.Name] {
+				r.NeverUsed = append(r.NeverUsed, t.Name)
+			}
+			return true
+		})
+		slices.Sort(r.NeverUsed)
+	}
+	return r
+}
+
+// stateOf is a token's state, and its end where there is one.
+func stateOf(snapshot *policy.Snapshot, name string, now time.Time) (string, *time.Time) {
+	if snapshot == nil {
+		return "", nil
+	}
+	t := snapshot.TokenByName(name)
+	if t == nil {
+		return "gone", nil
+	}
+	if end := t.End().UTC(); !t.End().IsZero() {
+		return snapshot.State(t, now).String(), &end
+	}
+	return snapshot.State(t, now).String(), nil
+}
+
+func printUsage(s streams, r *usageReport) error {
+	w := tabwriter.NewWriter(s.out, 0, 0, 3, ' ', 0)
+	_, _ = fmt.Fprintln(w, "NAME\tUSER\tSTATE\tCOUNT\tFIRST\tLAST\tUNUSED\tCLIENT\tSCHEME\tNOTES")
+	for i := range r.Tokens {
+		t := &r.Tokens[i]
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", t.Token, diag.Escape(orDash(t.User)), orDash(t.State), t.Count, stamp(t.First), stamp(t.Last),
+			count(t.UnusedDays, "day"), orDash(t.LastClient), diag.Escape(orDash(t.LastScheme)), usageNotes(t))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, name := range r.NeverUsed {
+		if _, err := fmt.Fprintf(s.out, "never used in these logs: %s\n", name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// usageNotes says what of the token's use is about to end.
+func usageNotes(t *usedToken) string {
+	var notes []string
+	if t.State == policy.StateExpiresSoon.String() && t.Expires != nil {
+		notes = append(notes, "ends "+stamp(*t.Expires))
+	}
+	if t.PreviousLast != nil {
+		notes = append(notes, "older value used until "+stamp(*t.PreviousLast))
+	}
+	if t.BasicLast != nil && t.BasicEnds != nil {
+		notes = append(notes, "basic used until "+stamp(*t.BasicLast)+", which ends "+stamp(*t.BasicEnds))
+	}
+	if len(notes) == 0 {
+		return "-"
+	}
+	return strings.Join(notes, ", ")
+}
