@@ -2,6 +2,9 @@
 // layout for every platform, and a tar for `docker load`. Two builds of one commit have
 // the same digest: times come from the commit, and order and owners are fixed.
 //
+// It exists because `docker build` needs an engine and does not give reproducible digests by
+// itself. A builder such as ko or apko that makes the same image reproducibly would replace it.
+//
 //	go -C image run . -out ../bin/image
 package main
 

@@ -1,5 +1,6 @@
 // Package lint warns of manifests that are valid and risky: what grants more than it
-// seems to, what can never take effect, and what ends soon.
+// seems to, what can never take effect, and what ends soon. That a rule never matches is proven by
+// a search of its own (search.go).
 package lint
 
 import (

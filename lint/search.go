@@ -10,7 +10,8 @@ import (
 )
 
 // The search for a text that several patterns match at once, and that is a path where
-// one is wanted. It walks the product of the patterns' programs and of an automaton of
+// a path is required. It exists to prove that a rule never matches (never-matches and its like); a
+// library that decides whether the intersection of regular expressions is empty would replace it. It walks the product of the patterns' programs and of an automaton of
 // all texts there are, breadth first, so that what it finds is short; where it comes to
 // an end without finding one, there is none. Word boundaries and the ends of lines are
 // taken to hold anywhere: more may be found than matches, never less.
@@ -62,7 +63,7 @@ func pathsBelow(prefix string, open policy.Encoded) *texts {
 	return t
 }
 
-// segment is where a path stands.
+// segment is the position in a path.
 type segment uint8
 
 const (
@@ -117,7 +118,7 @@ func (t *texts) accepts(s textState) bool {
 	return !t.paths || s.prefix >= len(t.prefix) && (s.segment == atSlash || s.segment == within)
 }
 
-// position is where one program stands: at an instruction that reads a rune, or at its
+// position is the state of one program: at an instruction that reads a rune, or at its
 // match. After `$` nothing may follow.
 type position struct {
 	pc    uint32
