@@ -161,7 +161,10 @@ func TestMistakesAreConfigurations(t *testing.T) {
 	running.Wait()
 }
 
-// TestOurConfigurations wants what people copy to be without a finding.
+// plainExamples are examples whose page says that tokens go to patgate unencrypted, and how to change that.
+var plainExamples = []string{"first-token"}
+
+// TestOurConfigurations checks that what people copy has no finding.
 func TestOurConfigurations(t *testing.T) {
 	files, err := filepath.Glob("../*.yaml")
 	examples, errExamples := filepath.Glob("../../docs/examples/*/envoy.yaml")
@@ -176,6 +179,9 @@ func TestOurConfigurations(t *testing.T) {
 		}
 		for _, text := range []string{string(text), camelCase(string(text))} {
 			for _, f := range found(t, name, text, nil) {
+				if f.Code == check.NoTLS && slices.Contains(plainExamples, filepath.Base(filepath.Dir(name))) {
+					continue
+				}
 				t.Error(f)
 			}
 		}
