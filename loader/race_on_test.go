@@ -3,4 +3,4 @@
 package loader_test
 
 // memoryFactor is how much more memory the race detector takes, at least.
-const memoryFactor = 2
+const memoryFactor = 3
