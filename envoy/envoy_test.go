@@ -49,8 +49,8 @@ func TestSwitchesThatOpenTheDoor(t *testing.T) {
 		for _, s := range []string{"failure_mode_allow: true", "failOpen: true", "shadow_mode", "filter_enabled", "disabled: true",
 			"clear_route_cache: true", "clearRouteCache: true", "recomputeRoute: true", "allow_partial_message: true", "allowPartialMessage: true",
 			"upgrade_configs", "connect_matcher", "use_remote_address: false", "  headersToExtAuth:", "dry-run"} {
-			// The filter that buffers is off where no rule reads the body.
-			if strings.Contains(strings.ReplaceAll(string(text), "BufferPerRoute\n                    disabled: true", ""), s) {
+			// Routes whose bodies rules read switch the filter that buffers on.
+			if strings.Contains(strings.ReplaceAll(string(text), "http.buffer\n            disabled: true", ""), s) {
 				t.Errorf("%s.yaml holds %q", kind, s)
 			}
 		}

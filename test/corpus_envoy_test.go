@@ -19,7 +19,7 @@ func profiles(t *testing.T) map[string]func(string) string {
 			"            headers_with_underscores_action: REJECT_REQUEST\n", "",
 			"              with_request_body:\n                max_request_bytes: 65536", "              with_request_body:\n                max_request_bytes: 1024",
 			// Who lets tunnels pass can't buffer them.
-			"          - name: envoy.filters.http.buffer\n            typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer, \"max_request_bytes\": 65536}\n", "",
+			"          - name: envoy.filters.http.buffer\n            disabled: true\n            typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer, \"max_request_bytes\": 65536}\n", "",
 			"allow_partial_message: false", "allow_partial_message: true",
 			"          route_config:\n", "          upgrade_configs: [{upgrade_type: websocket}]\n          route_config:\n"),
 	}

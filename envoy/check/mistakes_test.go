@@ -19,6 +19,7 @@ func codes(list ...check.Code) []check.Code { return list }
 const (
 	inConnection  = "          stat_prefix: api\n"
 	inAuthz       = "              failure_mode_allow: false\n"
+	secondMatch   = "              - match: {prefix: \"/\"}\n"
 	inRoute       = "              - match: {prefix: \"/\"}\n                route: {cluster: upstream, timeout: 0s}\n"
 	inHost        = "              domains: [\"*\"]\n"
 	authzFilter   = "          - name: envoy.filters.http.ext_authz\n"
@@ -177,15 +178,15 @@ var mistakes = []mistake{
 		"  allow_paths: [{exact: /ready}]\nlayered_runtime:\n  layers:\n  - {name: admin, admin_layer: {}}\n", nil},
 
 	// Where requests go.
-	{"the cluster by a header", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster_header: x-cluster, timeout: 0s}\n                typed", codes(check.RoutedByClient)},
-	{"a mirror by a header", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster: upstream, timeout: 0s, request_mirror_policies: [{cluster_header: x-cluster}]}\n                typed", codes(check.RoutedByClient)},
-	{"one of the clusters by a header", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {weighted_clusters: {header_name: x-share, clusters: [{name: upstream, weight: 1}]}}\n                typed", codes(check.RoutedByClient)},
+	{"the cluster by a header", secondMatch + "                route: {cluster: upstream, timeout: 0s}\n                typed", secondMatch + "                route: {cluster_header: x-cluster, timeout: 0s}\n                typed", codes(check.RoutedByClient)},
+	{"a mirror by a header", secondMatch + "                route: {cluster: upstream, timeout: 0s}\n                typed", secondMatch + "                route: {cluster: upstream, timeout: 0s, request_mirror_policies: [{cluster_header: x-cluster}]}\n                typed", codes(check.RoutedByClient)},
+	{"one of the clusters by a header", secondMatch + "                route: {cluster: upstream, timeout: 0s}\n                typed", secondMatch + "                route: {weighted_clusters: {header_name: x-share, clusters: [{name: upstream, weight: 1}]}}\n                typed", codes(check.RoutedByClient)},
 	{"the address by a header", upstreamCluster, "  - name: upstream\n    type: ORIGINAL_DST\n    lb_policy: CLUSTER_PROVIDED\n    connect_timeout: 1s\n    original_dst_lb_config: {use_http_header: true}\n", codes(check.RoutedByClient)},
-	{"the host by a header", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster: upstream, timeout: 0s, host_rewrite_header: x-tenant}\n                typed", codes(check.HostRewritten)},
-	{"the host by the path", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster: upstream, timeout: 0s, host_rewrite_path_regex: {pattern: {regex: \"^/([^/]+).*\"}, substitution: \"\\\\1\"}}\n                typed", codes(check.HostRewritten)},
+	{"the host by a header", secondMatch + "                route: {cluster: upstream, timeout: 0s}\n                typed", secondMatch + "                route: {cluster: upstream, timeout: 0s, host_rewrite_header: x-tenant}\n                typed", codes(check.HostRewritten)},
+	{"the host by the path", secondMatch + "                route: {cluster: upstream, timeout: 0s}\n                typed", secondMatch + "                route: {cluster: upstream, timeout: 0s, host_rewrite_path_regex: {pattern: {regex: \"^/([^/]+).*\"}, substitution: \"\\\\1\"}}\n                typed", codes(check.HostRewritten)},
 	after(inRoute, "                request_headers_to_add: [{header: {key: x-forwarded-host, value: \"%REQ(x-tenant)%\"}}]\n", "a forwarded host from another header", check.HostRewritten),
 	after(inRoute, "                request_headers_to_add: [{header: {key: x-forwarded-host, value: \"%REQ(:AUTHORITY)%\"}}]\n", "a forwarded host from the host"),
-	{"the cluster by a plugin", "                route: {cluster: upstream, timeout: 0s}\n                typed", `                route:
+	{"the cluster by a plugin", secondMatch + "                route: {cluster: upstream, timeout: 0s}\n                typed", secondMatch + `                route:
                   inline_cluster_specifier_plugin:
                     extension:
                       name: m
@@ -195,11 +196,11 @@ var mistakes = []mistake{
                         default_cluster: upstream
                   timeout: 0s
                 typed`, codes(check.NotSeen)},
-	{"one host for all", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster: upstream, timeout: 0s, host_rewrite_literal: api.internal}\n                typed", nil},
-	{"another path", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster: upstream, timeout: 0s, prefix_rewrite: /api/}\n                typed", codes(check.PathRewritten)},
-	{"another path by a pattern", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster: upstream, timeout: 0s, regex_rewrite: {pattern: {regex: \"/v1/.*\"}, substitution: /}}\n                typed", codes(check.PathRewritten)},
+	{"one host for all", secondMatch + "                route: {cluster: upstream, timeout: 0s}\n                typed", secondMatch + "                route: {cluster: upstream, timeout: 0s, host_rewrite_literal: api.internal}\n                typed", nil},
+	{"another path", secondMatch + "                route: {cluster: upstream, timeout: 0s}\n                typed", secondMatch + "                route: {cluster: upstream, timeout: 0s, prefix_rewrite: /api/}\n                typed", codes(check.PathRewritten)},
+	{"another path by a pattern", secondMatch + "                route: {cluster: upstream, timeout: 0s}\n                typed", secondMatch + "                route: {cluster: upstream, timeout: 0s, regex_rewrite: {pattern: {regex: \"/v1/.*\"}, substitution: /}}\n                typed", codes(check.PathRewritten)},
 	after("              routes:\n", "              - {match: {prefix: /old}, redirect: {prefix_rewrite: /new}}\n", "a redirect to another path"),
-	{"internal redirects", "                route: {cluster: upstream, timeout: 0s}\n                typed", "                route: {cluster: upstream, timeout: 0s, internal_redirect_policy: {}}\n                typed", codes(check.InternalRedirect)},
+	{"internal redirects", secondMatch + "                route: {cluster: upstream, timeout: 0s}\n                typed", secondMatch + "                route: {cluster: upstream, timeout: 0s, internal_redirect_policy: {}}\n                typed", codes(check.InternalRedirect)},
 	{"a host with a dot", namedHosts, strings.Replace(namedHosts, "          strip_trailing_host_dot: true\n", "", 1) + "            - {name: wiki, domains: [wiki.example.com], routes: [{match: {prefix: /}, route: {cluster: upstream}}]}\n", codes(check.HostDot)},
 	without("          strip_trailing_host_dot: true\n", "every host, with a dot too"),
 	without("                - {remove: x-forwarded-host}\n", "a forwarded host kept", check.HostHeadersKept),
@@ -209,7 +210,7 @@ var mistakes = []mistake{
 	after(inConnection, "          upgrade_configs: [{upgrade_type: websocket, filters: [{name: r, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]}]\n",
 		"upgrades with filters of their own", check.Upgrade, check.NoExtAuthz),
 	{"CONNECT", "match: {prefix: \"/\"}", "match: {connect_matcher: {}}", codes(check.Upgrade)},
-	{"upgrade at the route", "timeout: 0s}\n                typed", "timeout: 0s, upgrade_configs: [{upgrade_type: websocket}]}\n                typed", codes(check.Upgrade)},
+	{"upgrade at the route", secondMatch + "                route: {cluster: upstream, timeout: 0s}\n                typed", secondMatch + "                route: {cluster: upstream, timeout: 0s, upgrade_configs: [{upgrade_type: websocket}]}\n                typed", codes(check.Upgrade)},
 
 	// Failures.
 	without("              status_on_error: {code: ServiceUnavailable}\n", "no status_on_error", check.StatusOnError),

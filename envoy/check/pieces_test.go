@@ -36,11 +36,11 @@ func trustedRanges(prefix string) string {
 }
 
 // ofRoute is what the route of all but JSON says of the check.
-var ofRoute = piece("                typed_per_filter_config:\n", "          http_filters:\n")
+var ofRoute = piece("                typed_per_filter_config:\n                  envoy.filters.http.ext_authz:\n", "          http_filters:\n")
 
 // routes and filters are what stands before and behind it.
 var (
-	routes  = piece("              routes:\n", "                typed_per_filter_config:\n")
+	routes  = piece("              routes:\n", "                typed_per_filter_config:\n                  envoy.filters.http.ext_authz:\n")
 	filters = piece("          http_filters:\n", authzFilter)
 )
 
