@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +22,8 @@ func newTokenSnippet(s streams) *cobra.Command {
 		Long: "Snippet prints code that reads the token's value from the environment variable " + snippet.Variable + ", or asks\n" +
 			"for it. The value never stands in the code, nor on this command line.",
 		Example: "  patgate token snippet --url https://jira.example.com/rest/api/2/myself --user alice\n" +
-			"  patgate token snippet --url https://jira.example.com/rest/api/2/myself --scheme bearer --lang python",
+			"  patgate token snippet --url https://jira.example.com/rest/api/2/myself --scheme bearer --lang python\n" +
+			"  patgate token snippet --url https://jira.example.com/rest/api/2/issue/JRA-1/comment --user alice --data '{\"body\": \"Done\"}'",
 		Args: args(cobra.NoArgs, "takes no arguments"),
 		RunE: func(*cobra.Command, []string) error {
 			as, err := parseScheme(scheme)
@@ -29,6 +31,7 @@ func newTokenSnippet(s streams) *cobra.Command {
 				return err
 			}
 			c.Bearer = as == policy.Bearer
+			c.Method = strings.ToUpper(c.Method)
 			code, err := c.Code(language)
 			if errors.Is(err, snippet.ErrLanguage) {
 				return usageError{fmt.Errorf("--lang %s: %s", language, diag.Suggest(language, snippet.Languages()))}
@@ -44,6 +47,10 @@ func newTokenSnippet(s streams) *cobra.Command {
 	f.StringVar(&c.URL, "url", "", "the `URL` to call (required)")
 	f.StringVar(&c.User, "user", "", "the `user` that is presented with the token; not needed for bearer")
 	f.StringVar(&scheme, "scheme", "basic", "`scheme` in which the token is presented, basic or bearer")
-	f.StringVar(&language, "lang", "curl", "`language`: curl, javascript, jquery, python, java or go")
+	f.StringVar(&language, "lang", "curl", "`language`: curl, javascript, jquery, python, java, go, csharp, powershell or php")
+	f.StringVar(&c.Method, "method", "", "`method` of the request: GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS (default GET, with --data POST)")
+	f.StringVar(&c.Data, "data", "", "`json` that is sent as the request's body")
+	_ = cmd.RegisterFlagCompletionFunc("lang", fixed(snippet.Languages()...))
+	_ = cmd.RegisterFlagCompletionFunc("method", fixed(snippet.Methods...))
 	return cmd
 }
