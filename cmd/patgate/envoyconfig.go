@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ type envoyConfigOptions struct {
 	envoy.Settings
 	manifests []string
 	gates     []string
+	output    string
 }
 
 // flagKinds are the flags that mean nothing to the other kinds.
@@ -50,7 +52,7 @@ func newEnvoyConfig(s streams) *cobra.Command {
 			"  patgate envoy-config --for edge manifests --patgate patgate.example.com:9191 --upstream api.example.com:80\n" +
 			"  patgate envoy-config --for istio manifests --namespace shop --gateway shop | kubectl apply -f -",
 		RunE: func(cmd *cobra.Command, given []string) (err error) {
-			if err := o.checkFlags(cmd); err != nil {
+			if err := firstOf(checkOutput(o.output), o.checkFlags(cmd)); err != nil {
 				return err
 			}
 			if o.manifests, err = manifestsOf(o.manifests, given); err != nil {
@@ -68,8 +70,7 @@ func newEnvoyConfig(s streams) *cobra.Command {
 	f.StringVar(&o.Upstream, "upstream", "", "`address` of the API (default 127.0.0.1:8081)")
 	f.StringArrayVar(&o.Patgate, "patgate", nil, "`address` of patgate, host:port or unix:///path; may repeat; for a mesh that of its Service")
 	f.StringVar(&o.TLS, "tls", "", "`directory` with tls.crt and tls.key for clients (default for edge /etc/envoy/tls)")
-	f.StringVar(&o.PatgateTLS, "patgate-tls", "", "`directory` with tls.crt, tls.key and ca.crt for patgate, or none (default for edge\n"+
-		"/etc/envoy/patgate, otherwise none); for a mesh the name of a Secret")
+	f.StringVar(&o.PatgateTLS, "patgate-tls", "", "`directory` with tls.crt, tls.key, ca.crt for patgate (edge: /etc/envoy/patgate), or none; mesh: a Secret")
 	f.IntVar(&o.MaxRequestBytes, "max-request-bytes", 65536, "largest body where rules read them, no more than serve's --max-body-bytes")
 	f.BoolVar(&o.UpstreamHTTP2, "upstream-http2", false, "the API speaks HTTP/2 without TLS, as gRPC servers do")
 	timeFlags(f, &o.Times)
@@ -78,6 +79,7 @@ func newEnvoyConfig(s streams) *cobra.Command {
 	f.StringVar(&o.Namespace, "namespace", "", "`namespace` of the objects for a mesh (default: default)")
 	f.StringVar(&o.Gateway, "gateway", "", "`name` of the Gateway that patgate stands in front of in a mesh (default api)")
 	f.StringArrayVar(&o.Listeners, "listener", nil, "`name` of a listener of Envoy Gateway's Gateway (default http); may repeat")
+	outputFlag(cmd, &o.output)
 	_ = cmd.RegisterFlagCompletionFunc("for", fixed(envoy.Kinds()...))
 	return cmd
 }
@@ -137,6 +139,9 @@ func envoyConfig(s streams, o *envoyConfigOptions) error {
 	if err != nil {
 		return usageError{err}
 	}
+	if o.output == outputJSON {
+		return json.NewEncoder(s.out).Encode(o.describe(text, notes))
+	}
 	for _, note := range notes {
 		if _, err := fmt.Fprintln(s.err, note); err != nil {
 			return err
@@ -144,6 +149,22 @@ func envoyConfig(s streams, o *envoyConfigOptions) error {
 	}
 	_, err = io.WriteString(s.out, text)
 	return err
+}
+
+// printedConfig is what envoy-config tells a program.
+type printedConfig struct {
+	For    string   `json:"for"`
+	Gates  []string `json:"gates"`
+	Config string   `json:"config"` // YAML
+	Notes  []string `json:"notes"`  // what is doubtful
+}
+
+func (o *envoyConfigOptions) describe(text string, notes []string) printedConfig {
+	p := printedConfig{For: o.Kind, Gates: []string{}, Config: text, Notes: append([]string{}, notes...)}
+	for _, g := range o.Gates {
+		p.Gates = append(p.Gates, g.Gate.Name)
+	}
+	return p
 }
 
 // chosenGates returns the gates of these names, or all.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +16,7 @@ import (
 
 func newTokenSnippet(s streams) *cobra.Command {
 	var c snippet.Call
-	var scheme, language string
+	var scheme, language, output string
 	cmd := &cobra.Command{
 		Use:   "snippet --url URL --user USER",
 		Short: "Print a client's code that calls a URL with a token",
@@ -27,7 +28,7 @@ func newTokenSnippet(s streams) *cobra.Command {
 		Args: args(cobra.NoArgs, "takes no arguments"),
 		RunE: func(*cobra.Command, []string) error {
 			as, err := parseScheme(scheme)
-			if err != nil {
+			if err := firstOf(checkOutput(output), err); err != nil {
 				return err
 			}
 			c.Bearer = as == policy.Bearer
@@ -38,6 +39,9 @@ func newTokenSnippet(s streams) *cobra.Command {
 			}
 			if err != nil {
 				return usageError{err}
+			}
+			if output == outputJSON {
+				return json.NewEncoder(s.out).Encode(writtenSnippet{language, c.URL, scheme, code})
 			}
 			_, err = io.WriteString(s.out, code)
 			return err
@@ -52,5 +56,14 @@ func newTokenSnippet(s streams) *cobra.Command {
 	f.StringVar(&c.Data, "data", "", "`json` that is sent as the request's body")
 	_ = cmd.RegisterFlagCompletionFunc("lang", fixed(snippet.Languages()...))
 	_ = cmd.RegisterFlagCompletionFunc("method", fixed(snippet.Methods...))
+	outputFlag(cmd, &output)
 	return cmd
+}
+
+// writtenSnippet is what snippet tells a program.
+type writtenSnippet struct {
+	Lang   string `json:"lang"`
+	URL    string `json:"url"`
+	Scheme string `json:"scheme"`
+	Code   string `json:"code"`
 }
