@@ -41,13 +41,13 @@ func newEnvoyConfig(s streams) *cobra.Command {
 		Short: "Print the Envoy, Istio or Envoy Gateway configuration for the gates at hand",
 		Long: "Envoy-config prints a configuration that fits the gates: patgate may set and remove exactly\n" +
 			"the headers that they name, JSON bodies are sent to it only where a rule reads them, and clients'\n" +
-			"addresses are counted as the gates count them. Bodies may take as long as they flow. The kinds are\n\n" +
+			"addresses are counted as the gates count them. Bodies may take as long as they flow. What is\n" +
+			"doubtful stands on stderr. Print it anew when gates change, or a rule on bodies comes in. The kinds are\n\n" +
 			"  standalone      one Envoy in front of an API\n" +
 			"  sidecar         an Envoy in the API's pod, with patgate on a unix socket\n" +
 			"  edge            TLS from clients, several replicas of patgate over mTLS\n" +
 			"  istio           objects for kubectl apply; istio-mesh prints the Helm values for istiod that they need\n" +
-			"  envoy-gateway   objects for kubectl apply\n\n" +
-			"What is doubtful stands on stderr. Print it anew when gates change, or a rule on bodies comes in.",
+			"  envoy-gateway   objects for kubectl apply",
 		Example: "  patgate envoy-config --for standalone manifests >envoy.yaml && envoy -c envoy.yaml\n" +
 			"  patgate envoy-config --for edge manifests --patgate patgate.example.com:9191 --upstream api.example.com:80\n" +
 			"  patgate envoy-config --for istio manifests --namespace shop --gateway shop | kubectl apply -f -",
@@ -70,7 +70,8 @@ func newEnvoyConfig(s streams) *cobra.Command {
 	f.StringVar(&o.Upstream, "upstream", "", "`address` of the API (default 127.0.0.1:8081)")
 	f.StringArrayVar(&o.Patgate, "patgate", nil, "`address` of patgate, host:port or unix:///path; may repeat; for a mesh that of its Service")
 	f.StringVar(&o.TLS, "tls", "", "`directory` with tls.crt and tls.key for clients (default for edge /etc/envoy/tls)")
-	f.StringVar(&o.PatgateTLS, "patgate-tls", "", "`directory` with tls.crt, tls.key, ca.crt for patgate (edge: /etc/envoy/patgate), or none; mesh: a Secret")
+	f.StringVar(&o.PatgateTLS, "patgate-tls", "", "`directory` with tls.crt, tls.key and ca.crt for patgate, or none (default for edge\n"+
+		"/etc/envoy/patgate, otherwise none); for a mesh the name of a Secret")
 	f.IntVar(&o.MaxRequestBytes, "max-request-bytes", 65536, "largest body where rules read them, no more than serve's --max-body-bytes")
 	f.BoolVar(&o.UpstreamHTTP2, "upstream-http2", false, "the API speaks HTTP/2 without TLS, as gRPC servers do")
 	timeFlags(f, &o.Times)
