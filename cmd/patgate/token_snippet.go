@@ -37,8 +37,12 @@ func newTokenSnippet(s streams) *cobra.Command {
 			if errors.Is(err, snippet.ErrLanguage) {
 				return usageError{fmt.Errorf("--lang %s: %s", language, diag.Suggest(language, snippet.Languages()))}
 			}
+			var field *snippet.FieldError
+			if errors.As(err, &field) {
+				return usageError{fmt.Errorf("--%s: %w", field.Field, err)}
+			}
 			if err != nil {
-				return usageError{err}
+				return err
 			}
 			if output == outputJSON {
 				return json.NewEncoder(s.out).Encode(writtenSnippet{language, c.URL, scheme, code})

@@ -65,15 +65,26 @@ var templates embed.FS
 // ErrLanguage is the error for a language that there is no template of.
 var ErrLanguage = errors.New("unknown language")
 
-// Code returns the code in a language. It returns ErrLanguage for an unknown one, and an
-// error that describes what is wrong with the call: a URL that clients would send in different
+// FieldError says which field of a Call is wrong: url, user, method or data.
+type FieldError struct {
+	Field string
+	Err   error
+}
+
+func (e *FieldError) Error() string { return e.Err.Error() }
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// Code returns the code in a language. It returns ErrLanguage for an unknown one, and a
+// *FieldError that describes what is wrong with the call: a URL that clients would send in different
 // ways, a user that Basic can't carry (RFC 7617), a method or data that not all clients send.
 func (c Call) Code(language string) (string, error) {
-	if err := c.check(); err != nil {
-		return "", err
-	}
-	if err := c.complete(); err != nil {
-		return "", err
+	for _, part := range []struct {
+		field string
+		check func() error
+	}{{"url", c.checkURL}, {"user", c.checkUser}, {"method", c.completeMethod}, {"data", c.completeData}} {
+		if err := part.check(); err != nil {
+			return "", &FieldError{part.field, err}
+		}
 	}
 	for _, l := range languages {
 		if l.name != language {
@@ -90,7 +101,7 @@ func (c Call) Code(language string) (string, error) {
 	return "", ErrLanguage
 }
 
-func (c Call) check() error {
+func (c *Call) checkURL() error {
 	u, err := url.Parse(c.URL)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
@@ -105,6 +116,12 @@ func (c Call) check() error {
 		return errors.New("the URL has a dot segment, which some clients resolve and others send, expected the path itself")
 	case strings.IndexFunc(c.URL, notInURL) >= 0:
 		return errors.New("the URL holds a character that has to be percent-encoded, expected it so")
+	}
+	return nil
+}
+
+func (c *Call) checkUser() error {
+	switch {
 	case c.Bearer:
 		return nil
 	case c.User == "":
@@ -117,18 +134,23 @@ func (c Call) check() error {
 	return nil
 }
 
-// complete sets the method that follows from the data, and writes the data on one line of
-// printable text, as the same JSON.
-func (c *Call) complete() error {
+// completeMethod sets the method that follows from the data.
+func (c *Call) completeMethod() error {
 	if c.Method == "" {
 		c.Method = "GET"
 		if c.Data != "" {
 			c.Method = "POST"
 		}
 	}
-	switch {
-	case !slices.Contains(Methods, c.Method):
+	if !slices.Contains(Methods, c.Method) {
 		return fmt.Errorf("the method is %q, expected one of %s", c.Method, strings.Join(Methods, ", "))
+	}
+	return nil
+}
+
+// completeData writes the data on one line of printable text, as the same JSON.
+func (c *Call) completeData() error {
+	switch {
 	case c.Data == "":
 		return nil
 	case c.Method == "GET" || c.Method == "HEAD":
