@@ -66,8 +66,8 @@ func newTokenSnippet(s streams) *cobra.Command {
 
 // writtenSnippet is what snippet tells a program.
 type writtenSnippet struct {
-	Lang   string `json:"lang"`
-	URL    string `json:"url"`
-	Scheme string `json:"scheme"`
-	Code   string `json:"code"`
+	Language string `json:"language"`
+	URL      string `json:"url"`
+	Scheme   string `json:"scheme"`
+	Code     string `json:"code"`
 }
