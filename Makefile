@@ -37,7 +37,8 @@ CLIENTS   := $(CACHE)/clients-$(shell cat test/clients/* test/registry/* | cksum
 
 .PHONY: test-clients
 test-clients: envoy $(CLIENTS)/installed ## run the snippets in every language, and git, docker, npm and others with their APIs
-	PATGATE_TEST_CLIENTS=$(CLIENTS) $(GO) test -tags clients -timeout 20m -run '^Test(Snippets$$|Clients)' ./test
+	php=$$(command -v php || echo $$(python3 test/upstreams/install.py)/debian/root/usr/bin/php8.2) && \
+	PATGATE_TEST_PHP=$$php PATGATE_TEST_CLIENTS=$(CLIENTS) $(GO) test -tags clients -timeout 20m -run '^Test(Snippets$$|Clients)' ./test
 
 # Clients of the management's API, and the program that holds it against its OpenAPI document.
 MANAGE    := $(CACHE)/manage-$(shell cat test/manage/requirements.txt | cksum | cut -d' ' -f1)

@@ -145,8 +145,8 @@ func (e *readable) change() string {
 	if e.Severity == string(Alert) {
 		words = []string{strings.ToUpper(string(Alert)), e.Kind}
 	}
-	if e.Revision > 0 {
-		words = append(words, fmt.Sprintf("revision %d", e.Revision))
+	if inForce := e.inForce(); inForce != "" {
+		words = append(words, inForce)
 	}
 	for _, list := range []struct {
 		what  string
@@ -163,10 +163,32 @@ func (e *readable) change() string {
 	if e.Token != "" {
 		words = append(words, "token "+e.Token)
 	}
-	if e.Count > 0 {
+	switch {
+	case e.Count == 1 && e.Kind == string(PolicyRejected):
+		words = append(words, "1 problem")
+	case e.Count > 0 && e.Kind == string(PolicyRejected):
+		words = append(words, fmt.Sprintf("%d problems", e.Count))
+	case e.Count > 0:
 		words = append(words, fmt.Sprintf("count %d", e.Count))
 	}
 	return strings.Join(append(words, e.Problems...), "  ")
+}
+
+// inForce says which manifests decide after an event.
+func (e *readable) inForce() string {
+	switch {
+	case e.Kind == string(PolicyRejected) && e.Detail != "":
+		return e.Source + ": " + e.Detail
+	case e.Kind == string(PolicyRejected) && e.Revision == 0:
+		return "no revision is in force, so every request is refused"
+	case e.Kind == string(PolicyRejected):
+		return fmt.Sprintf("the last good revision %d stays in force", e.Revision)
+	case e.Kind == string(PolicyLoaded) && e.Revision > 0:
+		return fmt.Sprintf("revision %d is in force", e.Revision)
+	case e.Revision > 0:
+		return fmt.Sprintf("revision %d", e.Revision)
+	}
+	return ""
 }
 
 // named is a count with the names that there are.

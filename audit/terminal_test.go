@@ -36,6 +36,8 @@ func TestReadableLines(t *testing.T) {
 		{Time: at, Kind: Decision, Severity: Notice, ID: "ID3", Decision: Allow, Reason: "forwarded", Shadow: "token_revoked", Method: "GET", Host: "h", Path: "/"},
 		{Time: at, Kind: PolicyLoaded, Severity: Info, Revision: 2, Added: 7, AddedNames: []string{"APIToken/a", "APIToken/b", "c", "d", "e", "f"}, Removed: 1},
 		{Time: at, Kind: PolicyRejected, Severity: Notice, Revision: 2, Tokens: []string{"a"}, Problems: []string{"m.yaml:1:1: x"}, Count: 1},
+		{Time: at, Kind: PolicyRejected, Severity: Notice, Problems: []string{"m.yaml:1:1: x"}, Count: 2},
+		{Time: at, Kind: PolicyRejected, Severity: Notice, Revision: 2, Source: "teams/a", Detail: "the directory keeps its last good state", Problems: []string{"m.yaml:1:1: x"}, Count: 1},
 		{Time: at, Kind: Gap, Severity: Alert, Count: 3},
 	} {
 		if err := l.Record(context.Background(), e); err != nil {
@@ -49,8 +51,10 @@ func TestReadableLines(t *testing.T) {
 	want := clock + "allow    ok  GET jira.example.com/rest/api?a=b  user alice  token ci  gate jira  id ID1\n" +
 		clock + `DENY 403 no_rule_matched  POST h/x  user alice  gate jira  rule r\u001b[2J\n::error:: (m.yaml:7)  unmatched path  id ID2` + "\n" +
 		clock + "allow    forwarded  GET h/  would be refused: token_revoked  id ID3\n" +
-		clock + "policy.loaded  revision 2  added 7 (APIToken/a, APIToken/b, c, d, e, …)  removed 1\n" +
-		clock + "policy.rejected  revision 2  tokens a  count 1  m.yaml:1:1: x\n" +
+		clock + "policy.loaded  revision 2 is in force  added 7 (APIToken/a, APIToken/b, c, d, e, …)  removed 1\n" +
+		clock + "policy.rejected  the last good revision 2 stays in force  tokens a  1 problem  m.yaml:1:1: x\n" +
+		clock + "policy.rejected  no revision is in force, so every request is refused  2 problems  m.yaml:1:1: x\n" +
+		clock + "policy.rejected  teams/a: the directory keeps its last good state  1 problem  m.yaml:1:1: x\n" +
 		clock + "ALERT  audit.gap  count 3\n"
 	if string(s.got) != want {
 		t.Errorf("%s\nwant\n%s", s.got, want)

@@ -16,6 +16,8 @@ type Result struct {
 	Test     string // the PolicyTest's name
 	Name     string // the case's, or its place: cases[2]
 	Request  string
+	Token    string // the manifest that it asks with; empty: none
+	User     string // who presents it
 	Source   policy.Source
 	Want     string
 	Got      string
@@ -149,6 +151,7 @@ func (a *Sandbox) ask(doc *manifest.Document, i int, rows policy.Rows, now time.
 	d, r := a.Ask(&q, &trace)
 	result := Result{
 		Test: doc.Metadata.Name.Text, Name: caseName(doc, i), Request: token.Mask(c.Request.Method + " " + c.Request.Target), Source: doc.At(c.At),
+		Token: c.Token.Text, User: c.User,
 		Want: c.Want.String(), Got: d.Effect.String() + " " + d.Reason.String(), Passed: c.Want.Holds(&d), Took: time.Since(start),
 	}
 	for _, rule := range trace.Rules {

@@ -27,10 +27,7 @@ func (t *trial) candidates(rules []*policy.Rule) []*candidate {
 	c := &candidate{host: exampleHost(t.gate)}
 	ranges, limited := []policy.Ranges{t.gate.Clients}, !t.gate.Clients.Empty()
 	if t.token != nil {
-		c.token, c.user = t.token.Name, t.token.User
-		if t.token.AnyUser {
-			c.user = "somebody"
-		}
+		c.token, c.user = t.token.Name, t.user
 		ranges, limited = append(ranges, t.token.Clients), limited || !t.token.Clients.Empty()
 	}
 	var lists [][]netip.Prefix

@@ -15,6 +15,7 @@ type Example struct {
 	Rule  *policy.Rule
 	Deny  bool   // a deny rule
 	Token string // whose holder asked; empty: no credential
+	User  string // who presented a token of any user
 	Gate  string
 	// Hit is allowed by an allow rule, and refused by a deny rule; Near is the other
 	// way round. Either is nil where none was found.
@@ -30,8 +31,9 @@ type Asked struct {
 
 // asker is who asks, and where.
 type asker struct {
-	token *policy.Token // nil: without a credential
-	gate  *policy.Gate
+	token  *policy.Token // nil: without a credential
+	gate   *policy.Gate
+	caller // who presents the token
 }
 
 // use is a rule and who may be asked by it.
@@ -87,7 +89,7 @@ func usesOf(rows policy.Rows) []use {
 	for _, g := range rows.Gates {
 		if g.Anonymous != nil {
 			for _, p := range g.Anonymous.Policies {
-				add(p, []asker{{nil, g}})
+				add(p, []asker{{gate: g}})
 			}
 		}
 	}
@@ -103,7 +105,7 @@ func usesOf(rows policy.Rows) []use {
 
 // askersByPolicy finds a few tokens and gates for each policy, active ones first.
 func askersByPolicy(rows policy.Rows) map[*policy.Policy][]asker {
-	by := map[*policy.Policy][]asker{}
+	by, callers := map[*policy.Policy][]asker{}, callersOf(rows)
 	add := func(policies []*policy.Policy, a asker) {
 		for _, p := range policies {
 			if len(by[p]) < maxAskers {
@@ -120,21 +122,71 @@ func askersByPolicy(rows policy.Rows) map[*policy.Policy][]asker {
 				if len(t.Gates) > 0 && !slices.Contains(t.Gates, g.Name) {
 					continue
 				}
-				a := asker{t, g}
-				add(g.Policies, a)
-				add(t.Grant.Policies, a)
-				for _, group := range t.Groups {
-					add(group.Policies, a)
+				for _, a := range presenters(callers, t, g) {
+					add(g.Policies, a)
+					add(t.Grant.Policies, a)
+					for _, group := range a.groups {
+						add(group.Policies, a)
+					}
 				}
 			}
 		}
 	}
 	for _, g := range rows.Gates {
 		if g.Anonymous != nil {
-			add(g.Policies, asker{nil, g})
+			add(g.Policies, asker{gate: g})
 		}
 	}
 	return by
+}
+
+// nobody is a user who presents a token of any user where no member of a group has to.
+const nobody = "somebody"
+
+// caller is a user who may present a token of any user, and the groups of the user.
+type caller struct {
+	user   string
+	groups []*policy.Group
+}
+
+// callersOf lists nobody in particular and a member of each group.
+func callersOf(rows policy.Rows) []caller {
+	list, at := []caller{{user: nobody}}, map[string]int{nobody: 0}
+	for _, g := range rows.Groups {
+		if len(g.Members) == 0 {
+			continue
+		}
+		if _, known := at[g.Members[0]]; !known {
+			at[g.Members[0]] = len(list)
+			list = append(list, caller{user: g.Members[0]})
+		}
+	}
+	for _, g := range rows.Groups {
+		for _, user := range g.Members {
+			if i, known := at[user]; known {
+				list[i].groups = append(list[i].groups, g)
+			}
+		}
+	}
+	return list
+}
+
+// presenters lists who presents a token at a gate: its user, or for a token of any user the callers whom
+// the gate admits.
+func presenters(callers []caller, t *policy.Token, g *policy.Gate) []asker {
+	if !t.AnyUser {
+		return []asker{{t, g, caller{t.User, t.Groups}}}
+	}
+	var list []asker
+	for _, c := range callers {
+		if len(g.Groups) == 0 || slices.ContainsFunc(c.groups, func(is *policy.Group) bool { return slices.Contains(g.Groups, is) }) {
+			list = append(list, asker{t, g, c})
+		}
+	}
+	if len(list) == 0 {
+		return []asker{{t, g, callers[0]}}
+	}
+	return list
 }
 
 // exampleOf tries each way to ask until there are both requests.
@@ -174,6 +226,9 @@ func (t *trial) run() Example {
 	e := Example{Rule: t.rule, Deny: t.deny, Gate: t.gate.Name}
 	if t.token != nil {
 		e.Token = t.token.Name
+		if t.token.AnyUser {
+			e.User = t.user
+		}
 	}
 	for _, rules := range t.together() {
 		for _, c := range t.candidates(rules) {
@@ -234,7 +289,7 @@ func (t *trial) levels() [][]*policy.Policy {
 	levels := [][]*policy.Policy{t.gate.Policies}
 	grant := t.gate.Anonymous
 	if t.token != nil {
-		for _, g := range t.token.Groups {
+		for _, g := range t.groups {
 			levels = append(levels, g.Policies)
 		}
 		grant = &t.token.Grant

@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 // statusHandler serves the status port: probes, metrics and the running revision.
 func (s *Server) statusHandler() http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", index)
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprintln(w, "ok")
 	})
@@ -21,6 +23,25 @@ func (s *Server) statusHandler() http.Handler {
 	mux.HandleFunc("GET /revision", s.revision)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
 	return mux
+}
+
+// statusIndex links relatively, so that it works behind the proxy of a Kubernetes API too.
+const statusIndex = `<!DOCTYPE html>
+<html lang="en"><meta charset="utf-8"><title>patgate</title>
+<h1>patgate</h1>
+<ul>
+<li><a href="livez">livez</a>: the process runs
+<li><a href="readyz">readyz</a>: manifests are loaded, and the server does not drain
+<li><a href="revision">revision</a>: the running revision, and the last load
+<li><a href="metrics">metrics</a>: for Prometheus
+</ul>
+</html>
+`
+
+// index lists the pages of the status port.
+func index(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = io.WriteString(w, statusIndex)
 }
 
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {

@@ -15,6 +15,7 @@ type checkExample struct {
 	Kind   string        `json:"kind"` // allow or deny
 	Source string        `json:"source"`
 	Token  string        `json:"token,omitempty"`
+	User   string        `json:"user,omitempty"` // who presented a token of any user
 	Gate   string        `json:"gate,omitempty"`
 	Allows *checkRequest `json:"allows,omitempty"`
 	Denies *checkRequest `json:"denies,omitempty"`
@@ -37,7 +38,7 @@ func describeExamples(examples []lint.Example) []checkExample {
 	for _, e := range examples {
 		d := checkExample{
 			Rule: e.Rule.Name, Policy: e.Rule.Policy, Kind: "allow", Source: e.Rule.Source.String(),
-			Token: e.Token, Gate: e.Gate, Allows: describeAsked(e.Hit), Denies: describeAsked(e.Near), Note: e.Note,
+			Token: e.Token, User: e.User, Gate: e.Gate, Allows: describeAsked(e.Hit), Denies: describeAsked(e.Near), Note: e.Note,
 		}
 		if e.Deny {
 			d.Kind, d.Allows, d.Denies = "deny", d.Denies, d.Allows
@@ -86,6 +87,8 @@ func tellExamples(out io.Writer, examples []checkExample) error {
 			who += " of policy " + e.Policy
 		}
 		switch {
+		case e.Token != "" && e.User != "":
+			who += ", asked as token " + e.Token + " by " + e.User + " at gate " + e.Gate
 		case e.Token != "":
 			who += ", asked as token " + e.Token + " at gate " + e.Gate
 		case e.Gate != "":

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/cmd/patgate/demo"
 )
 
@@ -25,6 +26,7 @@ func newDemo(s streams) *cobra.Command {
 		Example: "  patgate demo\n  ENVOY_PATH=/usr/bin/envoy patgate demo --hold",
 		Args:    args(cobra.NoArgs, "takes no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			s.colored()
 			self, err := os.Executable()
 			if err != nil {
 				return err
@@ -35,7 +37,7 @@ func newDemo(s streams) *cobra.Command {
 			}
 			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
-			err = demo.Run(ctx, demo.Options{Out: s.out, Executable: self, Hold: hold})
+			err = demo.Run(ctx, demo.Options{Out: s.out, Executable: self, Hold: hold, Readable: audit.Readable})
 			if errors.Is(err, context.Canceled) {
 				return nil // Ctrl-C is how a demo ends
 			}

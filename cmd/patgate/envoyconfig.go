@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ type envoyConfigOptions struct {
 	envoy.Settings
 	manifests []string
 	gates     []string
+	output    string
 }
 
 // flagKinds are the flags that mean nothing to the other kinds.
@@ -39,18 +41,18 @@ func newEnvoyConfig(s streams) *cobra.Command {
 		Short: "Print the Envoy, Istio or Envoy Gateway configuration for the gates at hand",
 		Long: "Envoy-config prints a configuration that fits the gates: patgate may set and remove exactly\n" +
 			"the headers that they name, JSON bodies are sent to it only where a rule reads them, and clients'\n" +
-			"addresses are counted as the gates count them. Bodies may take as long as they flow. The kinds are\n\n" +
+			"addresses are counted as the gates count them. Bodies may take as long as they flow. What is\n" +
+			"doubtful stands on stderr. Print it anew when gates change, or a rule on bodies comes in. The kinds are\n\n" +
 			"  standalone      one Envoy in front of an API\n" +
 			"  sidecar         an Envoy in the API's pod, with patgate on a unix socket\n" +
 			"  edge            TLS from clients, several replicas of patgate over mTLS\n" +
 			"  istio           objects for kubectl apply; istio-mesh prints the Helm values for istiod that they need\n" +
-			"  envoy-gateway   objects for kubectl apply\n\n" +
-			"What is doubtful stands on stderr. Print it anew when gates change, or a rule on bodies comes in.",
+			"  envoy-gateway   objects for kubectl apply",
 		Example: "  patgate envoy-config --for standalone manifests >envoy.yaml && envoy -c envoy.yaml\n" +
 			"  patgate envoy-config --for edge manifests --patgate patgate.example.com:9191 --upstream api.example.com:80\n" +
 			"  patgate envoy-config --for istio manifests --namespace shop --gateway shop | kubectl apply -f -",
 		RunE: func(cmd *cobra.Command, given []string) (err error) {
-			if err := o.checkFlags(cmd); err != nil {
+			if err := firstOf(checkOutput(o.output), o.checkFlags(cmd)); err != nil {
 				return err
 			}
 			if o.manifests, err = manifestsOf(o.manifests, given); err != nil {
@@ -78,6 +80,7 @@ func newEnvoyConfig(s streams) *cobra.Command {
 	f.StringVar(&o.Namespace, "namespace", "", "`namespace` of the objects for a mesh (default: default)")
 	f.StringVar(&o.Gateway, "gateway", "", "`name` of the Gateway that patgate stands in front of in a mesh (default api)")
 	f.StringArrayVar(&o.Listeners, "listener", nil, "`name` of a listener of Envoy Gateway's Gateway (default http); may repeat")
+	outputFlag(cmd, &o.output)
 	_ = cmd.RegisterFlagCompletionFunc("for", fixed(envoy.Kinds()...))
 	return cmd
 }
@@ -137,6 +140,9 @@ func envoyConfig(s streams, o *envoyConfigOptions) error {
 	if err != nil {
 		return usageError{err}
 	}
+	if o.output == outputJSON {
+		return json.NewEncoder(s.out).Encode(o.describe(text, notes))
+	}
 	for _, note := range notes {
 		if _, err := fmt.Fprintln(s.err, note); err != nil {
 			return err
@@ -144,6 +150,22 @@ func envoyConfig(s streams, o *envoyConfigOptions) error {
 	}
 	_, err = io.WriteString(s.out, text)
 	return err
+}
+
+// printedConfig is what envoy-config tells a program.
+type printedConfig struct {
+	For    string   `json:"for"`
+	Gates  []string `json:"gates"`
+	Config string   `json:"config"` // YAML
+	Notes  []string `json:"notes"`  // what is doubtful
+}
+
+func (o *envoyConfigOptions) describe(text string, notes []string) printedConfig {
+	p := printedConfig{For: o.Kind, Gates: []string{}, Config: text, Notes: append([]string{}, notes...)}
+	for _, g := range o.Gates {
+		p.Gates = append(p.Gates, g.Gate.Name)
+	}
+	return p
 }
 
 // chosenGates returns the gates of these names, or all.

@@ -19,7 +19,7 @@ var pages = map[string]struct {
 	folders  map[string]string // from below docs/, to where the page has them
 	commands int
 }{
-	"testing": {pageManifests, nil, 3}, "clients": {pageManifests, nil, 3}, "migrating": {pageManifests, nil, 4}, "checks": {pageManifests, nil, 1},
+	"testing": {pageManifests, nil, 3}, "clients": {pageManifests, nil, 4}, "migrating": {pageManifests, nil, 4}, "checks": {pageManifests, nil, 1},
 	"envoy-checks": {pageManifests + "-- envoy.yaml --\n" + envoy.Standalone, nil, 1},
 	"istio":        {pageManifests, nil, 3}, "envoy-gateway": {pageManifests, nil, 2},
 	"kubernetes":  {pageManifests, nil, 1},

@@ -99,7 +99,7 @@ func printTests(s streams, report *explain.Report) error {
 		if !r.Passed {
 			state, got = "FAIL", r.Got+", want "+r.Want
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%s/%s\t%s\t%s\n", state, r.Test, diag.Escape(r.Name), diag.Escape(r.Request), got)
+		_, _ = fmt.Fprintf(w, "%s\t%s/%s\t%s\t%s\t%s\n", state, r.Test, diag.Escape(r.Name), diag.Escape(r.Request), diag.Escape(caller(&r)), got)
 	}
 	_ = w.Flush()
 	for _, r := range report.Results {
@@ -114,6 +114,19 @@ func printTests(s streams, report *explain.Report) error {
 	}
 	_, err := fmt.Fprint(s.out, b.String())
 	return err
+}
+
+// caller says who asks in a case: the token, and the user who presents it.
+func caller(r *explain.Result) string {
+	switch {
+	case r.Token == "" && r.User == "":
+		return "no token"
+	case r.Token == "":
+		return "user " + r.User
+	case r.User == "":
+		return r.Token
+	}
+	return r.Token + " by " + r.User
 }
 
 func ruleName(policy, name string) string {
@@ -137,6 +150,8 @@ type testResult struct {
 	Case    string               `json:"case"`
 	Source  string               `json:"source"`
 	Request string               `json:"request"`
+	Token   string               `json:"token,omitempty"`
+	User    string               `json:"user,omitempty"`
 	Want    string               `json:"want"`
 	Got     string               `json:"got"`
 	Passed  bool                 `json:"passed"`
@@ -152,7 +167,7 @@ type testRule struct {
 func describeTests(report *explain.Report) testsResult {
 	out := testsResult{OK: report.Failed == 0, Failed: report.Failed, Cases: []testResult{}, Rules: len(report.Rules), Missed: []testRule{}}
 	for _, r := range report.Results {
-		c := testResult{r.Test, r.Name, r.Source.String(), r.Request, r.Want, r.Got, r.Passed, nil}
+		c := testResult{r.Test, r.Name, r.Source.String(), r.Request, r.Token, r.User, r.Want, r.Got, r.Passed, nil}
 		if !r.Passed {
 			c.Why = &r.Evidence
 		}

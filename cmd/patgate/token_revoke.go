@@ -3,10 +3,12 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -18,7 +20,7 @@ import (
 
 func newTokenRevoke(s streams) *cobra.Command {
 	var dirs []string
-	var yes, remove bool
+	var f revokeFlags
 	cmd := &cobra.Command{
 		Use:   "revoke NAME [DIR...]",
 		Short: "End a token for ever, by one line in its manifest",
@@ -34,34 +36,57 @@ func newTokenRevoke(s streams) *cobra.Command {
 		RunE: func(_ *cobra.Command, given []string) error {
 			name, more := named(given)
 			from, err := manifestsOf(dirs, more)
-			if err != nil {
+			if err := firstOf(checkOutput(f.output), err); err != nil {
 				return err
 			}
-			return revokeToken(s, from, name, yes, remove)
+			f.manifests = from
+			return f.revoke(s, name)
 		},
 	}
 	manifestsFlag(cmd, &dirs)
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask")
-	cmd.Flags().BoolVar(&remove, "delete", false, "delete the manifest instead, and remember its values in tombstones.yaml until they would have ended")
+	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "don't ask")
+	cmd.Flags().BoolVar(&f.remove, "delete", false, "delete the manifest instead, and remember its values in tombstones.yaml until they would have ended")
+	outputFlag(cmd, &f.output)
 	return cmd
 }
 
-func revokeToken(s streams, dirs []string, name string, yes, remove bool) error {
-	ctx, service := context.Background(), tokenService(dirs, "")
-	r := tokens.RevokeRequest{Request: tokens.Request{Via: tokens.ViaCommand}, Name: name, Delete: remove, DryRun: true}
+// revokeFlags are the flags of revoke.
+type revokeFlags struct {
+	manifests   []string
+	yes, remove bool
+	output      string
+}
+
+// revokedToken is what revoke tells a program.
+type revokedToken struct {
+	Name     string        `json:"name"`
+	User     string        `json:"user,omitempty"`
+	File     string        `json:"file"`
+	Revoked  time.Time     `json:"revoked"`
+	Changed  bool          `json:"changed"`           // false: it was revoked before, and nothing is written
+	Deleted  bool          `json:"deleted,omitempty"` // its manifest, with a tombstone in its place
+	Problems []diag.Report `json:"problems"`          // of all manifests, in spite of which the revocation counts
+}
+
+func (f *revokeFlags) revoke(s streams, name string) error {
+	ctx, service := context.Background(), tokenService(f.manifests, "")
+	r := tokens.RevokeRequest{Request: tokens.Request{Via: tokens.ViaCommand}, Name: name, Delete: f.remove, DryRun: true}
 	found, err := service.Revoke(ctx, r)
 	if err != nil {
 		return err
 	}
 	doc := found.Document
 	who := "token " + name + " " + ownerText(doc.APIToken)
+	if found.Before && f.output == outputJSON {
+		return f.printJSON(ctx, s, service, found)
+	}
 	if found.Before {
 		_, err := fmt.Fprintf(s.out, "The %s is revoked since %s (%s).\n", who, stamp(found.Since), doc.Place(doc.Pos))
 		return err
 	}
-	if !yes {
+	if !f.yes {
 		verb := "Revoke the "
-		if remove {
+		if f.remove {
 			verb = "Revoke and delete the "
 		}
 		if err := confirm(s, verb+who+", in "+found.File+"? It can't be undone. [y/N] "); err != nil {
@@ -73,7 +98,10 @@ func revokeToken(s streams, dirs []string, name string, yes, remove bool) error 
 	if err != nil {
 		return fmt.Errorf("the token is not revoked: %w", err)
 	}
-	if remove {
+	if f.output == outputJSON {
+		return f.printJSON(ctx, s, service, done)
+	}
+	if f.remove {
 		_, err := fmt.Fprintf(s.out, "The %s is deleted from %s, and its tombstone is in tombstones.yaml.\n", who, done.File)
 		return firstOf(err, afterRevoke(s, nil))
 	}
@@ -82,6 +110,18 @@ func revokeToken(s streams, dirs []string, name string, yes, remove bool) error 
 	}
 	set, err := service.Documents.Documents(ctx)
 	return firstOf(err, afterRevoke(s, set.Problems))
+}
+
+// printJSON tells a program what was revoked.
+func (f *revokeFlags) printJSON(ctx context.Context, s streams, service *tokens.Service, r *tokens.RevokedToken) error {
+	set, err := service.Documents.Documents(ctx)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(s.out).Encode(revokedToken{
+		Name: r.Document.Metadata.Name.Text, User: string(r.Document.APIToken.User), File: r.File, Revoked: r.Since.UTC(),
+		Changed: !r.Before, Deleted: f.remove && !r.Before, Problems: diag.Reports(set.Problems),
+	})
 }
 
 // afterRevoke says what to do next.

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,7 +17,7 @@ import (
 
 func newTokenRotate(s streams) *cobra.Command {
 	var dirs []string
-	var overlap, expiresIn string
+	var overlap, expiresIn, output string
 	r := tokens.RotateRequest{Request: tokens.Request{Via: tokens.ViaCommand}}
 	cmd := &cobra.Command{
 		Use:   "rotate NAME [DIR...]",
@@ -31,16 +34,17 @@ func newTokenRotate(s streams) *cobra.Command {
 			name, more := named(given)
 			r.Name = name
 			from, err := manifestsOf(dirs, more)
-			if err := firstOf(err, checkRotate(&r, overlap, expiresIn)); err != nil {
+			if err := firstOf(checkOutput(output), err, checkRotate(&r, overlap, expiresIn)); err != nil {
 				return err
 			}
-			return rotateToken(s, tokenService(from, ""), r)
+			return rotateToken(s, tokenService(from, ""), r, output)
 		},
 	}
 	manifestsFlag(cmd, &dirs)
 	f := cmd.Flags()
 	f.StringVar(&overlap, "overlap", "24h", "`time` that the old value stays good, such as 7d; 0: all older ones end at once")
 	f.StringVar(&expiresIn, "expires-in", "", "`lifetime` of the new value, such as 90d (default: that of the old one, within the user's cap)")
+	outputFlag(cmd, &output)
 	return cmd
 }
 
@@ -62,20 +66,57 @@ func checkRotate(r *tokens.RotateRequest, overlap, expiresIn string) error {
 
 // rotateToken prints the value after its file is written; where that can't be done the
 // file becomes what it was.
-func rotateToken(s streams, service *tokens.Service, r tokens.RotateRequest) error {
+func rotateToken(s streams, service *tokens.Service, r tokens.RotateRequest, output string) error {
 	ctx := context.Background()
 	made, err := service.Rotate(ctx, r)
 	if err != nil {
 		return withFlag(err)
 	}
-	if err := printValue(s, made.Secret); err != nil {
+	if err := printRotated(s, made, output); err != nil {
 		if undo := made.Undo(ctx); undo != nil {
 			return fmt.Errorf("the value could not be printed: %w\n%s holds the digest of a value that nobody has, and could not be restored: %w\n"+
 				"Rotate it again, or take the old file from Git.", err, made.File, undo)
 		}
 		return fmt.Errorf("the value could not be printed, and %s is what it was: %w", made.File, err)
 	}
+	if output == outputJSON {
+		return nil
+	}
 	return afterRotate(s, made)
+}
+
+// rotatedToken is what rotate tells a program.
+type rotatedToken struct {
+	Name          string     `json:"name"`
+	User          string     `json:"user,omitempty"`
+	File          string     `json:"file"`
+	State         string     `json:"state"` // before; suspended and deactivated tokens stay so
+	Issued        time.Time  `json:"issued"`
+	Expires       *time.Time `json:"expires,omitempty"`       // by its manifest, or by its user's cap
+	PreviousUntil *time.Time `json:"previousUntil,omitempty"` // when the value before ends; absent: it has ended
+	Shortened     string     `json:"shortened,omitempty"`     // why the lifetime is not that of the value before
+	Value         string     `json:"value"`                   // shown this once
+}
+
+// printRotated prints the value, alone or in JSON.
+func printRotated(s streams, r *tokens.RotatedToken, output string) error {
+	if output != outputJSON {
+		return printValue(s, r.Secret)
+	}
+	signal.Ignore(syscall.SIGPIPE)
+	return json.NewEncoder(s.out).Encode(rotatedToken{
+		Name: r.Name, User: r.User, File: r.File, State: r.State.String(), Issued: r.Issued.UTC(), Expires: optional(r.End),
+		PreviousUntil: optional(r.Until), Shortened: r.Shortened, Value: r.Secret.Reveal(),
+	})
+}
+
+// optional is a time in UTC; nil where it is zero.
+func optional(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
 }
 
 // afterRotate says what was done, and what to do next.

@@ -102,12 +102,14 @@ func TestAValueNobodySawIsTakenBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	errs.Reset()
-	if code := run([]string{"token", "rotate", "ci", "--manifests", dir}, nil, failingWriter{}, &errs); code != exitNo || !strings.Contains(errs.String(), "is what it was") {
-		t.Errorf("exit code %d, %s", code, errs.String())
-	}
-	if after, err := os.ReadFile(file); err != nil || !bytes.Equal(after, before) {
-		t.Errorf("%v: %s", err, after)
+	for _, output := range []string{outputText, outputJSON} {
+		errs.Reset()
+		if code := run([]string{"token", "rotate", "ci", "--manifests", dir, "-o", output}, nil, failingWriter{}, &errs); code != exitNo || !strings.Contains(errs.String(), "is what it was") {
+			t.Errorf("exit code %d, %s", code, errs.String())
+		}
+		if after, err := os.ReadFile(file); err != nil || !bytes.Equal(after, before) {
+			t.Errorf("%v: %s", err, after)
+		}
 	}
 	meddler := writerFunc(func([]byte) (int, error) {
 		if err := os.WriteFile(file, []byte("# mine\n"), 0o644); err != nil {
@@ -116,7 +118,7 @@ func TestAValueNobodySawIsTakenBack(t *testing.T) {
 		return 0, errors.New("no space left")
 	})
 	r := tokens.RotateRequest{Name: "ci", Overlap: time.Hour}
-	err = rotateToken(streams{nil, meddler, &errs}, tokenService([]string{dir}, ""), r)
+	err = rotateToken(streams{nil, meddler, &errs}, tokenService([]string{dir}, ""), r, outputText)
 	if err == nil || !strings.Contains(err.Error(), "could not be restored") || !strings.Contains(err.Error(), "changed by somebody else") {
 		t.Errorf("%v", err)
 	}

@@ -3,24 +3,33 @@
 package snippet
 
 import (
+	"bytes"
 	"embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
 // Variable is the environment variable from which the code reads the token's value.
 const Variable = "PATGATE_TOKEN"
 
-// Call is what the code does: a GET of a URL.
+// Methods lists the methods that a call may have: those that every client of a snippet sends.
+var Methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+// Call is the request that the code sends.
 type Call struct {
 	URL    string // absolute, http or https
+	Method string // one of Methods; empty: GET, or POST where there are data
+	Data   string // the body, one JSON value; empty: none
 	User   string // presented with Basic; unused with Bearer
 	Bearer bool   // Bearer instead of Basic
 }
@@ -36,6 +45,9 @@ var languages = []struct {
 	{"python", "requests.py", quoteC},
 	{"java", "Call.java", quoteASCII},
 	{"go", "main.go", quoteC},
+	{"csharp", "Call.cs", quoteASCII},
+	{"powershell", "call.ps1", quotePowerShell},
+	{"php", "call.php", quotePHP},
 }
 
 // Languages lists the names of the languages.
@@ -53,18 +65,32 @@ var templates embed.FS
 // ErrLanguage is the error for a language that there is no template of.
 var ErrLanguage = errors.New("unknown language")
 
-// Code returns the code in a language. It returns ErrLanguage for an unknown one, and an
-// error that describes what is wrong with the call: a URL that clients would send in different
-// ways, or a user that Basic can't carry (RFC 7617).
+// FieldError says which field of a Call is wrong: url, user, method or data.
+type FieldError struct {
+	Field string
+	Err   error
+}
+
+func (e *FieldError) Error() string { return e.Err.Error() }
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// Code returns the code in a language. It returns ErrLanguage for an unknown one, and a
+// *FieldError that describes what is wrong with the call: a URL that clients would send in different
+// ways, a user that Basic can't carry (RFC 7617), a method or data that not all clients send.
 func (c Call) Code(language string) (string, error) {
-	if err := c.check(); err != nil {
-		return "", err
+	for _, part := range []struct {
+		field string
+		check func() error
+	}{{"url", c.checkURL}, {"user", c.checkUser}, {"method", c.completeMethod}, {"data", c.completeData}} {
+		if err := part.check(); err != nil {
+			return "", &FieldError{part.field, err}
+		}
 	}
 	for _, l := range languages {
 		if l.name != language {
 			continue
 		}
-		t, err := template.New(l.file+".tmpl").Funcs(template.FuncMap{"quote": l.quote}).ParseFS(templates, "templates/"+l.file+".tmpl")
+		t, err := template.New(l.file+".tmpl").Funcs(template.FuncMap{"quote": l.quote, "lower": strings.ToLower}).ParseFS(templates, "templates/"+l.file+".tmpl")
 		if err != nil {
 			return "", err
 		}
@@ -75,7 +101,7 @@ func (c Call) Code(language string) (string, error) {
 	return "", ErrLanguage
 }
 
-func (c Call) check() error {
+func (c *Call) checkURL() error {
 	u, err := url.Parse(c.URL)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
@@ -90,6 +116,12 @@ func (c Call) check() error {
 		return errors.New("the URL has a dot segment, which some clients resolve and others send, expected the path itself")
 	case strings.IndexFunc(c.URL, notInURL) >= 0:
 		return errors.New("the URL holds a character that has to be percent-encoded, expected it so")
+	}
+	return nil
+}
+
+func (c *Call) checkUser() error {
+	switch {
 	case c.Bearer:
 		return nil
 	case c.User == "":
@@ -100,6 +132,52 @@ func (c Call) check() error {
 		return errors.New("the user holds control characters or is not UTF-8, expected printable text")
 	}
 	return nil
+}
+
+// completeMethod sets the method that follows from the data.
+func (c *Call) completeMethod() error {
+	if c.Method == "" {
+		c.Method = "GET"
+		if c.Data != "" {
+			c.Method = "POST"
+		}
+	}
+	if !slices.Contains(Methods, c.Method) {
+		return fmt.Errorf("the method is %q, expected one of %s", c.Method, strings.Join(Methods, ", "))
+	}
+	return nil
+}
+
+// completeData writes the data on one line of printable text, as the same JSON.
+func (c *Call) completeData() error {
+	switch {
+	case c.Data == "":
+		return nil
+	case c.Method == "GET" || c.Method == "HEAD":
+		return fmt.Errorf("there are data with the method %s, expected POST, PUT, PATCH, DELETE or OPTIONS: some clients send no body with it", c.Method)
+	case !utf8.ValidString(c.Data) || !json.Valid([]byte(c.Data)):
+		return errors.New(`the data are not JSON, expected one value such as {"body": "Comment text"}`)
+	}
+	var b bytes.Buffer
+	if err := json.Compact(&b, []byte(c.Data)); err != nil {
+		return err
+	}
+	c.Data = escapeHidden(b.String())
+	return nil
+}
+
+// escapeHidden writes characters that don't print as JSON's escapes. In compact JSON they
+// occur in strings alone.
+func escapeHidden(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if notInName(r) {
+			writeEscape(&b, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 var (
@@ -135,20 +213,41 @@ func quoteC(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// quoteASCII is quoteC in ASCII alone: a Java compiler reads a source in the system's
-// encoding.
+// quoteASCII is quoteC in ASCII alone: compilers of Java and C# may read a source in the
+// system's encoding.
 func quoteASCII(s string) string {
 	var b strings.Builder
 	for _, r := range quoteC(s) {
-		switch {
-		case r < utf8.RuneSelf:
+		if r < utf8.RuneSelf {
 			b.WriteRune(r)
-		case r > 0xffff:
-			r -= 0x10000
-			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
-		default:
-			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			writeEscape(&b, r)
 		}
 	}
 	return b.String()
+}
+
+// writeEscape writes a character as \uXXXX, in one or two units of UTF-16.
+func writeEscape(b *strings.Builder, r rune) {
+	for _, unit := range utf16.AppendRune(nil, r) {
+		fmt.Fprintf(b, `\u%04x`, unit)
+	}
+}
+
+// quotePowerShell writes a text in single quotes, in which PowerShell expands nothing. To it
+// the typographic quotes are single quotes too.
+func quotePowerShell(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if strings.ContainsRune("'\u2018\u2019\u201a\u201b", r) {
+			b.WriteRune(r)
+		}
+		b.WriteRune(r)
+	}
+	return "'" + b.String() + "'"
+}
+
+// quotePHP writes a text in single quotes, in which PHP expands nothing.
+func quotePHP(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(s) + "'"
 }

@@ -15,31 +15,47 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
+// user and data have what a language could read as more than text.
+const (
+	user = `jürgen "o'neill" \n $HOME 😀`
+	data = "{\n  \"body\": \"it's ‘good’ \\\\ \\n $HOME %s ü😀 <b> \u2028 \ufeff\"\n}\n"
+)
+
+// TestCode holds the code in every language against a golden file. For C# and PowerShell this is all that
+// holds it: no runtime of theirs is at hand. TestSnippets in /test runs the others.
 func TestCode(t *testing.T) {
+	const myself, comment = "https://jira.example.com/rest/api/2/myself?expand=groups", "https://jira.example.com/rest/api/2/issue/JRA-1/comment"
 	for _, language := range snippet.Languages() {
-		for scheme, bearer := range map[string]bool{"basic": false, "bearer": true} {
-			c := snippet.Call{URL: "https://jira.example.com/rest/api/2/myself?expand=groups", User: `jürgen "o'neill" \n $HOME 😀`, Bearer: bearer}
+		for name, c := range map[string]snippet.Call{
+			"basic":  {URL: myself, User: user},
+			"bearer": {URL: myself, Bearer: true},
+			"post":   {URL: comment, User: user, Data: data},
+			"put":    {URL: comment, Bearer: true, Method: "PUT", Data: `{}`},
+			"delete": {URL: comment, Bearer: true, Method: "DELETE"},
+			"head":   {URL: comment, Bearer: true, Method: "HEAD"},
+		} {
 			got, err := c.Code(language)
 			if err != nil {
 				t.Fatal(err)
 			}
-			name := filepath.Join("testdata", language+"-"+scheme+".txt")
-			if *update {
-				if err := os.MkdirAll("testdata", 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("%s differs; -update rewrites it:\n%s", name, got)
-			}
+			golden(t, filepath.Join("testdata", language+"-"+name+".txt"), got)
 		}
+	}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs; -update rewrites it:\n%s", name, got)
 	}
 }
 
@@ -66,6 +82,13 @@ func TestCallsThatAreRefused(t *testing.T) {
 		{snippet.Call{URL: "https://h/", User: "a\nb"}, "control characters"},
 		{snippet.Call{URL: "https://h/", User: "a\u2028b"}, "control characters"},
 		{snippet.Call{URL: "https://h/", User: "a\xff"}, "UTF-8"},
+		{snippet.Call{URL: "https://h/", Bearer: true, Method: "TRACE"}, "expected one of GET, HEAD, POST"},
+		{snippet.Call{URL: "https://h/", Bearer: true, Method: "post"}, "expected one of GET, HEAD, POST"},
+		{snippet.Call{URL: "https://h/", Bearer: true, Method: "GET", Data: "{}"}, "data with the method GET"},
+		{snippet.Call{URL: "https://h/", Bearer: true, Method: "HEAD", Data: "{}"}, "data with the method HEAD"},
+		{snippet.Call{URL: "https://h/", Bearer: true, Data: "a=b"}, "not JSON"},
+		{snippet.Call{URL: "https://h/", Bearer: true, Data: "{} {}"}, "not JSON"},
+		{snippet.Call{URL: "https://h/", Bearer: true, Data: "\"a\xff\""}, "not JSON"},
 	} {
 		if _, err := c.call.Code("curl"); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v", c.call, err)

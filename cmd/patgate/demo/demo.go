@@ -27,6 +27,9 @@ type Options struct {
 	Out        io.Writer // the tour
 	Executable string    // patgate itself
 	Hold       bool      // keep serving after the tour, until ctx is done
+
+	// Readable makes a readable line of an audit event, which ends with a line end.
+	Readable func(event []byte) string
 }
 
 // ErrDiffers says that a step of the tour went otherwise than it tells.
@@ -91,6 +94,9 @@ func (d *demo) start(ctx context.Context) error {
 		return err
 	}
 	d.url = "http://" + addrs[2]
+	if err := d.writeVariables(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
 	if err := d.awaitGate(ctx, "http://"+addrs[1]+"/readyz"); err != nil {
@@ -138,13 +144,13 @@ func (d *demo) gateLog() string {
 // hold keeps serving, for those who want to try more.
 func (d *demo) hold(ctx context.Context) {
 	d.printf("\nEverything is still running. In another terminal:\n\n"+
-		"  source %s        # the tokens, as variables\n"+
-		"  curl -i -u bob:$CI %s/rest/api/2/issue/JRA-1\n\n"+
+		"  source %s   # $API and the tokens\n"+
+		"  curl -i -u bob:$CI $API/rest/api/2/issue/JRA-1\n\n"+
 		"The manifests are in %s: edit them and ask again\n"+
 		"(alice's token was revoked above). patgate's log is %s.\n"+
-		"Its decisions follow here. Ctrl-C ends it.\n\n",
-		filepath.Join(d.dir, "tokens.env"), d.url, filepath.Join(d.dir, "manifests"), d.log.Name())
-	d.events.follow(func(e event) { d.printf("%s\n", strings.TrimSpace(e.Method+" "+e.Path+"  "+e.tell())) })
+		"Its events follow here. Ctrl-C ends it.\n\n",
+		filepath.Join(d.dir, "tokens.env"), filepath.Join(d.dir, "manifests"), d.log.Name())
+	d.events.follow(func(line []byte) { d.printf("%s", d.o.Readable(line)) })
 	<-ctx.Done()
 }
 
@@ -177,10 +183,9 @@ func (d *demo) printf(format string, args ...any) { _, _ = fmt.Fprintf(d.o.Out, 
 
 // event is what the tour shows of an audit event.
 type event struct {
-	Kind, ID, Decision, Reason, Scheme, User, Actor, Token, Policy, Rule, Source, Client, Method, Path string
-	Problems                                                                                           []string
-	UserAsserted                                                                                       bool
-	Micros                                                                                             int
+	ID, Decision, Reason, User, Token, Policy, Rule, Client string
+	UserAsserted                                            bool
+	Micros                                                  int
 }
 
 // events collects patgate's stdout.
@@ -188,12 +193,12 @@ type events struct {
 	mu   sync.Mutex
 	byID map[string]event
 	more chan struct{} // closed and replaced at each event
-	each func(event)   // called for each, where somebody follows
+	each func([]byte)  // called with each as it was written, where somebody follows
 	done sync.WaitGroup
 }
 
 // follow calls each for every event from now on.
-func (e *events) follow(each func(event)) {
+func (e *events) follow(each func(line []byte)) {
 	e.mu.Lock()
 	e.each = each
 	e.mu.Unlock()
@@ -216,7 +221,7 @@ func (e *events) start(stdout io.Reader) {
 			each := e.each
 			e.mu.Unlock()
 			if each != nil {
-				each(ev)
+				each(s.Bytes())
 			}
 		}
 	})

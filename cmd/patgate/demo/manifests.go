@@ -3,9 +3,10 @@ package demo
 import (
 	_ "embed"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,8 +34,7 @@ func demoTokens(now time.Time) map[string]string {
 	}
 }
 
-// writeManifests mints the tokens and writes the manifests, and the values into a file
-// that only its owner reads.
+// writeManifests mints the tokens and writes the manifests.
 func (d *demo) writeManifests() error {
 	d.secrets = map[string]string{}
 	dir := filepath.Join(d.dir, "manifests")
@@ -44,20 +44,23 @@ func (d *demo) writeManifests() error {
 	if err := os.WriteFile(filepath.Join(dir, "jira.yaml"), gateAndGroups, 0o644); err != nil {
 		return err
 	}
-	var names []string
 	for name, spec := range demoTokens(time.Now()) {
 		secret := token.Mint()
 		d.secrets[name] = secret.Reveal()
-		names = append(names, name)
 		text := fmt.Sprintf("apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata:\n  name: %s\nspec:\n  digest: %s\n%s",
 			name, token.Sum(secret), indent(spec))
 		if err := os.WriteFile(d.manifest(name), []byte(text), 0o644); err != nil {
 			return err
 		}
 	}
-	sort.Strings(names)
-	var env strings.Builder
-	for _, name := range names {
+	return nil
+}
+
+// writeVariables writes the URL and the tokens' values into a file for a shell, which only its owner reads.
+func (d *demo) writeVariables() error {
+	env := strings.Builder{}
+	fmt.Fprintf(&env, "API=%s\n", d.url)
+	for _, name := range slices.Sorted(maps.Keys(d.secrets)) {
 		fmt.Fprintf(&env, "%s=%s\n", envName(name), d.secrets[name])
 	}
 	return os.WriteFile(filepath.Join(d.dir, "tokens.env"), []byte(env.String()), 0o600)

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// step is one request of the tour, and what it tells of its outcome.
+// step is one request of the tour, and its expected outcome.
 type step struct {
-	says   string
+	learn  string // what the step shows, in one sentence
 	page   string // the product page that the idea comes from
 	method string // GET by default
 	path   string
@@ -29,41 +29,41 @@ type step struct {
 
 // steps are the tour.
 var steps = []step{
-	{says: "a token stands where the password stood", page: "Kantega", path: "/rest/api/2/issue/JRA-1", user: "alice", token: "alice", status: 200, reason: "ok"},
-	{says: "or goes as Bearer", page: "Red Hat", path: "/rest/api/2/issue/JRA-1", token: "alice", bearer: true, status: 200, reason: "ok"},
-	{says: "but only as it is: encoded it fails", page: "Red Hat", path: "/rest/api/2/issue/JRA-1", token: "alice", bearer: true, base64: true, status: 401, reason: "token_unknown"},
-	{says: "passwords are off", page: "Atlassian", path: "/rest/api/2/issue/JRA-1", user: "alice", raw: "my-password", status: 401, reason: "token_unknown"},
-	{says: "a token is its user's alone", page: "Extender", path: "/rest/api/2/issue/JRA-1", user: "bob", token: "alice", status: 401, reason: "user_mismatch"},
-	{says: "unless it is anybody's, with Basic", page: "Extender", path: "/rest/api/2/issue/JRA-1", user: "bob", token: "shared", status: 200, reason: "ok"},
-	{says: "limited to POST a comment: it may", page: "Extender", method: "POST", path: "/rest/api/2/issue/KANBAN-100/comment", user: "bob", token: "ci", body: `{"body":"Comment text"}`, status: 200, reason: "ok"},
-	{says: "and may not delete the issue", page: "Extender", method: "DELETE", path: "/rest/api/2/issue/KANBAN-100", user: "bob", token: "ci", status: 403, reason: "no_rule_matched"},
-	{says: "limited by the query: worklogs of 2018", page: "Extender", path: "/rest/extender/1.0/worklog/all?dateFrom=2018-01-01&dateTo=2018-12-01", user: "bob", token: "worklogs", status: 200, reason: "ok"},
-	{says: "a second value does not slip in", page: "Extender", path: "/rest/extender/1.0/worklog/all?dateFrom=2018-01-01&dateFrom=1999-01-01&dateTo=2018-12-01", user: "bob", token: "worklogs", status: 403, reason: "no_rule_matched"},
-	{says: "limited by the body: no favourites", page: "Extender", method: "POST", path: "/rest/api/2/filter", user: "bob", token: "filters", body: `{"name":"All Open Bugs","favourite":true,"editable":false}`, status: 403, reason: "no_rule_matched"},
-	{says: "a policy of the gate binds everybody", path: "/rest/api/2/user?username=bob", user: "alice", token: "alice", status: 403, reason: "rule_denied"},
-	{says: "stelin left the group", page: "Kantega", path: "/rest/api/2/issue/JRA-1", user: "stelin", token: "stelin", status: 401, reason: "token_deactivated"},
-	{says: "90 days at most, and this is day 91", page: "Kantega", path: "/rest/api/2/issue/JRA-1", user: "carl", token: "old", status: 401, reason: "token_expired"},
-	{says: "only from the office's addresses", page: "Kantega", path: "/rest/api/2/issue/JRA-1", user: "alice", token: "office", status: 403, reason: "client_denied"},
-	{says: "anonymous callers may do this alone", page: "Atlassian", path: "/rest/api/2/serverInfo", status: 200, reason: "anonymous"},
-	{says: "revoked a moment ago, refused now", page: "Ativo", path: "/rest/api/2/issue/JRA-1", token: "alice", bearer: true, status: 401, reason: "token_revoked", revoke: "alice"},
+	{learn: "A token takes the place of the password, with Basic.", page: "Kantega", path: "/rest/api/2/issue/JRA-1", user: "alice", token: "alice", status: 200, reason: "ok"},
+	{learn: "It also goes as Bearer, without a user name.", page: "Red Hat", path: "/rest/api/2/issue/JRA-1", token: "alice", bearer: true, status: 200, reason: "ok"},
+	{learn: "A Bearer token is sent as it is: in base64 it is another, unknown token.", page: "Red Hat", path: "/rest/api/2/issue/JRA-1", token: "alice", bearer: true, base64: true, status: 401, reason: "token_unknown"},
+	{learn: "Passwords no longer work: only tokens do.", page: "Atlassian", path: "/rest/api/2/issue/JRA-1", user: "alice", raw: "my-password", status: 401, reason: "token_unknown"},
+	{learn: "A token works for its own user alone.", page: "Extender", path: "/rest/api/2/issue/JRA-1", user: "bob", token: "alice", status: 401, reason: "user_mismatch"},
+	{learn: "A token for any user takes the name that Basic gives.", page: "Extender", path: "/rest/api/2/issue/JRA-1", user: "bob", token: "shared", status: 200, reason: "ok"},
+	{learn: "limitTo says what a token may do: this one may comment on KANBAN-100.", page: "Extender", method: "POST", path: "/rest/api/2/issue/KANBAN-100/comment", user: "bob", token: "ci", body: `{"body":"Comment text"}`, status: 200, reason: "ok"},
+	{learn: "What no rule allows is refused: the same token may not delete the issue.", page: "Extender", method: "DELETE", path: "/rest/api/2/issue/KANBAN-100", user: "bob", token: "ci", status: 403, reason: "no_rule_matched"},
+	{learn: "A rule can read the query: worklogs of 2018 pass.", page: "Extender", path: "/rest/extender/1.0/worklog/all?dateFrom=2018-01-01&dateTo=2018-12-01", user: "bob", token: "worklogs", status: 200, reason: "ok"},
+	{learn: "Every value of a repeated parameter counts: a second one does not slip in.", page: "Extender", path: "/rest/extender/1.0/worklog/all?dateFrom=2018-01-01&dateFrom=1999-01-01&dateTo=2018-12-01", user: "bob", token: "worklogs", status: 403, reason: "no_rule_matched"},
+	{learn: "A rule can read the JSON body: a favourite is refused.", page: "Extender", method: "POST", path: "/rest/api/2/filter", user: "bob", token: "filters", body: `{"favourite":true,"editable":false}`, status: 403, reason: "no_rule_matched"},
+	{learn: "A policy of the Gate bounds every token, an unrestricted one too.", path: "/rest/api/2/user?username=bob", user: "alice", token: "alice", status: 403, reason: "rule_denied"},
+	{learn: "Who leaves the group loses their tokens: stelin left.", page: "Kantega", path: "/rest/api/2/issue/JRA-1", user: "stelin", token: "stelin", status: 401, reason: "token_deactivated"},
+	{learn: "A group caps lifetimes: 90 days at most, and this is day 91.", page: "Kantega", path: "/rest/api/2/issue/JRA-1", user: "carl", token: "old", status: 401, reason: "token_expired"},
+	{learn: "A token can be bound to addresses: this one to the office's.", page: "Kantega", path: "/rest/api/2/issue/JRA-1", user: "alice", token: "office", status: 403, reason: "client_denied"},
+	{learn: "Without a credential, callers may do what the Gate's anonymous rules allow.", page: "Atlassian", path: "/rest/api/2/serverInfo", status: 200, reason: "anonymous"},
+	{learn: "A revocation counts as soon as its file is written.", page: "Ativo", path: "/rest/api/2/issue/JRA-1", token: "alice", bearer: true, status: 401, reason: "token_revoked", revoke: "alice"},
 }
 
 // tour asks step by step, and shows for each what a user would type, what Envoy
 // answered, and what patgate wrote of it.
 func (d *demo) tour(ctx context.Context) error {
-	d.printf("A sample API behind Envoy, and patgate as its gate: %s\n"+
-		"Left is Envoy's answer, right patgate's audit event on stdout. In brackets stands the\n"+
-		"product whose page describes the same.\n\n", d.url)
+	d.printf("A sample API behind Envoy, and patgate as its gate: API=%s\n"+
+		"Each step has one thing to learn, the request, and below it Envoy's answer | patgate's audit event.\n"+
+		"In brackets stands the product whose page describes the same.\n\n", d.url)
 	wrong := 0
 	for i, s := range steps {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		title := s.says
+		title := s.learn
 		if s.page != "" {
 			title += " (" + s.page + ")"
 		}
-		d.printf("%2d. %s\n    $ %s\n", i+1, title, s.curl(d.url))
+		d.printf("%2d. %s\n    $ %s\n", i+1, title, s.curl())
 		note, err := d.take(ctx, &s)
 		if err != nil {
 			wrong++
@@ -112,9 +112,6 @@ func (d *demo) take(ctx context.Context, s *step) (note string, err error) {
 
 // tell shows the part of an event that says why.
 func (e *event) tell() string {
-	if e.Kind != "decision" {
-		return strings.Join(append([]string{e.Kind}, e.Problems...), "\n  ")
-	}
 	text := e.Decision + " " + e.Reason
 	for _, part := range []struct{ name, value string }{
 		{"user", e.User}, {"token", e.Token}, {"policy", e.Policy}, {"rule", e.Rule}, {"client", e.Client},
@@ -168,10 +165,10 @@ func (s *step) methodOrGet() string {
 	return s.method
 }
 
-// curl is what a user would type, with the token in a variable.
-func (s *step) curl(url string) string {
+// curl is what a user would type, with the API's URL and the token in variables.
+func (s *step) curl() string {
 	parts := []string{"curl"}
-	if s.method != "" {
+	if s.method != "" && s.body == "" { // -d makes a POST
 		parts = append(parts, "-X "+s.method)
 	}
 	value := s.raw
@@ -189,9 +186,9 @@ func (s *step) curl(url string) string {
 	if s.body != "" {
 		parts = append(parts, "-H 'Content-Type: application/json' -d '"+s.body+"'")
 	}
-	target := url + s.path
+	target := "$API" + s.path
 	if strings.ContainsAny(target, "?&") {
-		target = "'" + target + "'"
+		target = `"` + target + `"`
 	}
 	return strings.Join(append(parts, target), " ")
 }

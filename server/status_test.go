@@ -1,0 +1,48 @@
+package server
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+)
+
+// TestStatusIndex follows the links of the status port's first page. Before a load, readyz alone says no.
+func TestStatusIndex(t *testing.T) {
+	out, err := os.Create(filepath.Join(t.TempDir(), "audit"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	s, err := New(Options{Manifests: []string{t.TempDir()}, Listen: "127.0.0.1:0", StatusListen: "127.0.0.1:0", Audit: out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.status.Close()
+	defer s.listener.Close()
+	handler := s.statusHandler()
+	get := func(path string) *httptest.ResponseRecorder {
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, path, nil))
+		return answer
+	}
+	page := get("/")
+	links := regexp.MustCompile(`href="([^"]*)"`).FindAllStringSubmatch(page.Body.String(), -1)
+	if page.Code != http.StatusOK || page.Header().Get("Content-Type") != "text/html; charset=utf-8" || len(links) != 4 {
+		t.Errorf("%d %s\n%s", page.Code, page.Header(), page.Body)
+	}
+	for _, link := range links {
+		want := http.StatusOK
+		if link[1] == "readyz" {
+			want = http.StatusServiceUnavailable
+		}
+		if answer := get("/" + link[1]); answer.Code != want {
+			t.Errorf("%s: %d, want %d", link[1], answer.Code, want)
+		}
+	}
+	if answer := get("/other"); answer.Code != http.StatusNotFound {
+		t.Errorf("/other: %d", answer.Code)
+	}
+}
