@@ -10,7 +10,7 @@ import (
 // Code names a kind of warning. Codes are stable: comments suppress them, programs read them.
 type Code = diag.Code
 
-// The codes. docs/checks.md tells why each is a risk.
+// The codes. docs/checks.md explains why each is a risk.
 const (
 	UnescapedDot      Code = "unescaped-dot"
 	MatchesEverything Code = "matches-everything"

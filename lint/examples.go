@@ -205,7 +205,7 @@ func (t *trial) run() Example {
 const maxTogether = 16
 
 // together returns the rules that must hold at once for the request to be allowed: this
-// one and one of each other level. A deny rule also stands alone.
+// one and one of each other level. A deny rule is also tried alone.
 func (t *trial) together() [][]*policy.Rule {
 	choices := [][]*policy.Rule{{t.rule}}
 	for _, level := range t.levels() {
@@ -273,7 +273,7 @@ func (t *trial) ask(c *candidate, good func(*policy.Decision, bool) bool) *Asked
 	return nil
 }
 
-// hits wants the rule to match, and to be what the decision follows.
+// hits reports whether the rule matches and decides.
 func (t *trial) hits(d *policy.Decision, matched bool) bool {
 	if t.deny {
 		return matched && d.Reason == policy.RuleDenied && d.Rule == t.rule
@@ -281,7 +281,7 @@ func (t *trial) hits(d *policy.Decision, matched bool) bool {
 	return matched && d.Effect == policy.Allow
 }
 
-// misses wants the opposite: a request that fails by its rules alone, or passes.
+// misses reports the opposite: its rules alone refuse the request, or no deny rule does.
 func (t *trial) misses(d *policy.Decision, matched bool) bool {
 	if t.deny {
 		return !matched && d.Effect == policy.Allow

@@ -16,7 +16,7 @@ import (
 	"github.com/patgate/patgate/lint"
 )
 
-var update = flag.Bool("update", false, "write the wanted warnings anew")
+var update = flag.Bool("update", false, "rewrite the expected warnings")
 
 // now is when the manifests of these tests are looked at.
 var now = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)

@@ -137,7 +137,7 @@ func (l *linter) token(d *manifest.Document) {
 	l.rules(d, spec("limitTo"), t.LimitTo, false, gates, row.Clients)
 }
 
-// deactivated warns of a token whose user is in none of the groups that a gate of it wants. A token for
+// deactivated warns of a token whose user is in none of the groups that one of its gates requires. A token for
 // every gate needs one that admits its user.
 func (l *linter) deactivated(d *manifest.Document, row *policy.Token) {
 	var closed []*policy.Gate

@@ -72,7 +72,7 @@ type ruleLint struct {
 	said  map[Code]bool
 }
 
-// rules looks at a list of rules: where it stands, the gates where it may be asked, and
+// rules checks a list of rules: its place, the gates where it may be asked, and
 // the ranges of the token that it belongs to.
 func (l *linter) rules(d *manifest.Document, at []any, list []manifest.Rule, deny bool, gates []*policy.Gate, token policy.Ranges) {
 	for i := range list {

@@ -6,12 +6,12 @@ import (
 	"unicode"
 )
 
-// traits are what the form of a pattern tells. The zero value tells nothing.
+// traits are what the form of a pattern implies. The zero value implies nothing.
 type traits struct {
 	anyPath  bool   // it matches practically every path
 	anyValue bool   // it matches practically every text of one line
 	leading  bool   // it begins with any text
-	crosses  bool   // any text stands between what must be there
+	crosses  bool   // any text is allowed between the parts that must be there
 	dot      string // a dot between words that was likely meant as itself, with both
 }
 
