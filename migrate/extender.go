@@ -206,7 +206,7 @@ func (i *Imported) setLine(line string) {
 }
 
 // spansQuery reports whether a line could be met by text in the query where it was matched
-// against the whole URL: something that takes any text stands before what it asks for.
+// against the whole URL: a part that matches any text comes before the condition.
 func spansQuery(line string) bool {
 	path := line
 	if at := groups.FindStringIndex(line); at != nil {

@@ -61,7 +61,7 @@ func (i *Imported) setValue(value string) {
 }
 
 // finish refuses what can't come over as it is, among all tokens of a source, and names
-// the others. A value that stands in a text, its own token's or another's, would be written
+// the others. A value that appears in a text, its own token's or another's, would be written
 // and shown; one that no client can present in its token's scheme is of no use.
 func finish(list []Imported, values []string) []Imported {
 	for n := range list {

@@ -50,7 +50,7 @@ func wordSet(text string) map[string]bool {
 // words cuts `my-secret`, `MySecret` and `MY_SECRET1` into words and numbers.
 var words = regexp.MustCompile(`[A-Z]?[a-z]+|[A-Z]+|[0-9]+`)
 
-// minRest is how many characters beside ordinary words a value must have.
+// minRest is how many characters a value must have besides ordinary words.
 const minRest = 12
 
 // ofWords reports whether a text is made of the vocabulary: half of it, or all but what is short,
@@ -104,7 +104,7 @@ func repeats(text string) bool {
 	return false
 }
 
-// rows are the keys of a keyboard beside each other.
+// rows are the keys of a keyboard, row by row.
 const rows = "qwertyuiopasdfghjklzxcvbnm"
 
 // counts reports whether most characters follow the one before them, in either direction, in the
