@@ -11,7 +11,7 @@ import (
 // dnsLabel is a Kubernetes name that is one label.
 var dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
-// checkMesh wants the settings of a mesh to have their form.
+// checkMesh checks the form of a mesh's settings.
 func (s *Settings) checkMesh() error {
 	var errs []error
 	if len(s.Patgate) > 1 {
@@ -35,7 +35,7 @@ func (s *Settings) checkMesh() error {
 // service is the Kubernetes Service of patgate.
 type service struct{ Name, Namespace, Host, Port string }
 
-// parseService reads NAME.NAMESPACE.svc.cluster.local:PORT; what stands between may be
+// parseService reads NAME.NAMESPACE.svc.cluster.local:PORT; the middle part may be
 // another domain of the cluster, or be left out.
 func parseService(text string) (service, error) {
 	host, port, err := net.SplitHostPort(text)

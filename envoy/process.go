@@ -46,7 +46,7 @@ func Start(ctx context.Context, config, admin string) (*Process, error) {
 	p := &Process{dir: dir, admin: admin, exited: make(chan struct{})}
 	p.cmd = exec.Command(binary, "-c", file, "--disable-hot-restart", "--concurrency", "2", "--log-level", "warn")
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
-	p.cmd.SysProcAttr = OwnGroup() // a terminal's Ctrl-C is for whoever started it
+	p.cmd.SysProcAttr = OwnGroup() // a terminal's Ctrl-C is for the process that started it
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ type view struct {
 type address struct{ Host, Port string }
 
 // YAML returns the configuration, which depends on nothing but the settings, and notes of
-// what they make doubtful, for whoever applies it.
+// what they make doubtful, for the person who applies it.
 func (s Settings) YAML() (text string, notes []string, err error) {
 	s, err = s.complete()
 	if err != nil {
@@ -171,7 +171,7 @@ func list(texts []string) string {
 }
 
 // mutationRegex writes the expression that matches these headers, in every spelling with
-// `_` for some `-`, a line each. A `*` at an end of a name stands for anything.
+// `_` for some `-`, a line each. A `*` at an end of a name matches anything.
 func mutationRegex(indent string, names []string) string {
 	var b strings.Builder
 	b.WriteString(`"`)

@@ -49,7 +49,7 @@ type Settings struct {
 	TLS        string // directory of tls.crt and tls.key, for clients
 	PatgateTLS string // directory (mesh: Secret) of tls.crt, tls.key and ca.crt, for patgate; "none": plain
 
-	UpstreamHTTP2 bool // the API speaks HTTP/2 without TLS, as gRPC servers do
+	UpstreamHTTP2 bool // the API serves HTTP/2 without TLS, as gRPC servers do
 
 	MaxRequestBytes int // the largest body that is buffered; larger ones get 413
 
@@ -59,11 +59,11 @@ type Settings struct {
 	Upgrades    []string // the protocols that a connection may be upgraded to, such as websocket
 
 	Namespace string   // of the mesh's objects and its Gateway
-	Gateway   string   // the Gateway (gateway.networking.k8s.io) that patgate stands in front of
+	Gateway   string   // the Gateway (gateway.networking.k8s.io) that asks patgate
 	Listeners []string // the names of its listeners; Envoy Gateway names what is patched by them
 }
 
-// NoTLS as Settings.PatgateTLS stands for a plain connection.
+// NoTLS as Settings.PatgateTLS means a plain connection.
 const NoTLS = "none"
 
 const (
@@ -119,7 +119,7 @@ func (s Settings) complete() (Settings, error) {
 	return s, s.check()
 }
 
-// check wants what is given to have its form.
+// check checks the form of the settings that are given.
 func (s *Settings) check() error {
 	var errs []error
 	if s.MaxRequestBytes < 0 || s.MaxRequestBytes > 1<<30 {
@@ -157,7 +157,7 @@ func (s *Settings) Mesh() bool {
 	return s.Kind == KindIstio || s.Kind == KindIstioMesh || s.Kind == KindEnvoyGateway
 }
 
-// checkAddress wants host:port, or unix:///path.
+// checkAddress checks that an address is host:port or unix:///path.
 func checkAddress(address string) error {
 	if path, ok := strings.CutPrefix(address, "unix://"); ok {
 		if !filepath.IsAbs(path) || len(path) > 107 { // sun_path
@@ -187,7 +187,7 @@ func isName(host string) bool {
 	})
 }
 
-// checkGates wants the gates to agree on what one Envoy can do in one way only.
+// checkGates checks that the gates agree on each setting that an Envoy has only once.
 func (s *Settings) checkGates() error {
 	var errs []error
 	var counts *Gate
@@ -206,7 +206,7 @@ func (s *Settings) checkGates() error {
 	return errors.Join(errs...)
 }
 
-// checkStripped wants no gate to read a header that is taken off every request, as
+// checkStripped checks that no gate reads a header that is taken off every request, as
 // another sets it for its upstream.
 func (s *Settings) checkStripped(g *Gate) (errs []error) {
 	reads := map[string]string{"actAs.header": g.ActAsHeader}

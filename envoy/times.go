@@ -17,7 +17,7 @@ type Times struct {
 	ConnectTimeout        time.Duration // for a connection to the API
 }
 
-// DefaultTimes end what stands still, and let flow what flows: uploads, downloads,
+// DefaultTimes end what is idle, and let pass what flows: uploads, downloads,
 // streams of events, watches.
 var DefaultTimes = Times{RequestHeadersTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute, ConnectionIdleTimeout: 5 * time.Minute, ConnectTimeout: time.Second}
 
@@ -40,7 +40,7 @@ func (t Times) complete() Times {
 // longestTime keeps a time within what a mesh's durations can say.
 const longestTime = 24 * time.Hour
 
-// check wants each time to be one that Envoy and the meshes can keep.
+// check checks that Envoy and the meshes accept each time.
 func (t Times) check() error {
 	var errs []error
 	for _, field := range []struct {

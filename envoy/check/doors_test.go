@@ -178,8 +178,8 @@ func (m *mistake) rendered(t *testing.T, a envoy.Addresses) string {
 	})
 }
 
-// TestRoutes runs a real Envoy whose routes choose by what the client sends, and wants the
-// upstream to see another host or path than patgate would have judged.
+// TestRoutes runs a real Envoy whose routes choose by what the client sends, and checks that
+// the upstream sees another host or path than patgate would have checked.
 func TestRoutes(t *testing.T) {
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, r.Host, " ", r.URL.Path, " ", r.Header.Get("X-Forwarded-Host"))

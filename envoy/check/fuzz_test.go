@@ -68,7 +68,7 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// standing lists the codes that are found, but for what only comments bring.
+// standing lists the codes that are found, except those about comments.
 func standing(list []diag.Problem) []check.Code {
 	return slices.DeleteFunc(codesOf(list), func(c check.Code) bool { return c == check.UnusedAccept })
 }

@@ -130,7 +130,7 @@ func matchesKind(m *node, text string) bool {
 	return false
 }
 
-// filterOrder judges where an EnvoyProxy moves filters around ext_authz.
+// filterOrder checks where an EnvoyProxy moves filters around ext_authz.
 func (c *checker) filterOrder(spec *node) {
 	for _, move := range spec.get("filter_order").elements() {
 		first, last := move.get("name"), move.get("before")
@@ -151,7 +151,7 @@ func (c *checker) filterOrder(spec *node) {
 	}
 }
 
-// extensionPolicy judges an EnvoyExtensionPolicy, whose filters stand behind ext_authz.
+// extensionPolicy checks an EnvoyExtensionPolicy, whose filters stand behind ext_authz.
 func (c *checker) extensionPolicy(spec *node) {
 	for _, name := range []string{"lua", "wasm", "ext_proc", "dynamic_module"} {
 		if n := spec.get(name); n != nil {

@@ -9,7 +9,7 @@ import (
 // mistake is one edit of standalone.yaml, and the codes that it must be found by.
 type mistake struct {
 	name     string
-	old, new string // a piece of the text, and what stands in its place
+	old, new string // a part of the text, and its replacement
 	want     []check.Code
 }
 

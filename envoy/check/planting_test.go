@@ -18,7 +18,7 @@ import (
 	"github.com/patgate/patgate/envoy/check"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // plant returns the configuration with a mistake.
 func (m *mistake) plant(t *testing.T) string {
@@ -68,7 +68,7 @@ func camelCase(text string) string {
 	})
 }
 
-// TestMistakes plants each mistake, in both styles of names, and wants it to be found
+// TestMistakes plants each mistake, in both styles of names, and checks that it is found
 // where it is, and nothing else. The golden file shows all that is said, with the text
 // that each place points to, as lines move with every change of standalone.yaml.
 func TestMistakes(t *testing.T) {
@@ -126,11 +126,11 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("differs from %s; -update writes it anew:\n%s", name, got)
+		t.Errorf("differs from %s; -update rewrites it:\n%s", name, got)
 	}
 }
 
-// TestMistakesAreConfigurations wants a real Envoy to take each of them: a mistake that
+// TestMistakesAreConfigurations checks that a real Envoy accepts each of them: a mistake that
 // Envoy refuses by itself needs no check.
 func TestMistakesAreConfigurations(t *testing.T) {
 	binary, err := envoy.Binary()
@@ -161,7 +161,7 @@ func TestMistakesAreConfigurations(t *testing.T) {
 	running.Wait()
 }
 
-// TestOurConfigurations wants what people copy to be without a finding.
+// TestOurConfigurations checks that the configurations people copy have no findings.
 func TestOurConfigurations(t *testing.T) {
 	files, err := filepath.Glob("../*.yaml")
 	examples, errExamples := filepath.Glob("../../docs/examples/*/envoy.yaml")

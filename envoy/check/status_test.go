@@ -29,7 +29,7 @@ extensionProviders: [{name: a, envoyExtAuthzGrpc: {service: a, port: 80, timeout
 	}
 }
 
-// wantStatus wants one finding with these words, or none.
+// wantStatus requires one finding with these words, or none.
 func wantStatus(t *testing.T, status, text, want string) {
 	t.Helper()
 	list := found(t, "f", text, nil)

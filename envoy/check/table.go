@@ -2,7 +2,7 @@ package check
 
 import "github.com/patgate/patgate/diag"
 
-// The codes that say whether every request is judged, by what, and what the upstream gets.
+// The codes that say whether every request is checked, by what, and what the upstream gets.
 
 var askedCodes = section{"Whether everybody is asked", []about{
 	{NoExtAuthz, diag.Error, "put envoy.filters.http.ext_authz into http_filters, before the router, or close the listener",
