@@ -107,7 +107,7 @@ func (c commit) labels() map[string]string {
 	}
 }
 
-// newLayer is a layer of these files, owned by root, so that nobody who runs in it may
+// newLayer is a layer of these files, owned by root, so that no process in it may
 // change them, in the order of their names.
 func newLayer(files map[string][]byte, mode int64, when time.Time) (v1.Layer, error) {
 	var b bytes.Buffer

@@ -75,7 +75,7 @@ type pod struct {
 	client  *http.Client
 }
 
-// podIP is an address of the pod's network beside 127.0.0.1, so that what is bound to
+// podIP is an address of the pod's network besides 127.0.0.1, so that what is bound to
 // loopback can be told from what is open.
 const podIP = "127.1.2.3"
 

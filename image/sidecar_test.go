@@ -177,8 +177,8 @@ func TestSidecar(t *testing.T) {
 	wantEvents(t, patgate)
 }
 
-// wantOnlyTheGateOpen wants the API and Envoy's admin port to be out of reach from
-// outside the pod, and the socket to let its owner and group connect, and nobody else.
+// wantOnlyTheGateOpen checks that the API and Envoy's admin port are out of reach from
+// outside the pod, and that the socket lets its owner and group connect, and no one else.
 func (p *pod) wantOnlyTheGateOpen() {
 	p.t.Helper()
 	for _, port := range []string{"8081", "9901"} {
@@ -196,7 +196,7 @@ func (p *pod) wantOnlyTheGateOpen() {
 }
 
 // wantRecovery kills patgate: everything is refused until the kubelet has started it
-// again, beside the socket that the dead one left.
+// again, next to the socket that the dead one left.
 func (p *pod) wantRecovery(patgate *process) *process {
 	p.t.Helper()
 	mustDo(p.t, patgate.Process.Kill())
@@ -245,7 +245,7 @@ func (p *pod) wantOrderlyEnd(patgate, envoy *process, app *api) {
 	}
 }
 
-// wantEvents wants each call of the pod's last patgate to be in its audit.
+// wantEvents checks that each call of the pod's last patgate is in its audit.
 func wantEvents(t *testing.T, patgate *process) {
 	t.Helper()
 	allowed := 0
