@@ -25,6 +25,6 @@ func TestSchemaIsCommitted(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(out.Bytes(), want) {
-		t.Errorf("the schema differs from %s; `make golden` writes it anew", name)
+		t.Errorf("the schema differs from %s; `make golden` rewrites it", name)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// step is one request of the tour, and what it tells of its outcome.
+// step is one request of the tour, and its expected outcome.
 type step struct {
 	says   string
 	page   string // the product page that the idea comes from
@@ -78,7 +78,7 @@ func (d *demo) tour(ctx context.Context) error {
 	return nil
 }
 
-// take asks one step and compares the outcome with what it tells.
+// take sends the request of one step and compares the outcome with the expected one.
 func (d *demo) take(ctx context.Context, s *step) (note string, err error) {
 	var begun time.Time
 	if s.revoke != "" {
@@ -110,7 +110,7 @@ func (d *demo) take(ctx context.Context, s *step) (note string, err error) {
 	}
 }
 
-// tell shows the part of an event that says why.
+// tell returns the part of an event that says why.
 func (e *event) tell() string {
 	if e.Kind != "decision" {
 		return strings.Join(append([]string{e.Kind}, e.Problems...), "\n  ")
