@@ -57,7 +57,7 @@ var attacks = []attack{
 			}
 		}
 	}},
-	{"answers that nobody reads", func(t *testing.T, h *hostile) {
+	{"answers that are never read", func(t *testing.T, h *hostile) {
 		for range 4 {
 			f := h.dial(t, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
 			for range 1000 {
@@ -186,7 +186,7 @@ var attacks = []attack{
 	}},
 }
 
-// TestHostileClients lets clients misbehave beside an ordinary load through Envoy, which
+// TestHostileClients lets clients misbehave during an ordinary load through Envoy, which
 // goes on. Memory stays within its bound, and all is as before when they are gone.
 func TestHostileClients(t *testing.T) { onBothTransports(t, testHostileClients) }
 

@@ -17,7 +17,7 @@ import (
 
 // TestClockSteps steps the clock of a whole server while clients ask. A token that has
 // expired stays so through every step back of up to an hour. A longer one is followed, with
-// an event that wants a person and a metric; and the token that it revives ends again at
+// an event for a person to look at and a metric; and the token that it revives ends again at
 // its time.
 func TestClockSteps(t *testing.T) {
 	const lifetime = 10 * time.Minute
@@ -93,7 +93,7 @@ func TestClockSteps(t *testing.T) {
 	}
 	close(done)
 	if n := <-asked; n == 0 {
-		t.Error("nobody asked meanwhile")
+		t.Error("no request was sent meanwhile")
 	}
 	p.end()
 	alerts := 0.0

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// frames is a client that speaks HTTP/2 to patgate frame by frame, and keeps none of the
-// rules but those that a test wants it to.
+// frames is a client that sends HTTP/2 to patgate frame by frame, and keeps only the
+// rules that a test makes it keep.
 type frames struct {
 	net.Conn
 	*http2.Framer
@@ -68,7 +68,7 @@ func (f *frames) check(framed []byte) error {
 	return err
 }
 
-// awaitSettings waits until the server has answered: the connection stands.
+// awaitSettings waits until the server has answered: the connection is open.
 func (f *frames) awaitSettings(t *testing.T) {
 	t.Helper()
 	for {

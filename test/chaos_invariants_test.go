@@ -15,8 +15,8 @@ import (
 // check half a second, tries included; the rest is for a machine that is busy with tests.
 const answerBound = 5 * time.Second
 
-// wantInvariants wants every request that reached the upstream to have the event of its
-// allow on the pipe, and every call of a load to have been answered within its bound. Call
+// wantInvariants checks that every request that reached the upstream has the event of its
+// allow on the pipe, and that every call of a load has been answered within its bound. Call
 // it when nothing is under way any more. That the events have no gap is asked of each
 // event as it comes (patgate.line).
 func (s *system) wantInvariants(l *load) {
@@ -54,7 +54,7 @@ func (s *system) unaccounted() (missing, reached, allows int) {
 	return missing, reached, len(allowed)
 }
 
-// usage is what a process holds, as its metrics tell.
+// usage is what a process holds, by its metrics.
 type usage struct {
 	goroutines, descriptors int
 	resident                int64 // bytes
@@ -111,7 +111,7 @@ func (p *patgate) wantNoLeaks(settled usage) {
 		u.goroutines, u.descriptors, settled.goroutines, settled.descriptors)
 }
 
-// TestLeaksAreSeen wants the rig to see what stays behind: a client that does not go counts.
+// TestLeaksAreSeen checks that the rig sees a leak: a client that does not leave is counted.
 func TestLeaksAreSeen(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/m.yaml", gateManifest)

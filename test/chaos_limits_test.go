@@ -106,7 +106,7 @@ func TestChaosMemoryTooSmall(t *testing.T) {
 	s.wantInvariants(l)
 }
 
-// TestChaosSilentConnections wants a connection that says nothing to be closed by itself.
+// TestChaosSilentConnections checks that a connection that says nothing is closed by itself.
 func TestChaosSilentConnections(t *testing.T) { onBothTransports(t, testChaosSilentConnections) }
 
 func testChaosSilentConnections(t *testing.T) {
@@ -146,7 +146,7 @@ func limitGroup(t *testing.T, p *patgate) {
 		group, file = v1, "memory.limit_in_bytes"
 	}
 	if err := os.Mkdir(group, 0o755); err != nil {
-		t.Fatalf("no memory cgroup: %v, expected one that can be made: `make chaos` wants to be root on Linux", err)
+		t.Fatalf("no memory cgroup: %v, expected one that can be made: `make chaos` must run as root on Linux", err)
 	}
 	t.Cleanup(func() { _ = os.Remove(group) })
 	err := os.WriteFile(filepath.Join(group, file), []byte(limit), 0o644)

@@ -23,7 +23,7 @@ func TestReloadStorm(t *testing.T) {
 	s := startStorm(t)
 	l := startLoad(t, 2, "http://"+s.clients+"/rest/x", "Bearer "+s.ordinary)
 	callers := s.call(t, 4)
-	l.awaitMore(t) // every connection stands
+	l.awaitMore(t) // every connection is open
 	for _, c := range []struct {
 		name           string
 		mounted, plain bool
@@ -185,7 +185,7 @@ func (s *storm) call(t *testing.T, callers int) (stop func()) {
 	return func() { close(done); wg.Wait() }
 }
 
-// wantNext wants a generation that was good, and none before the last one.
+// wantNext requires a good generation, not older than the last one.
 func wantNext(t *testing.T, where string, last, g int) int {
 	if g < last || g%2 == 1 {
 		t.Errorf("%s: generation %d after %d", where, g, last)
@@ -193,7 +193,7 @@ func wantNext(t *testing.T, where string, last, g int) int {
 	return max(g, last)
 }
 
-// wantConsistentMetrics wants the metrics, /revision and the events to tell the same story.
+// wantConsistentMetrics checks that the metrics, /revision and the events agree.
 func (s *storm) wantConsistentMetrics(t *testing.T) {
 	t.Helper()
 	m := s.metrics()

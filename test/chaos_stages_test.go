@@ -16,13 +16,13 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// A stage is a place in the code of a check, and what is at hand there that tells which
+// A stage is a place in the code of a check, and a value there that identifies which
 // request it is. A build that has a panic planted at each shows that whatever fails, and
 // wherever, is a refusal. A stage panics for requests and tokens that bear its name.
 type stage struct {
 	name, file string
-	before     string // this text, which stands once in the file
-	at         string // what tells the request
+	before     string // this text, which appears once in the file
+	at         string // what identifies the request
 }
 
 // The stages of a check in their order. Those of policy.Step are planted all at once.
@@ -73,7 +73,7 @@ var deadly = []stage{
 
 // TestPanicsInEveryStage makes a check panic in each of its stages, behind an Envoy that
 // would let errors pass. Each is refused with 500 and has its event, and ordinary calls
-// beside are answered as ever.
+// in flight with it are answered as usual.
 func TestPanicsInEveryStage(t *testing.T) { onBothTransports(t, testPanicsInEveryStage) }
 
 func testPanicsInEveryStage(t *testing.T) {
@@ -120,7 +120,7 @@ func testPanicsInEveryStage(t *testing.T) {
 			}
 			want := "deny internal 500"
 			if name == "metrics" {
-				want = "allow ok 0" // its event was written before; nobody got the allow
+				want = "allow ok 0" // its event was written before; no client got the allow
 			}
 			if e := got.event; fmt.Sprintf("%s %s %d", e.Decision, e.Reason, e.Status) != want {
 				t.Errorf("the event says %s %s %d, want %s", e.Decision, e.Reason, e.Status, want)
@@ -240,7 +240,7 @@ func plantedBinary(t *testing.T) string {
 			texts[file] = string(b)
 		}
 		if n := strings.Count(texts[file], before); n != 1 {
-			t.Fatalf("%q stands %d times in %s, want once", before, n, file)
+			t.Fatalf("%q appears %d times in %s, want once", before, n, file)
 		}
 		texts[file] = strings.Replace(texts[file], before, code+"\n"+before, 1)
 	}

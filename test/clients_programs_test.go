@@ -79,7 +79,7 @@ func (p *printed) userURL(path string) string {
 	return "http://alice:" + p.value + "@" + p.clients + path
 }
 
-// wantNoRefusals wants every request to have been allowed, but for those without a
+// wantNoRefusals checks that every request was allowed, except those without a
 // credential: clients that wait for a challenge send one first.
 func (p *printed) wantNoRefusals(t *testing.T) {
 	t.Helper()

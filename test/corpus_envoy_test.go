@@ -26,7 +26,7 @@ func profiles(t *testing.T) map[string]func(string) string {
 }
 
 // TestCorpus sends every case through a real Envoy in both profiles, with encode_raw_headers
-// on and off, and wants the verdict, exactly one event a check, and no secret anywhere.
+// on and off, and requires the verdict, exactly one event a check, and no secret anywhere.
 func TestCorpus(t *testing.T) {
 	cases := readCorpus(t)
 	table := newLayerTable()

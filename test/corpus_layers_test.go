@@ -20,7 +20,7 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// corpusPeer stands where Envoy's TCP peer would.
+// corpusPeer is in place of Envoy's TCP peer.
 const corpusPeer = "127.0.0.1"
 
 // envoysOwn are cases that Envoy refuses by itself, or rewrites before it asks: nothing
@@ -138,7 +138,7 @@ func (m *message) seen() (list [][2]string, body []byte) {
 		}
 		list = append(list, [2]string{name, value})
 	}
-	// The peer stands once, at the end.
+	// The peer is there once, at the end.
 	for i := range list {
 		if list[i][0] == "x-forwarded-for" {
 			list[i][1] = strings.ReplaceAll(list[i][1], ","+corpusPeer, "") + "," + corpusPeer

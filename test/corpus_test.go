@@ -59,7 +59,7 @@ type expectation struct {
 }
 
 // readCorpus reads every case, strictly: a field that the runner does not know would be
-// an expectation that nobody holds.
+// an expectation that no layer checks.
 func readCorpus(t *testing.T) []corpusCase {
 	t.Helper()
 	files, err := filepath.Glob("corpus/*.yaml")

@@ -194,7 +194,7 @@ func applyPatch(t *testing.T, hcm, patch map[string]any) {
 		}
 		merge(filters[at].(map[string]any), value)
 	default:
-		t.Fatalf("nobody knows what a patch does: %s", of)
+		t.Fatalf("the effect of a patch is unknown: %s", of)
 	}
 }
 

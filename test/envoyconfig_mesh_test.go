@@ -147,7 +147,7 @@ func TestMeshEnvoyGatewayClientAddress(t *testing.T) {
 }
 
 // staticConfig makes a configuration that boots of a translation: what Envoy would get
-// from the control plane piece by piece stands in one place.
+// from the control plane piece by piece is in one place.
 func staticConfig(t *testing.T, translated []byte, admin string) string {
 	t.Helper()
 	var resources map[string][]map[string]any // by type

@@ -166,7 +166,7 @@ func eventOf(t *testing.T, id string, replicas ...*patgate) event {
 	return event{}
 }
 
-// wantClosed wants every request to be refused with 503, now that patgate is gone.
+// wantClosed checks that every request is refused with 503, now that patgate is gone.
 func wantClosed(t *testing.T, client *http.Client, url string, api *upstream, value string) {
 	t.Helper()
 	before := api.requests.Load()
@@ -259,7 +259,7 @@ func TestEnvoyConfigEdge(t *testing.T) {
 			t.Fatal(err)
 		}
 		if answer.Body.Close(); answer.Proto != protocol {
-			t.Errorf("the connection speaks %s, want %s", answer.Proto, protocol)
+			t.Errorf("the connection uses %s, want %s", answer.Proto, protocol)
 		}
 		runGates(t, client, "https://"+clients, api, gatesCases(value), first, second)
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // TestExamplesHaveTheirEnvoy holds the Envoy configurations of the examples to what envoy-config
-// prints for their gates; -update writes them anew.
+// prints for their gates; -update rewrites them.
 func TestExamplesHaveTheirEnvoy(t *testing.T) {
 	for folder, args := range map[string][]string{
 		"../docs/examples/sidecar/": {"--for", "sidecar"},

@@ -54,7 +54,7 @@ func TestForgedHeaders(t *testing.T) {
 	for _, c := range []struct {
 		name, authorization string
 		actAs               string
-		want                map[string]string // what the upstream sees, beside the id
+		want                map[string]string // what the upstream sees, besides the id
 		kept                bool              // Authorization reaches the upstream
 	}{
 		{"a user's token", basicAuth("alice", alice), "", map[string]string{"x-forwarded-user": "alice", "x-forwarded-groups": "staff", "x-patgate-token": "alice"}, false},

@@ -18,7 +18,7 @@ import (
 var kills = flag.Int("kills", 25, "how often TestKilledUnderLoad kills patgate")
 
 // TestKilledUnderLoad kills patgate at random moments while clients call through Envoy:
-// whatever the upstream got has its event on the pipe, nobody gets anything but the API's
+// whatever the upstream got has its event on the pipe, no client gets anything but the API's
 // answer or a refusal, and all is well again after each start.
 func TestKilledUnderLoad(t *testing.T) { onBothTransports(t, testKilledUnderLoad) }
 

@@ -229,7 +229,7 @@ func (p *promises) note(status int) {
 	}
 }
 
-// hold wants every promise to be in the directory, and nothing half-written.
+// hold checks that the directory holds every promise, and nothing half-written.
 func (p *promises) hold(t *testing.T, at string) {
 	set := dir.Load([]string{at})
 	for _, problem := range set.Problems {

@@ -26,7 +26,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // binary is patgate, built with the race detector where the tests are: a race ends it
 // with a report.
@@ -125,7 +125,7 @@ type patgate struct {
 	stderr bytes.Buffer
 }
 
-// freeAddr returns a loopback address that nobody listens on.
+// freeAddr returns a loopback address that nothing listens on.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -320,7 +320,7 @@ func (p *patgate) wantAtLeast(n int) {
 	})
 }
 
-// wantDecisions waits for this many events of decisions, and wants no more.
+// wantDecisions waits for this many events of decisions, and requires that no more come.
 func (p *patgate) wantDecisions(n int) {
 	p.t.Helper()
 	p.wantAtLeast(n)
@@ -329,7 +329,7 @@ func (p *patgate) wantDecisions(n int) {
 	}
 }
 
-// holdsNo wants none of the secrets in anything that patgate wrote.
+// holdsNo checks that nothing that patgate wrote holds one of the secrets.
 func (p *patgate) holdsNo(secrets map[string]string) {
 	p.t.Helper()
 	p.mu.Lock()
@@ -400,7 +400,7 @@ func replacing(t *testing.T, pairs ...string) func(string) string {
 		t.Helper()
 		for i := 0; i+1 < len(pairs); i += 2 {
 			if n := strings.Count(config, pairs[i]); n != 1 {
-				t.Fatalf("%q stands %d times in the configuration", pairs[i], n)
+				t.Fatalf("%q appears %d times in the configuration", pairs[i], n)
 			}
 			config = strings.Replace(config, pairs[i], pairs[i+1], 1)
 		}

@@ -72,7 +72,7 @@ func startReplicas(t *testing.T) *replicas {
 	return r
 }
 
-// wantNoneRefused ends the load. What Envoy counted tells what went wrong.
+// wantNoneRefused ends the load. Envoy's counters show what went wrong.
 func (r *replicas) wantNoneRefused(t *testing.T) {
 	t.Helper()
 	r.load.awaitMore(t)

@@ -11,7 +11,7 @@ import (
 )
 
 // TestTeams has two teams behind one Envoy: one of them breaks its directory, the other's changes go
-// on to count, and a restart beside the broken one starts from what was good.
+// on to count, and a restart with the broken one starts from the last good state.
 func TestTeams(t *testing.T) {
 	top := t.TempDir()
 	values := map[string]string{}

@@ -146,7 +146,7 @@ func lighttpd(p *parts) *exec.Cmd {
 	return exec.Command(filepath.Join(root, "sbin", "lighttpd"), "-D", "-f", config, "-m", filepath.Join(root, "lib", "lighttpd"))
 }
 
-// quietAddr returns a loopback address that nobody listens on, with a port that the system
+// quietAddr returns a loopback address that nothing listens on, with a port that the system
 // gives to no client: the requests of these tests open tens of thousands of connections.
 func quietAddr(t *testing.T) string {
 	t.Helper()

@@ -99,7 +99,7 @@ func (r *readings) compare(t *testing.T, list []*api) {
 		return
 	}
 	if old != tables {
-		t.Errorf("%s differs; `make test-upstreams UPDATE=-update` writes it anew:\n%s", upstreamsPage, lineDiff(old, tables))
+		t.Errorf("%s differs; `make test-upstreams UPDATE=-update` rewrites it:\n%s", upstreamsPage, lineDiff(old, tables))
 	}
 }
 

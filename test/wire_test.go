@@ -19,7 +19,7 @@ import (
 // message is a request as it goes onto the wire, byte for byte.
 type message struct {
 	method, target, host string
-	headers              [][2]string // beside Host; in their order, duplicates kept
+	headers              [][2]string // besides Host; in their order, duplicates kept
 	body                 []byte
 }
 

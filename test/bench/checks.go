@@ -30,8 +30,8 @@ type plan struct {
 	out       string
 	plots     string
 
-	connections []int    // beside one
-	transports  []string // of patgate, beside its default
+	connections []int    // besides one
+	transports  []string // of patgate, besides its default
 }
 
 func runChecks(args []string) error {

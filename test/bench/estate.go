@@ -69,7 +69,7 @@ func (e estate) write(dir string, sample int) ([]credential, error) {
 	return list, err
 }
 
-// fileOf is where the document of a number stands.
+// fileOf is the file that holds the document of a number.
 func fileOf(kind string, i int) string {
 	return filepath.Join(kind, fmt.Sprintf("%05d.yaml", i/perFile))
 }
@@ -199,7 +199,7 @@ func (e estate) token(w io.Writer, i int) *credential {
 	return c
 }
 
-// value is a token's value: nobody's secret, but as long as one.
+// value is a token's value: no one's secret, but as long as one.
 func (e estate) value(i int, which string) string {
 	return fmt.Sprintf("bench%x", sha256.Sum256(fmt.Appendf(nil, "%d %d %s", e.seed, i, which)))[:45]
 }

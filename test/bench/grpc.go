@@ -89,7 +89,7 @@ func (c *grpcLink) answers(done func(s sent, wrong error)) error {
 	decided := map[uint32]error{}
 	received := 0
 	for {
-		if c.idle() { // else what was sent at the last answer might wait for ever
+		if c.idle() { // else what was sent at the last answer might wait forever
 			if err := c.flush(); err != nil {
 				return err
 			}
@@ -187,7 +187,7 @@ func (s sent) judge(data []byte) error {
 func (c *grpcLink) idle() bool { return c.in.Buffered() == 0 }
 
 // lastingLink is a grpcLink that goes on over a new connection when the server, which lets
-// none live for ever, leaves the last one.
+// none live forever, leaves the last one.
 type lastingLink struct {
 	network, addr string
 	done          func(s sent, wrong error)

@@ -74,7 +74,7 @@ func (s *subject) measure(loop string, span time.Duration, rate int) (round, err
 	return r, err
 }
 
-// awaitEvents wants an audit event for each check. The reader may have yet to see the
+// awaitEvents checks that each check has an audit event. The reader may have yet to see the
 // last of them.
 func (s *subject) awaitEvents(before int64, checks int) (int, error) {
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {

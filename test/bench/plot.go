@@ -17,7 +17,7 @@ const (
 	ink                                  = "#808080"
 )
 
-// strokes tell the lines apart.
+// strokes distinguish the lines.
 var strokes = []struct{ colour, dash string }{
 	{"#7f8fa6", "6 4"}, {"#d9822b", "2 3"}, {"#2f9e6e", "8 3 2 3"}, {"#3b82d6", ""}, {"#c2449a", "12 3"},
 }

@@ -188,7 +188,7 @@ func (r *scaleRun) revoke(s *subject, manifests string, victim *credential) (cha
 }
 
 // touch changes every policy's file a little under load: all that names them is compiled
-// and compared anew.
+// and compared again.
 func (r *scaleRun) touch(s *subject, manifests string, i int) (change, error) {
 	c := change{What: "a policy changes"}
 	err := r.underLoad(s, &c, func() error {
@@ -271,7 +271,7 @@ func (r *scaleRun) underLoad(s *subject, c *change, do func() error) error {
 	return nil
 }
 
-// judge tells the answers of before a change from those of meanwhile.
+// judge separates the answers before a change from those during it.
 func (m *measurement) judge(c *change, from, until time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -146,7 +146,7 @@ func (s *subject) dial() (link, error) {
 	return dialGRPC("tcp", s.addr)
 }
 
-// probe asks one check, and wants its answer to be right.
+// probe sends one check, and requires the right answer.
 func (s *subject) probe() error { return s.ask(&s.requests[0]) }
 
 // ask asks for one decision.

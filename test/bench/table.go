@@ -62,7 +62,7 @@ func table(subjects []*subject, all []round) string {
 	return b.String()
 }
 
-// targets holds the rounds against what we want of them.
+// targets compares the rounds with the targets.
 func targets(all []round) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\ntargets, by the median of the ratios of the same rounds (lowest to highest)\n")

@@ -25,7 +25,7 @@ func TestServerSideApply(t *testing.T) {
 	}
 }
 
-// applyTwice applies objects, and again what the chart renders anew: nothing may differ.
+// applyTwice applies objects, and again what the chart renders the second time: nothing may differ.
 func (ns *namespace) applyTwice(file string) (rendered string, first []object) {
 	ns.t.Helper()
 	rendered = ns.render("-f", file)

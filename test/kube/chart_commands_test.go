@@ -124,7 +124,7 @@ func TestChartKeepsItsService(t *testing.T) {
 	ns.kubectl("delete", "service", release)
 	ns.run("upgrade", release, chart, "-f", values, "--set", "service.headless=false")
 	if got := address(); got == "None" || got == "" {
-		t.Errorf("made anew, the Service has the address %q", got)
+		t.Errorf("recreated, the Service has the address %q", got)
 	}
 }
 

@@ -68,7 +68,7 @@ func chartObjects(t testing.TB, text string) map[string]rendered {
 	}
 }
 
-// TestChartFlags wants every flag that the chart may pass to be one of the command's.
+// TestChartFlags checks that the command has every flag that the chart may pass.
 func TestChartFlags(t *testing.T) {
 	help, err := exec.Command(binary, "serve", "--help").Output()
 	if err != nil {
@@ -142,7 +142,7 @@ func startChartPod(t *testing.T, more map[string]string, certificate func(dir st
 	return p
 }
 
-// freePort returns a port of loopback that nobody listens on.
+// freePort returns a port of loopback that nothing listens on.
 func freePort() string {
 	_, port, _ := net.SplitHostPort(freeAddr())
 	return port

@@ -15,7 +15,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// TestChartRefuses wants bad values to be refused before anything is installed, with a
+// TestChartRefuses checks that bad values are refused before anything is installed, with a
 // word that leads to the mistake. Values are added to those of the minimal example.
 func TestChartRefuses(t *testing.T) {
 	for _, tt := range []struct{ values, want string }{
@@ -144,7 +144,7 @@ var openObjects = []string{"global", "manifests", "podSecurityContext", "securit
 	"deploymentAnnotations", "dnsConfig", "tls.certManager.privateKey", "tls.certManager.secretTemplate", "serviceMonitor.labels", "serviceMonitor.annotations",
 	"prometheusRule.labels", "prometheusRule.annotations", "prometheusRule.alertLabels", "dashboard.labels", "dashboard.annotations"}
 
-// TestChartSchema wants the schema to know exactly the keys of values.yaml, and to be closed wherever
+// TestChartSchema checks that the schema has exactly the keys of values.yaml, and is closed wherever
 // keys are the chart's.
 func TestChartSchema(t *testing.T) {
 	var schema schemaNode

@@ -150,7 +150,7 @@ func becomeContainer(text string) error {
 	return syscall.Exec(spec.Entrypoint, append([]string{spec.Entrypoint}, spec.Args...), spec.Env)
 }
 
-// makeRoot mounts the container's files over spec.Root, in a mount namespace that nobody
+// makeRoot mounts the container's files over spec.Root, in a mount namespace that no one
 // else sees.
 func makeRoot(spec *containerSpec) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {

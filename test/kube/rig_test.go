@@ -24,7 +24,7 @@ import (
 	"time"
 )
 
-// startTimeout is for a machine that builds other things beside.
+// startTimeout allows for a machine that builds other things meanwhile.
 const startTimeout = 3 * time.Minute
 
 // binary is patgate, as `make build` builds it.
@@ -229,7 +229,7 @@ func (p *process) tail() string {
 	return strings.Join(lines[max(0, len(lines)-20):], "\n")
 }
 
-// freeAddr returns a loopback address that nobody listens on.
+// freeAddr returns a loopback address that nothing listens on.
 func freeAddr() string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -188,7 +188,7 @@ func (s *served) ask(method, path, authorization string) (int, string) {
 	return answer.StatusCode, string(body)
 }
 
-// want asks, and wants a status.
+// want sends a request, and requires a status.
 func (s *served) want(what string, status int, method, path, authorization string) {
 	s.t.Helper()
 	if got, body := s.ask(method, path, authorization); got != status {
@@ -212,7 +212,7 @@ func (s *served) event(what string, fits func(object) bool) object {
 	return found
 }
 
-// decides drives the gate: who may come in does, nobody else, and the API is told whom
+// decides drives the gate: who may come in does, no one else, and the API gets the name of whom
 // it serves.
 func (s *served) decides(value string) {
 	s.t.Helper()

@@ -39,7 +39,7 @@ func (p *pod) volume(name string) string {
 	return dir
 }
 
-// sync writes the volumes anew from what the API server has now, as the kubelet does
+// sync rewrites the volumes from what the API server has now, as the kubelet does
 // once a minute or so.
 func (p *pod) sync() {
 	p.ns.t.Helper()
