@@ -120,8 +120,8 @@ func GatesOf(s *policy.Snapshot, t *policy.Token) []*policy.Gate {
 	return gates
 }
 
-// List returns the tokens that are asked for and that the actor may see: administrators and whoever
-// runs the command line see all, others their own.
+// List returns the tokens that are asked for and that the actor may see: administrators and the user of
+// the command line see all, others their own.
 func (s *Service) List(ctx context.Context, actor Actor, q Query) ([]ListedToken, error) {
 	set, snapshot, err := s.good(ctx, &q.Now)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/patgate/patgate/ruleset"
 )
 
-// Actor is who asks. The zero value is whoever runs the command line, who is not known: there the
+// Actor is who asks. The zero value is the user of the command line, who is not known: there the
 // rights of the token's user count.
 type Actor struct {
 	User  string
@@ -18,7 +18,7 @@ type Actor struct {
 	Token string // the name of the token that asks, if one does: it grants no more than it has
 }
 
-// byHand reports whether the actor is whoever runs the command line.
+// byHand reports whether the actor is the user of the command line.
 func (a *Actor) byHand() bool { return a.User == "" && a.Token == "" }
 
 // Rights are what a user's groups say of tokens.
@@ -89,7 +89,7 @@ func (a *Actor) mayCreate(rights *Rights, r *CreateRequest) error {
 	case !a.byHand() && (r.Token.AnyUser || user != a.User):
 		return Refuse(NoRight, "user", "%s may create tokens for themselves alone, expected the user %s: an administrator creates others", a.User, a.User)
 	case r.Token.AnyUser:
-		return nil // the command line, for nobody's groups to say
+		return nil // the command line: no groups grant its rights
 	case a.byHand() && !rights.Mentioned:
 		return nil
 	case !rights.Create:

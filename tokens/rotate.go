@@ -81,7 +81,7 @@ func (s *Service) Rotate(ctx context.Context, req RotateRequest) (*RotatedToken,
 	if len(rotated.Problems) > 0 {
 		return nil, refusedFor(rotated.Problems)
 	}
-	if req.Name != req.Actor.Token { // whoever gets the new value can do what the token may
+	if req.Name != req.Actor.Token { // who gets the new value can do what the token may
 		if err := req.Actor.mayGrant(rotated, req.Name); err != nil {
 			return nil, err
 		}

@@ -1,5 +1,5 @@
 // Package tokens is the one path by which tokens are created, changed and ended: names, rights, caps
-// and events are decided here, whoever asks. The command line, the management API and controllers
+// and events are decided here, for every caller. The command line, the management API and controllers
 // differ in their Store and in what they print. It knows nothing of HTTP, flags or directories:
 // errors name fields, and the caller says what a field is called on its side.
 //
@@ -19,7 +19,7 @@ import (
 	"github.com/patgate/patgate/ruleset"
 )
 
-// Revision tells two states of a document apart, as an ETag does. It is empty for one that does not
+// Revision distinguishes two states of a document, as an ETag does. It is empty for one that does not
 // exist.
 type Revision string
 
@@ -65,7 +65,7 @@ type Service struct {
 	Store     Store
 	Documents Documents
 	Now       func() time.Time // default: time.Now
-	Events    func(Event)      // gets what was changed; default: nobody does
+	Events    func(Event)      // gets what was changed; default: none
 }
 
 func (s *Service) now() time.Time {
@@ -141,7 +141,7 @@ type Request struct {
 type Event struct {
 	Action Action
 	Time   time.Time
-	By     string // who asked; empty: whoever ran the command
+	By     string // who asked; empty: the user of the command line
 	Via    Via
 	Token  string
 	User   string   // whose token it is
