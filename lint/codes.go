@@ -47,7 +47,7 @@ var codes = map[Code]struct{ fix string }{
 	CrossesSegments:   {"write [^/]* for text within one segment"},
 	LeadingAny:        {"begin the pattern with / and the first segment"},
 	UnknownMethod:     {"correct the method, or accept one that your API made up"},
-	GetWithoutHead:    {"add HEAD beside GET"},
+	GetWithoutHead:    {"add HEAD too"},
 	NeverMatches:      {"correct the condition, or take the rule out"},
 	OutsideGate:       {"correct the path or the gate's paths, or name the gate in Envoy's route"},
 	EveryAddress:      {"name the ranges that are meant, or leave the list out"},

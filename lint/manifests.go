@@ -128,7 +128,7 @@ func (l *linter) token(d *manifest.Document) {
 	l.deactivated(d, row)
 	for i, p := range t.ActAs {
 		if l.pattern(p.String()).anyValue {
-			l.warn(MatchesEverything, d, spec("actAs", i), "the pattern %s matches every user: the token speaks for all of them", p)
+			l.warn(MatchesEverything, d, spec("actAs", i), "the pattern %s matches every user: the token may act for all of them", p)
 		}
 	}
 	gates := l.gatesOf(row)
@@ -209,7 +209,7 @@ func (l *linter) clients(d *manifest.Document, written *manifest.Clients, r poli
 		l.warn(EveryAddress, d, spec("clients", "allow"), "the ranges hold %s", text)
 	}
 	if onlyIPv4(r.Deny) && (len(r.Allow) == 0 || covers(r.Allow, allIPv6)) {
-		l.warn(IPv4OnlyDeny, d, spec("clients", "deny"), "the ranges are of IPv4 alone: whoever comes by IPv6 passes")
+		l.warn(IPv4OnlyDeny, d, spec("clients", "deny"), "the ranges are IPv4 only: clients over IPv6 pass")
 	}
 	if _, ok := address([]policy.Ranges{r}); !ok {
 		l.warn(NoAddress, d, spec("clients"), "deny holds every address that allow leaves: no client passes")

@@ -135,7 +135,7 @@ func (r *ruleLint) path() {
 
 func (r *ruleLint) dot(at []any, text string) {
 	if dot := r.pattern(text).dot; dot != "" && !r.deny {
-		r.warn(UnescapedDot, at, "the dot in %s of the pattern %s stands for any character", dot, text)
+		r.warn(UnescapedDot, at, "the dot in %s of the pattern %s matches any character", dot, text)
 	}
 }
 
@@ -167,7 +167,7 @@ func (r *ruleLint) clients() {
 		r.warn(EveryAddress, at, "the ranges hold %s", text)
 	}
 	if r.deny && onlyIPv4(list) {
-		r.warn(IPv4OnlyDeny, at, "the ranges are of IPv4 alone: whoever comes by IPv6 is not denied")
+		r.warn(IPv4OnlyDeny, at, "the ranges are IPv4 only: clients over IPv6 are not denied")
 	}
 	for _, g := range r.gates {
 		if _, ok := address([]policy.Ranges{g.Clients, r.token}, list); ok {
