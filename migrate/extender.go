@@ -186,7 +186,7 @@ func (i *Imported) setLine(line string) {
 	}
 	if m := baseURL.FindStringSubmatch(line); m != nil {
 		if strings.Contains(line, "|") {
-			i.refuse("the rule %q has alternatives beside the base URL, expected a rule for each", line)
+			i.refuse("the rule %q has alternatives next to the base URL, expected a rule for each", line)
 		}
 		line = m[1] + line[len(m[0]):]
 		i.note("the base URL is left out of %q: where the API has a context path such as /jira, the rule must begin with it", line)

@@ -69,7 +69,7 @@ func finish(list []Imported, values []string) []Imported {
 		text := strings.ToLower(strings.Join(i.texts, "\n"))
 		for _, value := range values {
 			if len(value) >= minShown && strings.Contains(text, strings.ToLower(value)) {
-				*i = Imported{From: "token", Pos: i.Pos, Refused: "a value stands in its label, user or rules: take it for leaked, and make new tokens"}
+				*i = Imported{From: "token", Pos: i.Pos, Refused: "a value is in its label, user or rules: take it for leaked, and make new tokens"}
 			}
 		}
 		if strings.Contains(i.Token.User, ":") {

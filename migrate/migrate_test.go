@@ -110,7 +110,7 @@ func TestWhatIsRefused(t *testing.T) {
 		`,"limitTo":".*/rest/a&#10;.*"`:                             "#",
 		`,"limitTo":".*/rest/a\u2028.*"`:                            "line's end",
 		`,"limitTo":" <br> "`:                                       "no rule in it",
-		`,"limitTo":"{JIRA_URL}/rest/a|/rest/secret.*"`:             "alternatives beside",
+		`,"limitTo":"{JIRA_URL}/rest/a|/rest/secret.*"`:             "alternatives next to",
 		`,"limitTo":"/rest/[a-z&&[^s]]"`:                            "set within a set",
 		`,"ip":" ; "`:                                               "no address",
 		`,"user":"a:b"`:                                             "colon",

@@ -40,7 +40,7 @@ func EnvoyGateway(data []byte, now time.Time) ([]Imported, error) {
 			}
 			i.setEntry(s, &e)
 			if first, twice := seen[e.Key]; twice {
-				i.refuse("the client stands in the Secret %s already: Envoy Gateway takes the first alone", first)
+				i.refuse("the client is in the Secret %s already: Envoy Gateway takes the first alone", first)
 			} else {
 				seen[e.Key] = s.Name
 			}

@@ -79,7 +79,7 @@ var variable = regexp.MustCompile(`^[A-Z]+(_[A-Z]+)+$`)
 func template(value string) string {
 	switch {
 	case placeholders.MatchString(value):
-		return "its value is a template or placeholder, expected the value that it stands for: render the file first"
+		return "its value is a template or placeholder, expected the value that replaces it: render the file first"
 	case references.MatchString(value):
 		return "its value is a reference to a value that is kept elsewhere, expected the value itself"
 	case variable.MatchString(value):
