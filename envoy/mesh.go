@@ -15,7 +15,7 @@ var dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 func (s *Settings) checkMesh() error {
 	var errs []error
 	if len(s.Patgate) > 1 {
-		errs = append(errs, fmt.Errorf("%s: a second address of patgate, expected its Service alone, which stands for all replicas", s.Patgate[1]))
+		errs = append(errs, fmt.Errorf("%s: a second address of patgate, expected its Service alone, which covers all replicas", s.Patgate[1]))
 	}
 	if _, err := parseService(s.Patgate[0]); err != nil {
 		errs = append(errs, err)

@@ -77,11 +77,11 @@ func templateOf(kind string) string {
 var heads = map[string][]string{
 	KindStandalone: {
 		"A hardened Envoy 1.40 in front of an HTTP API, with patgate as its gate. Copy it and",
-		"change the four addresses. README.md beside it says what each setting is there for.",
+		"change the four addresses. README.md next to it says what each setting is there for.",
 	},
 	KindSidecar: {
-		"A hardened Envoy 1.40 in the pod of an HTTP API, with patgate beside it on a unix socket.",
-		"The API listens on loopback alone: whoever reaches its port passes no gate.",
+		"A hardened Envoy 1.40 in the pod of an HTTP API, with patgate next to it on a unix socket.",
+		"The API listens on loopback only: a client that reaches its port bypasses the gate.",
 	},
 	KindEdge: {
 		"A hardened Envoy 1.40 where clients come in: TLS and HTTP/2 from them, and several replicas",
@@ -194,7 +194,7 @@ func (s *Settings) notes() (notes []string) {
 	for i := range s.Gates {
 		g := &s.Gates[i]
 		if g.RequireTLS && !tls && s.hops() == 0 {
-			notes = append(notes, fmt.Sprintf("%s%s wants TLS, which this Envoy does not have, and no proxy in front is counted (trustedHops): every request would be refused", at(g), g.Name))
+			notes = append(notes, fmt.Sprintf("%s%s requires TLS, which this Envoy does not have, and no proxy in front is counted (trustedHops): every request would be refused", at(g), g.Name))
 		}
 		if g.ClientIP.Source == policy.FromHeader && g.ClientIP.Header != "x-envoy-external-address" {
 			notes = append(notes, fmt.Sprintf("%s%s takes the client's address from %s: the proxies in front must overwrite it, or clients choose it", at(g), g.Name, g.ClientIP.Header))

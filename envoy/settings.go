@@ -139,7 +139,7 @@ func (s *Settings) check() error {
 		}
 	}
 	if isPipe(s.Patgate[0]) && len(s.Patgate) > 1 {
-		errs = append(errs, errors.New("a unix socket beside other addresses of patgate, expected it alone"))
+		errs = append(errs, errors.New("a unix socket with other addresses of patgate, expected it alone"))
 	}
 	if isPipe(s.Patgate[0]) && s.PatgateTLS != NoTLS {
 		errs = append(errs, fmt.Errorf("%s: TLS on a unix socket, expected none", s.Patgate[0]))

@@ -203,7 +203,7 @@ func TestGatesThatDisagree(t *testing.T) {
 		{"an address by a header that another sets", []*policy.Gate{gate("a", func(g *policy.Gate) {
 			g.ClientIP = policy.ClientIP{Source: policy.FromHeader, Header: "x-forwarded-user"}
 		})}, "m.yaml:1: clientIP.header: a reads x-forwarded-user, which a (m.yaml:1) sets"},
-		{"TLS that no hop has", []*policy.Gate{gate("a", func(g *policy.Gate) { g.RequireTLS = true })}, "m.yaml:1: a wants TLS"},
+		{"TLS that no hop has", []*policy.Gate{gate("a", func(g *policy.Gate) { g.RequireTLS = true })}, "m.yaml:1: a requires TLS"},
 		{"TLS in front", []*policy.Gate{gate("a", func(g *policy.Gate) { hops(1)(g); g.RequireTLS = true })}, ""},
 		{"an address by a header", []*policy.Gate{gate("a", func(g *policy.Gate) {
 			g.ClientIP = policy.ClientIP{Source: policy.FromHeader, Header: "x-real-client"}

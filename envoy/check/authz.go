@@ -71,7 +71,7 @@ func (c *checker) service(a *authz, service *node) (asks string) {
 		target := google.get("target_uri").str()
 		c.find(GoogleGRPC, google.spot(), "Envoy's own health checks, outlier detection and retries to another host do not work with google_grpc")
 		if google.get("channel_credentials", "ssl_credentials") == nil && !localTarget(target) {
-			c.find(NoTLS, google.missing("channel_credentials"), "tokens go to %s in the clear, and whoever is on the way can answer allow", target)
+			c.find(NoTLS, google.missing("channel_credentials"), "tokens go to %s in the clear, and anyone on the path can answer allow", target)
 		}
 		return target
 	}
@@ -118,7 +118,7 @@ func (c *checker) checkTimeout(field *node) {
 	case err != nil:
 		c.find(Timeout, field.spot(), "%q is no duration", field.str())
 	case d == 0:
-		c.find(Timeout, field.spot(), "a check may take for ever: a patgate that hangs holds every request")
+		c.find(Timeout, field.spot(), "a check may take forever: a patgate that hangs holds every request")
 	case d <= auditWait:
 		c.find(Timeout, field.spot(), "%s is no more than patgate's --audit-wait: refusals while the audit stalls are cut off", field.str())
 	case d > longest:
@@ -209,7 +209,7 @@ func (c *checker) transport(cluster *node, local bool) {
 	sockets := cluster.within("transport_socket")
 	if len(sockets) == 0 {
 		if !local {
-			c.find(NoTLS, cluster.missing("transport_socket"), "is missing: tokens go to patgate in the clear, and whoever is on the way can answer allow")
+			c.find(NoTLS, cluster.missing("transport_socket"), "is missing: tokens go to patgate in the clear, and anyone on the path can answer allow")
 		}
 		return
 	}
@@ -222,7 +222,7 @@ func (c *checker) transport(cluster *node, local bool) {
 		if len(context.within("trusted_ca")) == 0 && len(context.within("custom_validator_config")) == 0 && context.get("validation_context_sds_secret_config") == nil &&
 			len(context.within("system_root_certs")) == 0 && len(context.within("validation_context_sds_secret_config")) == 0 &&
 			len(context.within("ca_certificate_provider_instance")) == 0 {
-			c.find(UnverifiedTLS, tls.missing("common_tls_context", "validation_context"), "is missing: whoever takes patgate's place is believed")
+			c.find(UnverifiedTLS, tls.missing("common_tls_context", "validation_context"), "is missing: anyone who takes patgate's place is trusted")
 		}
 		for _, check := range cluster.get("health_checks").elements() {
 			if check.get("grpc_health_check") != nil && check.get("tls_options", "alpn_protocols") == nil && context.get("alpn_protocols") == nil {

@@ -36,7 +36,7 @@ var authzRules = []rule{
 	{"failure_mode_allow", isOff, FailureModeAllow, "every request passes while patgate is down or slow"},
 	{"failure_mode_allow_header_add", isOff, FailureHeader, "clients can forge x-envoy-auth-failure-mode-allowed, and it is added only where requests bypass patgate"},
 	{"shadow_mode", isOff, ShadowMode, "refusals let requests pass"},
-	{"filter_enabled", isAlways, FilterEnabled, "requests that are left out, by the share or by whoever sets the runtime key, bypass patgate, or are all refused with deny_at_disable"},
+	{"filter_enabled", isAlways, FilterEnabled, "requests that are left out, by the share or by anyone who sets the runtime key, bypass patgate, or are all refused with deny_at_disable"},
 	{"deny_at_disable.default_value", isOn, DenyAtDisable, "were the filter switched off, requests would pass"},
 	{"clear_route_cache", isOff, RouteCache, "the headers that patgate sets can move a request to another route after it was judged"},
 	{"validate_mutations", isOn, ValidateMutations, "bytes that no header may hold are not looked for"},
@@ -46,7 +46,7 @@ var authzRules = []rule{
 	{"status_on_error", isStatus(true, 0, 1, 3), StatusOnError, asNeither},
 	{"allowed_headers", isNotGiven, HeadersHidden, "patgate sees only some headers: authorization, x-forwarded-for, content-type and those that change the method must be among them"},
 	{"disallowed_headers", isNotGiven, HeadersHidden, "patgate does not see headers that the upstream acts on"},
-	{"http_service", isNotGiven, HTTPService, "patgate speaks gRPC alone, so that every request is refused"},
+	{"http_service", isNotGiven, HTTPService, "patgate serves gRPC only, so that every request is refused"},
 	{"decoder_header_mutation_rules", isGiven, MutationRules, "an answer may change any header, and one that fails to be set is not noticed"},
 }
 

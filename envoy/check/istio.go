@@ -33,7 +33,7 @@ func (c *checker) mesh(mesh *node) {
 	}
 	if len(grpc) == 0 {
 		for _, n := range web {
-			c.find(HTTPService, n.spot(), "is set: patgate speaks gRPC alone, so that every request is refused (envoyExtAuthzGrpc)")
+			c.find(HTTPService, n.spot(), "is set: patgate serves gRPC only, so that every request is refused (envoyExtAuthzGrpc)")
 		}
 	}
 	if len(grpc)+len(web) == 0 {
@@ -88,10 +88,10 @@ func (c *checker) destinationRule(spec *node) {
 	c.judged++
 	for _, tls := range spec.within("tls") {
 		if tls.get("mode").is("DISABLE", 0) {
-			c.find(NoTLS, tls.spot(), "tokens go to patgate in the clear, and whoever is on the way can answer allow")
+			c.find(NoTLS, tls.spot(), "tokens go to patgate in the clear, and anyone on the path can answer allow")
 		}
 		if skip := tls.get("insecure_skip_verify"); skip.isTrue() {
-			c.find(UnverifiedTLS, skip.spot(), "is true: whoever takes patgate's place is believed")
+			c.find(UnverifiedTLS, skip.spot(), "is true: anyone who takes patgate's place is trusted")
 		}
 	}
 }

@@ -45,7 +45,7 @@ func (c *checker) judgeScope(s *scope) {
 				tunnels = append(tunnels, body)
 			case typeProxyProtocol:
 				if mixed := body.get("allow_requests_without_proxy_protocol"); mixed.isTrue() {
-					c.find(RemoteAddress, mixed.spot(), "is true: whoever reaches the listener directly may say any address for its own by PROXY protocol")
+					c.find(RemoteAddress, mixed.spot(), "is true: anyone who reaches the listener directly may claim any address by PROXY protocol")
 				}
 			case typeNetworkAuthz:
 				c.find(ConditionalCheck, body.spot(), "a network filter asks about connections, not about requests: patgate refuses what has no path")

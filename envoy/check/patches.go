@@ -116,7 +116,7 @@ func (c *checker) replacedAt(op *node, names []string, value *node) {
 func (c *checker) patchedChain(op *node, filter []string, value *node) {
 	switch {
 	case len(filter) == 0 && !holds(value, typeExtAuthz):
-		c.find(FilterRemoved, op.spot(), "the patch writes the filters anew, without ext_authz: patgate is not asked")
+		c.find(FilterRemoved, op.spot(), "the patch replaces the filters by ones without ext_authz: patgate is not asked")
 	case len(filter) == 0:
 		filters := c.httpFilters(c.loose, value)
 		first := slices.IndexFunc(filters, func(f *httpFilter) bool { return f.message == typeExtAuthz })

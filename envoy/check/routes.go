@@ -81,7 +81,7 @@ func (c *checker) routeCheck(s *scope, body *node) {
 		c.judgeFields(bodyRules, b, false)
 	}
 	if h := settings.get("http_service"); h != nil {
-		c.find(HTTPService, h.spot(), "is set: patgate speaks gRPC alone, so that every request of this route is refused, or judged by another")
+		c.find(HTTPService, h.spot(), "is set: patgate serves gRPC only, so that every request of this route is refused, or judged by another")
 	}
 	if g := settings.get("grpc_service"); g != nil {
 		c.find(OtherService, g.spot(), "this route asks somebody else")

@@ -55,7 +55,7 @@ func (c *checker) changedRuntime(bootstrap *node, filters bool) {
 }
 
 // adminLayer is said of a layer of the runtime that the admin changes.
-const adminLayer = "is set: whoever reaches the admin changes the runtime, and with it whether patgate is asked"
+const adminLayer = "is set: anyone who reaches the admin changes the runtime, and with it whether patgate is asked"
 
 // canModify reports whether an admin serves /runtime_modify.
 func canModify(admin *node) bool {
