@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// What a browser's page may ask for: calls from another origin, and upgraded connections.
+// What a browser's page may do: calls from another origin, and upgraded connections.
 
 // CORSMethods, CORSHeaders and CORSExposed are what pages of the allowed origins may
 // send, and the response headers they may read besides the few that every page may.

@@ -53,10 +53,10 @@ func parseService(text string) (service, error) {
 // Service is patgate's.
 func (v view) Service() (service, error) { return parseService(v.Patgate[0]) }
 
-// patch is one setting that Envoy Gateway can't say: where, and what.
+// patch is one setting that Envoy Gateway has no field for: its path and value.
 type patch struct{ Of, Path, Value string }
 
-// connectionPatch is what JSON patches of the connection manager are about.
+// connectionPatch is the target of JSON patches of the connection manager.
 const connectionPatch = `$..filters[?(@.name=="envoy.filters.network.http_connection_manager")].typed_config`
 
 // Patches are Envoy Gateway's JSON patches.

@@ -35,8 +35,8 @@ type Gate struct {
 	Types []string     // the media types of those that rules read (policy.Rows.BodyTypes); empty: application/json
 }
 
-// Settings say what a configuration is for. Empty fields take the kind's defaults; those
-// that mean nothing to a kind are not read.
+// Settings describe a configuration. Empty fields take the kind's defaults; a kind ignores
+// fields that it does not use.
 type Settings struct {
 	Kind  string
 	Gates []Gate // at least one
@@ -71,7 +71,7 @@ const (
 	defaultSocket  = "unix:///run/patgate/patgate.sock"
 )
 
-// defaults are what each kind takes for what is left empty.
+// defaults are each kind's values for empty fields.
 var defaults = map[string]Settings{
 	KindStandalone: {Listen: "127.0.0.1:8080", Patgate: []string{"127.0.0.1:9191"}, PatgateTLS: NoTLS},
 	KindSidecar:    {Listen: "0.0.0.0:8080", Patgate: []string{defaultSocket}, PatgateTLS: NoTLS},
@@ -206,8 +206,8 @@ func (s *Settings) checkGates() error {
 	return errors.Join(errs...)
 }
 
-// checkStripped checks that no gate reads a header that is taken off every request, as
-// another sets it for its upstream.
+// checkStripped checks that no gate reads a header that is removed from every request
+// because another gate sets it for its upstream.
 func (s *Settings) checkStripped(g *Gate) (errs []error) {
 	reads := map[string]string{"actAs.header": g.ActAsHeader}
 	if g.ClientIP.Source == policy.FromHeader {
@@ -224,7 +224,7 @@ func (s *Settings) checkStripped(g *Gate) (errs []error) {
 	return errs
 }
 
-// at is the place of a gate before a message, and in the place of one within it.
+// at is the place of a gate as the prefix of a message.
 func at(g *Gate) string {
 	if place := g.Source.String(); place != "" {
 		return place + ": "
@@ -239,7 +239,7 @@ func in(g *Gate) string {
 	return ""
 }
 
-// hops is the number of proxies in front, by the gates that count them.
+// hops is the number of proxies in front, from the gates that count them.
 func (s *Settings) hops() int {
 	for i := range s.Gates {
 		if c := &s.Gates[i].ClientIP; c.Source == policy.FromXFF {
@@ -249,14 +249,14 @@ func (s *Settings) hops() int {
 	return 0
 }
 
-// otherTargets are headers by which an API may take another path or host for the
-// request's than was judged: an API believes them of a proxy, and clients send them.
+// otherTargets are headers by which an API may read another path or host than patgate
+// checked: an API trusts them from a proxy, and clients can send them.
 var otherTargets = []string{
 	"x-original-uri", "x-forwarded-host", "forwarded", "x-forwarded-prefix", "x-forwarded-server", "x-host", "x-original-host", "x-http-host-override",
 }
 
-// removed lists what clients may not send to any of the gates: what names another target,
-// but where a gate reads it, and what only patgate may say.
+// removed lists the headers that clients may not send to any of the gates: those that name
+// another target, unless a gate reads them, and those that only patgate may set.
 func (s *Settings) removed() []string {
 	var names []string
 	for _, name := range otherTargets {
@@ -275,9 +275,9 @@ func (s *Settings) removed() []string {
 	return names
 }
 
-// mutated lists what answers set or remove, at any of the gates. What begins as patgate's
-// own headers do is left out: they are all among it. X-Forwarded-For is there for a gate
-// that comes to read it: spelt otherwise, it is removed then. So are headers that may hold
+// mutated lists the headers that answers set or remove, at any of the gates, except those
+// with the prefix of patgate's own, which are always among them. X-Forwarded-For is for a
+// gate that reads it later: another spelling is then removed. So are headers that may hold
 // a token where none belongs.
 func (s *Settings) mutated() []string {
 	own := strings.TrimSuffix(policy.PatgateHeaders, "*")

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Times are how long Envoy waits for what. Zero is DefaultTimes' for each.
+// Times are Envoy's timeouts. A zero field takes the value of DefaultTimes.
 type Times struct {
 	RouteTimeout          time.Duration // for the whole answer of the API; negative or zero: as long as it flows
 	RequestTimeout        time.Duration // for the whole request; negative or zero: as long as it flows
@@ -37,7 +37,7 @@ func (t Times) complete() Times {
 	return t
 }
 
-// longestTime keeps a time within what a mesh's durations can say.
+// longestTime keeps a time within the range of a mesh's durations.
 const longestTime = 24 * time.Hour
 
 // check checks that Envoy and the meshes accept each time.
@@ -63,7 +63,7 @@ func seconds(d time.Duration) string {
 	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s"
 }
 
-// gatewayDuration writes a Duration of the Gateway API, which knows no fractions.
+// gatewayDuration writes a Duration of the Gateway API, which has no fractions.
 func gatewayDuration(d time.Duration) string {
 	if d%time.Second == 0 {
 		return fmt.Sprintf("%ds", d/time.Second)

@@ -36,7 +36,7 @@ type Explanation struct {
 	Notes    []string      `json:"notes,omitempty"` // what to know of the question
 }
 
-// StepResult is one check on the way.
+// StepResult is the result of one check.
 type StepResult struct {
 	Step   string `json:"step"`
 	Passed bool   `json:"passed"`

@@ -22,19 +22,19 @@ type Example struct {
 	Note      string // why one was not found
 }
 
-// Asked is a request and what became of it.
+// Asked is a request and its outcome.
 type Asked struct {
 	explain.Request
 	Reason policy.Reason
 }
 
-// asker is who asks, and where.
+// asker is a caller and the gate that it calls.
 type asker struct {
 	token *policy.Token // nil: without a credential
 	gate  *policy.Gate
 }
 
-// use is a rule and who may be asked by it.
+// use is a rule and the callers that it applies to.
 type use struct {
 	rule   *policy.Rule
 	deny   bool
@@ -42,7 +42,7 @@ type use struct {
 	askers []asker
 }
 
-// maxAskers is how many ways to ask are tried for a rule.
+// maxAskers is how many callers are tried for a rule.
 const maxAskers = 4
 
 // Examples finds a request and a near one for every rule of the rows.
@@ -69,7 +69,7 @@ func Examples(rows policy.Rows, now time.Time) ([]Example, error) {
 }
 
 // usesOf lists the rules of policies, of gates' anonymous callers and of tokens, each
-// with those who come by it.
+// with its callers.
 func usesOf(rows policy.Rows) []use {
 	var uses []use
 	add := func(p *policy.Policy, askers []asker) {
@@ -137,7 +137,7 @@ func askersByPolicy(rows policy.Rows) map[*policy.Policy][]asker {
 	return by
 }
 
-// exampleOf tries each way to ask until there are both requests.
+// exampleOf tries each caller until there are both requests.
 func exampleOf(sandbox *explain.Sandbox, now time.Time, u use) Example {
 	best := Example{Rule: u.rule, Deny: u.deny}
 	switch {

@@ -67,7 +67,7 @@ func samePaths(a, b *policy.Gate) bool {
 	return false
 }
 
-// weaker lists the ways in which a gate asks less than another.
+// weaker lists the ways in which a gate is less strict than another.
 func weaker(g, other *policy.Gate) (ways []string) {
 	add := func(is bool, way string) {
 		if is {
@@ -225,7 +225,7 @@ func (l *linter) clients(d *manifest.Document, written *manifest.Clients, r poli
 	}
 }
 
-// everyAddress says what a list covers that covers everything, or nothing.
+// everyAddress describes a list that covers everything, or is empty.
 func everyAddress(list []netip.Prefix) string {
 	switch v4, v6 := covers(list, allIPv4), covers(list, allIPv6); {
 	case v4 && v6:

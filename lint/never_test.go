@@ -77,8 +77,8 @@ func randomManifests(r *rand.Rand) string {
 	return b.String()
 }
 
-// TestNeverIsProven asks rules that are said never to match about random requests, and
-// wants none of them to match, nor to refuse because it can't be decided. The same for
+// TestNeverIsProven evaluates rules that are reported as never matching with random
+// requests, and checks that none matches, or refuses because it can't be decided. The same for
 // paths that no gate is said to guard.
 func TestNeverIsProven(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))

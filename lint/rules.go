@@ -11,7 +11,7 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// pattern is what is known of a pattern, worked out once.
+// pattern is a pattern with its properties, computed once.
 type pattern struct {
 	traits
 	neverPath  string          // why it matches no path; empty where it may
@@ -31,7 +31,7 @@ func (l *linter) pattern(text string) *pattern {
 	return p
 }
 
-// whyNeverPath proves that a pattern matches no path that gets as far as a rule.
+// whyNeverPath proves that a pattern matches no path that reaches a rule.
 func (l *linter) whyNeverPath(text string) string {
 	if _, found := search(pathsBelow("", l.open), text); found != none {
 		return ""
@@ -59,7 +59,7 @@ func (l *linter) mayMatchBelow(text, prefix string) bool {
 	return may
 }
 
-// ruleLint is one rule under the lens.
+// ruleLint checks one rule.
 type ruleLint struct {
 	*linter
 	doc   *manifest.Document
@@ -104,7 +104,7 @@ func (r *ruleLint) warn(code Code, part []any, format string, args ...any) {
 	r.warnings[len(r.warnings)-1].rule = r.rule.At.Line
 }
 
-// path looks at the path's pattern. In a deny rule a wide one is on the safe side.
+// path checks the path's pattern. In a deny rule a wide one is safe.
 func (r *ruleLint) path() {
 	if r.rule.Path.Pattern == nil {
 		return
@@ -192,8 +192,8 @@ type condition struct {
 	part, name, text string
 }
 
-// values looks at the conditions on parameters and nodes. What can't be read satisfies a
-// deny rule, so that nothing is proven of one.
+// values checks the conditions on parameters and nodes. An unreadable value satisfies a
+// deny rule, so nothing is proven of one.
 func (r *ruleLint) values() {
 	if r.deny {
 		return

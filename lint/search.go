@@ -228,7 +228,7 @@ func (s *searcher) expand(i int) {
 	}
 }
 
-// pleasant are the runes that examples are made of, where there is a choice.
+// pleasant are the runes that examples prefer.
 const pleasant = "a1A0bBxX2-_ "
 
 // choices returns one rune of those that the texts don't distinguish, and each that

@@ -63,7 +63,7 @@ func everything(re *syntax.Regexp, path bool) bool {
 	return any
 }
 
-// isAllText reports whether an expression takes any text, but for the empty one at most.
+// isAllText reports whether an expression matches any text, except perhaps the empty one.
 func isAllText(re *syntax.Regexp) bool {
 	switch re.Op {
 	case syntax.OpStar, syntax.OpPlus:
@@ -82,7 +82,7 @@ func isAny(re *syntax.Regexp) bool {
 		re.Op == syntax.OpCharClass && slices.Equal(re.Rune, []rune{0, '\n' - 1, '\n' + 1, unicode.MaxRune})
 }
 
-// isAnyText reports whether an expression takes any text of several characters.
+// isAnyText reports whether an expression matches any text of several characters.
 func isAnyText(re *syntax.Regexp) bool {
 	switch re.Op {
 	case syntax.OpStar, syntax.OpPlus:
@@ -93,7 +93,7 @@ func isAnyText(re *syntax.Regexp) bool {
 	return false
 }
 
-// walk finds any text by what must stand before and after it.
+// walk finds where any text is allowed, and what must come before and after it.
 func (t *traits) walk(re *syntax.Regexp, before, after bool) {
 	if isAnyText(re) {
 		t.leading = t.leading || !before

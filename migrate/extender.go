@@ -104,7 +104,7 @@ func readExtenderToken(raw json.RawMessage) (t extenderToken, unknown, problems 
 	return t, sorted(unknown), problems
 }
 
-// carryOver sets what a token's manifest says.
+// carryOver fills in a token's manifest.
 func (t *extenderToken) carryOver(i *Imported, now time.Time) {
 	i.setValue(t.token)
 	i.Token.User = t.user
@@ -120,7 +120,7 @@ func (t *extenderToken) carryOver(i *Imported, now time.Time) {
 	i.setLines(t.limitTo)
 }
 
-// setTimes takes when a token was made and ends; the zero time is none.
+// setTimes sets a token's issue and end; the zero time is none.
 func (i *Imported) setTimes(created, end, now time.Time) {
 	i.Token.Issued, i.Token.Expires = now, end
 	if !created.IsZero() {
@@ -135,7 +135,7 @@ func (i *Imported) setTimes(created, end, now time.Time) {
 	}
 }
 
-// setRanges takes addresses and ranges, divided by commas, semicolons or blanks.
+// setRanges reads addresses and ranges, separated by commas, semicolons or blanks.
 func (i *Imported) setRanges(text string) {
 	if text == "" || text == "*" {
 		return
@@ -161,9 +161,9 @@ var (
 
 func plainText(s string) string { return entities.Replace(s) }
 
-// setLines takes the rules. A line that means something else here, or nothing, refuses the
-// whole token: with fewer rules it might do less than its owner thinks, and it must be the
-// owner who says so.
+// setLines reads the rules. A line that means something else in patgate, or nothing, refuses
+// the whole token: with fewer rules it might do less than its owner expects, and only the
+// owner can decide that.
 func (i *Imported) setLines(text string) {
 	if text == "" {
 		i.unrestricted()

@@ -30,7 +30,7 @@ var saysSo = regexp.MustCompile(`(?i)change[-_. ]?(me|this|it)|replace[-_. ]?(me
 	`lorem|not[-_. ]?a?[-_. ]?(real|secret|valid)|do[-_. ]?not[-_. ]?(use|commit)|super[-_. ]?secret|top[-_. ]?secret|` +
 	`(horse|battery|staple)[-_. ]?(horse|battery|staple)`)
 
-// vocabulary are words with which placeholders are made.
+// vocabulary are words that placeholders are made of.
 var vocabulary = wordSet(`my your our the this that some is are was goes put set use must generate long
 	api key keys apikey token tokens secret secrets password passwd pass pwd passphrase value values credential credentials cred auth access bearer basic
 	client user username admin root name id string text random randomly generated very super top strong secure safe real

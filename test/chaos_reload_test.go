@@ -99,7 +99,7 @@ func (s *storm) swap(t *testing.T, g int) {
 }
 
 // rewrite writes a generation into a plain file. Odd ones are broken, in place. (A file that is
-// cut to nothing on the way is a state like any other, if two readings find it so.)
+// cut to nothing meanwhile is a state like any other, if two reads find it so.)
 func (s *storm) rewrite(t *testing.T, g int) {
 	t.Helper()
 	path := filepath.Join(s.dir, "token.yaml")

@@ -24,7 +24,7 @@ import (
 const corpusPeer = "127.0.0.1"
 
 // envoysOwn are cases that Envoy refuses by itself, or rewrites before it asks: nothing
-// of them is left to be judged without it.
+// of them is left to be decided without it.
 var envoysOwn = []string{
 	"limits-open-04-header-60k",                // 431
 	"path-misc-open-14-abs-form",               // the absolute form is Envoy's to take apart

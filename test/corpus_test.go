@@ -265,7 +265,7 @@ func (f *templates) apply(fn, s string) string {
 	return ""
 }
 
-// message is the case's request, but for cases that are raw.
+// message is the case's request, except for raw cases.
 func (c *corpusCase) message(t *testing.T, f *templates) *message {
 	m := &message{method: f.fill(c.Method), target: f.fill(c.Target), host: corpusHost, body: c.bytes(t)}
 	for _, h := range c.Headers {

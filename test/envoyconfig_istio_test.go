@@ -80,7 +80,7 @@ func TestEnvoyConfigIstio(t *testing.T) {
 }
 
 // TestEnvoyConfigIstioRules shows what a CUSTOM policy with rules does to the requests that
-// none of them matches: they pass unasked, but for deny_at_disable.
+// none of them matches: they pass unchecked, except with deny_at_disable.
 func TestEnvoyConfigIstioRules(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -103,7 +103,7 @@ func TestMeshEnvoyGatewayWithoutPatches(t *testing.T) {
 			t.Errorf("the configuration does not say %s", setting)
 		}
 	}
-	dot := func(c gatesCase) bool { return strings.Contains(c.name, "trailing dot") } // patgate's to judge: Envoy keeps it
+	dot := func(c gatesCase) bool { return strings.Contains(c.name, "trailing dot") } // patgate decides about it: Envoy keeps it
 	runGates(t, plainClient, "http://"+m.clients, m.api, slices.DeleteFunc(gatewayCases(m.value), dot), m.patgate)
 }
 

@@ -192,7 +192,7 @@ func TestCORS(t *testing.T) {
 	}
 }
 
-// TestUpgrade opens a tunnel where it is asked for, after patgate has judged its request.
+// TestUpgrade opens a tunnel on request, after patgate has decided about the request.
 func TestUpgrade(t *testing.T) {
 	api := httptest.NewServer(http.HandlerFunc(echoUpgraded))
 	defer api.Close()

@@ -71,7 +71,7 @@ func TestReadme(t *testing.T) {
 		}
 	}
 	if ran != 3 {
-		t.Errorf("%d commands of ours were run", ran)
+		t.Errorf("%d patgate commands were run", ran)
 	}
 }
 

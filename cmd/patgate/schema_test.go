@@ -7,7 +7,7 @@ import (
 )
 
 // TestSchemaIsCommitted holds docs/schema.json against what the command prints: who has
-// no patgate at hand points the editor there.
+// without patgate points the editor there.
 func TestSchemaIsCommitted(t *testing.T) {
 	const name = "../../docs/schema.json"
 	var out, errs bytes.Buffer

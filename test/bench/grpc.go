@@ -159,7 +159,7 @@ const (
 	fieldOK     = 3
 )
 
-// judge compares an answer with what it must be.
+// judge compares an answer with the expected one.
 func (s sent) judge(data []byte) error {
 	if len(data) < 5 || data[0] != 0 {
 		return fmt.Errorf("%d bytes that are no message", len(data))

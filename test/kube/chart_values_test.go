@@ -137,7 +137,7 @@ type schemaNode struct {
 	Definitions          map[string]*schemaNode
 }
 
-// openObjects are the values that the API server judges, and maps whose keys are the user's.
+// openObjects are the values that the API server checks, and maps whose keys are the user's.
 var openObjects = []string{"global", "manifests", "podSecurityContext", "securityContext", "resources", "startupProbe", "livenessProbe",
 	"readinessProbe", "strategy", "affinity", "autoscaling.behavior", "commonLabels", "podAnnotations", "podLabels", "nodeSelector",
 	"service.annotations", "service.labels", "serviceAccount.annotations", "serviceAccount.labels", "commonAnnotations",

@@ -179,7 +179,7 @@ func (a *access) run(steps, env []string) (string, error) {
 // openGate is a gate that lets anybody in, as a text of JSON holds it.
 const openGate = `apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: open}\nspec: {hosts: [wiki.example.com], anonymous: {unrestricted: true}}\n`
 
-// TestPullRequests makes changes as people do, and has the documented pipelines judge them.
+// TestPullRequests makes changes as people do, and has the documented pipelines check them.
 func TestPullRequests(t *testing.T) {
 	revoked := func(a *access) {
 		a.edit("manifests/tokens/ci-bot.yaml", "  gates: [jira]\n", "  gates: [jira]\n  revoked: 2026-11-01T00:00:00Z\n")

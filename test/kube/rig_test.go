@@ -61,7 +61,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// cluster is a kube-apiserver with its etcd, and nothing else: objects are judged and
+// cluster is a kube-apiserver with its etcd, and nothing else: objects are checked and
 // kept, no controller acts on them.
 type cluster struct {
 	dir        string // removed by stop
