@@ -161,7 +161,7 @@ func (s *Service) mayBecome(r *UpdateRequest, was, is *state, rights *Rights) er
 		return nil
 	}
 	before := *was.Token
-	before.Suspended = false // suspension has asked who did it
+	before.Suspended = false // suspension has checked who did it
 	if capped(is.Token, rights) {
 		before.Expires = time.Time{}
 	}
