@@ -24,7 +24,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// bare is a `patgate serve` whose stdout is the test's to mistreat.
+// bare is a `patgate serve` whose stdout the test controls.
 type bare struct {
 	t       *testing.T
 	cmd     *exec.Cmd
@@ -95,8 +95,8 @@ func (b *bare) end() int {
 }
 
 // TestStalledStdout leaves the audit unread: no allow may be answered without its
-// line, every check must be answered in its time, and all must be well when the reader
-// comes back.
+// line, every check must be answered in time, and patgate must recover when the reader
+// resumes.
 func TestStalledStdout(t *testing.T) { onBothTransports(t, testStalledStdout) }
 
 func testStalledStdout(t *testing.T) {

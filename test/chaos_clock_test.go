@@ -15,7 +15,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// TestClockSteps steps the clock of a whole server while clients ask. A token that has
+// TestClockSteps steps the clock of a whole server under load. A token that has
 // expired stays so through every step back of up to an hour. A longer one is followed, with
 // an event for a person to look at and a metric; and the token that it revives ends again at
 // its time.
@@ -109,7 +109,7 @@ func TestClockSteps(t *testing.T) {
 	}
 }
 
-// stepped is a server in this process, by a clock that the test steps.
+// stepped is a server in this process with a clock that the test steps.
 type stepped struct {
 	*patgate
 	now atomic.Int64 // nanoseconds since 1970

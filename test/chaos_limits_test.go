@@ -20,9 +20,9 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// limits are memory limits that bite, each given to a process that runs. What comes of
-// them is an end like any other: nothing is allowed without its event, Envoy refuses, and
-// the next start is well.
+// limits are effective memory limits, each set on a running process. The process then ends
+// as in other cases: nothing is allowed without its event, Envoy refuses, and the next
+// start works.
 var limits = []struct {
 	name string
 	set  func(t *testing.T, p *patgate) // leaves the process some memory, and no more
@@ -86,7 +86,7 @@ func testChaosMemoryRunsOut(t *testing.T) {
 }
 
 // TestChaosMemoryTooSmall gives the collector a limit that it can't keep: it may take half of
-// the CPU, and all goes on.
+// the CPU, and patgate keeps working.
 func TestChaosMemoryTooSmall(t *testing.T) {
 	value := token.Mint().Reveal()
 	dir := t.TempDir()

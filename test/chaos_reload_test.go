@@ -18,7 +18,7 @@ import (
 // TestReloadStorm rewrites manifests as fast as it can, whole ones and broken ones in turn:
 // the swaps of a ConfigMap, plain files, and both at once. Meanwhile every answer must be
 // that of one good generation, and none older than the one before; ordinary calls through
-// Envoy must not notice. Afterwards the last state counts soon, and nothing is left behind.
+// Envoy must not notice. Afterwards the last state takes effect soon, and nothing leaks.
 func TestReloadStorm(t *testing.T) {
 	s := startStorm(t)
 	l := startLoad(t, 2, "http://"+s.clients+"/rest/x", "Bearer "+s.ordinary)
@@ -58,7 +58,7 @@ func TestReloadStorm(t *testing.T) {
 }
 
 // storm is a patgate that reads a mounted ConfigMap and a directory of plain files. Its
-// callers see which generation of each they are answered by.
+// callers see which generation of each answered them.
 type storm struct {
 	*system
 	mount                  configmap.Mount
@@ -143,7 +143,7 @@ func (s *storm) blow(t *testing.T, mounted, plain bool, d time.Duration) (change
 	return changes
 }
 
-// call asks patgate itself from many sides, by both tokens, until stop.
+// call sends checks to patgate itself over many connections, by both tokens, until stop.
 func (s *storm) call(t *testing.T, callers int) (stop func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// Clients whose paths hold an escaped slash, at a gate that takes it.
+// Clients whose paths have an escaped slash, at a gate that accepts it.
 const encodedGate = bothGate + "allowEncoded: ['%2F']\n"
 
 // TestClientsNpm publishes and installs a package of a scope: /@team%2fexample. npm sends

@@ -23,7 +23,7 @@ import (
 // corpusPeer is in place of Envoy's TCP peer.
 const corpusPeer = "127.0.0.1"
 
-// envoysOwn are cases that Envoy refuses by itself, or rewrites before it asks: nothing
+// envoysOwn are cases that Envoy refuses itself, or rewrites before the check: nothing
 // of them is left to be decided without it.
 var envoysOwn = []string{
 	"limits-open-04-header-60k",                // 431
@@ -97,8 +97,8 @@ func corpusLayers(t *testing.T, cases []corpusCase, table *layerTable) {
 	p.holdsNo(secrets)
 }
 
-// fitsDecision compares a decision without its HTTP shape: a gRPC client gets its refusal
-// as status 200 from Envoy, which has no part here.
+// fitsDecision compares a decision without its HTTP form: a gRPC client gets its refusal
+// as status 200 from Envoy, which is not used here.
 func (e *expectation) fitsDecision(allowed bool, status int) bool {
 	if allowed {
 		status = 200
@@ -154,7 +154,7 @@ func (m *message) seen() (list [][2]string, body []byte) {
 	return list, body
 }
 
-// policyRequest is what the engine gets of a message.
+// policyRequest is the engine's request for a message.
 func (m *message) policyRequest() *policy.Request {
 	list, body := m.seen()
 	h := headerList(list)

@@ -60,7 +60,7 @@ func validate(t *testing.T, config string) string {
 	return strings.TrimSpace(strings.Replace(string(out), "configuration '"+file+"' OK", "", 1))
 }
 
-// gatesCase is one request to the two gates, and what becomes of it.
+// gatesCase is a request to the two gates, and its expected result.
 type gatesCase struct {
 	name   string
 	ask    ask
@@ -69,7 +69,7 @@ type gatesCase struct {
 	seen   map[string]string // headers at the upstream; empty: absent
 }
 
-// gatesCases are asked of every kind of configuration: an allow, each way to be refused,
+// gatesCases are sent to every kind of configuration: an allow, each way to be refused,
 // bodies, and headers that clients forge.
 func gatesCases(value string) []gatesCase {
 	good, other, upload := "Bearer "+value, "Bearer b"+value, "Bearer u"+value
@@ -115,7 +115,7 @@ func gatesCases(value string) []gatesCase {
 	}
 }
 
-// runGates sends the cases to an Envoy and looks at what came of them.
+// runGates sends the cases to an Envoy and checks the results.
 func runGates(t *testing.T, client *http.Client, url string, api *upstream, cases []gatesCase, replicas ...*patgate) {
 	t.Helper()
 	for _, c := range cases {

@@ -163,8 +163,8 @@ func raw(t *testing.T, address, text string) (int, http.Header, string) {
 	return answer.StatusCode, answer.Header, readAll(t, answer)
 }
 
-// TestCORS has a browser's questions answered before patgate is asked, and refusals be
-// readable from the allowed origin alone.
+// TestCORS checks that a browser's preflights are answered before patgate is called, and
+// that only the allowed origin can read refusals.
 func TestCORS(t *testing.T) {
 	api := startUpstream(t)
 	p := startPrinted(t, api.addr, "schemes: [bearer]\nactAs: {header: x-on-behalf-of}\n", "unrestricted: true\n", "--cors-origin", "https://app.example.com")
@@ -226,7 +226,7 @@ func upgrading(more string) string {
 	return "GET /socket HTTP/1.1\r\nhost: example.com\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n" + more + "\r\n"
 }
 
-// echoUpgraded takes an upgrade and sends each line back, with the user's name.
+// echoUpgraded accepts an upgrade and sends each line back, with the user's name.
 func echoUpgraded(w http.ResponseWriter, r *http.Request) {
 	user := r.Header.Get("x-forwarded-user")
 	c, rw, err := http.NewResponseController(w).Hijack()

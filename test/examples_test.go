@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestExamplesHaveTheirEnvoy holds the Envoy configurations of the examples to what envoy-config
+// TestExamplesHaveTheirEnvoy compares the Envoy configurations of the examples with those that envoy-config
 // prints for their gates; -update rewrites them.
 func TestExamplesHaveTheirEnvoy(t *testing.T) {
 	for folder, args := range map[string][]string{

@@ -25,7 +25,7 @@ func tokenManifest(name, value, more string) string {
 	return kind(name, "APIToken", "user: alice\ndigest: "+digestOf(value)+"\nissued: 2026-01-01T00:00:00Z\nunrestricted: true\n"+more)
 }
 
-// TestRevocationIsFast measures how long a token is still taken after the event that
+// TestRevocationIsFast measures how long a token is still accepted after the event that
 // ends it, under load through Envoy.
 func TestRevocationIsFast(t *testing.T) {
 	for _, c := range []struct {

@@ -188,7 +188,7 @@ type writer func([]byte)
 
 func (w writer) Write(b []byte) (int, error) { w(b); return len(b), nil }
 
-// read takes what patgate writes to stdout, until its end.
+// read reads patgate's stdout until its end.
 func (p *patgate) read(stdout io.Reader) {
 	s := bufio.NewScanner(stdout)
 	s.Buffer(nil, 1<<20)
@@ -197,7 +197,7 @@ func (p *patgate) read(stdout io.Reader) {
 	}
 }
 
-// line takes one line of stdout, which must be an event.
+// line reads one line of stdout, which must be an event.
 func (p *patgate) line(text string) {
 	var e event
 	if err := json.Unmarshal([]byte(text), &e); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// TestSeeds tries what the five product pages say that the ideas come from: each
+// TestSeeds tries the claims of the five product pages that the ideas come from: each
 // sentence of them that a request can try is one, and its verdict is in
 // testdata/seeds.golden.
 func TestSeeds(t *testing.T) {

@@ -24,7 +24,7 @@ func clientsDir(t *testing.T) string {
 	return dir
 }
 
-// clients says how a snippet is run: the name of its file, and the command before it.
+// clients lists how a snippet is run: the name of its file, and the command before it.
 func clients(dir string) map[string][][]string {
 	jquery := func(version string) []string {
 		return []string{"snippet.js", "node", filepath.Join(dir, "jquery.js"), version}
@@ -41,7 +41,7 @@ func clients(dir string) map[string][][]string {
 
 // TestSnippets runs what `patgate token snippet` prints, in every language and scheme, with
 // a real client through a real Envoy: the upstream must see who calls, and not the token;
-// a wrong value must be told.
+// a wrong value must be reported.
 func TestSnippets(t *testing.T) {
 	dir := clientsDir(t)
 	value := token.Mint().Reveal()

@@ -91,7 +91,7 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// churn lets clients come and go: in order, in the middle of a check, and without a word.
+// churn lets clients come and go: in order, during a check, and without a close.
 func churn(t *testing.T, addr string, framed []byte) {
 	t.Helper()
 	for range 5 {

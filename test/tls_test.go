@@ -89,8 +89,8 @@ func (a *authority) issue(name, certFile, keyFile string, edits ...func(*x509.Ce
 	write(a.t, certFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
 }
 
-// TestMutualTLS has Envoy ask over mTLS, and others be turned away; then the server's
-// certificate is renewed under it.
+// TestMutualTLS has Envoy call over mTLS, and others be refused; then the server's
+// certificate is renewed.
 func TestMutualTLS(t *testing.T) { onBothTransports(t, testMutualTLS) }
 
 func testMutualTLS(t *testing.T) {
@@ -188,7 +188,7 @@ func serverCertificate(t *testing.T, addr string, a *authority, client string) s
 }
 
 // TestRequireTLS has a gate that requires TLS: a client's TLS session passes, a plain one
-// does not, whatever the client says of it.
+// does not, whatever the client claims.
 func TestRequireTLS(t *testing.T) {
 	files := t.TempDir()
 	ca := newAuthority(t, "ours")

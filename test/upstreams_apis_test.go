@@ -40,7 +40,7 @@ func (p *parts) source(elements ...string) string {
 	return filepath.Join(append([]string{p.sources}, elements...)...)
 }
 
-// with returns a command with more in its environment.
+// with returns a command with additional environment variables.
 func with(cmd *exec.Cmd, environment ...string) *exec.Cmd {
 	cmd.Env = append(os.Environ(), environment...)
 	return cmd

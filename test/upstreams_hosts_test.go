@@ -57,7 +57,7 @@ func testHosts(t *testing.T, strips bool) {
 	}
 }
 
-// namedAPI runs an API that says its name, and returns its address.
+// namedAPI runs an API that answers with its name, and returns its address.
 func namedAPI(t *testing.T, name string) string {
 	t.Helper()
 	a := &api{name: name, addr: quietAddr(t)}

@@ -23,7 +23,7 @@ type message struct {
 	body                 []byte
 }
 
-// reply is what came back.
+// reply is an answer.
 type reply struct {
 	statuses []int
 	raw      string // heads and bodies as text
@@ -137,8 +137,8 @@ func parseAnswers(stream string, head bool) (statuses []int, whole bool) {
 // send1 sends a message as HTTP/1.1.
 func send1(addr string, m *message) reply { return sendRaw(addr, m.http1(), 1) }
 
-// send2 sends a message as HTTP/2 with prior knowledge, whatever a library would think
-// of it.
+// send2 sends a message as HTTP/2 with prior knowledge, even one that a library would
+// refuse.
 func send2(addr string, m *message) reply {
 	r := reply{grpc: -1}
 	c, err := net.DialTimeout("tcp", addr, wireTimeout)
