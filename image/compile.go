@@ -22,7 +22,7 @@ import (
 // Dockerfile and .goreleaser.yaml build with the same (TestEveryBuildIsTheSame).
 var buildFlags = []string{"-trimpath", "-buildvcs=true", "-ldflags=-s -w"}
 
-// buildEnvironment takes out what a developer's settings would change.
+// buildEnvironment overrides a developer's own settings.
 var buildEnvironment = []string{"CGO_ENABLED=0", "GOFLAGS=", "GOEXPERIMENT=", "GOWORK=off", "GOAMD64=v1", "GOARM64=v8.0"}
 
 // compile builds cmd/patgate of a checkout.
@@ -42,7 +42,7 @@ func compile(source, binary, goos, goarch string) error {
 	return nil
 }
 
-// commit is what a binary knows of its source.
+// commit is the source that a binary records.
 type commit struct {
 	version  string // of the tag, such as v1.2.3, or a pseudo-version; ends in +dirty where files were changed
 	revision string

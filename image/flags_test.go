@@ -16,7 +16,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// stages reads the Dockerfile as BuildKit does, which must find nothing to warn of.
+// stages reads the Dockerfile as BuildKit does, which must have no warning.
 func stages(t *testing.T) []instructions.Stage {
 	t.Helper()
 	f, err := os.Open("../Dockerfile")
@@ -84,8 +84,8 @@ func TestReleaseCompiles(t *testing.T) {
 	}
 }
 
-// TestEveryBuildIsTheSame holds the Dockerfile and goreleaser to the flags that the
-// image is built with here.
+// TestEveryBuildIsTheSame checks that the Dockerfile and goreleaser build with the flags
+// of the image.
 func TestEveryBuildIsTheSame(t *testing.T) {
 	dockerfile := text(stages(t)[0])
 	quoted := strings.Replace(strings.Join(buildFlags, " "), "-ldflags=-s -w", `-ldflags="-s -w"`, 1)
@@ -109,7 +109,7 @@ func TestEveryBuildIsTheSame(t *testing.T) {
 	}
 }
 
-// TestDockerfileIsTheSameImage holds its last stage to the image that is built here.
+// TestDockerfileIsTheSameImage compares its last stage with the image that is built here.
 func TestDockerfileIsTheSameImage(t *testing.T) {
 	all := stages(t)
 	for _, s := range all {

@@ -30,8 +30,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-// tag is what the tests tag the commit with before they build it. (Go takes a tag of v2 or
-// more for a version of this module only where its path ends in /v2.)
+// tag is what the tests tag the commit with before they build it. (Go treats a tag of v2 or
+// more as a version of this module only if its path ends in /v2.)
 const tag = "v1.98.7"
 
 // first is the image that the tests look into, and source the clone that it was built from.
@@ -135,7 +135,7 @@ func TestConfig(t *testing.T) {
 }
 
 // TestFiles checks that the image holds the program, the licenses of all that is compiled in, and nothing
-// else: no shell, no file that another than root may change.
+// else: no shell, no file that a user other than root may change.
 func TestFiles(t *testing.T) {
 	_, list := images(t, first)
 	for platform, img := range list {

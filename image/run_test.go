@@ -142,7 +142,7 @@ func TestServes(t *testing.T) {
 	}
 }
 
-// TestRootIsReadOnly checks that the test above means something.
+// TestRootIsReadOnly checks that the root of the test above is really read-only.
 func TestRootIsReadOnly(t *testing.T) {
 	out, err := container(t, unpack(t), "serve", "--manifests", "/manifests", "--listen", "unix:///patgate.sock", "--status-listen", "127.0.0.1:0").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "read-only file system") {
