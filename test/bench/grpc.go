@@ -14,9 +14,9 @@ import (
 )
 
 // grpcLink sends checks over one HTTP/2 connection, as a worker of Envoy's does, and reads
-// their answers. It is as cheap as can be, as it runs on the cores of the server that it
-// measures: every request's headers are the same bytes, and of an answer it reads what the
-// decision is.
+// their answers. It is as cheap as possible, because it runs on the cores of the server that it
+// measures: every request's headers are the same bytes, and of an answer it reads only the
+// decision.
 type grpcLink struct {
 	conn   net.Conn
 	in     *bufio.Reader
@@ -30,7 +30,7 @@ type grpcLink struct {
 	leaving atomic.Bool // the server takes no more on this connection, but answers what it has
 }
 
-// connWindow is how many bytes of answers the server may have on their way.
+// connWindow is how many bytes of answers the server may have in flight.
 const connWindow = 1 << 30
 
 func dialGRPC(network, addr string) (*grpcLink, error) {
@@ -153,7 +153,7 @@ func (c *grpcLink) answers(done func(s sent, wrong error)) error {
 	}
 }
 
-// The fields of a CheckResponse that say what the decision is.
+// The fields of a CheckResponse that hold the decision.
 const (
 	fieldDenied = 2
 	fieldOK     = 3
@@ -186,7 +186,7 @@ func (s sent) judge(data []byte) error {
 
 func (c *grpcLink) idle() bool { return c.in.Buffered() == 0 }
 
-// lastingLink is a grpcLink that goes on over a new connection when the server, which lets
+// lastingLink is a grpcLink that continues over a new connection when the server, which lets
 // none live forever, leaves the last one.
 type lastingLink struct {
 	network, addr string

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// The plots are SVG of our own: a few lines and texts. Their colours are readable on a
+// The plots are handwritten SVG: a few lines and texts. Their colours are readable on a
 // light and on a dark page, and lines differ by more than their colour.
 
 const (
@@ -168,7 +168,7 @@ func plotRates(file string, list []*subject, all []round) error {
 	return d.save(file)
 }
 
-// viaColour shows ours in another colour than what we compare with.
+// viaColour shows patgate in another colour than the baseline.
 func viaColour(s *subject) int {
 	if s.kind == full {
 		return 3

@@ -17,8 +17,8 @@ func values(all []round, subject, loop string, value func(round) float64) []floa
 	return list
 }
 
-// ratios divides a subject's number by another's of the same round: what else the machine
-// did in that minute is in both.
+// ratios divides a subject's number by another's of the same round: the machine's other load
+// in that minute is in both.
 func ratios(all []round, subject, base, loop string, value func(round) float64) []float64 {
 	a, b := values(all, subject, loop, value), values(all, base, loop, value)
 	list := make([]float64, 0, len(a))

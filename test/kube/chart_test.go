@@ -18,7 +18,7 @@ import (
 var updateChart = flag.Bool("update", false, "rewrite the golden files and the chart's README")
 
 // chartCases are the values that the chart is rendered with: its examples, and what
-// they leave out.
+// they omit.
 func chartCases(t testing.TB) map[string]string {
 	t.Helper()
 	cases := map[string]string{}
@@ -75,8 +75,8 @@ func TestChartLint(t *testing.T) {
 	}
 }
 
-// TestChartGolden holds what the chart makes of each case to a golden file. Both helms
-// make the same of it, but for empty lines between documents, and so does a second run:
+// TestChartGolden compares the chart's output for each case with a golden file. Both helms
+// render the same, except for empty lines between documents, and so does a second run:
 // Argo CD renders again and again, and must find no difference.
 func TestChartGolden(t *testing.T) {
 	for name, file := range chartCases(t) {
@@ -123,8 +123,8 @@ func firstDifference(want, got string) string {
 	return "one ends earlier"
 }
 
-// TestChartConforms holds every object of each case to the schemas of Kubernetes and of
-// the operators whose kinds the chart has, without a network.
+// TestChartConforms validates every object of each case against the schemas of Kubernetes
+// and of the operators whose kinds the chart has, without a network.
 func TestChartConforms(t *testing.T) {
 	for name := range chartCases(t) {
 		out, err := conforms(t, filepath.Join("testdata/chart", name+".golden.yaml"))

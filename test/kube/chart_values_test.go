@@ -16,7 +16,7 @@ import (
 )
 
 // TestChartRefuses checks that bad values are refused before anything is installed, with a
-// word that leads to the mistake. Values are added to those of the minimal example.
+// word that points to the mistake. Values are added to those of the minimal example.
 func TestChartRefuses(t *testing.T) {
 	for _, tt := range []struct{ values, want string }{
 		// By the schema.
@@ -111,7 +111,7 @@ func TestChartRefuses(t *testing.T) {
 	}
 }
 
-// oneForm brings what the two helms' validators say into one form: helm 4 has a JSON
+// oneForm brings the messages of the two helms' validators into one form: helm 4 has a JSON
 // Pointer for a place, helm 3 dots.
 func oneForm(text string) string {
 	text = additional.ReplaceAllString(text, "property $1")
@@ -125,7 +125,7 @@ var (
 	place      = regexp.MustCompile(`'/[^']*'`)
 )
 
-// schemaNode is as much of a JSON Schema as the chart's uses.
+// schemaNode is the part of JSON Schema that the chart's schema uses.
 type schemaNode struct {
 	Ref                  string `json:"$ref"`
 	Type                 string

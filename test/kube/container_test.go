@@ -23,8 +23,8 @@ import (
 // containerVariable holds the containerSpec in the process that becomes the container.
 const containerVariable = "PATGATE_TEST_CONTAINER"
 
-// containerSpec is what a container runtime is told: the little of it that a pod's
-// security depends on. Seccomp filters and memory limits are not made.
+// containerSpec is the part of a container runtime's input that a pod's security depends
+// on. Seccomp filters and memory limits are not made.
 type containerSpec struct {
 	Root         string // an empty folder, over which the container's root is mounted
 	Program      string // the image's only file, at /Entrypoint in it
@@ -239,8 +239,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// TestContainer holds the rig itself to what the tests rely on: user, rights and root
-// are as the pod says.
+// TestContainer checks the rig itself: user, rights and root are as the pod says.
 func TestContainer(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "probe")
 	source := filepath.Join(t.TempDir(), "probe.go")

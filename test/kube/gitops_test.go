@@ -164,7 +164,7 @@ var elsewhere = map[string]string{
 	"kubectl get --raw":                     "there is no pod that answers: the API server's proxy needs a kubelet's network",
 }
 
-// TestGitopsAndSidecarCommands types what docs/gitops.md and docs/sidecar.md show, against
+// TestGitopsAndSidecarCommands runs the commands of docs/gitops.md and docs/sidecar.md against
 // an API server with the chart installed and one pod of its Deployment.
 func TestGitopsAndSidecarCommands(t *testing.T) {
 	ns := newNamespace(t).inside("patgate")

@@ -101,7 +101,7 @@ func (c *cluster) command(t testing.TB, path, stdin string, args ...string) (str
 	return out.String(), err
 }
 
-// toolError is a tool that ended with another code than 0.
+// toolError reports a tool that ended with an exit code other than 0.
 type toolError struct {
 	code int
 	text string

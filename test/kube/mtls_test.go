@@ -77,8 +77,8 @@ func (a *certAuthority) issue(names ...string) string {
 	return dir
 }
 
-// overTLS has the standalone Envoy ask over mTLS with a certificate, and take none but
-// the Service's name.
+// overTLS has the standalone Envoy call over mTLS with a certificate, and accept only the
+// Service's name.
 func overTLS(t testing.TB, files, name string) func(string) string {
 	return func(config string) string {
 		t.Helper()

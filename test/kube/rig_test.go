@@ -72,7 +72,7 @@ type cluster struct {
 }
 
 // running is the cluster of this run, once a test asked for it. The tests run one after
-// the other. Where it did not come up it is not tried again.
+// the other. If it did not start, it is not tried again.
 var (
 	running   *cluster
 	noCluster error
@@ -185,7 +185,7 @@ func (c *cluster) stop() {
 	}
 }
 
-// process is a program of the cluster; what it says goes to a file.
+// process is a program of the cluster; its output goes to a file.
 type process struct {
 	name   string
 	log    string

@@ -126,8 +126,8 @@ func (p *pod) files(source object) map[string]string {
 	return nil
 }
 
-// content reads a ConfigMap or Secret from the API server. A pod that names one that is
-// not there does not start.
+// content reads a ConfigMap or Secret from the API server. A pod that names a missing one
+// does not start.
 func (p *pod) content(kind, name string, optional bool) map[string]string {
 	t := p.ns.t
 	t.Helper()
