@@ -29,8 +29,8 @@ func gate(name string, set func(*policy.Gate)) *policy.Gate {
 	return g
 }
 
-// TestFilesToCopy holds the configurations that people copy against what `patgate
-// envoy-config` prints for a gate as it comes.
+// TestFilesToCopy compares the configurations that people copy with those that `patgate
+// envoy-config` prints for a default gate.
 func TestFilesToCopy(t *testing.T) {
 	for _, kind := range envoy.Kinds() {
 		text, notes, err := envoy.Settings{Kind: kind, Gates: []envoy.Gate{exampleGate()}}.YAML()
@@ -62,7 +62,7 @@ func golden(t *testing.T, name, text string) {
 	}
 }
 
-// TestBodiesByHostAndPath looks at which routes buffer bodies for patgate.
+// TestBodiesByHostAndPath checks which routes buffer bodies for patgate.
 func TestBodiesByHostAndPath(t *testing.T) {
 	reads := &policy.Rule{Name: "by project", Source: policy.Source{File: "m.yaml", Line: 7}}
 	at := func(name string, body *policy.Rule, hosts []string, prefixes ...string) envoy.Gate {

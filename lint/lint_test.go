@@ -18,7 +18,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected warnings")
 
-// now is when the manifests of these tests are looked at.
+// now is the time at which the manifests of these tests are checked.
 var now = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
 // TestWarnings compares the warnings about each archive of manifests with those that it

@@ -19,7 +19,7 @@ var now = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
 const value = "qt3sumg4gd8r47n98tcnmuarnfufviog"
 
-// extender is a token list with one entry: an ordinary one, but for these fields.
+// extender is a token list with one entry: an ordinary one, except for these fields.
 func extender(fields string) []byte {
 	entry := map[string]any{"label": "Token name", "user": "admin", "token": value, "limitTo": "", "ip": "", "counter": 100}
 	if err := json.Unmarshal([]byte("{"+strings.TrimPrefix(fields, ",")+"}"), &entry); err != nil {

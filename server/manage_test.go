@@ -64,7 +64,7 @@ func post(t *testing.T, url string, value token.Secret, body string) map[string]
 	return v
 }
 
-// run starts something that runs until the test ends.
+// run starts a server that runs until the test ends.
 func run(t *testing.T, f func(context.Context) error) {
 	t.Helper()
 	ctx, stop := context.WithCancelCause(context.Background())
@@ -149,7 +149,7 @@ func TestAChangeIsInForceBeforeItsAnswer(t *testing.T) {
 	}
 }
 
-// TestManagementsThatAreRefused has each option that can't be followed, or would open a door.
+// TestManagementsThatAreRefused checks each option that is invalid or insecure.
 func TestManagementsThatAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	office(t, dir)

@@ -8,7 +8,7 @@ import (
 	"github.com/patgate/patgate/envoy/check"
 )
 
-// TestDocs holds docs/envoy-checks.md against the codes: from its first code on, the page
+// TestDocs compares docs/envoy-checks.md with the codes: from its first code on, the page
 // is made from them. -update rewrites it.
 func TestDocs(t *testing.T) {
 	const name, first = "../../docs/envoy-checks.md", "\n## Whether everybody is asked\n"

@@ -35,7 +35,7 @@ func trustedRanges(prefix string) string {
 `
 }
 
-// ofRoute is what the route of all but JSON says of the check.
+// ofRoute is the check's setting of the route of all bodies but JSON.
 var ofRoute = piece("                typed_per_filter_config:\n", "          http_filters:\n")
 
 // routes and filters are the text before and after it.

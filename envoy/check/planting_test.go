@@ -69,8 +69,8 @@ func camelCase(text string) string {
 }
 
 // TestMistakes plants each mistake, in both styles of names, and checks that it is found
-// where it is, and nothing else. The golden file shows all that is said, with the text
-// that each place points to, as lines move with every change of standalone.yaml.
+// where it is, and nothing else. The golden file shows each message, with the text
+// that its place points to, as lines move with every change of standalone.yaml.
 func TestMistakes(t *testing.T) {
 	var got strings.Builder
 	for _, m := range mistakes {
@@ -98,7 +98,7 @@ func TestMistakes(t *testing.T) {
 	golden(t, "testdata/mistakes.golden", got.String())
 }
 
-// said is a finding without its place, its path begun at the connection manager.
+// said is a finding without its place, its path starting at the connection manager.
 func said(f diag.Problem) string {
 	_, text, _ := strings.Cut(f.CodeLast(), ": ")
 	return strings.Replace(text, "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.", "… ", 1)
