@@ -103,7 +103,7 @@ func TestMemoryBesideUglyFiles(t *testing.T) {
 		}
 		used := peakOf(t, dir)
 		t.Logf("%s: %d MiB", file.Name, used>>20)
-		if used > 256<<20 {
+		if used > memoryFactor*256<<20 {
 			t.Errorf("%s: %d MiB", file.Name, used>>20)
 		}
 	}

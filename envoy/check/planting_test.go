@@ -161,6 +161,9 @@ func TestMistakesAreConfigurations(t *testing.T) {
 	running.Wait()
 }
 
+// plainExamples are examples whose page says that tokens go to patgate unencrypted, and how to change that.
+var plainExamples = []string{"first-token"}
+
 // TestOurConfigurations checks that the configurations people copy have no findings.
 func TestOurConfigurations(t *testing.T) {
 	files, err := filepath.Glob("../*.yaml")
@@ -176,6 +179,9 @@ func TestOurConfigurations(t *testing.T) {
 		}
 		for _, text := range []string{string(text), camelCase(string(text))} {
 			for _, f := range found(t, name, text, nil) {
+				if f.Code == check.NoTLS && slices.Contains(plainExamples, filepath.Base(filepath.Dir(name))) {
+					continue
+				}
 				t.Error(f)
 			}
 		}
