@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// What a browser's page may ask for: calls from another origin, and upgraded connections.
+// What a browser's page may do: calls from another origin, and upgraded connections.
 
 // CORSMethods, CORSHeaders and CORSExposed are what pages of the allowed origins may
-// send, and what they may read of an answer beside the few that every page may.
+// send, and the response headers they may read besides the few that every page may.
 const (
 	CORSMethods = "GET, HEAD, POST, PUT, PATCH, DELETE"
 	corsHeaders = "authorization, content-type, if-match, if-none-match, x-requested-with"
@@ -37,7 +37,7 @@ func (v view) CORSHeaders() string {
 // upgradeToken is a protocol as Upgrade and Envoy's upgrade_type name it.
 var upgradeToken = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 
-// checkBrowsers wants origins and upgrades to have their form.
+// checkBrowsers checks the form of origins and upgrades.
 func (s *Settings) checkBrowsers() error {
 	var errs []error
 	for _, origin := range s.CORSOrigins {

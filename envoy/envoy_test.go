@@ -38,8 +38,8 @@ func TestRenderFillsInAddressesAlone(t *testing.T) {
 	}
 }
 
-// TestSwitchesThatOpenTheDoor keeps out of the configurations what would let a request
-// pass unasked.
+// TestSwitchesThatOpenTheDoor checks that the configurations have no setting that lets a
+// request bypass patgate.
 func TestSwitchesThatOpenTheDoor(t *testing.T) {
 	for _, kind := range envoy.Kinds() {
 		text, err := os.ReadFile(kind + ".yaml")

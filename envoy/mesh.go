@@ -11,11 +11,11 @@ import (
 // dnsLabel is a Kubernetes name that is one label.
 var dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
-// checkMesh wants the settings of a mesh to have their form.
+// checkMesh checks the form of a mesh's settings.
 func (s *Settings) checkMesh() error {
 	var errs []error
 	if len(s.Patgate) > 1 {
-		errs = append(errs, fmt.Errorf("%s: a second address of patgate, expected its Service alone, which stands for all replicas", s.Patgate[1]))
+		errs = append(errs, fmt.Errorf("%s: a second address of patgate, expected its Service alone, which covers all replicas", s.Patgate[1]))
 	}
 	if _, err := parseService(s.Patgate[0]); err != nil {
 		errs = append(errs, err)
@@ -35,7 +35,7 @@ func (s *Settings) checkMesh() error {
 // service is the Kubernetes Service of patgate.
 type service struct{ Name, Namespace, Host, Port string }
 
-// parseService reads NAME.NAMESPACE.svc.cluster.local:PORT; what stands between may be
+// parseService reads NAME.NAMESPACE.svc.cluster.local:PORT; the middle part may be
 // another domain of the cluster, or be left out.
 func parseService(text string) (service, error) {
 	host, port, err := net.SplitHostPort(text)
@@ -53,10 +53,10 @@ func parseService(text string) (service, error) {
 // Service is patgate's.
 func (v view) Service() (service, error) { return parseService(v.Patgate[0]) }
 
-// patch is one setting that Envoy Gateway can't say: where, and what.
+// patch is one setting that Envoy Gateway has no field for: its path and value.
 type patch struct{ Of, Path, Value string }
 
-// connectionPatch is what JSON patches of the connection manager are about.
+// connectionPatch is the target of JSON patches of the connection manager.
 const connectionPatch = `$..filters[?(@.name=="envoy.filters.network.http_connection_manager")].typed_config`
 
 // Patches are Envoy Gateway's JSON patches.

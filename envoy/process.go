@@ -27,9 +27,9 @@ type Process struct {
 }
 
 // Start runs a real Envoy with a configuration and waits until it is ready: its
-// listeners are bound and its clusters have their first health checks behind them.
-// admin is the address of its admin listener. It returns Envoy's own log where it does
-// not come up. Stop ends it.
+// listeners are bound and its clusters have had their first health checks.
+// admin is the address of its admin listener. It returns Envoy's own log if it does
+// not start. Stop ends it.
 func Start(ctx context.Context, config, admin string) (*Process, error) {
 	binary, err := Binary()
 	if err != nil {
@@ -46,7 +46,7 @@ func Start(ctx context.Context, config, admin string) (*Process, error) {
 	p := &Process{dir: dir, admin: admin, exited: make(chan struct{})}
 	p.cmd = exec.Command(binary, "-c", file, "--disable-hot-restart", "--concurrency", "2", "--log-level", "warn")
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
-	p.cmd.SysProcAttr = OwnGroup() // a terminal's Ctrl-C is for whoever started it
+	p.cmd.SysProcAttr = OwnGroup() // a terminal's Ctrl-C is for the process that started it
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (p *Process) awaitReady(ctx context.Context) error {
 	}
 }
 
-// Admin asks the admin listener for a page, such as /stats.
+// Admin gets a page of the admin listener, such as /stats.
 func (p *Process) Admin(path string) (string, error) {
 	client := http.Client{Timeout: 5 * time.Second}
 	answer, err := client.Get("http://" + p.admin + path)

@@ -40,8 +40,8 @@ type view struct {
 // address is a host and a port.
 type address struct{ Host, Port string }
 
-// YAML returns the configuration, which depends on nothing but the settings, and notes of
-// what they make doubtful, for whoever applies it.
+// YAML returns the configuration, which depends only on the settings, and notes on doubtful
+// settings, for the person who applies it.
 func (s Settings) YAML() (text string, notes []string, err error) {
 	s, err = s.complete()
 	if err != nil {
@@ -73,15 +73,15 @@ func templateOf(kind string) string {
 	return kind + ".yaml.tmpl"
 }
 
-// heads are the first lines of the configurations of an Envoy.
+// heads are the first lines of each kind of configuration.
 var heads = map[string][]string{
 	KindStandalone: {
 		"A hardened Envoy 1.40 in front of an HTTP API, with patgate as its gate. Copy it and",
-		"change the four addresses. README.md beside it says what each setting is there for.",
+		"change the four addresses. README.md next to it says what each setting is there for.",
 	},
 	KindSidecar: {
-		"A hardened Envoy 1.40 in the pod of an HTTP API, with patgate beside it on a unix socket.",
-		"The API listens on loopback alone: whoever reaches its port passes no gate.",
+		"A hardened Envoy 1.40 in the pod of an HTTP API, with patgate next to it on a unix socket.",
+		"The API listens on loopback only: a client that reaches its port bypasses the gate.",
 	},
 	KindEdge: {
 		"A hardened Envoy 1.40 where clients come in: TLS and HTTP/2 from them, and several replicas",
@@ -92,16 +92,16 @@ var heads = map[string][]string{
 // Edge reports whether clients come from anywhere.
 func (v view) Edge() bool { return v.Kind == KindEdge }
 
-// Alone reports whether there is one patgate, of this Envoy alone.
+// Alone reports whether this Envoy has its own, single patgate.
 func (v view) Alone() bool { return isPipe(v.Patgate[0]) }
 
-// BufferLimit is how much Envoy holds of a connection: no less than a body.
+// BufferLimit is how much Envoy buffers of a connection: at least a body.
 func (v view) BufferLimit() int { return max(1<<20, v.MaxRequestBytes) }
 
 // PatgateName is the name that patgate's certificate must have.
 func (v view) PatgateName() string { return v.PatgateAt.Host }
 
-// PlainPatgate reports whether patgate is asked without TLS.
+// PlainPatgate reports whether Envoy calls patgate without TLS.
 func (v view) PlainPatgate() bool { return v.PatgateTLS == NoTLS }
 
 // socketAddress writes Envoy's Address.
@@ -113,8 +113,8 @@ func socketAddress(text string) (string, error) {
 	return fmt.Sprintf("{socket_address: {address: %s, port_value: %s}}", scalar(host), port), err
 }
 
-// cluster writes how a cluster finds its endpoints: as they stand, or by their names,
-// which are looked up each so often.
+// cluster writes how a cluster finds its endpoints: by their addresses, or by their names,
+// which are resolved periodically.
 func cluster(refresh string, addresses any) string {
 	list, ok := addresses.([]string)
 	if !ok {
@@ -134,7 +134,7 @@ func cluster(refresh string, addresses any) string {
 	return text
 }
 
-// named reports whether an address has a name to be looked up.
+// named reports whether an address has a name to resolve.
 func named(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	return err == nil && !isIP(host) && !isPipe(address)
@@ -147,7 +147,7 @@ func sanType(name string) string {
 	return "DNS"
 }
 
-// plain are texts that mean themselves in YAML.
+// plain are texts that need no quotes in YAML.
 var plain = regexp.MustCompile(`^[A-Za-z/0-9][A-Za-z0-9./_-]*$`)
 
 // scalar writes a text of YAML, in quotes where it needs them.
@@ -171,7 +171,7 @@ func list(texts []string) string {
 }
 
 // mutationRegex writes the expression that matches these headers, in every spelling with
-// `_` for some `-`, a line each. A `*` at an end of a name stands for anything.
+// `_` for some `-`, a line each. A `*` at an end of a name matches anything.
 func mutationRegex(indent string, names []string) string {
 	var b strings.Builder
 	b.WriteString(`"`)
@@ -188,13 +188,13 @@ func mutationRegex(indent string, names []string) string {
 	return b.String()
 }
 
-// notes are what to look at before the configuration is used.
+// notes lists what to check before the configuration is used.
 func (s *Settings) notes() (notes []string) {
 	tls := s.Kind == KindEdge || s.Mesh()
 	for i := range s.Gates {
 		g := &s.Gates[i]
 		if g.RequireTLS && !tls && s.hops() == 0 {
-			notes = append(notes, fmt.Sprintf("%s%s wants TLS, which this Envoy does not have, and no proxy in front is counted (trustedHops): every request would be refused", at(g), g.Name))
+			notes = append(notes, fmt.Sprintf("%s%s requires TLS, which this Envoy does not have, and no proxy in front is counted (trustedHops): every request would be refused", at(g), g.Name))
 		}
 		if g.ClientIP.Source == policy.FromHeader && g.ClientIP.Header != "x-envoy-external-address" {
 			notes = append(notes, fmt.Sprintf("%s%s takes the client's address from %s: the proxies in front must overwrite it, or clients choose it", at(g), g.Name, g.ClientIP.Header))
@@ -206,7 +206,7 @@ func (s *Settings) notes() (notes []string) {
 	return notes
 }
 
-// onLoopback reports whether a host:port is one that only this machine reaches.
+// onLoopback reports whether only this machine reaches a host:port.
 func onLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	ip := net.ParseIP(host)

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// reply is what clients read where Envoy refuses by itself: a problem like patgate's, with
+// reply is the answer to clients when Envoy itself refuses: a problem like patgate's, with
 // a reason that begins with envoy_.
 type reply struct {
 	status int
@@ -15,7 +15,7 @@ type reply struct {
 	detail string
 }
 
-// replies are asked from first to last.
+// replies are matched from first to last.
 func (v view) replies() []reply {
 	return []reply{
 		{400, "", "envoy_bad_request", "Bad Request", "Envoy could not read the request, or refuses it: a header name with _, a malformed path or message."},
@@ -31,7 +31,7 @@ func (v view) replies() []reply {
 	}
 }
 
-// tooLarge says which size holds.
+// tooLarge names the limit that applies.
 func (v view) tooLarge() string {
 	if !v.AnyBody {
 		return "The body is larger than Envoy takes."
@@ -39,7 +39,7 @@ func (v view) tooLarge() string {
 	return fmt.Sprintf("A rule of this API reads JSON bodies, and at most %d bytes of one.", v.MaxRequestBytes)
 }
 
-// patgates fits the answers that are patgate's own: they keep its words.
+// patgates matches patgate's own answers, which stay unchanged.
 const patgates = `{metadata_filter: {matcher: {filter: envoy.filters.http.ext_authz, path: [{key: decision}], value: {string_match: {exact: deny}}}, match_if_key_not_found: false}}`
 
 // localReplies writes Envoy's LocalReplyConfig.

@@ -11,7 +11,7 @@ import (
 )
 
 // host is an Envoy virtual host, and route one of its routes. Every request has one:
-// patgate refuses what no gate guards, and its audit knows of it.
+// patgate refuses what no gate guards, and audits it.
 type host struct {
 	Name    string
 	Domains []string
@@ -28,8 +28,8 @@ type route struct {
 // wholeHost is the match of every path.
 const wholeHost = `{prefix: "/"}`
 
-// ofTypes narrows a match to requests whose body is of types that rules read. What it
-// leaves out, such as two types in one header, no rule can decide either.
+// ofTypes narrows a match to requests whose body has a type that rules read. No rule can
+// decide the others either, such as two types in one header.
 func ofTypes(match string, types []string) string {
 	alternatives := make([]string, len(types))
 	for i, t := range types {
@@ -125,8 +125,8 @@ type guarded struct {
 	gate   *Gate
 }
 
-// routes returns the routes of a host. What reads no body has one only where a shorter
-// prefix does.
+// routes returns the routes of a host. A prefix without bodies has a route only if a
+// shorter prefix reads bodies.
 func (s *Settings) routes(domain string) []route {
 	var guards []guarded
 	odd := false
@@ -156,8 +156,8 @@ func (s *Settings) routes(domain string) []route {
 	return needed(list)
 }
 
-// wholeRoute buffers for a whole host with prefixes that Envoy may see spelt otherwise:
-// it does not decode paths, and patgate does; nor does it ignore case.
+// wholeRoute buffers for a whole host with prefixes that requests may spell otherwise:
+// unlike patgate, Envoy does not decode paths or ignore case.
 func wholeRoute(guards []guarded) []route {
 	r := route{Match: wholeHost}
 	for _, g := range guards {
@@ -173,8 +173,8 @@ func wholeRoute(guards []guarded) []route {
 	return needed([]route{r})
 }
 
-// needed narrows the routes that buffer to the types of their bodies, leaves out those at the end that don't,
-// and puts the one behind them that has all the rest.
+// needed narrows the routes that buffer to the types of their bodies, drops the last ones that don't,
+// and appends one for all other requests.
 func needed(list []route) []route {
 	for len(list) > 0 && len(list[len(list)-1].Types) == 0 {
 		list = list[:len(list)-1]
@@ -195,7 +195,7 @@ func plainPath(prefix string) bool {
 	})
 }
 
-// why says in a comment for which rule a gate's bodies are buffered.
+// why is a comment that names the rule for which a gate's bodies are buffered.
 func (g *Gate) why() []string {
 	if g.Body == nil || g.Body.Source.File == "" {
 		return nil

@@ -7,7 +7,7 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// TestBodiesWhereCaseIsIgnored wants bodies to be read for the whole host where a gate's
+// TestBodiesWhereCaseIsIgnored checks that bodies are read for the whole host where a gate's
 // prefix matches in any case, as Envoy's routes don't.
 func TestBodiesWhereCaseIsIgnored(t *testing.T) {
 	reads := &policy.Rule{Name: "by project", Source: policy.Source{File: "m.yaml", Line: 7}}

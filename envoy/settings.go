@@ -35,8 +35,8 @@ type Gate struct {
 	Types []string     // the media types of those that rules read (policy.Rows.BodyTypes); empty: application/json
 }
 
-// Settings say what a configuration is for. Empty fields take the kind's defaults; those
-// that mean nothing to a kind are not read.
+// Settings describe a configuration. Empty fields take the kind's defaults; a kind ignores
+// fields that it does not use.
 type Settings struct {
 	Kind  string
 	Gates []Gate // at least one
@@ -49,7 +49,7 @@ type Settings struct {
 	TLS        string // directory of tls.crt and tls.key, for clients
 	PatgateTLS string // directory (mesh: Secret) of tls.crt, tls.key and ca.crt, for patgate; "none": plain
 
-	UpstreamHTTP2 bool // the API speaks HTTP/2 without TLS, as gRPC servers do
+	UpstreamHTTP2 bool // the API serves HTTP/2 without TLS, as gRPC servers do
 
 	MaxRequestBytes int // the largest body that is buffered; larger ones get 413
 
@@ -59,11 +59,11 @@ type Settings struct {
 	Upgrades    []string // the protocols that a connection may be upgraded to, such as websocket
 
 	Namespace string   // of the mesh's objects and its Gateway
-	Gateway   string   // the Gateway (gateway.networking.k8s.io) that patgate stands in front of
+	Gateway   string   // the Gateway (gateway.networking.k8s.io) that asks patgate
 	Listeners []string // the names of its listeners; Envoy Gateway names what is patched by them
 }
 
-// NoTLS as Settings.PatgateTLS stands for a plain connection.
+// NoTLS as Settings.PatgateTLS means a plain connection.
 const NoTLS = "none"
 
 const (
@@ -71,7 +71,7 @@ const (
 	defaultSocket  = "unix:///run/patgate/patgate.sock"
 )
 
-// defaults are what each kind takes for what is left empty.
+// defaults are each kind's values for empty fields.
 var defaults = map[string]Settings{
 	KindStandalone: {Listen: "127.0.0.1:8080", Patgate: []string{"127.0.0.1:9191"}, PatgateTLS: NoTLS},
 	KindSidecar:    {Listen: "0.0.0.0:8080", Patgate: []string{defaultSocket}, PatgateTLS: NoTLS},
@@ -119,7 +119,7 @@ func (s Settings) complete() (Settings, error) {
 	return s, s.check()
 }
 
-// check wants what is given to have its form.
+// check checks the form of the settings that are given.
 func (s *Settings) check() error {
 	var errs []error
 	if s.MaxRequestBytes < 0 || s.MaxRequestBytes > 1<<30 {
@@ -139,7 +139,7 @@ func (s *Settings) check() error {
 		}
 	}
 	if isPipe(s.Patgate[0]) && len(s.Patgate) > 1 {
-		errs = append(errs, errors.New("a unix socket beside other addresses of patgate, expected it alone"))
+		errs = append(errs, errors.New("a unix socket with other addresses of patgate, expected it alone"))
 	}
 	if isPipe(s.Patgate[0]) && s.PatgateTLS != NoTLS {
 		errs = append(errs, fmt.Errorf("%s: TLS on a unix socket, expected none", s.Patgate[0]))
@@ -157,7 +157,7 @@ func (s *Settings) Mesh() bool {
 	return s.Kind == KindIstio || s.Kind == KindIstioMesh || s.Kind == KindEnvoyGateway
 }
 
-// checkAddress wants host:port, or unix:///path.
+// checkAddress checks that an address is host:port or unix:///path.
 func checkAddress(address string) error {
 	if path, ok := strings.CutPrefix(address, "unix://"); ok {
 		if !filepath.IsAbs(path) || len(path) > 107 { // sun_path
@@ -187,7 +187,7 @@ func isName(host string) bool {
 	})
 }
 
-// checkGates wants the gates to agree on what one Envoy can do in one way only.
+// checkGates checks that the gates agree on each setting that an Envoy has only once.
 func (s *Settings) checkGates() error {
 	var errs []error
 	var counts *Gate
@@ -206,8 +206,8 @@ func (s *Settings) checkGates() error {
 	return errors.Join(errs...)
 }
 
-// checkStripped wants no gate to read a header that is taken off every request, as
-// another sets it for its upstream.
+// checkStripped checks that no gate reads a header that is removed from every request
+// because another gate sets it for its upstream.
 func (s *Settings) checkStripped(g *Gate) (errs []error) {
 	reads := map[string]string{"actAs.header": g.ActAsHeader}
 	if g.ClientIP.Source == policy.FromHeader {
@@ -224,7 +224,7 @@ func (s *Settings) checkStripped(g *Gate) (errs []error) {
 	return errs
 }
 
-// at is the place of a gate before a message, and in the place of one within it.
+// at is the place of a gate as the prefix of a message.
 func at(g *Gate) string {
 	if place := g.Source.String(); place != "" {
 		return place + ": "
@@ -239,7 +239,7 @@ func in(g *Gate) string {
 	return ""
 }
 
-// hops is the number of proxies in front, by the gates that count them.
+// hops is the number of proxies in front, from the gates that count them.
 func (s *Settings) hops() int {
 	for i := range s.Gates {
 		if c := &s.Gates[i].ClientIP; c.Source == policy.FromXFF {
@@ -249,14 +249,14 @@ func (s *Settings) hops() int {
 	return 0
 }
 
-// otherTargets are headers by which an API may take another path or host for the
-// request's than was judged: an API believes them of a proxy, and clients send them.
+// otherTargets are headers by which an API may read another path or host than patgate
+// checked: an API trusts them from a proxy, and clients can send them.
 var otherTargets = []string{
 	"x-original-uri", "x-forwarded-host", "forwarded", "x-forwarded-prefix", "x-forwarded-server", "x-host", "x-original-host", "x-http-host-override",
 }
 
-// removed lists what clients may not send to any of the gates: what names another target,
-// but where a gate reads it, and what only patgate may say.
+// removed lists the headers that clients may not send to any of the gates: those that name
+// another target, unless a gate reads them, and those that only patgate may set.
 func (s *Settings) removed() []string {
 	var names []string
 	for _, name := range otherTargets {
@@ -275,9 +275,9 @@ func (s *Settings) removed() []string {
 	return names
 }
 
-// mutated lists what answers set or remove, at any of the gates. What begins as patgate's
-// own headers do is left out: they are all among it. X-Forwarded-For is there for a gate
-// that comes to read it: spelt otherwise, it is removed then. So are headers that may hold
+// mutated lists the headers that answers set or remove, at any of the gates, except those
+// with the prefix of patgate's own, which are always among them. X-Forwarded-For is for a
+// gate that reads it later: another spelling is then removed. So are headers that may hold
 // a token where none belongs.
 func (s *Settings) mutated() []string {
 	own := strings.TrimSuffix(policy.PatgateHeaders, "*")

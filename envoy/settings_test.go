@@ -12,7 +12,7 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // exampleGate is the gate of the configurations to copy: what a gate sets by default,
 // act-as, and rules on bodies.
@@ -29,8 +29,8 @@ func gate(name string, set func(*policy.Gate)) *policy.Gate {
 	return g
 }
 
-// TestFilesToCopy holds the configurations that people copy against what `patgate
-// envoy-config` prints for a gate as it comes.
+// TestFilesToCopy compares the configurations that people copy with those that `patgate
+// envoy-config` prints for a default gate.
 func TestFilesToCopy(t *testing.T) {
 	for _, kind := range envoy.Kinds() {
 		text, notes, err := envoy.Settings{Kind: kind, Gates: []envoy.Gate{exampleGate()}}.YAML()
@@ -58,11 +58,11 @@ func golden(t *testing.T, name, text string) {
 		t.Fatal(err)
 	}
 	if text != string(want) {
-		t.Errorf("%s differs from the file; -update writes it anew:\n%s", name, text)
+		t.Errorf("%s differs from the file; -update rewrites it:\n%s", name, text)
 	}
 }
 
-// TestBodiesByHostAndPath looks at which routes buffer bodies for patgate.
+// TestBodiesByHostAndPath checks which routes buffer bodies for patgate.
 func TestBodiesByHostAndPath(t *testing.T) {
 	reads := &policy.Rule{Name: "by project", Source: policy.Source{File: "m.yaml", Line: 7}}
 	at := func(name string, body *policy.Rule, hosts []string, prefixes ...string) envoy.Gate {
@@ -183,7 +183,7 @@ func routesOf(text string) string {
 	return b.String() + "\n"
 }
 
-// TestGatesThatDisagree wants what one Envoy can't do for two gates to be told.
+// TestGatesThatDisagree checks that an error reports what one Envoy can't do for two gates.
 func TestGatesThatDisagree(t *testing.T) {
 	hops := func(n int) func(*policy.Gate) {
 		return func(g *policy.Gate) { g.ClientIP = policy.ClientIP{Source: policy.FromXFF, TrustedHops: n} }
@@ -203,7 +203,7 @@ func TestGatesThatDisagree(t *testing.T) {
 		{"an address by a header that another sets", []*policy.Gate{gate("a", func(g *policy.Gate) {
 			g.ClientIP = policy.ClientIP{Source: policy.FromHeader, Header: "x-forwarded-user"}
 		})}, "m.yaml:1: clientIP.header: a reads x-forwarded-user, which a (m.yaml:1) sets"},
-		{"TLS that nobody has", []*policy.Gate{gate("a", func(g *policy.Gate) { g.RequireTLS = true })}, "m.yaml:1: a wants TLS"},
+		{"TLS that no hop has", []*policy.Gate{gate("a", func(g *policy.Gate) { g.RequireTLS = true })}, "m.yaml:1: a requires TLS"},
 		{"TLS in front", []*policy.Gate{gate("a", func(g *policy.Gate) { hops(1)(g); g.RequireTLS = true })}, ""},
 		{"an address by a header", []*policy.Gate{gate("a", func(g *policy.Gate) {
 			g.ClientIP = policy.ClientIP{Source: policy.FromHeader, Header: "x-real-client"}
@@ -225,7 +225,7 @@ func TestGatesThatDisagree(t *testing.T) {
 	}
 }
 
-// TestBadSettings wants what is given in a wrong form to be refused.
+// TestBadSettings checks that settings of a wrong form are refused.
 func TestBadSettings(t *testing.T) {
 	for _, c := range []struct {
 		set  func(*envoy.Settings)

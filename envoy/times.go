@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Times are how long Envoy waits for what. Zero is DefaultTimes' for each.
+// Times are Envoy's timeouts. A zero field takes the value of DefaultTimes.
 type Times struct {
 	RouteTimeout          time.Duration // for the whole answer of the API; negative or zero: as long as it flows
 	RequestTimeout        time.Duration // for the whole request; negative or zero: as long as it flows
@@ -17,7 +17,7 @@ type Times struct {
 	ConnectTimeout        time.Duration // for a connection to the API
 }
 
-// DefaultTimes end what stands still, and let flow what flows: uploads, downloads,
+// DefaultTimes end what is idle, and let pass what flows: uploads, downloads,
 // streams of events, watches.
 var DefaultTimes = Times{RequestHeadersTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute, ConnectionIdleTimeout: 5 * time.Minute, ConnectTimeout: time.Second}
 
@@ -37,10 +37,10 @@ func (t Times) complete() Times {
 	return t
 }
 
-// longestTime keeps a time within what a mesh's durations can say.
+// longestTime keeps a time within the range of a mesh's durations.
 const longestTime = 24 * time.Hour
 
-// check wants each time to be one that Envoy and the meshes can keep.
+// check checks that Envoy and the meshes accept each time.
 func (t Times) check() error {
 	var errs []error
 	for _, field := range []struct {
@@ -63,7 +63,7 @@ func seconds(d time.Duration) string {
 	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s"
 }
 
-// gatewayDuration writes a Duration of the Gateway API, which knows no fractions.
+// gatewayDuration writes a Duration of the Gateway API, which has no fractions.
 func gatewayDuration(d time.Duration) string {
 	if d%time.Second == 0 {
 		return fmt.Sprintf("%ds", d/time.Second)

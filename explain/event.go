@@ -33,8 +33,8 @@ type EventOutcome struct {
 	Same     bool   `json:"same"` // the decision, the reason and the shadow are what they are now
 }
 
-// Event evaluates the request of an audit event again, and compares the decisions. Who has only the event
-// does not have the value: the token that it names gets a made-up one.
+// Event evaluates the request of an audit event again, and compares the decisions. The event does not
+// hold the value: the token that it names gets a made-up one.
 func Event(rows policy.Rows, l *audit.Logged, beside Supplied) (*Explanation, error) {
 	q := requestOf(rows, l)
 	if !beside.Now.IsZero() {
@@ -139,8 +139,8 @@ func requestOf(rows policy.Rows, l *audit.Logged) *Request {
 func presentUnknown(q *Request, l *audit.Logged) {
 	switch {
 	case cmp.Or(l.Shadow, l.Reason) == policy.BadCredential.String():
-		q.Header["authorization"] = []string{"Basic -"} // malformed, in some way
-	case l.Scheme != "" && q.Scheme == policy.NoScheme: // another one, that the gate forwards
+		q.Header["authorization"] = []string{"Basic -"} // malformed
+	case l.Scheme != "" && q.Scheme == policy.NoScheme: // another scheme, which the gate forwards
 		q.Header["authorization"] = []string{l.Scheme + " " + strings.TrimPrefix(token.Mint().Reveal(), token.Prefix)}
 	case l.Scheme != "":
 		q.Value = token.Mint() // of no token
@@ -206,7 +206,7 @@ func eventNotes(l *audit.Logged, e *Explanation, beside *Supplied) []string {
 	return notes
 }
 
-// asksBody reports whether a rule could not be decided for want of the body.
+// asksBody reports whether a rule could not be decided without the body.
 func (e *Explanation) asksBody() bool {
 	return slices.ContainsFunc(e.Rules, func(r RuleResult) bool {
 		return r.Result == "unclear" && strings.HasPrefix(r.Part, policy.PartJSON.String())

@@ -33,10 +33,10 @@ type Explanation struct {
 	Rules    []RuleResult  `json:"rules,omitempty"`
 	Observed []Observation `json:"observed,omitempty"`
 	Event    *EventOutcome `json:"event,omitempty"` // that is explained, and how it was decided
-	Notes    []string      `json:"notes,omitempty"` // what to know of the question
+	Notes    []string      `json:"notes,omitempty"` // remarks on the request
 }
 
-// StepResult is one check on the way.
+// StepResult is the result of one check.
 type StepResult struct {
 	Step   string `json:"step"`
 	Passed bool   `json:"passed"`
@@ -179,8 +179,8 @@ func (e *Explanation) Text() string {
 	return b.String()
 }
 
-// plain replaces what a terminal would obey: text of a request is anybody's. A line's end
-// is among it, or the text could pass for patgate's own lines.
+// plain replaces control characters: anyone can write the text of a request. It also
+// replaces the ends of lines, or the text could pass for patgate's own lines.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -194,7 +194,7 @@ func line(b *strings.Builder, mark, what, note string) {
 	b.WriteString(strings.TrimRight(fmt.Sprintf("  %s  %-22s %s", mark, what, plain(note)), " ") + "\n")
 }
 
-// Allowed reports whether the answer is a clean yes: allowed, and by the event that is explained too.
+// Allowed reports whether the request is allowed, and was allowed by the event that is explained, if any.
 func (e *Explanation) Allowed() bool {
 	return e.Decision == policy.Allow.String() && (e.Event == nil || e.Event.Same)
 }

@@ -1,6 +1,6 @@
 // Package explain evaluates requests that people write down against manifests: PolicyTests,
-// and the questions of `patgate explain`. The answers come from the same evaluation as
-// the server's; there is no way to ask about a token without a credential of it.
+// and the requests of `patgate explain`. It uses the server's evaluation; a request with
+// a token always presents a credential of it.
 package explain
 
 import (
@@ -76,7 +76,7 @@ func NewSandbox(rows policy.Rows, now time.Time, names ...string) (*Sandbox, err
 }
 
 // Answer evaluates one request against rows and explains the decision. It returns an error for
-// a question that names something that is not there.
+// a request that names something that does not exist.
 func Answer(rows policy.Rows, q *Request) (*Explanation, error) {
 	var named []string
 	if q.Token != "" {
@@ -134,13 +134,13 @@ func (q *Request) check(rows policy.Rows) error {
 	return nil
 }
 
-// Ask evaluates a question, and fills the trace where there is one.
+// Ask evaluates a request, and fills the trace if there is one.
 func (a *Sandbox) Ask(q *Request, trace *policy.Trace) (policy.Decision, *policy.Request) {
 	r := a.request(q)
 	return policy.Evaluate(a.Snapshot, r, trace), r
 }
 
-// request turns a question into what Envoy would have sent of it.
+// request turns a written request into the one that Envoy would send.
 func (a *Sandbox) request(q *Request) *policy.Request {
 	h := header{}
 	for _, name := range slices.Sorted(maps.Keys(q.Header)) {
@@ -170,7 +170,7 @@ func (a *Sandbox) request(q *Request) *policy.Request {
 	return r
 }
 
-// upgrades reports whether a request upgrades to another protocol: Envoy hands over no body
+// upgrades reports whether a request upgrades to another protocol: Envoy sends no body
 // of it then. (It answers h2c as an ordinary request.)
 func upgrades(h header) bool {
 	value, n := h.Get("upgrade")
@@ -191,7 +191,7 @@ func placeClient(r *policy.Request, h header, gate *policy.Gate, client netip.Ad
 	}
 }
 
-// authorization writes the header that presents the question's credential, or nothing.
+// authorization writes the header that presents the request's credential, or nothing.
 func (a *Sandbox) authorization(q *Request, gate *policy.Gate) string {
 	value, user, scheme := q.Value, q.User, q.Scheme
 	row := a.Snapshot.TokenByName(q.Token)

@@ -11,7 +11,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// Result is what became of one case.
+// Result is the result of one case.
 type Result struct {
 	Test     string // the PolicyTest's name
 	Name     string // the case's, or its place: cases[2]
@@ -27,7 +27,7 @@ type Result struct {
 	Evidence Explanation
 }
 
-// Report is what became of a run.
+// Report is the result of a run.
 type Report struct {
 	Results []Result
 	Failed  int
@@ -89,7 +89,7 @@ func Run(rows policy.Rows, tests []*manifest.Document, now time.Time, only *rege
 	return report, nil
 }
 
-// withDefaults returns a case with what it takes from `given`.
+// withDefaults returns a case with the defaults of `given`.
 func withDefaults(t *manifest.PolicyTest, i int) manifest.Case {
 	c, g := t.Cases[i], t.Given
 	if g == nil {

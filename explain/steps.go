@@ -11,7 +11,7 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// note describes what a step looked at, and where it refused, what it compared.
+// note describes what a step checked, and if it refused, what it compared.
 func note(s policy.Step, passed bool, r *policy.Request, d *policy.Decision) string {
 	if !passed {
 		if text := refusal(s, r, d); text != "" {

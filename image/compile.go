@@ -17,12 +17,12 @@ import (
 	"time"
 )
 
-// buildFlags make the same commit the same binary, whatever folder it lies in: no paths of
-// the machine, no symbols, and the commit and its tag as `patgate version` tells them.
+// buildFlags make the same binary of the same commit, in whatever folder: no paths of
+// the machine, no symbols, and the commit and its tag as `patgate version` prints them.
 // Dockerfile and .goreleaser.yaml build with the same (TestEveryBuildIsTheSame).
 var buildFlags = []string{"-trimpath", "-buildvcs=true", "-ldflags=-s -w"}
 
-// buildEnvironment takes out what a developer's settings would change.
+// buildEnvironment overrides a developer's own settings.
 var buildEnvironment = []string{"CGO_ENABLED=0", "GOFLAGS=", "GOEXPERIMENT=", "GOWORK=off", "GOAMD64=v1", "GOARM64=v8.0"}
 
 // compile builds cmd/patgate of a checkout.
@@ -42,7 +42,7 @@ func compile(source, binary, goos, goarch string) error {
 	return nil
 }
 
-// commit is what a binary knows of its source.
+// commit is the source that a binary records.
 type commit struct {
 	version  string // of the tag, such as v1.2.3, or a pseudo-version; ends in +dirty where files were changed
 	revision string
@@ -50,7 +50,7 @@ type commit struct {
 }
 
 // commitOf reads it from a binary. A binary without it was built outside of Git: an
-// error, as nobody could tell what the image holds.
+// error, as the image could not say what it holds.
 func commitOf(info *debug.BuildInfo) (commit, error) {
 	settings := map[string]string{}
 	for _, s := range info.Settings {
@@ -107,7 +107,7 @@ func licensesOf(source string, info *debug.BuildInfo) (map[string][]byte, error)
 	return texts, nil
 }
 
-// writeLicenses writes FOLDER/licenses anew, of a binary that it builds for this machine.
+// writeLicenses rewrites FOLDER/licenses, from a binary that it builds for this machine.
 func writeLicenses(source, folder string) error {
 	binary := filepath.Join(folder, "patgate")
 	if err := errors.Join(os.RemoveAll(filepath.Join(folder, "licenses")), os.MkdirAll(folder, 0o755)); err != nil {

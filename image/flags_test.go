@@ -16,7 +16,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// stages reads the Dockerfile as BuildKit does, which must find nothing to warn of.
+// stages reads the Dockerfile as BuildKit does, which must have no warning.
 func stages(t *testing.T) []instructions.Stage {
 	t.Helper()
 	f, err := os.Open("../Dockerfile")
@@ -84,8 +84,8 @@ func TestReleaseCompiles(t *testing.T) {
 	}
 }
 
-// TestEveryBuildIsTheSame holds the Dockerfile and goreleaser to the flags that the
-// image is built with here.
+// TestEveryBuildIsTheSame checks that the Dockerfile and goreleaser build with the flags
+// of the image.
 func TestEveryBuildIsTheSame(t *testing.T) {
 	dockerfile := text(stages(t)[0])
 	quoted := strings.Replace(strings.Join(buildFlags, " "), "-ldflags=-s -w", `-ldflags="-s -w"`, 1)
@@ -109,7 +109,7 @@ func TestEveryBuildIsTheSame(t *testing.T) {
 	}
 }
 
-// TestDockerfileIsTheSameImage holds its last stage to the image that is built here.
+// TestDockerfileIsTheSameImage compares its last stage with the image that is built here.
 func TestDockerfileIsTheSameImage(t *testing.T) {
 	all := stages(t)
 	for _, s := range all {
@@ -118,7 +118,7 @@ func TestDockerfileIsTheSameImage(t *testing.T) {
 		}
 	}
 	if base := all[1].BaseName; base != "gcr.io/distroless/static-debian13:nonroot" {
-		t.Errorf("the image stands on %s", base)
+		t.Errorf("the base image is %s", base)
 	}
 	stage := text(all[1])
 	if strings.Contains(stage, "\nRUN ") || strings.Contains(stage, "\nCMD ") {
@@ -141,7 +141,7 @@ func TestDockerfileIsTheSameImage(t *testing.T) {
 	}
 }
 
-// TestDockerIgnoresNothingTracked wants a build in Docker to be a clean one: a file of
+// TestDockerIgnoresNothingTracked checks that Docker builds from a clean checkout: a file of
 // Git that the context lacks would make it dirty.
 func TestDockerIgnoresNothingTracked(t *testing.T) {
 	text, err := os.ReadFile("../.dockerignore")
@@ -171,7 +171,7 @@ func TestDockerIgnoresNothingTracked(t *testing.T) {
 	}
 }
 
-// TestGoIsTheOneTestedWith wants the Dockerfile to build with the release of Go that runs
+// TestGoIsTheOneTestedWith checks that the Dockerfile builds with the release of Go that runs
 // the tests.
 func TestGoIsTheOneTestedWith(t *testing.T) {
 	out, err := exec.Command("go", "env", "GOVERSION").Output()
@@ -188,14 +188,14 @@ func TestGoIsTheOneTestedWith(t *testing.T) {
 var releaseCommands = map[string]string{
 	"make ":                   "", // its target must be there
 	"go -C image tool crane ": "TestRegistryTakesIt",
-	"goreleaser ":             "nobody: it takes many minutes to build. The flags are held here",
+	"goreleaser ":             "no test: it takes many minutes to build. The flags are compared here",
 	"git tag ":                "buildClone, without a signature and a remote",
 	"helm package ":           "the tests of the chart",
-	"helm push ":              "nobody: it wants a registry with TLS",
-	"cosign ":                 "nobody: no version is published yet",
+	"helm push ":              "no test: it needs a registry with TLS",
+	"cosign ":                 "no test: no version is published yet",
 }
 
-// TestReleasingCommands wants every command of docs/releasing.md accounted for.
+// TestReleasingCommands checks that every command of docs/releasing.md is accounted for.
 func TestReleasingCommands(t *testing.T) {
 	page, err := os.ReadFile("../docs/releasing.md")
 	if err != nil {
@@ -214,7 +214,7 @@ func TestReleasingCommands(t *testing.T) {
 				known = known || strings.HasPrefix(command, beginning)
 			}
 			if !known {
-				t.Errorf("nobody tests the command: %s", command)
+				t.Errorf("no test runs the command: %s", command)
 			}
 			if target, ok := strings.CutPrefix(strings.TrimSpace(command), "make "); ok && !strings.Contains(string(makefile), "\n"+target+":") {
 				t.Errorf("there is no `make %s`", target)
@@ -226,8 +226,8 @@ func TestReleasingCommands(t *testing.T) {
 	}
 }
 
-// TestReleaseWorkflow wants the workflow to run what docs/releasing.md says, and nothing to be
-// published before CI has passed or without a signature.
+// TestReleaseWorkflow checks that the workflow runs what docs/releasing.md says, and publishes
+// nothing before CI has passed or without a signature.
 func TestReleaseWorkflow(t *testing.T) {
 	text, err := os.ReadFile("../.github/workflows/release.yaml")
 	mustDo(t, err)
@@ -267,7 +267,7 @@ func TestReleaseWorkflow(t *testing.T) {
 	}
 }
 
-// TestReleaseNotes wants the script to print the version's part of the changelog, and to refuse a tag
+// TestReleaseNotes checks that the script prints the version's part of the changelog, and refuses a tag
 // that the changelog or the chart does not have.
 func TestReleaseNotes(t *testing.T) {
 	for tag, want := range map[string]string{"v9.9.9": "expected 9.9.9", "0.1.0": "no tag of a version", "latest": "no tag of a version"} {

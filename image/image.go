@@ -44,7 +44,7 @@ var labels = map[string]string{
 	"org.opencontainers.image.vendor":        "patgate",
 }
 
-// newImage puts a binary and the licenses of what is in it on nothing.
+// newImage makes an image without a base: a binary and the licenses of its parts.
 func newImage(source, binary string, platform v1.Platform) (v1.Image, error) {
 	info, err := buildinfo.ReadFile(binary)
 	if err != nil {
@@ -107,7 +107,7 @@ func (c commit) labels() map[string]string {
 	}
 }
 
-// newLayer is a layer of these files, owned by root, so that nobody who runs in it may
+// newLayer is a layer of these files, owned by root, so that no process in it may
 // change them, in the order of their names.
 func newLayer(files map[string][]byte, mode int64, when time.Time) (v1.Layer, error) {
 	var b bytes.Buffer
@@ -153,7 +153,7 @@ type platformImage struct {
 	platform v1.Platform
 }
 
-// newIndex is one name for the images of all platforms.
+// newIndex combines the images of all platforms under one name.
 func newIndex(images []platformImage) (v1.ImageIndex, error) {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, img := range images {

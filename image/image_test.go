@@ -30,8 +30,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-// tag is what the tests tag the commit with before they build it. (Go takes a tag of v2 or
-// more for a version of this module only where its path ends in /v2.)
+// tag is what the tests tag the commit with before they build it. (Go treats a tag of v2 or
+// more as a version of this module only if its path ends in /v2.)
 const tag = "v1.98.7"
 
 // first is the image that the tests look into, and source the clone that it was built from.
@@ -90,7 +90,7 @@ func images(t *testing.T, out string) (v1.ImageIndex, map[string]v1.Image) {
 	return index, list
 }
 
-// TestConfig wants what a container runtime reads: who runs, what is started, what is told.
+// TestConfig checks what a container runtime reads: the user, the command, the labels.
 func TestConfig(t *testing.T) {
 	head, err := exec.Command("git", "-C", source, "show", "--no-patch", "--format=%H %cI", "HEAD").Output()
 	if err != nil {
@@ -134,8 +134,8 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// TestFiles wants the program, the licenses of all that is compiled in, and nothing
-// else: no shell, no file that another than root may change.
+// TestFiles checks that the image holds the program, the licenses of all that is compiled in, and nothing
+// else: no shell, no file that a user other than root may change.
 func TestFiles(t *testing.T) {
 	_, list := images(t, first)
 	for platform, img := range list {
@@ -161,7 +161,7 @@ func TestFiles(t *testing.T) {
 			case f.Typeflag == tar.TypeReg && isLicense && f.Mode == 0o444:
 				delete(missing, folder)
 			default:
-				t.Errorf("%s: nobody asked for %s", platform, f.Name)
+				t.Errorf("%s: unexpected file %s", platform, f.Name)
 			}
 		}
 		if !program {
@@ -189,7 +189,7 @@ func entries(t *testing.T, img v1.Image) (list []*tar.Header) {
 	}
 }
 
-// TestStatic wants a program that needs no interpreter and no library.
+// TestStatic checks that the program needs no interpreter and no library.
 func TestStatic(t *testing.T) {
 	for arch, machine := range map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64} {
 		f, err := elf.Open(filepath.Join(first, "patgate-linux-"+arch))
@@ -201,15 +201,15 @@ func TestStatic(t *testing.T) {
 			t.Errorf("%s is for %s", arch, f.Machine)
 		}
 		if slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
-			t.Errorf("%s wants an interpreter", arch)
+			t.Errorf("%s needs an interpreter", arch)
 		}
 		if libraries, err := f.ImportedLibraries(); err != nil || len(libraries) > 0 {
-			t.Errorf("%s wants the libraries %v, %v", arch, libraries, err)
+			t.Errorf("%s needs the libraries %v, %v", arch, libraries, err)
 		}
 	}
 }
 
-// TestTwoBuildsAreOne wants the same digest from another folder.
+// TestTwoBuildsAreOne checks that a build in another folder has the same digest.
 func TestTwoBuildsAreOne(t *testing.T) {
 	second := filepath.Join(t.TempDir(), "out")
 	mustDo(t, buildClone(source, filepath.Join(t.TempDir(), "another folder", "patgate"), second))
@@ -226,7 +226,7 @@ func TestTwoBuildsAreOne(t *testing.T) {
 	}
 }
 
-// TestRegistryTakesIt pushes the index by the documented command, and wants to get it back whole.
+// TestRegistryTakesIt pushes the index by the documented command, and pulls it back whole.
 func TestRegistryTakesIt(t *testing.T) {
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer server.Close()
@@ -252,7 +252,7 @@ func TestRegistryTakesIt(t *testing.T) {
 	}
 }
 
-// TestDockerTar wants patgate.tar to be the image of this machine's architecture.
+// TestDockerTar checks that patgate.tar is the image of this machine's architecture.
 func TestDockerTar(t *testing.T) {
 	ref, err := name.NewTag("ghcr.io/patgate/patgate:dev")
 	if err != nil {
@@ -272,14 +272,14 @@ func TestDockerTar(t *testing.T) {
 	}
 }
 
-// TestNoCommit wants a checkout outside of Git refused: nobody could tell what the image holds.
+// TestNoCommit checks that a folder outside of Git is refused: the image could not say what it holds.
 func TestNoCommit(t *testing.T) {
 	if _, err := commitOf(&buildinfo.BuildInfo{}); err == nil || !strings.Contains(err.Error(), "names no commit") {
 		t.Errorf("%v", err)
 	}
 }
 
-// TestBillOfMaterials wants an SBOM of each binary to name the program, its version and
+// TestBillOfMaterials checks that an SBOM of each binary names the program, its version and
 // every module in it, with its version.
 func TestBillOfMaterials(t *testing.T) {
 	tool := os.Getenv("CYCLONEDX_GOMOD")

@@ -23,7 +23,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// podSpec is what the tests need of Kubernetes' PodSpec.
+// podSpec is the part of Kubernetes' PodSpec that the tests need.
 type podSpec struct {
 	SecurityContext struct {
 		FSGroup int `yaml:"fsGroup"` // 0: none
@@ -65,8 +65,8 @@ type probeSpec struct {
 }
 
 // pod runs the containers of a pod as processes: with the pod's arguments, users, groups
-// and volumes, a read-only root each, in a network of their own. What a kubelet does
-// beyond that (cgroups, seccomp, restarts with back-off) is not here.
+// and volumes, a read-only root each, in a network of their own. A kubelet also
+// sets cgroups and seccomp and restarts with back-off, which is left out here.
 type pod struct {
 	t       *testing.T
 	spec    podSpec
@@ -75,8 +75,8 @@ type pod struct {
 	client  *http.Client
 }
 
-// podIP is an address of the pod's network beside 127.0.0.1, so that what is bound to
-// loopback can be told from what is open.
+// podIP is an address of the pod's network besides 127.0.0.1, so that what is bound to
+// loopback can be distinguished from what is open.
 const podIP = "127.1.2.3"
 
 // newPod reads a Deployment, and lays out its volumes: those of ConfigMaps from files, the
@@ -155,7 +155,7 @@ func newNetwork(t *testing.T) *os.File {
 	return network
 }
 
-// onThread runs something on an operating system's thread that nothing else will use.
+// onThread runs a function on an operating system's thread of its own.
 func onThread(f func() error) error {
 	done := make(chan error)
 	go func() {
@@ -165,7 +165,7 @@ func onThread(f func() error) error {
 	return <-done
 }
 
-// inside runs something in the pod's network.
+// inside runs a function in the pod's network.
 func (p *pod) inside(f func() error) error {
 	return onThread(func() error {
 		if err := unix.Setns(int(p.network.Fd()), unix.CLONE_NEWNET); err != nil {
@@ -273,7 +273,7 @@ func (p *pod) await(name string, probe probeSpec, exited chan struct{}) {
 	}
 }
 
-// probe asks as the kubelet does, at the pod's address.
+// probe sends a probe as the kubelet does, to the pod's address.
 func (p *pod) probe(s probeSpec) error {
 	if s.TCPSocket.Port != 0 {
 		c, err := p.dial(context.Background(), "tcp", fmt.Sprintf("%s:%d", podIP, s.TCPSocket.Port))

@@ -95,7 +95,7 @@ mount --bind "$root" "$root" && mount -o remount,bind,ro "$root" && exec chroot 
 	return cmd
 }
 
-// TestVersion wants the program to know the tag it was built from.
+// TestVersion checks that the program knows the tag it was built from.
 func TestVersion(t *testing.T) {
 	out, err := container(t, unpack(t), "version", "-o", "json").CombinedOutput()
 	if err != nil {
@@ -110,7 +110,7 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// TestServes wants the image to serve with a root file system that it can't write to.
+// TestServes checks that the image serves with a root file system that it can't write to.
 func TestServes(t *testing.T) {
 	root := unpack(t)
 	cmd := container(t, root, "serve", "--manifests", "/manifests", "--listen", "127.0.0.1:0", "--status-listen", "127.0.0.1:0", "--drain-delay", "0s")
@@ -142,7 +142,7 @@ func TestServes(t *testing.T) {
 	}
 }
 
-// TestRootIsReadOnly wants the test above to mean something.
+// TestRootIsReadOnly checks that the root of the test above is really read-only.
 func TestRootIsReadOnly(t *testing.T) {
 	out, err := container(t, unpack(t), "serve", "--manifests", "/manifests", "--listen", "unix:///patgate.sock", "--status-listen", "127.0.0.1:0").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "read-only file system") {

@@ -25,8 +25,8 @@ const example = "../docs/examples/sidecar"
 // value is the token that the test gives to the example's ci-bot.
 const value = "the-sidecar-test-presents-this-value"
 
-// configMapsOf makes what kustomize would of the example's configMapGenerator, with a
-// value of our own for its token.
+// configMapsOf makes the ConfigMaps that kustomize would make of the example's
+// configMapGenerator, with the test's value for its token.
 func configMapsOf(t *testing.T) map[string]map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(example, "kustomization.yaml"))
@@ -53,7 +53,7 @@ func configMapsOf(t *testing.T) map[string]map[string]string {
 	return all
 }
 
-// api is the application of the example: it counts, and can be made to take its time.
+// api is the application of the example: it counts requests, and can be made slow.
 type api struct {
 	server  http.Server
 	calls   atomic.Int64
@@ -115,7 +115,7 @@ func (p *pod) awaitStatus(want int, path, token string) {
 	p.t.Fatalf("%s: %d, want %d: %s", path, status, want, body)
 }
 
-// envoyRoot is a root folder with Envoy in it, and what Envoy is linked with.
+// envoyRoot is a root folder with Envoy and its libraries.
 func envoyRoot(t *testing.T) (root string) {
 	t.Helper()
 	binary := os.Getenv("ENVOY_PATH")
@@ -177,8 +177,8 @@ func TestSidecar(t *testing.T) {
 	wantEvents(t, patgate)
 }
 
-// wantOnlyTheGateOpen wants the API and Envoy's admin port to be out of reach from
-// outside the pod, and the socket to let its owner and group connect, and nobody else.
+// wantOnlyTheGateOpen checks that the API and Envoy's admin port are out of reach from
+// outside the pod, and that the socket lets its owner and group connect, and no one else.
 func (p *pod) wantOnlyTheGateOpen() {
 	p.t.Helper()
 	for _, port := range []string{"8081", "9901"} {
@@ -196,7 +196,7 @@ func (p *pod) wantOnlyTheGateOpen() {
 }
 
 // wantRecovery kills patgate: everything is refused until the kubelet has started it
-// again, beside the socket that the dead one left.
+// again, next to the socket that the dead one left.
 func (p *pod) wantRecovery(patgate *process) *process {
 	p.t.Helper()
 	mustDo(p.t, patgate.Process.Kill())
@@ -245,7 +245,7 @@ func (p *pod) wantOrderlyEnd(patgate, envoy *process, app *api) {
 	}
 }
 
-// wantEvents wants each call of the pod's last patgate to be in its audit.
+// wantEvents checks that each call of the pod's last patgate is in its audit.
 func wantEvents(t *testing.T, patgate *process) {
 	t.Helper()
 	allowed := 0

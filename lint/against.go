@@ -13,20 +13,20 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// Revival is a token's value that lives longer than older manifests let it.
+// Revival is a token's value that lives longer than under older manifests.
 type Revival struct {
 	diag.Problem
 	Token string // its name
 	Was   string // the place in the older manifests: FILE:LINE:COLUMN
 }
 
-// State is a set of manifests with what it remembers of deleted tokens.
+// State is a set of manifests with its tombstones of deleted tokens.
 type State struct {
 	*ruleset.Set
 	Tombstones manifest.Tombstones
 }
 
-// value is what manifests say of one value of a token.
+// value describes one value of a token in the manifests.
 type value struct {
 	policy.Value
 	doc      *manifest.Document
@@ -36,7 +36,7 @@ type value struct {
 	previous bool
 }
 
-// comparison is of manifests with older ones.
+// comparison compares manifests with older ones.
 type comparison struct {
 	older, newer State
 	was, is      map[token.Digest]value
@@ -47,8 +47,8 @@ type comparison struct {
 
 // Revivals compares manifests with older ones, by the digests of values, whatever the tokens are
 // called: a `revoked` or a canary stays, neither `issued` nor an end moves later, also by the cap of a
-// group, and what was revoked and is deleted before its end leaves a tombstone. What was suspended
-// may come back. Where either has problems, what decodes is compared, and no caps are known.
+// group, and what was revoked and is deleted before its end leaves a tombstone. A suspended
+// token may become active. If either has problems, the documents that decode are compared, without caps.
 func Revivals(older, newer State, now time.Time) []Revival {
 	c := comparison{
 		older: older, newer: newer, now: now, was: values(older.Set), is: values(newer.Set),
@@ -76,7 +76,7 @@ func sorted[V any](m map[token.Digest]V) []token.Digest {
 	return list
 }
 
-// alive looks at a value that there is.
+// alive checks a value that the new manifests have.
 func (c *comparison) alive(digest token.Digest) {
 	is := c.is[digest]
 	if stone, deleted := c.stone(digest); deleted && !is.Revoked && !is.canary && !ended(stone.Until, c.now) {
@@ -109,8 +109,8 @@ func (c *comparison) add(in *ruleset.Set, v value, field []any, was, message str
 	}})
 }
 
-// revival says what came back, and where, or nothing: a format for the token's name and
-// the place where the older manifests have its end.
+// revival describes the revival and its place, or is empty: a format for the token's name
+// and the place where the older manifests have its end.
 func (c *comparison) revival(old, is value) (field []any, message string) {
 	switch {
 	case is.Revoked || is.canary:
@@ -138,7 +138,7 @@ func (c *comparison) revival(old, is value) (field []any, message string) {
 	return nil, ""
 }
 
-// endMoved says which end was moved later.
+// endMoved describes which end was moved later.
 func endMoved(old, is policy.Value, now time.Time) string {
 	was, end := old.Capped, is.Capped
 	if !was.IsZero() && was.Equal(end) || is.Dormant {
@@ -153,7 +153,7 @@ func endMoved(old, is policy.Value, now time.Time) string {
 	return "the token %s ended on " + rfc3339(was) + " at %s and its end is moved to " + rfc3339(end) + ", expected a new value, as what has ended stays so"
 }
 
-// deleted looks at a value that there was.
+// deleted checks a value that only the older manifests have.
 func (c *comparison) deleted(digest token.Digest) {
 	old := c.was[digest]
 	if _, there := c.is[digest]; there || !old.Revoked || ended(old.Capped, c.now) {
@@ -176,7 +176,7 @@ func (c *comparison) deleted(digest token.Digest) {
 // forever is until when a value that never ends is remembered.
 const forever = "9999-12-31T23:59:59Z"
 
-// forgotten looks at a tombstone that there was.
+// forgotten checks a tombstone of the older manifests.
 func (c *comparison) forgotten(digest token.Digest) {
 	old := c.older.Tombstones[digest]
 	is, there := c.is[digest]
@@ -192,7 +192,7 @@ func (c *comparison) forgotten(digest token.Digest) {
 	}})
 }
 
-// place returns where the older manifests say what ended the value.
+// place returns where the older manifests end the value.
 func (v value) place(in *ruleset.Set) string {
 	return v.doc.Place(placeIn(in, v.doc, v.deadAt()))
 }

@@ -54,8 +54,8 @@ func put(in any, path []string, value any) any {
 	return object
 }
 
-// nodePath reads the place of a node, which the decoder found good. What it gets wrong,
-// such as an escaped star, the evaluation does not let through.
+// nodePath reads the place of a node, which the decoder has accepted. If it misreads one,
+// such as an escaped star, the evaluation refuses the example.
 func nodePath(text string) []string {
 	if rest, pointer := strings.CutPrefix(text, "/"); pointer {
 		path := strings.Split(rest, "/")

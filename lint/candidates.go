@@ -114,7 +114,7 @@ func (c *candidate) values(rules []*policy.Rule) bool {
 	return true
 }
 
-// readBy leaves the types of bodies that a rule reads too, and reports whether any is left.
+// readBy keeps the types of bodies that a rule also reads, and reports whether any is left.
 func (c *candidate) readBy(r *policy.Rule) bool {
 	if c.bodyTypes == nil {
 		c.bodyTypes = r.BodyTypes()
@@ -187,7 +187,7 @@ func escapePath(path string) string {
 	}
 }
 
-// mutations change a candidate in one thing that the rule asks for.
+// mutations change a candidate in one condition of the rule.
 func (c *candidate) mutations(r *policy.Rule) []*candidate {
 	var list []*candidate
 	with := func(change func(*candidate)) {

@@ -58,7 +58,7 @@ func hasCaseLetters(text string) bool {
 	return strings.ContainsFunc(text, func(r rune) bool { return unicode.SimpleFold(r) != r })
 }
 
-// hasCase reports whether a pattern tells apart texts that differ in case alone.
+// hasCase reports whether a pattern distinguishes texts that differ only in case.
 func hasCase(pattern string) bool {
 	re, err := syntax.Parse(pattern, syntax.Perl)
 	return err == nil && expressionHasCase(re)

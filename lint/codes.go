@@ -10,7 +10,7 @@ import (
 // Code names a kind of warning. Codes are stable: comments suppress them, programs read them.
 type Code = diag.Code
 
-// The codes. docs/checks.md tells why each is a risk.
+// The codes. docs/checks.md explains why each is a risk.
 const (
 	UnescapedDot      Code = "unescaped-dot"
 	MatchesEverything Code = "matches-everything"
@@ -47,7 +47,7 @@ var codes = map[Code]struct{ fix string }{
 	CrossesSegments:   {"write [^/]* for text within one segment"},
 	LeadingAny:        {"begin the pattern with / and the first segment"},
 	UnknownMethod:     {"correct the method, or accept one that your API made up"},
-	GetWithoutHead:    {"add HEAD beside GET"},
+	GetWithoutHead:    {"add HEAD too"},
 	NeverMatches:      {"correct the condition, or take the rule out"},
 	OutsideGate:       {"correct the path or the gate's paths, or name the gate in Envoy's route"},
 	EveryAddress:      {"name the ranges that are meant, or leave the list out"},

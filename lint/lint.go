@@ -33,7 +33,7 @@ func Files(in *ruleset.Set, names []string, now time.Time) []diag.Problem {
 	return run(in, only, now)
 }
 
-// run looks at the documents of some files; nil: of all.
+// run checks the documents of some files; nil: of all.
 func run(in *ruleset.Set, only map[string]bool, now time.Time) []diag.Problem {
 	if len(in.Problems) > 0 {
 		return nil
@@ -84,7 +84,7 @@ type linter struct {
 	unrouted map[string]bool // gates that do not say whether their API ignores case
 }
 
-// index notes the rows by name, and what names what.
+// index records the rows by name, and their references.
 func (l *linter) index() {
 	l.gates, l.tokens, l.named = map[string]*policy.Gate{}, map[string]*policy.Token{}, map[string]bool{}
 	for _, g := range l.in.Rows.Gates {

@@ -10,7 +10,7 @@ import (
 	"github.com/patgate/patgate/lint"
 )
 
-// TestDocs wants docs/checks.md to have each code, and no other, with why and what to do.
+// TestDocs checks that docs/checks.md explains each code, and no other, with why and what to do.
 func TestDocs(t *testing.T) {
 	text, err := os.ReadFile("../docs/checks.md")
 	if err != nil {

@@ -16,13 +16,13 @@ import (
 	"github.com/patgate/patgate/lint"
 )
 
-var update = flag.Bool("update", false, "write the wanted warnings anew")
+var update = flag.Bool("update", false, "rewrite the expected warnings")
 
-// now is when the manifests of these tests are looked at.
+// now is the time at which the manifests of these tests are checked.
 var now = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
-// TestWarnings holds the warnings about each archive of manifests against those that it
-// wants: whatever is not listed must not be warned of.
+// TestWarnings compares the warnings about each archive of manifests with those that it
+// lists: there must be no others.
 func TestWarnings(t *testing.T) {
 	archives, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(archives) == 0 {

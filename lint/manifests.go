@@ -67,7 +67,7 @@ func samePaths(a, b *policy.Gate) bool {
 	return false
 }
 
-// weaker lists the ways in which a gate asks less than another.
+// weaker lists the ways in which a gate is less strict than another.
 func weaker(g, other *policy.Gate) (ways []string) {
 	add := func(is bool, way string) {
 		if is {
@@ -128,7 +128,7 @@ func (l *linter) token(d *manifest.Document) {
 	l.deactivated(d, row)
 	for i, p := range t.ActAs {
 		if l.pattern(p.String()).anyValue {
-			l.warn(MatchesEverything, d, spec("actAs", i), "the pattern %s matches every user: the token speaks for all of them", p)
+			l.warn(MatchesEverything, d, spec("actAs", i), "the pattern %s matches every user: the token may act for all of them", p)
 		}
 	}
 	gates := l.gatesOf(row)
@@ -137,7 +137,7 @@ func (l *linter) token(d *manifest.Document) {
 	l.rules(d, spec("limitTo"), t.LimitTo, false, gates, row.Clients)
 }
 
-// deactivated warns of a token whose user is in none of the groups that a gate of it wants. A token for
+// deactivated warns of a token whose user is in none of the groups that one of its gates requires. A token for
 // every gate needs one that admits its user.
 func (l *linter) deactivated(d *manifest.Document, row *policy.Token) {
 	var closed []*policy.Gate
@@ -209,7 +209,7 @@ func (l *linter) clients(d *manifest.Document, written *manifest.Clients, r poli
 		l.warn(EveryAddress, d, spec("clients", "allow"), "the ranges hold %s", text)
 	}
 	if onlyIPv4(r.Deny) && (len(r.Allow) == 0 || covers(r.Allow, allIPv6)) {
-		l.warn(IPv4OnlyDeny, d, spec("clients", "deny"), "the ranges are of IPv4 alone: whoever comes by IPv6 passes")
+		l.warn(IPv4OnlyDeny, d, spec("clients", "deny"), "the ranges are IPv4 only: clients over IPv6 pass")
 	}
 	if _, ok := address([]policy.Ranges{r}); !ok {
 		l.warn(NoAddress, d, spec("clients"), "deny holds every address that allow leaves: no client passes")
@@ -225,7 +225,7 @@ func (l *linter) clients(d *manifest.Document, written *manifest.Clients, r poli
 	}
 }
 
-// everyAddress says what a list covers that covers everything, or nothing.
+// everyAddress describes a list that covers everything, or is empty.
 func everyAddress(list []netip.Prefix) string {
 	switch v4, v6 := covers(list, allIPv4), covers(list, allIPv6); {
 	case v4 && v6:

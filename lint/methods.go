@@ -27,7 +27,7 @@ func (r *ruleLint) methods() {
 	}
 	if slices.Contains(r.rule.Methods, "GET") && !slices.Contains(r.rule.Methods, "HEAD") {
 		if r.deny {
-			r.warn(GetWithoutHead, []any{"methods"}, "GET is denied and HEAD is not, which tells as much but for the body")
+			r.warn(GetWithoutHead, []any{"methods"}, "GET is denied and HEAD is not, which reveals as much except the body")
 		} else {
 			r.warn(GetWithoutHead, []any{"methods"}, "GET is allowed and HEAD is not: clients that ask for the headers first are refused")
 		}

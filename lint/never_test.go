@@ -36,7 +36,7 @@ func pick(r *rand.Rand, from []string, most int) string {
 	return b.String()
 }
 
-// randomRule writes conditions that the prover has something to say about.
+// randomRule writes conditions that the prover can decide.
 func randomRule(r *rand.Rand) string {
 	var parts []string
 	if r.IntN(4) > 0 {
@@ -77,8 +77,8 @@ func randomManifests(r *rand.Rand) string {
 	return b.String()
 }
 
-// TestNeverIsProven asks rules that are said never to match about random requests, and
-// wants none of them to match, nor to refuse because it can't be decided. The same for
+// TestNeverIsProven evaluates rules that are reported as never matching with random
+// requests, and checks that none matches, or refuses because it can't be decided. The same for
 // paths that no gate is said to guard.
 func TestNeverIsProven(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
@@ -178,7 +178,7 @@ func sampleOf(r *rand.Rand, re *syntax.Regexp) string {
 	return text
 }
 
-// TestExamplesHold asks every example again, of random manifests too.
+// TestExamplesHold evaluates every example again, of random manifests too.
 func TestExamplesHold(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	found := 0
@@ -218,7 +218,7 @@ func TestExamplesHold(t *testing.T) {
 	}
 }
 
-// FuzzLint looks at whatever decodes.
+// FuzzLint checks all manifests that decode.
 func FuzzLint(f *testing.F) {
 	archives, err := filepath.Glob("testdata/*.txtar")
 	if err != nil {

@@ -65,7 +65,7 @@ func covers(list []netip.Prefix, p netip.Prefix) bool {
 	return !open
 }
 
-// address returns one that lies in each of the lists that are not empty and passes all
+// address returns one that is in each of the lists that are not empty and passes all
 // of the ranges. ok is false where there is none.
 func address(ranges []policy.Ranges, lists ...[]netip.Prefix) (addr netip.Addr, ok bool) {
 	rest := all
@@ -98,7 +98,7 @@ func inside(p netip.Prefix) netip.Addr {
 	return p.Addr().Next()
 }
 
-// onlyIPv4 reports whether a list has ranges, and none of IPv6.
+// onlyIPv4 reports whether a list has ranges, and no IPv6 range.
 func onlyIPv4(list []netip.Prefix) bool {
 	for _, p := range list {
 		if !p.Addr().Is4() {

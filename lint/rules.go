@@ -11,7 +11,7 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// pattern is what is known of a pattern, worked out once.
+// pattern is a pattern with its properties, computed once.
 type pattern struct {
 	traits
 	neverPath  string          // why it matches no path; empty where it may
@@ -31,7 +31,7 @@ func (l *linter) pattern(text string) *pattern {
 	return p
 }
 
-// whyNeverPath proves that a pattern matches no path that gets as far as a rule.
+// whyNeverPath proves that a pattern matches no path that reaches a rule.
 func (l *linter) whyNeverPath(text string) string {
 	if _, found := search(pathsBelow("", l.open), text); found != none {
 		return ""
@@ -59,7 +59,7 @@ func (l *linter) mayMatchBelow(text, prefix string) bool {
 	return may
 }
 
-// ruleLint is one rule under the lens.
+// ruleLint checks one rule.
 type ruleLint struct {
 	*linter
 	doc   *manifest.Document
@@ -72,7 +72,7 @@ type ruleLint struct {
 	said  map[Code]bool
 }
 
-// rules looks at a list of rules: where it stands, the gates where it may be asked, and
+// rules checks a list of rules: its place, the gates where it may be asked, and
 // the ranges of the token that it belongs to.
 func (l *linter) rules(d *manifest.Document, at []any, list []manifest.Rule, deny bool, gates []*policy.Gate, token policy.Ranges) {
 	for i := range list {
@@ -104,7 +104,7 @@ func (r *ruleLint) warn(code Code, part []any, format string, args ...any) {
 	r.warnings[len(r.warnings)-1].rule = r.rule.At.Line
 }
 
-// path looks at the path's pattern. In a deny rule a wide one is on the safe side.
+// path checks the path's pattern. In a deny rule a wide one is safe.
 func (r *ruleLint) path() {
 	if r.rule.Path.Pattern == nil {
 		return
@@ -135,7 +135,7 @@ func (r *ruleLint) path() {
 
 func (r *ruleLint) dot(at []any, text string) {
 	if dot := r.pattern(text).dot; dot != "" && !r.deny {
-		r.warn(UnescapedDot, at, "the dot in %s of the pattern %s stands for any character", dot, text)
+		r.warn(UnescapedDot, at, "the dot in %s of the pattern %s matches any character", dot, text)
 	}
 }
 
@@ -167,7 +167,7 @@ func (r *ruleLint) clients() {
 		r.warn(EveryAddress, at, "the ranges hold %s", text)
 	}
 	if r.deny && onlyIPv4(list) {
-		r.warn(IPv4OnlyDeny, at, "the ranges are of IPv4 alone: whoever comes by IPv6 is not denied")
+		r.warn(IPv4OnlyDeny, at, "the ranges are IPv4 only: clients over IPv6 are not denied")
 	}
 	for _, g := range r.gates {
 		if _, ok := address([]policy.Ranges{g.Clients, r.token}, list); ok {
@@ -192,8 +192,8 @@ type condition struct {
 	part, name, text string
 }
 
-// values looks at the conditions on parameters and nodes. What can't be read satisfies a
-// deny rule, so that nothing is proven of one.
+// values checks the conditions on parameters and nodes. An unreadable value satisfies a
+// deny rule, so nothing is proven of one.
 func (r *ruleLint) values() {
 	if r.deny {
 		return

@@ -48,7 +48,7 @@ type texts struct {
 	paths  bool
 	open   policy.Encoded // what gates open
 	prefix []rune         // without a trailing slash
-	marked []rune         // what it tells apart, beside what it forbids
+	marked []rune         // the runes it distinguishes, besides those it forbids
 }
 
 func anyText() *texts { return &texts{} }
@@ -228,10 +228,10 @@ func (s *searcher) expand(i int) {
 	}
 }
 
-// pleasant are the runes that examples are made of, where there is a choice.
+// pleasant are the runes that examples prefer.
 const pleasant = "a1A0bBxX2-_ "
 
-// choices returns one rune of those that the texts don't tell apart, and each that
+// choices returns one rune of those that the texts don't distinguish, and each that
 // they do.
 func (s *searcher) choices(ranges []rune) []rune {
 	var list []rune

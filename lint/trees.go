@@ -6,12 +6,12 @@ import (
 	"unicode"
 )
 
-// traits are what the form of a pattern tells. The zero value tells nothing.
+// traits are what the form of a pattern implies. The zero value implies nothing.
 type traits struct {
 	anyPath  bool   // it matches practically every path
 	anyValue bool   // it matches practically every text of one line
 	leading  bool   // it begins with any text
-	crosses  bool   // any text stands between what must be there
+	crosses  bool   // any text is allowed between the parts that must be there
 	dot      string // a dot between words that was likely meant as itself, with both
 }
 
@@ -63,7 +63,7 @@ func everything(re *syntax.Regexp, path bool) bool {
 	return any
 }
 
-// isAllText reports whether an expression takes any text, but for the empty one at most.
+// isAllText reports whether an expression matches any text, except perhaps the empty one.
 func isAllText(re *syntax.Regexp) bool {
 	switch re.Op {
 	case syntax.OpStar, syntax.OpPlus:
@@ -82,7 +82,7 @@ func isAny(re *syntax.Regexp) bool {
 		re.Op == syntax.OpCharClass && slices.Equal(re.Rune, []rune{0, '\n' - 1, '\n' + 1, unicode.MaxRune})
 }
 
-// isAnyText reports whether an expression takes any text of several characters.
+// isAnyText reports whether an expression matches any text of several characters.
 func isAnyText(re *syntax.Regexp) bool {
 	switch re.Op {
 	case syntax.OpStar, syntax.OpPlus:
@@ -93,7 +93,7 @@ func isAnyText(re *syntax.Regexp) bool {
 	return false
 }
 
-// walk finds any text by what must stand before and after it.
+// walk finds where any text is allowed, and what must come before and after it.
 func (t *traits) walk(re *syntax.Regexp, before, after bool) {
 	if isAnyText(re) {
 		t.leading = t.leading || !before

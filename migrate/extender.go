@@ -104,7 +104,7 @@ func readExtenderToken(raw json.RawMessage) (t extenderToken, unknown, problems 
 	return t, sorted(unknown), problems
 }
 
-// carryOver sets what a token's manifest says.
+// carryOver fills in a token's manifest.
 func (t *extenderToken) carryOver(i *Imported, now time.Time) {
 	i.setValue(t.token)
 	i.Token.User = t.user
@@ -120,7 +120,7 @@ func (t *extenderToken) carryOver(i *Imported, now time.Time) {
 	i.setLines(t.limitTo)
 }
 
-// setTimes takes when a token was made and ends; the zero time is none.
+// setTimes sets a token's issue and end; the zero time is none.
 func (i *Imported) setTimes(created, end, now time.Time) {
 	i.Token.Issued, i.Token.Expires = now, end
 	if !created.IsZero() {
@@ -135,7 +135,7 @@ func (i *Imported) setTimes(created, end, now time.Time) {
 	}
 }
 
-// setRanges takes addresses and ranges, divided by commas, semicolons or blanks.
+// setRanges reads addresses and ranges, separated by commas, semicolons or blanks.
 func (i *Imported) setRanges(text string) {
 	if text == "" || text == "*" {
 		return
@@ -161,9 +161,9 @@ var (
 
 func plainText(s string) string { return entities.Replace(s) }
 
-// setLines takes the rules. A line that means something else here, or nothing, refuses the
-// whole token: with fewer rules it might do less than its owner thinks, and it must be the
-// owner who says so.
+// setLines reads the rules. A line that means something else in patgate, or nothing, refuses
+// the whole token: with fewer rules it might do less than its owner expects, and only the
+// owner can decide that.
 func (i *Imported) setLines(text string) {
 	if text == "" {
 		i.unrestricted()
@@ -186,7 +186,7 @@ func (i *Imported) setLine(line string) {
 	}
 	if m := baseURL.FindStringSubmatch(line); m != nil {
 		if strings.Contains(line, "|") {
-			i.refuse("the rule %q has alternatives beside the base URL, expected a rule for each", line)
+			i.refuse("the rule %q has alternatives next to the base URL, expected a rule for each", line)
 		}
 		line = m[1] + line[len(m[0]):]
 		i.note("the base URL is left out of %q: where the API has a context path such as /jira, the rule must begin with it", line)
@@ -206,7 +206,7 @@ func (i *Imported) setLine(line string) {
 }
 
 // spansQuery reports whether a line could be met by text in the query where it was matched
-// against the whole URL: something that takes any text stands before what it asks for.
+// against the whole URL: a part that matches any text comes before the condition.
 func spansQuery(line string) bool {
 	path := line
 	if at := groups.FindStringIndex(line); at != nil {

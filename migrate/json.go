@@ -125,7 +125,7 @@ func readTime(value json.RawMessage) (time.Time, error) {
 	return time.UnixMilli(number).UTC(), nil
 }
 
-// checkTime refuses times that can't be written as RFC 3339, or that nobody means.
+// checkTime refuses times that can't be written as RFC 3339, or that are surely a mistake.
 func checkTime(t time.Time) (time.Time, error) {
 	if ms := t.UnixMilli(); ms < earliest || ms > latest {
 		return time.Time{}, errors.New("is before 1973 or after 9999, expected another time or none")

@@ -13,7 +13,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// Imported is one token of a source: what its manifest says, or why it is refused.
+// Imported is one token of a source: its manifest, or why it is refused.
 type Imported struct {
 	Token   edit.NewToken
 	From    string   // what the source calls it
@@ -47,7 +47,7 @@ var Sources = map[string]Source{
 	"authorino":     Authorino,
 }
 
-// setValue takes a value's digest, unless it is no value that clients present.
+// setValue sets the digest of a value, unless clients can't present that value.
 func (i *Imported) setValue(value string) {
 	if problem := valueProblem(value); problem != "" {
 		i.refuse("%s", problem)
@@ -60,8 +60,8 @@ func (i *Imported) setValue(value string) {
 	i.Token.Digest = token.Sum(token.NewSecret(value))
 }
 
-// finish refuses what can't come over as it is, among all tokens of a source, and names
-// the others. A value that stands in a text, its own token's or another's, would be written
+// finish refuses the tokens of a source that can't be imported unchanged, and names the
+// others. A value that appears in a text, its own token's or another's, would be written
 // and shown; one that no client can present in its token's scheme is of no use.
 func finish(list []Imported, values []string) []Imported {
 	for n := range list {
@@ -69,7 +69,7 @@ func finish(list []Imported, values []string) []Imported {
 		text := strings.ToLower(strings.Join(i.texts, "\n"))
 		for _, value := range values {
 			if len(value) >= minShown && strings.Contains(text, strings.ToLower(value)) {
-				*i = Imported{From: "token", Pos: i.Pos, Refused: "a value stands in its label, user or rules: take it for leaked, and make new tokens"}
+				*i = Imported{From: "token", Pos: i.Pos, Refused: "a value is in its label, user or rules: take it for leaked, and make new tokens"}
 			}
 		}
 		if strings.Contains(i.Token.User, ":") {
@@ -83,8 +83,8 @@ func finish(list []Imported, values []string) []Imported {
 	return list
 }
 
-// minShown is from how many bytes on a value is looked for in texts: shorter ones are
-// ordinary words, and refused anyhow.
+// minShown is the least length of a value that is searched for in texts: shorter ones are
+// ordinary words, and refused in any case.
 const minShown = 8
 
 // notToken68 reports whether a character can't stand in a Bearer credential (RFC 6750).
@@ -131,7 +131,7 @@ func setNames(list []Imported) {
 	}
 }
 
-// unrestricted gives a token what its user may do, as its source did.
+// unrestricted lets a token do all that its user may, as its source did.
 func (i *Imported) unrestricted() {
 	i.Token.Unrestricted = true
 	i.note("it is unrestricted, as it was: limit it with policies or limitTo")

@@ -19,7 +19,7 @@ var now = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
 const value = "qt3sumg4gd8r47n98tcnmuarnfufviog"
 
-// extender is a token list with one entry: an ordinary one, but for these fields.
+// extender is a token list with one entry: an ordinary one, except for these fields.
 func extender(fields string) []byte {
 	entry := map[string]any{"label": "Token name", "user": "admin", "token": value, "limitTo": "", "ip": "", "counter": 100}
 	if err := json.Unmarshal([]byte("{"+strings.TrimPrefix(fields, ",")+"}"), &entry); err != nil {
@@ -95,7 +95,7 @@ func TestExtenderNotes(t *testing.T) {
 	}
 }
 
-// TestWhatIsRefused wants no token to come over with fewer rules, or with a value that is
+// TestWhatIsRefused checks that no token comes over with fewer rules, or with a value that is
 // weak or that no client can present.
 func TestWhatIsRefused(t *testing.T) {
 	for fields, want := range map[string]string{
@@ -110,7 +110,7 @@ func TestWhatIsRefused(t *testing.T) {
 		`,"limitTo":".*/rest/a&#10;.*"`:                             "#",
 		`,"limitTo":".*/rest/a\u2028.*"`:                            "line's end",
 		`,"limitTo":" <br> "`:                                       "no rule in it",
-		`,"limitTo":"{JIRA_URL}/rest/a|/rest/secret.*"`:             "alternatives beside",
+		`,"limitTo":"{JIRA_URL}/rest/a|/rest/secret.*"`:             "alternatives next to",
 		`,"limitTo":"/rest/[a-z&&[^s]]"`:                            "set within a set",
 		`,"ip":" ; "`:                                               "no address",
 		`,"user":"a:b"`:                                             "colon",
@@ -147,7 +147,7 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
-// TestAValueInAnothersLabel wants no value to be written, whichever token's text holds it.
+// TestAValueInAnothersLabel checks that no value is written, whichever token's text holds it.
 func TestAValueInAnothersLabel(t *testing.T) {
 	list, err := migrate.Extender([]byte(`{"tokens":[{"label":"a","user":"x","token":"`+value+`"},{"label":"`+strings.ToUpper(value)+`","user":"x","token":"another value of 24 chars"}]}`), now)
 	if err != nil || list[0].Refused != "" || !strings.Contains(list[1].Refused, "take it for leaked") || strings.Contains(strings.ToLower(fmt.Sprint(list[1])), value) {
@@ -251,8 +251,8 @@ func TestAuthorino(t *testing.T) {
 	}
 }
 
-// FuzzSources wants every source to survive any file, to show nothing of a value, and to
-// make manifests that can be read.
+// FuzzSources checks that every source survives any file, shows nothing of a value, and
+// makes manifests that can be read.
 func FuzzSources(f *testing.F) {
 	f.Add(extender(`,"limitTo":"[get].*/x"`))
 	f.Add([]byte(fmt.Sprintf(gatewaySecret, base64.StdEncoding.EncodeToString([]byte(value)))))

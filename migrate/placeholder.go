@@ -30,7 +30,7 @@ var saysSo = regexp.MustCompile(`(?i)change[-_. ]?(me|this|it)|replace[-_. ]?(me
 	`lorem|not[-_. ]?a?[-_. ]?(real|secret|valid)|do[-_. ]?not[-_. ]?(use|commit)|super[-_. ]?secret|top[-_. ]?secret|` +
 	`(horse|battery|staple)[-_. ]?(horse|battery|staple)`)
 
-// vocabulary are words with which placeholders are made.
+// vocabulary are words that placeholders are made of.
 var vocabulary = wordSet(`my your our the this that some is are was goes put set use must generate long
 	api key keys apikey token tokens secret secrets password passwd pass pwd passphrase value values credential credentials cred auth access bearer basic
 	client user username admin root name id string text random randomly generated very super top strong secure safe real
@@ -50,7 +50,7 @@ func wordSet(text string) map[string]bool {
 // words cuts `my-secret`, `MySecret` and `MY_SECRET1` into words and numbers.
 var words = regexp.MustCompile(`[A-Z]?[a-z]+|[A-Z]+|[0-9]+`)
 
-// minRest is how many characters beside ordinary words a value must have.
+// minRest is how many characters a value must have besides ordinary words.
 const minRest = 12
 
 // ofWords reports whether a text is made of the vocabulary: half of it, or all but what is short,
@@ -104,7 +104,7 @@ func repeats(text string) bool {
 	return false
 }
 
-// rows are the keys of a keyboard beside each other.
+// rows are the keys of a keyboard, row by row.
 const rows = "qwertyuiopasdfghjklzxcvbnm"
 
 // counts reports whether most characters follow the one before them, in either direction, in the

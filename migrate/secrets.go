@@ -40,7 +40,7 @@ func EnvoyGateway(data []byte, now time.Time) ([]Imported, error) {
 			}
 			i.setEntry(s, &e)
 			if first, twice := seen[e.Key]; twice {
-				i.refuse("the client stands in the Secret %s already: Envoy Gateway takes the first alone", first)
+				i.refuse("the client is in the Secret %s already: Envoy Gateway takes the first alone", first)
 			} else {
 				seen[e.Key] = s.Name
 			}
@@ -72,7 +72,7 @@ func unreadable(s *manifest.Secret) (i Imported, whole bool) {
 	return i, i.Refused != ""
 }
 
-// setEntry takes the value of a Secret's key.
+// setEntry imports the value of a Secret's key.
 func (i *Imported) setEntry(s *manifest.Secret, e *manifest.SecretEntry) {
 	if e.Problem != "" {
 		i.refuse("%s", e.Problem)
@@ -128,7 +128,7 @@ func Authorino(data []byte, now time.Time) ([]Imported, error) {
 	return finish(list, values), nil
 }
 
-// importKey takes the API key of a Secret, or refuses one without.
+// importKey imports the API key of a Secret, or refuses a Secret without one.
 func importKey(s *manifest.Secret, e *manifest.SecretEntry, now time.Time) Imported {
 	i := Imported{From: s.Name, Pos: s.Pos, texts: []string{s.Name, s.Annotations[kuadrantUser]}}
 	if e == nil {
@@ -146,8 +146,7 @@ func importKey(s *manifest.Secret, e *manifest.SecretEntry, now time.Time) Impor
 	return i
 }
 
-// setSecret takes what a Secret says of its keys, which is little: they have no end and no
-// limits.
+// setSecret imports the metadata of a Secret's keys, which have no end and no limits.
 func (i *Imported) setSecret(s *manifest.Secret, now time.Time) {
 	if i.Token.Issued = s.Created; s.Created.IsZero() {
 		i.Token.Issued = now

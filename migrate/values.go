@@ -11,7 +11,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// valueProblem returns why a text can't be a token's value, or "" if it can. A value that stands
+// valueProblem returns why a text can't be a token's value, or "" if it can. A value that is
 // in a repository must never become a token: ciphertext, templates and placeholders are refused,
 // and so is what no client presents as it is. The answer holds nothing of the value.
 func valueProblem(value string) string {
@@ -75,11 +75,11 @@ var references = regexp.MustCompile(`(?i)^(op://|ref\+\w+://|secrets?\+\w+://|va
 // variable is the name of an environment variable, such as CI_BOT_API_KEY_PRODUCTION.
 var variable = regexp.MustCompile(`^[A-Z]+(_[A-Z]+)+$`)
 
-// template finds what stands for a value and is none.
+// template finds placeholders that are no values.
 func template(value string) string {
 	switch {
 	case placeholders.MatchString(value):
-		return "its value is a template or placeholder, expected the value that it stands for: render the file first"
+		return "its value is a template or placeholder, expected the value that replaces it: render the file first"
 	case references.MatchString(value):
 		return "its value is a reference to a value that is kept elsewhere, expected the value itself"
 	case variable.MatchString(value):

@@ -21,7 +21,7 @@ const (
 	pem    = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ\n-----END PRIVATE KEY-----\n"
 )
 
-// TestPublicTexts wants no text to become a token that stands in a repository or that no client
+// TestPublicTexts checks that no text becomes a token that is public in a repository or that no client
 // presents as it is, in whichever source, plain or in base64.
 func TestPublicTexts(t *testing.T) {
 	for want, values := range map[string][]string{
@@ -87,7 +87,7 @@ func importedBy(t *testing.T, value string) map[string]migrate.Imported {
 	}
 }
 
-// TestRandomValues wants random values of the usual forms to come over.
+// TestRandomValues checks that random values of the usual forms come over.
 func TestRandomValues(t *testing.T) {
 	forms := map[string]func([]byte) string{
 		"hex": hex.EncodeToString, "base32": base32.StdEncoding.EncodeToString, "base64": base64.StdEncoding.EncodeToString, "base64url": base64.RawURLEncoding.EncodeToString,
@@ -109,8 +109,8 @@ func TestRandomValues(t *testing.T) {
 	}
 }
 
-// TestEncryptedFiles wants every Secret of an encrypted file to be refused, and those that hold no
-// API keys to be left out; each with its place, in the order of the file.
+// TestEncryptedFiles checks that every Secret of an encrypted file is refused, and those that hold no
+// API keys are left out; each with its place, in the order of the file.
 func TestEncryptedFiles(t *testing.T) {
 	const file = `kind: List
 items:
@@ -176,7 +176,7 @@ stringData:
 	}
 }
 
-// TestDates wants dates beside milliseconds.
+// TestDates checks that dates are read as well as milliseconds.
 func TestDates(t *testing.T) {
 	for text, want := range map[string]string{
 		`1622700718964`: "2021-06-03T06:11:58.964Z", `"1622700718964"`: "2021-06-03T06:11:58.964Z", `"2021-06-03"`: "2021-06-03T00:00:00Z",

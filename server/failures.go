@@ -60,7 +60,7 @@ func failed(d *policy.Decision) bool {
 }
 
 // clientOf returns what counts as one client: an IPv4 address, or the /64 of an IPv6
-// address, of which anybody has all. The zero prefix are all unknown addresses.
+// address, because one client has all of it. The zero prefix are all unknown addresses.
 func clientOf(addr netip.Addr) netip.Prefix {
 	bits := 64
 	if addr = addr.Unmap().WithZone(""); addr.Is4() {
@@ -92,8 +92,8 @@ func (f *failures) add(addr netip.Addr) {
 
 func sliceOf(t time.Time) int64 { return t.Unix() / int64(failureSlice/time.Second) }
 
-// moveTo moves the window, and forgets what is no longer in it. A clock that went back
-// begins again.
+// moveTo moves the window, and forgets what is no longer in it. It starts over if the
+// clock went back.
 func (c *failing) moveTo(slice int64) {
 	if slice < c.slice || slice-c.slice >= failureSlices {
 		c.counts = [failureSlices]int{}
@@ -137,7 +137,7 @@ func (c *failing) name() string {
 	return c.client.String()
 }
 
-// state returns how many clients fail often now, and how often the worst did.
+// state returns how many clients fail often now, and the most failures of one.
 func (f *failures) state() (clients, most int) {
 	now := f.now()
 	f.mu.Lock()

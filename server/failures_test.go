@@ -12,7 +12,7 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// guesses is a failures with a clock of its own and what it logged.
+// guesses is a failures with the test's clock, and its log.
 type guesses struct {
 	*failures
 	now time.Time
@@ -121,7 +121,7 @@ func TestManyFailuresAreTold(t *testing.T) {
 	lines("no address", "client=unknown failures=10")
 }
 
-// TestWhatCountsAsAFailure goes through all reasons: a credential that was given and is not
+// TestWhatCountsAsAFailure checks all reasons: a credential that was given and is not
 // good. A good token that lacks permission is not a failure of this kind.
 func TestWhatCountsAsAFailure(t *testing.T) {
 	want := "bad_credential scheme_denied token_unknown token_canary token_revoked token_suspended token_expired token_not_yet_valid user_mismatch token_deactivated"

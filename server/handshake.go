@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// reminder lets one in a while pass. The zero value lets the first pass.
+// reminder lets one message pass per period. The zero value lets the first pass.
 type reminder struct {
 	mu      sync.Mutex
 	last    time.Time

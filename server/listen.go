@@ -29,7 +29,7 @@ const (
 	minReceive = 4 << 20
 )
 
-// checkOptions refuses options that can't be followed, or would open a door.
+// checkOptions refuses options that are invalid or insecure.
 func checkOptions(o *Options) error {
 	switch {
 	case len(o.Manifests) == 0 || slices.Contains(o.Manifests, ""):

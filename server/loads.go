@@ -67,7 +67,7 @@ func (s *Server) revived(r *loader.Report) {
 	}
 }
 
-// rejected writes the event of a load of which nothing runs, and logs its first problems: `patgate check`
+// rejected writes the event of a rejected load, and logs its first problems: `patgate check`
 // prints all. Run returns the problems of the first load, so they are not logged.
 func (s *Server) rejected(r *loader.Report) {
 	e := s.rejectedEvent(r, r.Problems, r.Narrowed)

@@ -67,7 +67,7 @@ type management struct {
 	links    *admin.Links
 }
 
-// managed is what the management is about.
+// managed is what the management API manages.
 type managed struct {
 	manifests []string
 	index     *policy.Index
@@ -146,7 +146,7 @@ func browsers(config *tls.Config) *tls.Config {
 	return config
 }
 
-// check refuses options that can't be followed, or would open a door.
+// check refuses options that are invalid or insecure.
 func (o *ManageOptions) check(manifests []string) error {
 	refuse := func(flag, format string, args ...any) error {
 		return &UsageError{o.Flags + flag + ": " + fmt.Sprintf(format, args...)}
@@ -225,7 +225,7 @@ func (o *ManageOptions) inForce(m *managed) func(admin.Change) bool {
 	}
 }
 
-// askEvery is how often a server is asked for its revision.
+// askEvery is the interval of requests for a server's revision.
 const askEvery = 50 * time.Millisecond
 
 // follows waits until a server runs the files that the index runs.
@@ -288,7 +288,7 @@ func (g *management) serve() error {
 	return err
 }
 
-// stop lets what is under way end.
+// stop waits for requests in flight.
 func (g *management) stop(ctx context.Context) { _ = g.server.Shutdown(ctx) }
 
 // Manage runs the management alone, for servers that follow the same manifests.
@@ -329,7 +329,7 @@ func (m *Manage) Addr() net.Addr { return m.listener.Addr() }
 func (m *Manage) Reload() {
 	select {
 	case m.nudge <- struct{}{}:
-	default: // one is on its way
+	default: // one is pending
 	}
 }
 

@@ -64,7 +64,7 @@ func post(t *testing.T, url string, value token.Secret, body string) map[string]
 	return v
 }
 
-// run starts something that runs until the test ends.
+// run starts a server that runs until the test ends.
 func run(t *testing.T, f func(context.Context) error) {
 	t.Helper()
 	ctx, stop := context.WithCancelCause(context.Background())
@@ -79,7 +79,7 @@ func run(t *testing.T, f func(context.Context) error) {
 }
 
 // TestAChangeIsInForceBeforeItsAnswer creates, rotates and revokes tokens, and looks at the running
-// revision as soon as there is an answer. Beside it, a management alone waits for the server.
+// revision as soon as there is an answer. A management API without a server waits for the server.
 func TestAChangeIsInForceBeforeItsAnswer(t *testing.T) {
 	dir := t.TempDir()
 	value := office(t, dir)
@@ -123,7 +123,7 @@ func TestAChangeIsInForceBeforeItsAnswer(t *testing.T) {
 			}
 		}
 	}
-	// Beside a broken file a revocation is in force, and a new token is not.
+	// With a broken file in the directory a revocation takes force, and a new token does not.
 	post(t, "http://"+s.ManageAddr().String()+"/api/v1/tokens", value, `{"displayName": "last", "unrestricted": true}`)
 	if err := os.WriteFile(filepath.Join(dir, "broken.yaml"), []byte("kind: Gate\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -142,14 +142,14 @@ func TestAChangeIsInForceBeforeItsAnswer(t *testing.T) {
 	}
 	revoked := post(t, "http://"+s.ManageAddr().String()+"/api/v1/tokens/last:revoke", value, "")
 	if revoked["inForce"] != true || !s.index.Snapshot().TokenByName("last").Revoked {
-		t.Errorf("revoked beside a broken file: %v", revoked)
+		t.Errorf("revoked with a broken file in the directory: %v", revoked)
 	}
 	if refused := post(t, "http://"+s.ManageAddr().String()+"/api/v1/tokens", value, `{"displayName": "more", "unrestricted": true}`); refused["status"] == nil {
-		t.Errorf("created beside a broken file: %v", refused["name"])
+		t.Errorf("created with a broken file in the directory: %v", refused["name"])
 	}
 }
 
-// TestManagementsThatAreRefused has each option that can't be followed, or would open a door.
+// TestManagementsThatAreRefused checks each option that is invalid or insecure.
 func TestManagementsThatAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	office(t, dir)
@@ -157,9 +157,9 @@ func TestManagementsThatAreRefused(t *testing.T) {
 		change func(*ManageOptions)
 		want   string
 	}{
-		"nobody can sign in":            {func(o *ManageOptions) { o.Gate = "" }, "nobody could sign in"},
+		"no way to sign in":             {func(o *ManageOptions) { o.Gate = "" }, "nobody could sign in"},
 		"no directory":                  {func(o *ManageOptions) { o.Into = "" }, "--into"},
-		"a directory that nobody reads": {func(o *ManageOptions) { o.Into = t.TempDir() }, "--into"},
+		"a directory that is not read":  {func(o *ManageOptions) { o.Into = t.TempDir() }, "--into"},
 		"beyond loopback":               {func(o *ManageOptions) { o.Listen = "0.0.0.0:0" }, "--listen"},
 		"no port":                       {func(o *ManageOptions) { o.Listen = "localhost" }, "HOST:PORT"},
 		"a relative socket":             {func(o *ManageOptions) { o.Listen = "unix://x" }, "absolute"},

@@ -24,7 +24,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// bare is a `patgate serve` whose stdout is the test's to mistreat.
+// bare is a `patgate serve` whose stdout the test controls.
 type bare struct {
 	t       *testing.T
 	cmd     *exec.Cmd
@@ -94,9 +94,9 @@ func (b *bare) end() int {
 	return b.cmd.ProcessState.ExitCode()
 }
 
-// TestStalledStdout lets nobody read the audit: no allow may be answered without its
-// line, every check must be answered in its time, and all must be well when the reader
-// comes back.
+// TestStalledStdout leaves the audit unread: no allow may be answered without its
+// line, every check must be answered in time, and patgate must recover when the reader
+// resumes.
 func TestStalledStdout(t *testing.T) { onBothTransports(t, testStalledStdout) }
 
 func testStalledStdout(t *testing.T) {
@@ -198,7 +198,7 @@ func testClosedAndFullStdout(t *testing.T) {
 					t.Fatal(err)
 				}
 				if text := readAll(t, answer); !strings.Contains(text, "patgate_audit_stalled 1") {
-					t.Error("the metrics do not tell that the audit is stalled")
+					t.Error("the metrics do not show that the audit is stalled")
 				}
 				if code := b.end(); code != 1 || !strings.Contains(b.stderr.String(), "audit events were lost") {
 					t.Errorf("exit code %d: %s", code, b.stderr.String())
@@ -235,7 +235,7 @@ func TestNobodyListens(t *testing.T) {
 	}
 }
 
-// TestDrain wants a server that goes to say so first, while it still answers.
+// TestDrain checks that a terminating server first reports not ready, and still answers.
 func TestDrain(t *testing.T) { onBothTransports(t, testDrain) }
 
 func testDrain(t *testing.T) {

@@ -23,8 +23,8 @@ const maxResident = 512 << 20
 // transport.
 const maxConnection = 32 << 20
 
-// An attack is what a client does to patgate that means no good. It returns when the harm
-// is done, and the connections stay open until close.
+// An attack is what a hostile client does to patgate. It returns when that is done; the
+// connections stay open until close.
 type attack struct {
 	name string
 	run  func(t *testing.T, h *hostile)
@@ -57,7 +57,7 @@ var attacks = []attack{
 			}
 		}
 	}},
-	{"answers that nobody reads", func(t *testing.T, h *hostile) {
+	{"answers that are never read", func(t *testing.T, h *hostile) {
 		for range 4 {
 			f := h.dial(t, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
 			for range 1000 {
@@ -186,8 +186,8 @@ var attacks = []attack{
 	}},
 }
 
-// TestHostileClients lets clients misbehave beside an ordinary load through Envoy, which
-// goes on. Memory stays within its bound, and all is as before when they are gone.
+// TestHostileClients lets clients misbehave during an ordinary load through Envoy, which
+// must continue. Memory stays within its bound, and falls back when they are gone.
 func TestHostileClients(t *testing.T) { onBothTransports(t, testHostileClients) }
 
 func testHostileClients(t *testing.T) {
@@ -238,7 +238,7 @@ type hostile struct {
 	open   []io.Closer
 }
 
-// attackTime is after how long a write that the server does not take is given up.
+// attackTime is the timeout of a write that the server does not read.
 const attackTime = 2 * time.Second
 
 func (h *hostile) dial(t *testing.T, settings ...http2.Setting) *frames {

@@ -15,9 +15,9 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// TestClockSteps steps the clock of a whole server while clients ask. A token that has
+// TestClockSteps steps the clock of a whole server under load. A token that has
 // expired stays so through every step back of up to an hour. A longer one is followed, with
-// an event that wants a person and a metric; and the token that it revives ends again at
+// an event for a person to look at and a metric; and the token that it revives ends again at
 // its time.
 func TestClockSteps(t *testing.T) {
 	const lifetime = 10 * time.Minute
@@ -93,7 +93,7 @@ func TestClockSteps(t *testing.T) {
 	}
 	close(done)
 	if n := <-asked; n == 0 {
-		t.Error("nobody asked meanwhile")
+		t.Error("no request was sent meanwhile")
 	}
 	p.end()
 	alerts := 0.0
@@ -109,7 +109,7 @@ func TestClockSteps(t *testing.T) {
 	}
 }
 
-// stepped is a server in this process, by a clock that the test steps.
+// stepped is a server in this process with a clock that the test steps.
 type stepped struct {
 	*patgate
 	now atomic.Int64 // nanoseconds since 1970

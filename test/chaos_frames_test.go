@@ -12,8 +12,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// frames is a client that speaks HTTP/2 to patgate frame by frame, and keeps none of the
-// rules but those that a test wants it to.
+// frames is a client that sends HTTP/2 to patgate frame by frame, and keeps only the
+// rules that a test makes it keep.
 type frames struct {
 	net.Conn
 	*http2.Framer
@@ -21,7 +21,7 @@ type frames struct {
 	next uint32 // the next stream
 }
 
-// dialFrames opens a connection and says what a client says first.
+// dialFrames opens a connection and sends a client's preface.
 func dialFrames(t *testing.T, addr string, settings ...http2.Setting) *frames {
 	t.Helper()
 	c, err := net.DialTimeout("tcp", addr, wireTimeout)
@@ -68,7 +68,7 @@ func (f *frames) check(framed []byte) error {
 	return err
 }
 
-// awaitSettings waits until the server has answered: the connection stands.
+// awaitSettings waits until the server has answered: the connection is open.
 func (f *frames) awaitSettings(t *testing.T) {
 	t.Helper()
 	for {
@@ -95,7 +95,7 @@ func (m *message) framed(t *testing.T) []byte {
 	return frame(b)
 }
 
-// frame puts before a message what gRPC does: no compression, its length.
+// frame adds gRPC's prefix to a message: no compression, its length.
 func frame(b []byte) []byte {
 	n := len(b)
 	return append([]byte{0, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}, b...)

@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// What no fault may change, asked at the end of each test that makes one.
+// The invariants under any fault, checked at the end of each test that causes one.
 
 // answerBound is how long a call through Envoy may take, whatever goes on. Envoy gives a
 // check half a second, tries included; the rest is for a machine that is busy with tests.
 const answerBound = 5 * time.Second
 
-// wantInvariants wants every request that reached the upstream to have the event of its
-// allow on the pipe, and every call of a load to have been answered within its bound. Call
-// it when nothing is under way any more. That the events have no gap is asked of each
-// event as it comes (patgate.line).
+// wantInvariants checks that every request that reached the upstream has the event of its
+// allow on the pipe, and that every call of a load has been answered within its bound. Call
+// it when no call is in flight. Gaps between events are checked
+// as each event arrives (patgate.line).
 func (s *system) wantInvariants(l *load) {
 	s.t.Helper()
 	missing, reached, allows := s.unaccounted()
@@ -54,7 +54,7 @@ func (s *system) unaccounted() (missing, reached, allows int) {
 	return missing, reached, len(allowed)
 }
 
-// usage is what a process holds, as its metrics tell.
+// usage is what a process holds, by its metrics.
 type usage struct {
 	goroutines, descriptors int
 	resident                int64 // bytes
@@ -67,7 +67,7 @@ func (p *patgate) usage() usage {
 	return usage{int(m["go_goroutines"]), int(m["process_open_fds"]), int64(m["process_resident_memory_bytes"])}
 }
 
-// metrics scrapes what has a value, by its name and labels as they are written.
+// metrics scrapes all values, by their names and labels as written.
 func (p *patgate) metrics() map[string]float64 {
 	p.t.Helper()
 	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
@@ -90,8 +90,8 @@ func (p *patgate) metrics() map[string]float64 {
 // scrape, of a file that is read, of timers.
 const slack = 8
 
-// wantNoLeaks waits until a process whose clients are gone holds what it held when it was
-// started, which it must.
+// wantNoLeaks requires a process whose clients are gone to hold, after a while, no more
+// than at its start.
 func (p *patgate) wantNoLeaks(settled usage) {
 	p.t.Helper()
 	select {
@@ -111,7 +111,7 @@ func (p *patgate) wantNoLeaks(settled usage) {
 		u.goroutines, u.descriptors, settled.goroutines, settled.descriptors)
 }
 
-// TestLeaksAreSeen wants the rig to see what stays behind: a client that does not go counts.
+// TestLeaksAreSeen checks that the rig sees a leak: a client that does not leave is counted.
 func TestLeaksAreSeen(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/m.yaml", gateManifest)

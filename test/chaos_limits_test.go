@@ -20,9 +20,9 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// limits are memory limits that bite, each given to a process that runs. What comes of
-// them is an end like any other: nothing is allowed without its event, Envoy refuses, and
-// the next start is well.
+// limits are effective memory limits, each set on a running process. The process then ends
+// as in other cases: nothing is allowed without its event, Envoy refuses, and the next
+// start works.
 var limits = []struct {
 	name string
 	set  func(t *testing.T, p *patgate) // leaves the process some memory, and no more
@@ -86,7 +86,7 @@ func testChaosMemoryRunsOut(t *testing.T) {
 }
 
 // TestChaosMemoryTooSmall gives the collector a limit that it can't keep: it may take half of
-// the CPU, and all goes on.
+// the CPU, and patgate keeps working.
 func TestChaosMemoryTooSmall(t *testing.T) {
 	value := token.Mint().Reveal()
 	dir := t.TempDir()
@@ -106,7 +106,7 @@ func TestChaosMemoryTooSmall(t *testing.T) {
 	s.wantInvariants(l)
 }
 
-// TestChaosSilentConnections wants a connection that says nothing to be closed by itself.
+// TestChaosSilentConnections checks that a connection that says nothing is closed by itself.
 func TestChaosSilentConnections(t *testing.T) { onBothTransports(t, testChaosSilentConnections) }
 
 func testChaosSilentConnections(t *testing.T) {
@@ -146,7 +146,7 @@ func limitGroup(t *testing.T, p *patgate) {
 		group, file = v1, "memory.limit_in_bytes"
 	}
 	if err := os.Mkdir(group, 0o755); err != nil {
-		t.Fatalf("no memory cgroup: %v, expected one that can be made: `make chaos` wants to be root on Linux", err)
+		t.Fatalf("no memory cgroup: %v, expected one that can be made: `make chaos` must run as root on Linux", err)
 	}
 	t.Cleanup(func() { _ = os.Remove(group) })
 	err := os.WriteFile(filepath.Join(group, file), []byte(limit), 0o644)

@@ -29,7 +29,7 @@ import (
 //
 // What a body costs is its size, twice, for each check under way: with 1 MiB (the limit of
 // --max-body-bytes, and not of our Envoy) a thousand at a time took 2.0 GiB. Headers cost the
-// same: with 50 KiB of them beside each body it took 456 MiB.
+// same: with 50 KiB of them next to each body it took 456 MiB.
 func TestMemoryIsBounded(t *testing.T) { onBothTransports(t, testMemoryIsBounded) }
 
 func testMemoryIsBounded(t *testing.T) {
@@ -89,7 +89,7 @@ func withBody(t *testing.T, value string, size int) []byte {
 	return b
 }
 
-// manyTokens writes manifests of tokens that nobody has.
+// manyTokens writes manifests of tokens that no one has.
 func manyTokens(t *testing.T, dir string, n int) {
 	t.Helper()
 	const each = 1000

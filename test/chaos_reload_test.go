@@ -18,12 +18,12 @@ import (
 // TestReloadStorm rewrites manifests as fast as it can, whole ones and broken ones in turn:
 // the swaps of a ConfigMap, plain files, and both at once. Meanwhile every answer must be
 // that of one good generation, and none older than the one before; ordinary calls through
-// Envoy must not notice. Afterwards the last state counts soon, and nothing is left behind.
+// Envoy must not notice. Afterwards the last state takes effect soon, and nothing leaks.
 func TestReloadStorm(t *testing.T) {
 	s := startStorm(t)
 	l := startLoad(t, 2, "http://"+s.clients+"/rest/x", "Bearer "+s.ordinary)
 	callers := s.call(t, 4)
-	l.awaitMore(t) // every connection stands
+	l.awaitMore(t) // every connection is open
 	for _, c := range []struct {
 		name           string
 		mounted, plain bool
@@ -58,7 +58,7 @@ func TestReloadStorm(t *testing.T) {
 }
 
 // storm is a patgate that reads a mounted ConfigMap and a directory of plain files. Its
-// callers see which generation of each they are answered by.
+// callers see which generation of each answered them.
 type storm struct {
 	*system
 	mount                  configmap.Mount
@@ -99,7 +99,7 @@ func (s *storm) swap(t *testing.T, g int) {
 }
 
 // rewrite writes a generation into a plain file. Odd ones are broken, in place. (A file that is
-// cut to nothing on the way is a state like any other, if two readings find it so.)
+// cut to nothing meanwhile is a state like any other, if two reads find it so.)
 func (s *storm) rewrite(t *testing.T, g int) {
 	t.Helper()
 	path := filepath.Join(s.dir, "token.yaml")
@@ -143,7 +143,7 @@ func (s *storm) blow(t *testing.T, mounted, plain bool, d time.Duration) (change
 	return changes
 }
 
-// call asks patgate itself from many sides, by both tokens, until stop.
+// call sends checks to patgate itself over many connections, by both tokens, until stop.
 func (s *storm) call(t *testing.T, callers int) (stop func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup
@@ -185,7 +185,7 @@ func (s *storm) call(t *testing.T, callers int) (stop func()) {
 	return func() { close(done); wg.Wait() }
 }
 
-// wantNext wants a generation that was good, and none before the last one.
+// wantNext requires a good generation, not older than the last one.
 func wantNext(t *testing.T, where string, last, g int) int {
 	if g < last || g%2 == 1 {
 		t.Errorf("%s: generation %d after %d", where, g, last)
@@ -193,7 +193,7 @@ func wantNext(t *testing.T, where string, last, g int) int {
 	return max(g, last)
 }
 
-// wantConsistentMetrics wants the metrics, /revision and the events to tell the same story.
+// wantConsistentMetrics checks that the metrics, /revision and the events agree.
 func (s *storm) wantConsistentMetrics(t *testing.T) {
 	t.Helper()
 	m := s.metrics()

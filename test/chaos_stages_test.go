@@ -16,13 +16,13 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// A stage is a place in the code of a check, and what is at hand there that tells which
-// request it is. A build that has a panic planted at each shows that whatever fails, and
-// wherever, is a refusal. A stage panics for requests and tokens that bear its name.
+// A stage is a place in the code of a check, and a value there that identifies which
+// request it is. A build with a panic planted at each shows that any failure, anywhere, is
+// a refusal. A stage panics for requests and tokens with its name.
 type stage struct {
 	name, file string
-	before     string // this text, which stands once in the file
-	at         string // what tells the request
+	before     string // this text, which appears once in the file
+	at         string // what identifies the request
 }
 
 // The stages of a check in their order. Those of policy.Step are planted all at once.
@@ -49,13 +49,13 @@ var stages = []stage{
 	{"metrics", "server/metrics.go", "gate := \"\"\n\tif d.Gate != nil {", "fmt.Sprint(d.Token)"},
 }
 
-// onlyBy names the transport whose checks come to a stage, where it is not both.
+// onlyBy names the transport whose checks reach a stage, unless both do.
 var onlyBy = map[string]string{
 	"queue": extauthz.TransportGRPC, "batch": extauthz.TransportH2,
 	"answer": extauthz.TransportGRPC, "writer": extauthz.TransportGRPC, "response": extauthz.TransportH2,
 }
 
-// reached reports whether checks come to a stage by the transport of the test.
+// reached reports whether checks reach a stage by the transport of the test.
 func reached(stage string) bool {
 	by := onlyBy[stage]
 	return by == "" || by == os.Getenv("PATGATE_TRANSPORT")
@@ -64,7 +64,7 @@ func reached(stage string) bool {
 // What makes a manifest's row.
 var compiling = []stage{{"compile", "ruleset/compile.go", "name, spec := d.Metadata.Name.Text, d.APIToken", "d.Metadata.Name.Text"}}
 
-// The stages that are no check's own: a panic there is the end of the process.
+// The stages outside of any check: a panic there ends the process.
 var deadly = []stage{
 	{"answer", "extauthz/codec.go", "if r, ok := v.(*reply); ok {", "answerOf(v)"},
 	{"response", "extauthz/wire/output.go", "st.deciding, st.done = false, true", "string(message)"},
@@ -73,7 +73,7 @@ var deadly = []stage{
 
 // TestPanicsInEveryStage makes a check panic in each of its stages, behind an Envoy that
 // would let errors pass. Each is refused with 500 and has its event, and ordinary calls
-// beside are answered as ever.
+// in flight with it are answered as usual.
 func TestPanicsInEveryStage(t *testing.T) { onBothTransports(t, testPanicsInEveryStage) }
 
 func testPanicsInEveryStage(t *testing.T) {
@@ -120,7 +120,7 @@ func testPanicsInEveryStage(t *testing.T) {
 			}
 			want := "deny internal 500"
 			if name == "metrics" {
-				want = "allow ok 0" // its event was written before; nobody got the allow
+				want = "allow ok 0" // its event was written before; no client got the allow
 			}
 			if e := got.event; fmt.Sprintf("%s %s %d", e.Decision, e.Reason, e.Status) != want {
 				t.Errorf("the event says %s %s %d, want %s", e.Decision, e.Reason, e.Status, want)
@@ -159,7 +159,7 @@ func rejectsWhatPanics(t *testing.T, p *patgate, dir string) {
 }
 
 // TestDeadlyPanics ends the process by a panic where no check can catch it. Envoy refuses,
-// and all is well after the next start.
+// and patgate works after the next start.
 func TestDeadlyPanics(t *testing.T) { onBothTransports(t, testDeadlyPanics) }
 
 func testDeadlyPanics(t *testing.T) {
@@ -206,7 +206,7 @@ func testDeadlyPanics(t *testing.T) {
 	s.wantInvariants(l)
 }
 
-// planted is what requests and tokens are called that make a stage panic.
+// planted is the name of requests and tokens that make a stage panic.
 func planted(stage string) string { return "planted-" + stage + "-here" }
 
 // tokenOf is the name of a stage's token. That of the writer makes no panic: it is in the event
@@ -218,7 +218,7 @@ func tokenOf(s stage) string {
 	return planted(s.name)
 }
 
-// stepName is what the stage of a step is called.
+// stepName is the name of a step's stage.
 func stepName(s policy.Step) string { return fmt.Sprintf("step%d", s) }
 
 // plantedBinary builds patgate, once, with a panic in each stage and in each step of Evaluate.
@@ -240,7 +240,7 @@ func plantedBinary(t *testing.T) string {
 			texts[file] = string(b)
 		}
 		if n := strings.Count(texts[file], before); n != 1 {
-			t.Fatalf("%q stands %d times in %s, want once", before, n, file)
+			t.Fatalf("%q appears %d times in %s, want once", before, n, file)
 		}
 		texts[file] = strings.Replace(texts[file], before, code+"\n"+before, 1)
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// ask is one request of an ordinary client through Envoy.
+// ask is a request of an ordinary client through Envoy.
 type ask struct {
 	method, path  string // GET by default
 	authorization string
@@ -18,7 +18,7 @@ type ask struct {
 	host          string
 }
 
-// answered is what the client got, and the event that the audit has of it.
+// answered is the client's answer, and its audit event.
 type answered struct {
 	status int
 	header http.Header

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// Clients whose paths hold an escaped slash, at a gate that takes it.
+// Clients whose paths have an escaped slash, at a gate that accepts it.
 const encodedGate = bothGate + "allowEncoded: ['%2F']\n"
 
 // TestClientsNpm publishes and installs a package of a scope: /@team%2fexample. npm sends
@@ -43,7 +43,7 @@ func TestClientsNpm(t *testing.T) {
 }
 
 // TestClientsGitLab asks for a project and a file by their paths, as python-gitlab does. A
-// GitLab is not at hand: what stands in for it answers these two paths, as they come.
+// GitLab is not available: a stand-in answers these two paths, as they come.
 func TestClientsGitLab(t *testing.T) {
 	t.Parallel()
 	answers := map[string]any{

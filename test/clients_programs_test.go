@@ -17,7 +17,7 @@ import (
 // What the tests of real clients and real APIs share: every one runs through an Envoy of
 // what `patgate envoy-config` prints, with bodies of JSON buffered and the others not.
 
-// program runs a client to its end, in a directory of its own, and returns what it says.
+// program runs a client to its end, in a directory of its own, and returns its output.
 func (p *printed) program(t *testing.T, dir string, env []string, command ...string) string {
 	t.Helper()
 	out, err := runProgram(dir, append(env, "PATGATE_TOKEN="+p.value, "PASSWORD="+p.value), command...)
@@ -74,12 +74,12 @@ func clientFile(t *testing.T, name string) string {
 	return filepath.Join(clientsDir(t), name)
 }
 
-// userURL puts the user and the token into a URL, for clients that take them there.
+// userURL puts the user and the token into a URL, for clients that read them there.
 func (p *printed) userURL(path string) string {
 	return "http://alice:" + p.value + "@" + p.clients + path
 }
 
-// wantNoRefusals wants every request to have been allowed, but for those without a
+// wantNoRefusals checks that every request was allowed, except those without a
 // credential: clients that wait for a challenge send one first.
 func (p *printed) wantNoRefusals(t *testing.T) {
 	t.Helper()

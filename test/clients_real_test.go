@@ -38,7 +38,7 @@ func awaitPort(t *testing.T, address string, ended <-chan struct{}) {
 		case <-ended:
 			t.Fatal("the API ended")
 		case <-deadline:
-			t.Fatalf("nobody listens on %s", address)
+			t.Fatalf("nothing listens on %s", address)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

@@ -94,7 +94,7 @@ func TestGRPCClients(t *testing.T) {
 	}
 }
 
-// portOf returns the port as it stands in the line with a mark.
+// portOf returns the port in the line with a mark.
 func portOf(t *testing.T, config, mark string) string {
 	t.Helper()
 	for line := range strings.Lines(config) {

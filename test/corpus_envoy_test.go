@@ -26,7 +26,7 @@ func profiles(t *testing.T) map[string]func(string) string {
 }
 
 // TestCorpus sends every case through a real Envoy in both profiles, with encode_raw_headers
-// on and off, and wants the verdict, exactly one event a check, and no secret anywhere.
+// on and off, and requires the verdict, exactly one event a check, and no secret anywhere.
 func TestCorpus(t *testing.T) {
 	cases := readCorpus(t)
 	table := newLayerTable()
@@ -165,14 +165,14 @@ var (
 	bodyID     = regexp.MustCompile(`"id":"[A-Z2-7]{26}"`)
 )
 
-// withoutIDs takes off an answer what may differ between two that are the same.
+// withoutIDs removes from an answer what may differ between two equal ones.
 func withoutIDs(raw string) string {
 	return bodyID.ReplaceAllString(ownHeaders.ReplaceAllString(raw, ""), "")
 }
 
 var authzStat = regexp.MustCompile(`(?m)^http\.api\.ext_authz\.(ok|denied|error|failure_mode_allowed|timeout|disabled): (\d+)$`)
 
-// oneEventACheck holds the audit against Envoy's own count of the checks it made.
+// oneEventACheck compares the audit with Envoy's own count of the checks it made.
 func (s *system) oneEventACheck(t *testing.T) {
 	t.Helper()
 	text, err := s.envoy.Admin("/stats?filter=ext_authz")
@@ -217,7 +217,7 @@ func (s *system) givenUp(t *testing.T) (n int) {
 	return n
 }
 
-// layerTable says at which layer each case runs, and what became of it there.
+// layerTable lists at which layers each case runs, and its result there.
 type layerTable struct{ cells map[string]map[string]string }
 
 func newLayerTable() *layerTable { return &layerTable{map[string]map[string]string{}} }
@@ -229,7 +229,7 @@ func (l *layerTable) set(name, layer, text string) {
 	l.cells[name][layer] = text
 }
 
-// compare holds the table against the golden one.
+// compare compares the table with the golden one.
 func (l *layerTable) compare(t *testing.T, cases []corpusCase) {
 	t.Helper()
 	var names []string
@@ -256,7 +256,7 @@ func (l *layerTable) compare(t *testing.T, cases []corpusCase) {
 	golden(t, "testdata/corpus.golden", b.String())
 }
 
-// lineDiff lists the lines that are in one text alone.
+// lineDiff lists the lines that only one of two texts has.
 func lineDiff(want, got string) string {
 	var b strings.Builder
 	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")

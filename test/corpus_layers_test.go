@@ -20,11 +20,11 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// corpusPeer stands where Envoy's TCP peer would.
+// corpusPeer is in place of Envoy's TCP peer.
 const corpusPeer = "127.0.0.1"
 
-// envoysOwn are cases that Envoy refuses by itself, or rewrites before it asks: nothing
-// of them is left to be judged without it.
+// envoysOwn are cases that Envoy refuses itself, or rewrites before the check: nothing
+// of them is left to be decided without it.
 var envoysOwn = []string{
 	"limits-open-04-header-60k",                // 431
 	"path-misc-open-14-abs-form",               // the absolute form is Envoy's to take apart
@@ -97,8 +97,8 @@ func corpusLayers(t *testing.T, cases []corpusCase, table *layerTable) {
 	p.holdsNo(secrets)
 }
 
-// fitsDecision compares a decision without its HTTP shape: a gRPC client gets its refusal
-// as status 200 from Envoy, which has no part here.
+// fitsDecision compares a decision without its HTTP form: a gRPC client gets its refusal
+// as status 200 from Envoy, which is not used here.
 func (e *expectation) fitsDecision(allowed bool, status int) bool {
 	if allowed {
 		status = 200
@@ -138,7 +138,7 @@ func (m *message) seen() (list [][2]string, body []byte) {
 		}
 		list = append(list, [2]string{name, value})
 	}
-	// The peer stands once, at the end.
+	// The peer is there once, at the end.
 	for i := range list {
 		if list[i][0] == "x-forwarded-for" {
 			list[i][1] = strings.ReplaceAll(list[i][1], ","+corpusPeer, "") + "," + corpusPeer
@@ -154,7 +154,7 @@ func (m *message) seen() (list [][2]string, body []byte) {
 	return list, body
 }
 
-// policyRequest is what the engine gets of a message.
+// policyRequest is the engine's request for a message.
 func (m *message) policyRequest() *policy.Request {
 	list, body := m.seen()
 	h := headerList(list)

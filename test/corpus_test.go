@@ -22,10 +22,10 @@ import (
 // corpusHost is the host of every request of the corpus.
 const corpusHost = "app.example"
 
-// corpusCases is how many cases there are: one that gets lost must be missed.
+// corpusCases is the number of cases, so that a lost one is noticed.
 const corpusCases = 179 + 927
 
-// corpusCase is one request and what must become of it.
+// corpusCase is a request and its expected results.
 type corpusCase struct {
 	Name     string
 	Level    string
@@ -42,7 +42,7 @@ type corpusCase struct {
 	Refs     []string
 }
 
-// expectation is what must become of a request in one profile.
+// expectation is the expected result of a request in one profile.
 type expectation struct {
 	Verdict          string
 	Status           yaml.Node         // a list, or `reject`
@@ -59,7 +59,7 @@ type expectation struct {
 }
 
 // readCorpus reads every case, strictly: a field that the runner does not know would be
-// an expectation that nobody holds.
+// an expectation that no layer checks.
 func readCorpus(t *testing.T) []corpusCase {
 	t.Helper()
 	files, err := filepath.Glob("corpus/*.yaml")
@@ -176,7 +176,7 @@ var (
 	tokenName = regexp.MustCompile(`@(T\d+)`)
 )
 
-// fill turns text into bytes and its templates into what they stand for.
+// fill turns text into bytes and replaces its templates.
 func (f *templates) fill(s string) string {
 	var b strings.Builder
 	done := 0
@@ -265,7 +265,7 @@ func (f *templates) apply(fn, s string) string {
 	return ""
 }
 
-// message is the case's request, but for cases that are raw.
+// message is the case's request, except for raw cases.
 func (c *corpusCase) message(t *testing.T, f *templates) *message {
 	m := &message{method: f.fill(c.Method), target: f.fill(c.Target), host: corpusHost, body: c.bytes(t)}
 	for _, h := range c.Headers {

@@ -80,7 +80,7 @@ func TestEnvoyConfigIstio(t *testing.T) {
 }
 
 // TestEnvoyConfigIstioRules shows what a CUSTOM policy with rules does to the requests that
-// none of them matches: they pass unasked, but for deny_at_disable.
+// none of them matches: they pass unchecked, except with deny_at_disable.
 func TestEnvoyConfigIstioRules(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -194,7 +194,7 @@ func applyPatch(t *testing.T, hcm, patch map[string]any) {
 		}
 		merge(filters[at].(map[string]any), value)
 	default:
-		t.Fatalf("nobody knows what a patch does: %s", of)
+		t.Fatalf("the effect of a patch is unknown: %s", of)
 	}
 }
 

@@ -63,10 +63,10 @@ func portOfAddress(t *testing.T, address string) string {
 	return port
 }
 
-// patched is what the EnvoyPatchPolicy says to the ext_authz filter.
+// patched is the EnvoyPatchPolicy's part of the ext_authz filter.
 var patched = []string{`"stripTrailingHostDot":true`, `"requestHeadersTimeout":"10s"`, `"localReplyConfig":`, `"encodeRawHeaders":true`, `"packAsBytes":true`, `"includeTlsSession":true`, `"disallowIsError":true`, `"denyAtDisable":`}
 
-// spoken is what Envoy Gateway's own objects say.
+// spoken is the part of Envoy Gateway's own objects.
 var spoken = []string{`"pathWithEscapedSlashesAction":"KEEP_UNCHANGED"`, `"streamIdleTimeout":"300s"`, `"timeout":"0s"`, `"ignorePortInHostMatching":true`}
 
 func TestMeshEnvoyGateway(t *testing.T) {
@@ -83,7 +83,7 @@ func TestMeshEnvoyGateway(t *testing.T) {
 }
 
 // TestMeshEnvoyGatewayWithoutPatches runs the objects where EnvoyPatchPolicy is off, as it
-// is by default: no decision is another one.
+// is by default: every decision stays the same.
 func TestMeshEnvoyGatewayWithoutPatches(t *testing.T) {
 	m := startMesh(t, twoGates)
 	config := m.envoyGateway(t, func(objects string) string {
@@ -103,12 +103,12 @@ func TestMeshEnvoyGatewayWithoutPatches(t *testing.T) {
 			t.Errorf("the configuration does not say %s", setting)
 		}
 	}
-	dot := func(c gatesCase) bool { return strings.Contains(c.name, "trailing dot") } // patgate's to judge: Envoy keeps it
+	dot := func(c gatesCase) bool { return strings.Contains(c.name, "trailing dot") } // patgate decides about it: Envoy keeps it
 	runGates(t, plainClient, "http://"+m.clients, m.api, slices.DeleteFunc(gatewayCases(m.value), dot), m.patgate)
 }
 
-// TestMeshEnvoyGatewayCORS has a browser's question answered before patgate is asked, and the
-// times be those of the flags.
+// TestMeshEnvoyGatewayCORS checks that a browser's preflight is answered before patgate is
+// called, and that the times are those of the flags.
 func TestMeshEnvoyGatewayCORS(t *testing.T) {
 	m := startMesh(t, twoGates)
 	config := m.envoyGateway(t, nil, "--cors-origin", "https://app.example.com", "--route-timeout", "90s", "--request-timeout", "1500ms", "--idle-timeout", "1h")
@@ -147,7 +147,7 @@ func TestMeshEnvoyGatewayClientAddress(t *testing.T) {
 }
 
 // staticConfig makes a configuration that boots of a translation: what Envoy would get
-// from the control plane piece by piece stands in one place.
+// from the control plane piece by piece is in one place.
 func staticConfig(t *testing.T, translated []byte, admin string) string {
 	t.Helper()
 	var resources map[string][]map[string]any // by type
@@ -199,7 +199,7 @@ type xds struct {
 	assignments, routes map[string]any // by name
 }
 
-// settle gives a cluster the endpoints that it would ask for.
+// settle gives a cluster the endpoints that it would request.
 func (x *xds) settle(cluster map[string]any) {
 	if cluster["type"] != "EDS" {
 		return
@@ -215,7 +215,7 @@ func (x *xds) settle(cluster map[string]any) {
 	delete(cluster, "edsClusterConfig")
 }
 
-// inlineRoutes puts routes where they are asked for.
+// inlineRoutes puts routes where they are referenced.
 func (x *xds) inlineRoutes(node any) {
 	switch v := node.(type) {
 	case []any:

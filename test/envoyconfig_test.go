@@ -60,7 +60,7 @@ func validate(t *testing.T, config string) string {
 	return strings.TrimSpace(strings.Replace(string(out), "configuration '"+file+"' OK", "", 1))
 }
 
-// gatesCase is one request to the two gates, and what becomes of it.
+// gatesCase is a request to the two gates, and its expected result.
 type gatesCase struct {
 	name   string
 	ask    ask
@@ -69,7 +69,7 @@ type gatesCase struct {
 	seen   map[string]string // headers at the upstream; empty: absent
 }
 
-// gatesCases are asked of every kind of configuration: an allow, each way to be refused,
+// gatesCases are sent to every kind of configuration: an allow, each way to be refused,
 // bodies, and headers that clients forge.
 func gatesCases(value string) []gatesCase {
 	good, other, upload := "Bearer "+value, "Bearer b"+value, "Bearer u"+value
@@ -115,7 +115,7 @@ func gatesCases(value string) []gatesCase {
 	}
 }
 
-// runGates sends the cases to an Envoy and looks at what came of them.
+// runGates sends the cases to an Envoy and checks the results.
 func runGates(t *testing.T, client *http.Client, url string, api *upstream, cases []gatesCase, replicas ...*patgate) {
 	t.Helper()
 	for _, c := range cases {
@@ -166,7 +166,7 @@ func eventOf(t *testing.T, id string, replicas ...*patgate) event {
 	return event{}
 }
 
-// wantClosed wants every request to be refused with 503, now that patgate is gone.
+// wantClosed checks that every request is refused with 503, now that patgate is gone.
 func wantClosed(t *testing.T, client *http.Client, url string, api *upstream, value string) {
 	t.Helper()
 	before := api.requests.Load()
@@ -259,7 +259,7 @@ func TestEnvoyConfigEdge(t *testing.T) {
 			t.Fatal(err)
 		}
 		if answer.Body.Close(); answer.Proto != protocol {
-			t.Errorf("the connection speaks %s, want %s", answer.Proto, protocol)
+			t.Errorf("the connection uses %s, want %s", answer.Proto, protocol)
 		}
 		runGates(t, client, "https://"+clients, api, gatesCases(value), first, second)
 	}

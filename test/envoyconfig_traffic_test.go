@@ -18,7 +18,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// What lies beside decisions in what `patgate envoy-config` prints: Envoy's own refusals,
+// What `patgate envoy-config` prints besides decisions: Envoy's own refusals,
 // browsers, and traffic that takes its time.
 
 // printed is a running Envoy of what envoy-config prints, with patgate and an API.
@@ -28,7 +28,7 @@ type printed struct {
 }
 
 // startPrinted runs the configuration of one Envoy for a gate, with its flags, in front of
-// an API. Beside the token ci another one has a rule on JSON bodies, so that these are buffered.
+// an API. Besides ci, another token has a rule on JSON bodies, so that these are buffered.
 func startPrinted(t *testing.T, api, gate, rules string, flags ...string) *printed {
 	t.Helper()
 	value := token.Mint().Reveal()
@@ -40,7 +40,7 @@ func startPrinted(t *testing.T, api, gate, rules string, flags ...string) *print
 	return &printed{p, "http://" + clients, clients, value}
 }
 
-// wantNoneDeprecated wants Envoy to have warned of no field that it will not know.
+// wantNoneDeprecated checks that Envoy has not warned of a deprecated field.
 func wantNoneDeprecated(t *testing.T, e *envoy.Process) {
 	t.Helper()
 	for line := range strings.Lines(e.Log()) {
@@ -51,7 +51,7 @@ func wantNoneDeprecated(t *testing.T, e *envoy.Process) {
 }
 
 // TestNothingDeprecated has Envoy read every configuration, with names and addresses,
-// and wants no word of what it will not know any more.
+// and checks that it uses nothing deprecated.
 func TestNothingDeprecated(t *testing.T) {
 	dir := manifestsOf(t, twoGates("x"))
 	files := t.TempDir()
@@ -83,7 +83,7 @@ func TestNothingDeprecated(t *testing.T) {
 	wantValid(t, "docs/examples/sidecar", string(example))
 }
 
-// wantValid wants a configuration to be taken by Envoy without a warning.
+// wantValid checks that Envoy accepts a configuration without a warning.
 func wantValid(t *testing.T, name, text string) {
 	t.Helper()
 	if warned := validate(t, text); warned != "" {
@@ -91,8 +91,8 @@ func wantValid(t *testing.T, name, text string) {
 	}
 }
 
-// TestOwnRefusals wants Envoy's own refusals to be problems with a reason, and patgate's to
-// keep their words.
+// TestOwnRefusals checks that Envoy's own refusals are problems with a reason, and that
+// patgate's keep their words.
 func TestOwnRefusals(t *testing.T) {
 	api := startUpstream(t)
 	p := startPrinted(t, api.addr, "schemes: [bearer]\nanonymous: {allow: [{path: /open}]}\n", "limitTo: '[post]/x[JsonData::a==1]'\n")
@@ -123,14 +123,14 @@ func TestOwnRefusals(t *testing.T) {
 	wantProblem(t, "patgate gone", status, 503, header, body, "envoy_no_decision")
 }
 
-// TestOwnRefusalOfUpstream tells an API that is gone from a patgate that is.
+// TestOwnRefusalOfUpstream distinguishes an API that is down from a patgate that is.
 func TestOwnRefusalOfUpstream(t *testing.T) {
 	p := startPrinted(t, freeAddr(t), "schemes: [bearer]\nanonymous: {allow: [{path: /open}]}\n", "unrestricted: true\n")
 	status, header, body := raw(t, p.clients, "GET /open HTTP/1.1\r\nhost: example.com\r\n\r\n")
 	wantProblem(t, "the API gone", status, 503, header, body, "envoy_upstream_unavailable")
 }
 
-// wantProblem wants a status and a problem with this reason.
+// wantProblem requires a status and a problem with this reason.
 func wantProblem(t *testing.T, name string, status, want int, header http.Header, body, reason string) {
 	t.Helper()
 	var problem struct {
@@ -163,8 +163,8 @@ func raw(t *testing.T, address, text string) (int, http.Header, string) {
 	return answer.StatusCode, answer.Header, readAll(t, answer)
 }
 
-// TestCORS has a browser's questions answered before patgate is asked, and refusals be
-// readable from the allowed origin alone.
+// TestCORS checks that a browser's preflights are answered before patgate is called, and
+// that only the allowed origin can read refusals.
 func TestCORS(t *testing.T) {
 	api := startUpstream(t)
 	p := startPrinted(t, api.addr, "schemes: [bearer]\nactAs: {header: x-on-behalf-of}\n", "unrestricted: true\n", "--cors-origin", "https://app.example.com")
@@ -192,7 +192,7 @@ func TestCORS(t *testing.T) {
 	}
 }
 
-// TestUpgrade opens a tunnel where it is asked for, after patgate has judged its request.
+// TestUpgrade opens a tunnel on request, after patgate has decided about the request.
 func TestUpgrade(t *testing.T) {
 	api := httptest.NewServer(http.HandlerFunc(echoUpgraded))
 	defer api.Close()
@@ -226,7 +226,7 @@ func upgrading(more string) string {
 	return "GET /socket HTTP/1.1\r\nhost: example.com\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n" + more + "\r\n"
 }
 
-// echoUpgraded takes an upgrade and sends each line back, with the user's name.
+// echoUpgraded accepts an upgrade and sends each line back, with the user's name.
 func echoUpgraded(w http.ResponseWriter, r *http.Request) {
 	user := r.Header.Get("x-forwarded-user")
 	c, rw, err := http.NewResponseController(w).Hijack()
@@ -246,7 +246,7 @@ func echoUpgraded(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestTimes wants the times that flags name to hold, and what flows to be let flow.
+// TestTimes checks that the times of the flags apply, and that traffic that flows is not cut.
 func TestTimes(t *testing.T) {
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)

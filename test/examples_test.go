@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestExamplesHaveTheirEnvoy holds the Envoy configurations of the examples to what envoy-config
-// prints for their gates; -update writes them anew.
+// TestExamplesHaveTheirEnvoy compares the Envoy configurations of the examples with those that envoy-config
+// prints for their gates; -update rewrites them.
 func TestExamplesHaveTheirEnvoy(t *testing.T) {
 	for folder, args := range map[string][]string{
 		"../docs/examples/sidecar/": {"--for", "sidecar"},

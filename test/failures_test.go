@@ -10,7 +10,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// TestFailingClients guesses through Envoy: the metrics tell how many do, the log tells who,
+// TestFailingClients guesses through Envoy: the metrics count the clients, the log names them,
 // and no good token is locked out.
 func TestFailingClients(t *testing.T) {
 	value, guess := token.Mint().Reveal(), token.Mint().Reveal()
@@ -36,7 +36,7 @@ func TestFailingClients(t *testing.T) {
 	}
 	s.wantPage("/metrics", "patgate_failing_clients 1\n", "patgate_client_failures_max 11\n")
 	if log := s.log(); !strings.Contains(log, `"client":"2001:db8::/64","failures":10`) {
-		t.Errorf("the log does not tell who: %s", log)
+		t.Errorf("the log does not name the client: %s", log)
 	}
 	answer, err := http.Get("http://" + s.status + "/metrics")
 	if err != nil {

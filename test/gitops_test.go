@@ -15,7 +15,7 @@ import (
 // gitopsExample is the repository of docs/gitops.md. TestPullRequests of test/kube runs its pipelines.
 const gitopsExample = "../docs/examples/gitops"
 
-// TestGitopsIsConsistent holds the parts of the example that say the same to each other.
+// TestGitopsIsConsistent compares the parts of the example that must agree.
 func TestGitopsIsConsistent(t *testing.T) {
 	documents := func(name string) (list []map[string]any) {
 		f, err := os.Open(filepath.Join(gitopsExample, name))

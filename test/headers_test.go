@@ -30,7 +30,7 @@ func spellings(name string) []string {
 }
 
 // TestForgedHeaders sends every header that a gate sets or removes, in every spelling,
-// through the very configuration that people copy. The upstream must see ours or none.
+// through the very configuration that people copy. The upstream must see patgate's or none.
 func TestForgedHeaders(t *testing.T) {
 	alice, any := token.Mint().Reveal(), token.Mint().Reveal()
 	dir := t.TempDir()
@@ -54,7 +54,7 @@ func TestForgedHeaders(t *testing.T) {
 	for _, c := range []struct {
 		name, authorization string
 		actAs               string
-		want                map[string]string // what the upstream sees, beside the id
+		want                map[string]string // what the upstream sees, besides the id
 		kept                bool              // Authorization reaches the upstream
 	}{
 		{"a user's token", basicAuth("alice", alice), "", map[string]string{"x-forwarded-user": "alice", "x-forwarded-groups": "staff", "x-patgate-token": "alice"}, false},
@@ -127,7 +127,7 @@ func TestForgedHeaders(t *testing.T) {
 	}
 }
 
-// TestAnswersToClients looks at what a client gets: the problem, the challenges, the id.
+// TestAnswersToClients checks what a client gets: the problem, the challenges, the id.
 func TestAnswersToClients(t *testing.T) {
 	value := token.Mint().Reveal()
 	dir := t.TempDir()

@@ -18,8 +18,8 @@ import (
 var kills = flag.Int("kills", 25, "how often TestKilledUnderLoad kills patgate")
 
 // TestKilledUnderLoad kills patgate at random moments while clients call through Envoy:
-// whatever the upstream got has its event on the pipe, nobody gets anything but the API's
-// answer or a refusal, and all is well again after each start.
+// whatever the upstream got has its event on the pipe, no client gets anything but the API's
+// answer or a refusal, and patgate works again after each start.
 func TestKilledUnderLoad(t *testing.T) { onBothTransports(t, testKilledUnderLoad) }
 
 func testKilledUnderLoad(t *testing.T) {
@@ -42,7 +42,7 @@ func testKilledUnderLoad(t *testing.T) {
 		l.allowed.Load(), l.refused.Load(), *kills, l.slowest())
 }
 
-// load is what clients do that call as fast as they can, and what came of it: answers of
+// load is clients that call as fast as they can, and their results: answers of
 // the API, and refusals with 503. Anything else fails the test.
 type load struct {
 	allowed, refused atomic.Int64
@@ -86,7 +86,7 @@ func (l *load) slowest() time.Duration {
 	return time.Duration(l.took.Load()).Round(time.Millisecond)
 }
 
-// end ends the load, and waits for the calls under way.
+// end ends the load, and waits for the calls in flight.
 func (l *load) end() {
 	close(l.stop)
 	l.running.Wait()

@@ -10,7 +10,7 @@ import (
 )
 
 // TestLookAlikes sends what lenient upstreams read differently than rules do, through an
-// Envoy that leaves it all to patgate: no header is taken off or refused before the check.
+// Envoy that leaves it all to patgate: no header is removed or refused before the check.
 func TestLookAlikes(t *testing.T) {
 	value := token.Mint().Reveal()
 	dir := t.TempDir()

@@ -23,7 +23,7 @@ func managePython(t *testing.T, program string) string {
 
 var anyValue = regexp.MustCompile(`patg_[0-9A-Za-z]{36}`)
 
-// runPython runs a program, and shows what it says without values.
+// runPython runs a program, and shows its output without values.
 func runPython(t *testing.T, program string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), managePython(t, program), args...)
@@ -53,7 +53,7 @@ func TestManageRealClients(t *testing.T) {
 	}
 }
 
-// TestManageSchemathesis holds every answer against the OpenAPI document, with and without secure mode.
+// TestManageSchemathesis compares every answer with the OpenAPI document, with and without secure mode.
 func TestManageSchemathesis(t *testing.T) {
 	for _, flags := range [][]string{nil, {"--manage-secure-mode"}} {
 		at, values := managedOffice(t, 1)

@@ -138,7 +138,7 @@ type promises struct {
 }
 
 // TestUsersAndKills has users create, rename and revoke tokens by two processes over one directory, of
-// which one and the other is killed: every token that was promised is there, and every revocation holds.
+// which each is killed in turn: every token that was promised is there, and every revocation holds.
 func TestUsersAndKills(t *testing.T) {
 	span := 6 * time.Second
 	if text := os.Getenv("PATGATE_TEST_MANAGE_FOR"); text != "" {
@@ -180,7 +180,7 @@ func TestUsersAndKills(t *testing.T) {
 	p.hold(t, at)
 }
 
-// user does what a person does, and notes what is promised to them.
+// user acts as a person does, and records the promises.
 func (p *promises) user(ctx context.Context, managers []*manager, value token.Secret, seed int) {
 	random := rand.New(rand.NewPCG(uint64(seed), 1))
 	for ctx.Err() == nil {
@@ -229,7 +229,7 @@ func (p *promises) note(status int) {
 	}
 }
 
-// hold wants every promise to be in the directory, and nothing half-written.
+// hold checks that the directory holds every promise, and nothing half-written.
 func (p *promises) hold(t *testing.T, at string) {
 	set := dir.Load([]string{at})
 	for _, problem := range set.Problems {

@@ -25,7 +25,7 @@ func tokenManifest(name, value, more string) string {
 	return kind(name, "APIToken", "user: alice\ndigest: "+digestOf(value)+"\nissued: 2026-01-01T00:00:00Z\nunrestricted: true\n"+more)
 }
 
-// TestRevocationIsFast measures how long a token is still taken after the event that
+// TestRevocationIsFast measures how long a token is still accepted after the event that
 // ends it, under load through Envoy.
 func TestRevocationIsFast(t *testing.T) {
 	for _, c := range []struct {
@@ -60,7 +60,7 @@ func TestRevocationIsFast(t *testing.T) {
 			}
 			var wg sync.WaitGroup
 			done := make(chan struct{})
-			for range 4 { // load beside the one that measures
+			for range 4 { // load besides the one that measures
 				wg.Go(func() {
 					for {
 						select {
@@ -125,7 +125,7 @@ func TestReloadTellsEverybody(t *testing.T) {
 		t.Error("a rejected load must refuse what it suspends, and change nothing else")
 	}
 	if log := p.log(); !strings.Contains(log, "manifests rejected") || !strings.Contains(log, "did you mean schemes?") {
-		t.Errorf("the log does not tell: %s", log)
+		t.Errorf("the log does not say so: %s", log)
 	}
 	p.wantPage("/metrics", "patgate_policy_reload_success 0", "patgate_policy_revision 2", `patgate_tokens{state="suspended"} 1`)
 	p.wantPage("/revision", `"revision":2`, `"ok":false`, `"problems":1`, `"places":["`, `"refused":1`)

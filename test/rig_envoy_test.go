@@ -66,7 +66,7 @@ func replacing(t *testing.T, pairs ...string) func(string) string {
 		t.Helper()
 		for i := 0; i+1 < len(pairs); i += 2 {
 			if n := strings.Count(config, pairs[i]); n != 1 {
-				t.Fatalf("%q stands %d times in the configuration", pairs[i], n)
+				t.Fatalf("%q appears %d times in the configuration", pairs[i], n)
 			}
 			config = strings.Replace(config, pairs[i], pairs[i+1], 1)
 		}

@@ -23,7 +23,7 @@ import (
 	"github.com/patgate/patgate/extauthz"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // binary is patgate, built with the race detector where the tests are: a race ends it
 // with a report.
@@ -122,7 +122,7 @@ type patgate struct {
 	stderr bytes.Buffer
 }
 
-// freeAddr returns a loopback address that nobody listens on.
+// freeAddr returns a loopback address that nothing listens on.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -185,7 +185,7 @@ type writer func([]byte)
 
 func (w writer) Write(b []byte) (int, error) { w(b); return len(b), nil }
 
-// read takes what patgate writes to stdout, until its end.
+// read reads patgate's stdout until its end.
 func (p *patgate) read(stdout io.Reader) {
 	s := bufio.NewScanner(stdout)
 	s.Buffer(nil, 1<<20)
@@ -194,7 +194,7 @@ func (p *patgate) read(stdout io.Reader) {
 	}
 }
 
-// line takes one line of stdout, which must be an event.
+// line reads one line of stdout, which must be an event.
 func (p *patgate) line(text string) {
 	var e event
 	if err := json.Unmarshal([]byte(text), &e); err != nil {
@@ -317,7 +317,7 @@ func (p *patgate) wantAtLeast(n int) {
 	})
 }
 
-// wantDecisions waits for this many events of decisions, and wants no more.
+// wantDecisions waits for this many events of decisions, and requires that no more come.
 func (p *patgate) wantDecisions(n int) {
 	p.t.Helper()
 	p.wantAtLeast(n)
@@ -326,7 +326,7 @@ func (p *patgate) wantDecisions(n int) {
 	}
 }
 
-// holdsNo wants none of the secrets in anything that patgate wrote.
+// holdsNo checks that nothing that patgate wrote holds one of the secrets.
 func (p *patgate) holdsNo(secrets map[string]string) {
 	p.t.Helper()
 	p.mu.Lock()

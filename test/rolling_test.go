@@ -17,7 +17,7 @@ import (
 // restarts is how often a replica is restarted, in turn.
 var restarts = flag.Int("restarts", 4, "how often the tests of two replicas restart one")
 
-// replicaFlags give Envoy time to see that a replica says it goes; and the audit's reader, which
+// replicaFlags give Envoy time to see that a replica terminates; and the audit's reader, which
 // is this test, time on machines that have more to do.
 var replicaFlags = []string{"--drain-delay=800ms", "--audit-wait=2s"}
 
@@ -37,7 +37,7 @@ func testRollingRestarts(t *testing.T) {
 }
 
 // TestReplicasKilled kills two replicas behind one Envoy in turn, under load: no call that
-// should be allowed is refused, though none was told.
+// should be allowed is refused, though there is no warning.
 func TestReplicasKilled(t *testing.T) {
 	t.Setenv("PATGATE_TRANSPORT", extauthz.TransportH2)
 	r := startReplicas(t)
@@ -72,7 +72,7 @@ func startReplicas(t *testing.T) *replicas {
 	return r
 }
 
-// wantNoneRefused ends the load. What Envoy counted tells what went wrong.
+// wantNoneRefused ends the load. Envoy's counters show what went wrong.
 func (r *replicas) wantNoneRefused(t *testing.T) {
 	t.Helper()
 	r.load.awaitMore(t)

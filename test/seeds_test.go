@@ -12,8 +12,8 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// TestSeeds tries what the five product pages say that the ideas come from: each
-// sentence of them that a request can try is one, and its verdict stands in
+// TestSeeds tries the claims of the five product pages that the ideas come from: each
+// sentence of them that a request can try is one, and its verdict is in
 // testdata/seeds.golden.
 func TestSeeds(t *testing.T) {
 	day := func(n int) string { return time.Now().AddDate(0, 0, n).UTC().Format(time.RFC3339) }
@@ -106,7 +106,7 @@ func TestSeeds(t *testing.T) {
 	}
 	golden(t, "testdata/seeds.golden", b.String())
 	s.oneEventACheck(t)
-	delete(secrets, "jsm") // no secret: it stands on a public page
+	delete(secrets, "jsm") // no secret: it is on a public page
 	s.holdsNo(secrets)
 }
 
@@ -127,6 +127,6 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("what is seen differs from %s; -update writes it anew:\n%s", name, lineDiff(string(want), got))
+		t.Errorf("what is seen differs from %s; -update rewrites it:\n%s", name, lineDiff(string(want), got))
 	}
 }

@@ -91,7 +91,7 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// churn lets clients come and go: in order, in the middle of a check, and without a word.
+// churn lets clients come and go: in order, during a check, and without a close.
 func churn(t *testing.T, addr string, framed []byte) {
 	t.Helper()
 	for range 5 {
@@ -150,7 +150,7 @@ func startPacedLoad(t *testing.T, clients int, pace time.Duration, url string, a
 // stallReader stops the audit's reader until nothing can be written.
 func (p *patgate) stallReader(t *testing.T) {
 	t.Helper()
-	p.mu.Lock() // which the reader wants for each line
+	p.mu.Lock() // which the reader takes for each line
 	defer p.mu.Unlock()
 	for deadline := time.Now().Add(time.Minute); p.metrics()["patgate_audit_stalled"] == 0; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {

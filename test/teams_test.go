@@ -10,8 +10,8 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// TestTeams has two teams behind one Envoy: one of them breaks its directory, the other's changes go
-// on to count, and a restart beside the broken one starts from what was good.
+// TestTeams has two teams behind one Envoy: one of them breaks its directory, the other's changes
+// still take effect, and a restart with the broken one starts from the last good state.
 func TestTeams(t *testing.T) {
 	top := t.TempDir()
 	values := map[string]string{}

@@ -18,7 +18,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// askWithCertificate asks for one decision over mTLS and returns why it got none.
+// askWithCertificate requests one decision over mTLS and returns why it got none.
 func askWithCertificate(t *testing.T, addr string, a *authority, certificate string) error {
 	t.Helper()
 	pair, err := tls.LoadX509KeyPair(certificate+".crt", certificate+".key")

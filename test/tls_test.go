@@ -89,8 +89,8 @@ func (a *authority) issue(name, certFile, keyFile string, edits ...func(*x509.Ce
 	write(a.t, certFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
 }
 
-// TestMutualTLS has Envoy ask over mTLS, and others be turned away; then the server's
-// certificate is renewed under it.
+// TestMutualTLS has Envoy call over mTLS, and others be refused; then the server's
+// certificate is renewed.
 func TestMutualTLS(t *testing.T) { onBothTransports(t, testMutualTLS) }
 
 func testMutualTLS(t *testing.T) {
@@ -187,8 +187,8 @@ func serverCertificate(t *testing.T, addr string, a *authority, client string) s
 	return c.ConnectionState().PeerCertificates[0].SerialNumber.String()
 }
 
-// TestRequireTLS has a gate that wants TLS: a client's TLS session passes, a plain one
-// does not, whatever the client says of it.
+// TestRequireTLS has a gate that requires TLS: a client's TLS session passes, a plain one
+// does not, whatever the client claims.
 func TestRequireTLS(t *testing.T) {
 	files := t.TempDir()
 	ca := newAuthority(t, "ours")
@@ -201,7 +201,7 @@ func TestRequireTLS(t *testing.T) {
 	if got := plain.http(t, request); got.status != 403 || got.event.Reason != "tls_required" {
 		t.Errorf("plain: %d %s", got.status, got.event.Reason)
 	}
-	for _, session := range []bool{true, false} { // without include_tls_session, Envoy's x-forwarded-proto tells
+	for _, session := range []bool{true, false} { // without include_tls_session, Envoy's x-forwarded-proto says
 		s := startSystem(t, dir, func(config string) string {
 			config = replacing(t, "    filter_chains:\n    - filters:\n", `    filter_chains:
     - transport_socket:

@@ -30,13 +30,13 @@ func (rawBytes) Marshal(v any) (mem.BufferSlice, error) {
 	return mem.BufferSlice{mem.SliceBuffer(v.([]byte))}, nil
 }
 
-// outcome is what came of a check by one transport, without what differs each time.
+// outcome is the result of a check by one transport, without what differs each time.
 type outcome struct {
 	id     string
 	answer string
 }
 
-// decisionID is what an id looks like.
+// decisionID is the form of an id.
 var decisionID = regexp.MustCompile(`[A-Z2-7]{26}`)
 
 // reasonIn is the reason in the metadata of an answer.

@@ -12,8 +12,8 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// TestUglyFilesBesideAServer puts an ugly file beside the good manifests of a running server, revokes a
-// token beside it, and mends everything: that the token is not revoked any more is told.
+// TestUglyFilesBesideAServer puts an ugly file next to the good manifests of a running server, revokes a
+// token there, and mends everything: the event reports that the token is not revoked any more.
 func TestUglyFilesBesideAServer(t *testing.T) {
 	names := []string{"unclosed list of 100000", "100,000 keys", "a megabyte of nothing", "nested patterns"}
 	for _, file := range ugly.Files() {

@@ -16,7 +16,7 @@ import (
 )
 
 // upstream is an HTTP/1.1 server that answers every request with the raw head it got,
-// and counts them. Being no HTTP library, it shows what really arrives.
+// and counts them. It uses no HTTP library, so it shows what really arrives.
 type upstream struct {
 	addr     string
 	requests atomic.Int64

@@ -40,7 +40,7 @@ func (p *parts) source(elements ...string) string {
 	return filepath.Join(append([]string{p.sources}, elements...)...)
 }
 
-// with returns a command with more in its environment.
+// with returns a command with additional environment variables.
 func with(cmd *exec.Cmd, environment ...string) *exec.Cmd {
 	cmd.Env = append(os.Environ(), environment...)
 	return cmd
@@ -146,7 +146,7 @@ func lighttpd(p *parts) *exec.Cmd {
 	return exec.Command(filepath.Join(root, "sbin", "lighttpd"), "-D", "-f", config, "-m", filepath.Join(root, "lib", "lighttpd"))
 }
 
-// quietAddr returns a loopback address that nobody listens on, with a port that the system
+// quietAddr returns a loopback address that nothing listens on, with a port that the system
 // gives to no client: the requests of these tests open tens of thousands of connections.
 func quietAddr(t *testing.T) string {
 	t.Helper()

@@ -15,7 +15,7 @@ import (
 )
 
 // TestUpstreamHosts puts three APIs behind the virtual hosts of one Envoy. A request
-// must reach the API of the gate that judged it, however its host is spelled, with and
+// must reach the API of the gate that decided it, however its host is spelled, with and
 // without Envoy's own removal of the trailing dot.
 func TestUpstreamHosts(t *testing.T) {
 	for _, strips := range []bool{true, false} {
@@ -47,7 +47,7 @@ func testHosts(t *testing.T, strips bool) {
 		}
 		// Every token of the suite is for the gate api, and anonymous callers are welcome there alone.
 		if got := answer.Header("x-api"); got != "" && got != "api" {
-			t.Errorf("%s: judged by the gate api, answered by %s", &q, got)
+			t.Errorf("%s: decided by the gate api, answered by %s", &q, got)
 		} else if got != "" {
 			reached++
 		}
@@ -57,7 +57,7 @@ func testHosts(t *testing.T, strips bool) {
 	}
 }
 
-// namedAPI runs an API that says its name, and returns its address.
+// namedAPI runs an API that answers with its name, and returns its address.
 func namedAPI(t *testing.T, name string) string {
 	t.Helper()
 	a := &api{name: name, addr: quietAddr(t)}

@@ -14,8 +14,8 @@ import (
 	"github.com/patgate/patgate/test/upstreams/lookalikes"
 )
 
-// readings collects what each API takes from each request when it is asked directly, and
-// what becomes of the request through patgate.
+// readings collects what each API reads from each request when it is called directly, and
+// the result of the request through patgate.
 type readings struct {
 	mu       sync.Mutex
 	order    []lookalikes.Request
@@ -63,7 +63,7 @@ func (r *readings) verdict(q *lookalikes.Request, a *lookalikes.Answer) {
 	r.verdicts[keyOf(q)][lookalikes.Verdict(a)] = true
 }
 
-// direct asks the API itself each named request.
+// direct sends each named request to the API itself.
 func (a *api) direct(t *testing.T, r *readings) {
 	for _, q := range lookalikes.New(a.profile).Named() {
 		if q.Aside {
@@ -79,7 +79,7 @@ func (a *api) direct(t *testing.T, r *readings) {
 
 const upstreamsPage = "../docs/upstreams.md"
 
-// compare holds the tables against those of the page.
+// compare compares the tables with those of the page.
 func (r *readings) compare(t *testing.T, list []*api) {
 	t.Helper()
 	page, err := os.ReadFile(upstreamsPage)
@@ -99,7 +99,7 @@ func (r *readings) compare(t *testing.T, list []*api) {
 		return
 	}
 	if old != tables {
-		t.Errorf("%s differs; `make test-upstreams UPDATE=-update` writes it anew:\n%s", upstreamsPage, lineDiff(old, tables))
+		t.Errorf("%s differs; `make test-upstreams UPDATE=-update` rewrites it:\n%s", upstreamsPage, lineDiff(old, tables))
 	}
 }
 

@@ -20,8 +20,8 @@ const (
 	upstreamSeed     = 10
 )
 
-// TestUpstreams sends look-alikes to real APIs through a real Envoy, and holds the
-// invariant: what the API says that it read satisfies the rule that allowed the request.
+// TestUpstreams sends look-alikes to real APIs through a real Envoy, and checks the
+// invariant: what the API reports to have read satisfies the rule that allowed the request.
 // What each API reads without patgate becomes the tables of docs/upstreams.md.
 func TestUpstreams(t *testing.T) {
 	list := startAPIs(t)
@@ -67,8 +67,8 @@ func startAPIs(t *testing.T) []*api {
 	return list
 }
 
-// hold sends the requests through Envoy and checks each answer. The faults that attacks
-// found are tests of their own.
+// hold sends the requests through Envoy and checks each answer. Faults that attacks found
+// have separate tests.
 func (a *api) hold(t *testing.T, found *readings) {
 	suite := lookalikes.New(a.profile)
 	p, clients := a.behind(t, suite)
@@ -99,8 +99,8 @@ func (a *api) hold(t *testing.T, found *readings) {
 	p.holdsNo(suite.Secrets())
 }
 
-// behind puts what `patgate envoy-config` prints for the manifests in front of the API, and
-// returns where its clients go.
+// behind puts the Envoy that `patgate envoy-config` prints for the manifests in front of the
+// API, and returns its address for clients.
 func (a *api) behind(t *testing.T, suite *lookalikes.Suite) (p *patgate, clients string) {
 	t.Helper()
 	dir := t.TempDir()

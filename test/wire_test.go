@@ -19,11 +19,11 @@ import (
 // message is a request as it goes onto the wire, byte for byte.
 type message struct {
 	method, target, host string
-	headers              [][2]string // beside Host; in their order, duplicates kept
+	headers              [][2]string // besides Host; in their order, duplicates kept
 	body                 []byte
 }
 
-// reply is what came back.
+// reply is an answer.
 type reply struct {
 	statuses []int
 	raw      string // heads and bodies as text
@@ -137,8 +137,8 @@ func parseAnswers(stream string, head bool) (statuses []int, whole bool) {
 // send1 sends a message as HTTP/1.1.
 func send1(addr string, m *message) reply { return sendRaw(addr, m.http1(), 1) }
 
-// send2 sends a message as HTTP/2 with prior knowledge, whatever a library would think
-// of it.
+// send2 sends a message as HTTP/2 with prior knowledge, even one that a library would
+// refuse.
 func send2(addr string, m *message) reply {
 	r := reply{grpc: -1}
 	c, err := net.DialTimeout("tcp", addr, wireTimeout)

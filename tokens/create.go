@@ -215,7 +215,7 @@ func beyondCap(asked time.Duration, rights *Rights, user string) error {
 		LifetimeText(asked), rights.CapBy.Metadata.Name.Text, user, LifetimeText(rights.MaxLifetime), rights.CapBy.Place(rights.CapBy.Pos))
 }
 
-// warnings tells of a user whom no gate admits: their token would be deactivated.
+// warnings reports a user whom no gate admits: their token would be deactivated.
 func warnings(set *ruleset.Set, user string) []string {
 	if len(set.Gates) == 0 {
 		return []string{"there is no Gate in the manifests yet, without which every request is refused: `patgate check --help` shows one"}

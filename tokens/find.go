@@ -10,7 +10,7 @@ import (
 	"github.com/patgate/patgate/ruleset"
 )
 
-// UnknownError says that no token has a name.
+// UnknownError reports that no token has a name.
 type UnknownError struct {
 	Name    string
 	Names   []string // that there are

@@ -19,7 +19,7 @@ type ImportRequest struct {
 	SkipRefused bool // leave out the tokens whose manifests would be refused, and store the others
 }
 
-// ImportedToken is what became of one token.
+// ImportedToken is the result of one token's import.
 type ImportedToken struct {
 	File    string       // of its manifest; empty where it was left out
 	Refused string       // why it was left out

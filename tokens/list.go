@@ -30,7 +30,7 @@ type ListedToken struct {
 	Source       string     `json:"source"`
 }
 
-// Query is which tokens to list. The zero value lists all.
+// Query selects tokens to list. The zero value lists all.
 type Query struct {
 	States []string      // any of these; none: every state
 	User   string        // whose tokens; empty: everybody's
@@ -120,8 +120,8 @@ func GatesOf(s *policy.Snapshot, t *policy.Token) []*policy.Gate {
 	return gates
 }
 
-// List returns the tokens that are asked for and that the actor may see: administrators and whoever
-// runs the command line see all, others their own.
+// List returns the tokens that are asked for and that the actor may see: administrators and the user of
+// the command line see all, others their own.
 func (s *Service) List(ctx context.Context, actor Actor, q Query) ([]ListedToken, error) {
 	set, snapshot, err := s.good(ctx, &q.Now)
 	if err != nil {
@@ -153,7 +153,7 @@ func (s *Service) Describe(ctx context.Context, actor Actor, name string, now ti
 	return &view, nil
 }
 
-// ProblemsError says that documents have problems, and nothing can be told of tokens.
+// ProblemsError reports that documents have problems, so that tokens can't be listed.
 type ProblemsError struct{ Problems []diag.Problem }
 
 // Error returns the problems, one a line.

@@ -10,7 +10,7 @@ import (
 	"github.com/patgate/patgate/ruleset"
 )
 
-// Actor is who asks. The zero value is whoever runs the command line, who is not known: there the
+// Actor is who asks. The zero value is the user of the command line, who is not known: there the
 // rights of the token's user count.
 type Actor struct {
 	User  string
@@ -18,21 +18,21 @@ type Actor struct {
 	Token string // the name of the token that asks, if one does: it grants no more than it has
 }
 
-// byHand reports whether the actor is whoever runs the command line.
+// byHand reports whether the actor is the user of the command line.
 func (a *Actor) byHand() bool { return a.User == "" && a.Token == "" }
 
-// Rights are what a user's groups say of tokens.
+// Rights are what a user's groups allow with tokens.
 type Rights struct {
 	Admin       bool
 	Create      bool
-	Mentioned   bool          // a group says something of tokens
-	MaxLifetime time.Duration // 0: no group says; policy.Forever: no end
+	Mentioned   bool          // a group has rights or limits for tokens
+	MaxLifetime time.Duration // 0: no group sets one; policy.Forever: no end
 	CapBy       *manifest.Document
 	Max         int // live tokens; 0: no limit
 	Held        int // live tokens
 }
 
-// RightsOf looks up what the groups give a user now.
+// RightsOf looks up the rights that groups give a user now.
 func RightsOf(set *ruleset.Set, user string, now time.Time) Rights {
 	var r Rights
 	for _, doc := range set.Groups {
@@ -56,7 +56,7 @@ func RightsOf(set *ruleset.Set, user string, now time.Time) Rights {
 	return r
 }
 
-// live reports whether a token is neither revoked nor past its end. One that can't be told counts.
+// live reports whether a token is neither revoked nor past its end. An undecidable one counts as live.
 func live(t *manifest.APIToken, longest time.Duration, now time.Time) bool {
 	if t.Canary || t.Ends.Revoked || !t.Revoked.IsZero() {
 		return false
@@ -89,7 +89,7 @@ func (a *Actor) mayCreate(rights *Rights, r *CreateRequest) error {
 	case !a.byHand() && (r.Token.AnyUser || user != a.User):
 		return Refuse(NoRight, "user", "%s may create tokens for themselves alone, expected the user %s: an administrator creates others", a.User, a.User)
 	case r.Token.AnyUser:
-		return nil // the command line, for nobody's groups to say
+		return nil // the command line: no groups grant its rights
 	case a.byHand() && !rights.Mentioned:
 		return nil
 	case !rights.Create:

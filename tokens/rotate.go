@@ -81,7 +81,7 @@ func (s *Service) Rotate(ctx context.Context, req RotateRequest) (*RotatedToken,
 	if len(rotated.Problems) > 0 {
 		return nil, refusedFor(rotated.Problems)
 	}
-	if req.Name != req.Actor.Token { // whoever gets the new value can do what the token may
+	if req.Name != req.Actor.Token { // who gets the new value can do what the token may
 		if err := req.Actor.mayGrant(rotated, req.Name); err != nil {
 			return nil, err
 		}
@@ -172,9 +172,9 @@ func (r *rotation) setTimes() error {
 	return nil
 }
 
-// replace lets the present value run on for the overlap, and those before it that still
-// run. Its end is never later than it was. Without an overlap all of them end: who asks for
-// that takes the token for leaked, and can't know which of its values was.
+// replace keeps the present value for the overlap, and those before it that still
+// run. Its end is never later than it was. Without an overlap all of them end: then
+// the token counts as leaked, and it is unknown which of its values was.
 func (r *rotation) replace() error {
 	t, change := r.row, &r.change
 	var running []string

@@ -75,7 +75,7 @@ func TestRotateTimes(t *testing.T) {
 		"three at most": {more: "  previous:\n" + old("a", "2026-06-09T00:00:00Z") + old("b", "2026-06-08T00:00:00Z") + old("c", "2026-06-07T00:00:00Z"),
 			r: tokens.RotateRequest{Overlap: time.Hour}, refused: "has 3 replaced values that still run, until 2026-06-07T00:00:00Z, 2026-06-08T00:00:00Z, 2026-06-09T00:00:00Z"},
 		"three and no overlap": {more: "  previous:\n" + old("a", "2026-06-09T00:00:00Z") + old("b", "2026-06-08T00:00:00Z") + old("c", "2026-06-07T00:00:00Z"),
-			r: tokens.RotateRequest{}, left: 0}, // it leaked, and nobody knows which
+			r: tokens.RotateRequest{}, left: 0}, // it leaked, and it is unknown which
 		"suspended and expired": {more: "  suspended: true\n  expires: 2026-06-01T00:00:00Z\n", refused: "expired at 2026-06-01T00:00:00Z"},
 	} {
 		store := new(storetest.Map)

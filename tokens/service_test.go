@@ -122,7 +122,7 @@ func TestWhoMayCreate(t *testing.T) {
 	}
 }
 
-// wantAnnotations wants the manifest to hold who created the token and how its value begins, and
+// wantAnnotations checks that the manifest holds who created the token and how its value begins, and
 // nothing else of the value.
 func wantAnnotations(t *testing.T, store *storetest.Map, made *tokens.NewToken, by string, admin bool) {
 	t.Helper()
@@ -142,7 +142,7 @@ func wantAnnotations(t *testing.T, store *storetest.Map, made *tokens.NewToken, 
 	}
 }
 
-// TestWhatATokenGrants has a token ask for others: no more than it is itself.
+// TestWhatATokenGrants has a token create others: they get no more than it has itself.
 func TestWhatATokenGrants(t *testing.T) {
 	for name, c := range map[string]struct {
 		own   string // of the token that asks
@@ -156,7 +156,7 @@ func TestWhatATokenGrants(t *testing.T) {
 		"a line of its own":        {own: "limitTo: '[get]/a'", token: edit.NewToken{LimitTo: []string{"[get]/a"}}, want: "done"},
 		"another line":             {own: "limitTo: '[get]/a'", token: edit.NewToken{LimitTo: []string{"[get]/b"}}, want: "beyond_grant "},
 		"a wider line":             {own: "limitTo: '[get]/a'", token: edit.NewToken{LimitTo: []string{"/a"}}, want: "beyond_grant "},
-		"a policy beside its line": {own: "limitTo: '[get]/a'", token: edit.NewToken{Policies: []string{"read"}}, want: "beyond_grant "},
+		"a policy, besides a line": {own: "limitTo: '[get]/a'", token: edit.NewToken{Policies: []string{"read"}}, want: "beyond_grant "},
 		"without what denies":      {own: "policies: [no-admin], unrestricted: true", token: edit.NewToken{Unrestricted: true}, want: "beyond_grant "},
 		"with what denies":         {own: "policies: [no-admin], unrestricted: true", token: edit.NewToken{Unrestricted: true, Policies: []string{"no-admin"}}, want: "done"},
 		"for longer":               {own: "policies: [read], expires: 2026-06-02T00:00:00Z", token: edit.NewToken{Policies: []string{"read"}}, life: 3 * day, want: "beyond_grant expires"},
@@ -211,7 +211,7 @@ func TestUpdates(t *testing.T) {
 		"another user":           {fields: []edit.Field{field("user", "bob")}, user: "not_editable user"},
 		"another digest":         {fields: []edit.Field{field("digest", "x")}, user: "not_editable digest"},
 		"a bad pattern":          {fields: []edit.Field{field("limitTo", "[get](\n")}, user: "invalid spec.limitTo[0]"},
-		"unrestricted beside":    {fields: []edit.Field{field("unrestricted", true)}, user: "invalid spec.policies[0]"},
+		"unrestricted, policies": {fields: []edit.Field{field("unrestricted", true)}, user: "invalid spec.policies[0]"},
 	} {
 		for _, who := range []string{"alice", "root", "bob"} {
 			store, events := office(), []tokens.Event{}

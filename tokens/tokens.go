@@ -1,7 +1,7 @@
 // Package tokens is the one path by which tokens are created, changed and ended: names, rights, caps
-// and events are decided here, whoever asks. The command line, the management API and controllers
+// and events are decided here, for every caller. The command line, the management API and controllers
 // differ in their Store and in what they print. It knows nothing of HTTP, flags or directories:
-// errors name fields, and the caller says what a field is called on its side.
+// errors name fields, and the caller adds its own names, such as flags.
 //
 // Every change is checked together with all documents before it is written, and written as a
 // compare-and-swap: what somebody else changed meanwhile is never lost.
@@ -19,7 +19,7 @@ import (
 	"github.com/patgate/patgate/ruleset"
 )
 
-// Revision tells two states of a document apart, as an ETag does. It is empty for one that does not
+// Revision distinguishes two states of a document, as an ETag does. It is empty for one that does not
 // exist.
 type Revision string
 
@@ -31,7 +31,7 @@ type Stored struct {
 	Revision Revision
 }
 
-// Receipt says what a store has written.
+// Receipt describes what a store has written.
 type Receipt struct {
 	File     string
 	Revision Revision
@@ -50,9 +50,9 @@ type Store interface {
 	Apply(ctx context.Context, name string, was Revision, change *edit.Change) (Receipt, error)
 }
 
-// Documents is where a Service sees tokens among all documents.
+// Documents gives a Service all documents, tokens and others.
 type Documents interface {
-	// Documents returns what is stored now. What is wrong with it are its Problems.
+	// Documents returns what is stored now, with its Problems.
 	Documents(ctx context.Context) (*ruleset.Set, error)
 
 	// FileFor returns the name that the file of a new token gets. It returns a *RefusedError where
@@ -65,7 +65,7 @@ type Service struct {
 	Store     Store
 	Documents Documents
 	Now       func() time.Time // default: time.Now
-	Events    func(Event)      // gets what was changed; default: nobody does
+	Events    func(Event)      // gets what was changed; default: none
 }
 
 func (s *Service) now() time.Time {
@@ -75,7 +75,7 @@ func (s *Service) now() time.Time {
 	return s.Now()
 }
 
-// RefusedError says why a token was not created or changed.
+// RefusedError explains why a token was not created or changed.
 type RefusedError struct {
 	Code    Code
 	Field   string   // of the request, as manifests call it; may be empty
@@ -112,7 +112,7 @@ func refusedFor(problems []diag.Problem) error {
 	return &RefusedError{Invalid, problems[0].Field, append([]string{"The manifest would be refused:"}, diag.Strings(problems)...)}
 }
 
-// ConflictError says that a document has changed since it was read.
+// ConflictError reports that a document has changed since it was read.
 type ConflictError struct{ File string }
 
 // Error says what to do.
@@ -120,7 +120,7 @@ func (e *ConflictError) Error() string {
 	return e.File + " was changed by somebody else meanwhile: nothing is written, try again"
 }
 
-// LeftoverError says that a change could not be taken back.
+// LeftoverError reports that a change could not be undone.
 type LeftoverError struct {
 	File string
 	Err  error
@@ -131,7 +131,7 @@ func (e *LeftoverError) Error() string { return e.File + " could not be restored
 // Unwrap returns why.
 func (e *LeftoverError) Unwrap() error { return e.Err }
 
-// Request is what every change says.
+// Request holds the fields of every change.
 type Request struct {
 	Actor Actor
 	Via   Via
@@ -141,7 +141,7 @@ type Request struct {
 type Event struct {
 	Action Action
 	Time   time.Time
-	By     string // who asked; empty: whoever ran the command
+	By     string // who asked; empty: the user of the command line
 	Via    Via
 	Token  string
 	User   string   // whose token it is
@@ -159,7 +159,7 @@ const (
 	Rotated Action = "token.rotated"
 )
 
-// Via is the way on which a change was asked for.
+// Via is the interface through which a change was requested.
 type Via string
 
 // The ways.

@@ -33,8 +33,8 @@ var Editable = []string{
 	"displayName", "description", "policies", "allow", "limitTo", "unrestricted", "gates", "schemes", "clients", "expires", "suspended",
 }
 
-// Update changes fields of a token's manifest. Only an administrator, or whoever runs the command
-// line, may let a token do more than before; nobody revives one that has ended.
+// Update changes fields of a token's manifest. Only an administrator, or the user of the command
+// line, may let a token do more than before; no one revives one that has ended.
 func (s *Service) Update(ctx context.Context, r UpdateRequest) (*UpdatedToken, error) {
 	for _, f := range r.Fields {
 		if f.Annotation || !slices.Contains(Editable, f.Key) {
@@ -87,7 +87,7 @@ func suspension(r *UpdateRequest, doc *manifest.Document) ([]edit.Field, error) 
 	by := edit.Field{Annotation: true, Key: SuspendedByAnnotation}
 	if r.Fields[i].Value == true {
 		if doc.APIToken.Suspended {
-			return r.Fields, nil // whoever did it before did it
+			return r.Fields, nil // it was done before, by another
 		}
 		if r.Actor.User == "" {
 			return r.Fields, nil
@@ -142,7 +142,7 @@ func (s *Service) checkUpdate(ctx context.Context, r *UpdateRequest, stored *Sto
 	return after.Find(manifest.KindAPIToken, r.Name), err
 }
 
-// mayBecome refuses changes that the actor may not make, or nobody.
+// mayBecome refuses changes that the actor may not make, or that no one may.
 func (s *Service) mayBecome(r *UpdateRequest, was, is *state, rights *Rights) error {
 	now := s.now()
 	if end := was.End(); !end.IsZero() && !now.Before(end) && later(is.End(), end) {
@@ -161,7 +161,7 @@ func (s *Service) mayBecome(r *UpdateRequest, was, is *state, rights *Rights) er
 		return nil
 	}
 	before := *was.Token
-	before.Suspended = false // suspension has asked who did it
+	before.Suspended = false // suspension has checked who did it
 	if capped(is.Token, rights) {
 		before.Expires = time.Time{}
 	}

@@ -31,7 +31,7 @@ func stateOf(set *ruleset.Set, name string) (state, error) {
 	return state{}, Refuse(NotEditable, "", "%s: the rules of the token %s can't be compared", doc.Place(doc.Pos), name)
 }
 
-// mayGrant refuses what the token that asks does not grant itself: an actor that is a limited token
+// mayGrant refuses what the actor's own token does not grant: an actor that is a limited token
 // creates only tokens of which every policy and rule is literally one of its own, and that live no
 // longer than itself.
 func (a *Actor) mayGrant(set *ruleset.Set, name string) error {
@@ -96,7 +96,7 @@ func (s *state) policies() map[string]bool {
 }
 
 // widened names the field by which a token can do more after a change than before, or nothing.
-// Whatever is not known to narrow widens: fields that are removed, ends that come earlier and
+// Any change that is not known to narrow counts as widening. Removed fields, earlier ends and
 // suspensions narrow.
 func widened(before, after *state) (field string) {
 	for _, f := range []struct {

@@ -19,7 +19,7 @@ import (
 	"github.com/patgate/patgate/server"
 )
 
-// errSaid is an error whose text stands in the output already.
+// errSaid is an error whose text is in the output already.
 var errSaid = errors.New("")
 
 // checkOptions are the flags of check.
@@ -120,7 +120,7 @@ func check(s streams, o *checkOptions, dirs []string) error {
 	return firstOf(c.tell(s, verdict == nil), verdict)
 }
 
-// state reads the tombstones beside manifests. What is wrong with them are problems of the manifests.
+// state reads the tombstones among the manifests. Mistakes in them are problems of the manifests.
 func (c *checked) state(set *ruleset.Set, dirs []string) lint.State {
 	files, problems := dir.ReadTombstones(dirs)
 	set.Problems = append(set.Problems, problems...)
@@ -148,7 +148,7 @@ func (c *checked) verdict(o *checkOptions) error {
 	return nil
 }
 
-// said keeps a verdict's exit code and leaves out its text, which stands in the output.
+// said keeps a verdict's exit code and leaves out its text, which is in the output.
 func said(verdict error) error {
 	switch {
 	case verdict == nil:
@@ -159,7 +159,7 @@ func said(verdict error) error {
 	return errSaid
 }
 
-// tell prints for people: warnings and revivals on stderr, what there is on stdout.
+// tell prints for people: warnings and revivals on stderr, the summary on stdout.
 func (c *checked) tell(s streams, ok bool) error {
 	if err := tellWarnings(s.err, c.warnings); err != nil {
 		return err

@@ -6,7 +6,7 @@ import (
 	"github.com/patgate/patgate/diag"
 )
 
-// checkResult is what check tells a program.
+// checkResult is the JSON output of check.
 type checkResult struct {
 	OK       bool           `json:"ok"` // the exit code is 0
 	SHA256   string         `json:"sha256,omitempty"`

@@ -21,7 +21,7 @@ func renderedFlags(cmd *cobra.Command, o *checkOptions) {
 	f.StringArrayVar(&o.configMaps, "config-map", nil, "`name` of a ConfigMap that --rendered reads (default: all); may repeat")
 }
 
-// checkedSet loads what check is to judge.
+// checkedSet loads the manifests to check.
 func checkedSet(s streams, o *checkOptions, dirs []string) (*ruleset.Set, error) {
 	if o.rendered == "" {
 		if len(o.configMaps) > 0 {

@@ -161,7 +161,7 @@ func tellFindings(s streams, findings []diag.Problem, ok bool) error {
 	return err
 }
 
-// envoyChecked is what envoy-check tells a program.
+// envoyChecked is the JSON output of envoy-check.
 type envoyChecked struct {
 	OK       bool          `json:"ok"` // the exit code is 0
 	Findings []diag.Report `json:"findings"`

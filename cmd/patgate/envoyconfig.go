@@ -96,7 +96,7 @@ func timeFlags(f *pflag.FlagSet, t *envoy.Times) {
 	f.DurationVar(&t.ConnectTimeout, "connect-timeout", d.ConnectTimeout, "`time` for a connection to the API")
 }
 
-// checkFlags wants the flags to be those of the kind.
+// checkFlags refuses flags that the kind of configuration does not have.
 func (o *envoyConfigOptions) checkFlags(cmd *cobra.Command) error {
 	kinds := envoy.Kinds()
 	switch {

@@ -106,7 +106,7 @@ func (f *explainFlags) run(s streams, given []string) error {
 	return f.print(s, e)
 }
 
-// check wants one thing to be explained, and asked in one way.
+// check requires one thing to explain, given in one way.
 func (f *explainFlags) check() error {
 	asked := 0
 	for _, given := range []bool{f.url != "", len(f.eventFiles) > 0, f.checkJSON != ""} {
@@ -297,7 +297,7 @@ func (f *explainFlags) checkRequest(s streams, rows policy.Rows, at time.Time) e
 	return f.print(s, e)
 }
 
-// print tells the explanation. A refusal is an answer of no.
+// print writes the explanation. A refused request is an answer of no.
 func (f *explainFlags) print(s streams, e *explain.Explanation) error {
 	if f.output == outputJSON {
 		if err := json.NewEncoder(s.out).Encode(e); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// event explains a decision of the logs by the manifests at hand, and says where the two
+// event explains a decision of the logs by the present manifests, and says where the two
 // differ.
 func (f *explainFlags) event(s streams, rows policy.Rows, at time.Time) error {
 	beside := explain.Supplied{Now: at}
@@ -40,7 +40,7 @@ func (f *explainFlags) event(s streams, rows policy.Rows, at time.Time) error {
 	return firstOf(f.print(s, e), cut)
 }
 
-// findEvent finds a decision in log files; `-` is stdin. An error beside an event says that a log is cut.
+// findEvent finds a decision in log files; `-` is stdin. An error together with an event says that a log is cut.
 func findEvent(s streams, names []string, id string) (*audit.Entry, audit.ReadStats, error) {
 	inputs, closeAll, err := openLogs(s, names)
 	if err != nil {

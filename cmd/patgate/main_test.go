@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"patgate": main})
@@ -77,7 +77,7 @@ func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("%s does not hold %q: %s", args[0], args[1], got)
 }
 
-// wantValue wants stdout to be one minted value, alone, and a file to hold nothing of it:
+// wantValue checks that stdout is one minted value, alone, and that a file holds nothing of it:
 //
 //	value manifests/ci-bot.yaml
 func wantValue(ts *testscript.TestScript, neg bool, args []string) {
@@ -148,7 +148,7 @@ func testHelp(t *testing.T, command string) {
 		t.Fatal(err)
 	}
 	if out.String() != string(want) {
-		t.Errorf("the help of %q differs from %s; -update writes it anew:\n%s", command, name, out.String())
+		t.Errorf("the help of %q differs from %s; -update rewrites it:\n%s", command, name, out.String())
 	}
 }
 
@@ -179,7 +179,7 @@ var arrows = []struct {
 	{"migrate", []string{"diag", "manifest", "manifest/edit", "policy", "token"}, "manifests from elsewhere"},
 	{"token/snippet", nil, "text for clients, with a placeholder for the value"},
 	{"extauthz/wire", nil, "HTTP/2 and gRPC, and nothing of what is decided"},
-	{"extauthz", []string{"policy", "token", "audit", "extauthz/wire"}, "Envoy's face: the only one that speaks gRPC"},
+	{"extauthz", []string{"policy", "token", "audit", "extauthz/wire"}, "Envoy's side: the only package that uses gRPC"},
 	{"admin", []string{"audit", "diag", "explain", "lint", "manifest", "manifest/edit", "policy", "ruleset", "token", "token/snippet", "tokens"}, "management over HTTP: every change goes through tokens"},
 	{"server", []string{"admin", "tokens", "diag", "extauthz", "loader", "loader/dir", "manifest", "audit", "policy"}, "puts the parts together"},
 	{"cmd/patgate/demo", []string{"envoy", "token"}, "runs the binary as a user would"},
@@ -188,7 +188,7 @@ var arrows = []struct {
 	{"test/configmap", nil, "for tests alone"},
 	{"test/ugly", nil, "for tests alone"},
 	{"test/mutants", nil, "plants flaws in a copy"},
-	{"test/upstreams/lookalikes", []string{"token"}, "requests and what they mean, for whatever stands in front of an API"},
+	{"test/upstreams/lookalikes", []string{"token"}, "requests and what they mean, for whatever is in front of an API"},
 	{"test/bench", []string{"token", "envoy"}, "measures the binary from outside"},
 }
 

@@ -69,7 +69,7 @@ func manageFlags(f *pflag.FlagSet, prefix string, o *server.ManageOptions) {
 	f.BoolVar(&o.SecureMode, prefix+"secure-mode", false, "tokens can be created, rotated and revoked, and not changed")
 }
 
-// announceLink prints a login link, which is for whoever started the process.
+// announceLink prints a login link for the person who started the process.
 func announceLink(s streams) func(string) {
 	return func(link string) { _, _ = fmt.Fprintf(s.err, "Sign in once, within 10 minutes: %s\n", link) }
 }

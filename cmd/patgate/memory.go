@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// Where a container's memory limit stands (cgroup v2), and the machine's memory.
+// The files with a container's memory limit (cgroup v2) and with the machine's memory.
 const (
 	cgroupLimit   = "/sys/fs/cgroup/memory.max"
 	machineMemory = "/proc/meminfo"
 )
 
 // growth is how much garbage may gather, in per cent of what is in use, before it is
-// collected. A check makes much garbage beside little that stays; with Go's own 100,
+// collected. A check makes much garbage and keeps little; with Go's own 100,
 // collecting took a fifth of a check's time.
 const growth = 400
 

@@ -56,7 +56,7 @@ metadata: {name: mobile}
 stringData: {api_key: ndyBzreUzF4zqDQsqSPMHkRhriEOtcRx}
 `
 
-// TestPages runs every command of ours that a page shows. One may answer no, as people who
+// TestPages runs every patgate command that a page shows. One may answer no, as people who
 // try it may see; wrong usage is what must not be.
 func TestPages(t *testing.T) {
 	for name, page := range pages {

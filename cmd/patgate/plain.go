@@ -2,7 +2,7 @@ package main
 
 import "regexp"
 
-// translations put the messages of Go and of libraries into the words of ours: what is wrong, and what was expected.
+// translations rewrite the messages of Go and of libraries as patgate words its own: what is wrong, and what was expected.
 // The first that matches a line counts.
 var translations = []struct {
 	pattern *regexp.Regexp

@@ -24,7 +24,7 @@ import (
 var block = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$")
 
 // TestReadme does what the README says: it writes the manifest, runs each command of
-// ours in its order, and wants each target of make to be there.
+// ours in its order, and checks that each target of make exists.
 func TestReadme(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -65,17 +65,17 @@ func TestReadme(t *testing.T) {
 				case "export", "mkdir":
 				case `"$(make`, "curl": // the system's tests run these, with the same file
 				default:
-					t.Errorf("nobody tests the command: %s", line)
+					t.Errorf("no test runs the command: %s", line)
 				}
 			}
 		}
 	}
 	if ran != 3 {
-		t.Errorf("%d commands of ours were run", ran)
+		t.Errorf("%d patgate commands were run", ran)
 	}
 }
 
-// TestDocuments wants the manifests that documents show to be good, those of one document
+// TestDocuments checks that the manifests that documents show are good, those of one document
 // together, their tests to hold, and their links to lead somewhere.
 func TestDocuments(t *testing.T) {
 	documents, err := filepath.Glob("../../docs/*.md")

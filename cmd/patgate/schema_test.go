@@ -7,7 +7,7 @@ import (
 )
 
 // TestSchemaIsCommitted holds docs/schema.json against what the command prints: who has
-// no patgate at hand points the editor there.
+// without patgate points the editor there.
 func TestSchemaIsCommitted(t *testing.T) {
 	const name = "../../docs/schema.json"
 	var out, errs bytes.Buffer
@@ -25,6 +25,6 @@ func TestSchemaIsCommitted(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(out.Bytes(), want) {
-		t.Errorf("the schema differs from %s; `make golden` writes it anew", name)
+		t.Errorf("the schema differs from %s; `make golden` rewrites it", name)
 	}
 }

@@ -203,7 +203,7 @@ func serve(o server.Options) error {
 	return srv.Run(ctx)
 }
 
-// warnOfNullAudit says where the audit goes to nobody. A stdout that was closed looks
+// warnOfNullAudit warns when no one can read the audit. A stdout that was closed looks
 // the same: Go opens /dev/null in its place before the program begins.
 func warnOfNullAudit(l *slog.Logger) {
 	null, err := os.Stat(os.DevNull)

@@ -9,7 +9,7 @@ import (
 	"github.com/patgate/patgate/server"
 )
 
-// TestOptionsAreFlags wants every option that an error of server may name to be one, and its flag.
+// TestOptionsAreFlags checks that every option that an error of server may name exists, with its flag.
 func TestOptionsAreFlags(t *testing.T) {
 	flags := newServe(streams{}).Flags()
 	for option, flag := range serveFlags {

@@ -54,7 +54,7 @@ func evilManifests(t *testing.T) (good string, bad []string) {
 	return good, bad
 }
 
-// TestOutputCantBeForged runs commands on manifests of somebody who wants to fool a
+// TestOutputCantBeForged runs commands on manifests of an attacker who tries to deceive a
 // reviewer's terminal or a workflow.
 func TestOutputCantBeForged(t *testing.T) {
 	good, bad := evilManifests(t)

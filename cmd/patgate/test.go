@@ -136,7 +136,7 @@ func ruleName(policy, name string) string {
 	return policy + " " + name
 }
 
-// testsResult is what test tells a program.
+// testsResult is the JSON output of test.
 type testsResult struct {
 	OK     bool         `json:"ok"`
 	Failed int          `json:"failed"`

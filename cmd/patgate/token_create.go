@@ -203,7 +203,7 @@ func warningsAbout(after *ruleset.Set, files []string) []diag.Problem {
 	return slices.DeleteFunc(warnings, func(w diag.Problem) bool { return w.Suppressed != "" })
 }
 
-// createdToken is what create tells a program.
+// createdToken is the JSON output of create.
 type createdToken struct {
 	Name      string        `json:"name"`
 	User      string        `json:"user,omitempty"`

@@ -29,7 +29,7 @@ type importFlags struct {
 	after *ruleset.Set // the documents with what was imported among them
 }
 
-// importedToken is what import tells a program of a token.
+// importedToken is a token in the JSON output of import.
 type importedToken struct {
 	Name     string        `json:"name"`
 	From     string        `json:"from"`
@@ -135,7 +135,7 @@ func (f *importFlags) write(file string, list []migrate.Imported) (told []import
 	return told, err
 }
 
-// tell is what import prints of a token, before it is written.
+// tell returns what import prints of a token before it is written.
 func tell(i *migrate.Imported) importedToken {
 	t := importedToken{Name: i.Token.Name, From: i.From, Line: i.Pos.Line, Column: i.Pos.Column, User: i.Token.User, Notes: i.Notes, Refused: i.Refused, LeftOut: i.LeftOut}
 	if t.Notes == nil {

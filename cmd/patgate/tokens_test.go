@@ -81,12 +81,12 @@ func TestDistances(t *testing.T) {
 	}
 }
 
-// failingWriter is a stdout that nobody reads.
+// failingWriter is a stdout that has no reader.
 type failingWriter struct{}
 
 func (failingWriter) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 
-// TestAValueNobodySawIsTakenBack wants a file to be what it was, and to say so where
+// TestAValueNobodySawIsTakenBack checks that the file is restored, or that an error says so where
 // somebody else changed it meanwhile.
 func TestAValueNobodySawIsTakenBack(t *testing.T) {
 	dir := t.TempDir()

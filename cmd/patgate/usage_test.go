@@ -9,8 +9,8 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// TestNoValueIsEchoed types a token's value wherever one can be typed, and wants to see
-// nothing of it again.
+// TestNoValueIsEchoed types a token's value wherever one can be typed, and checks that
+// no output shows it.
 func TestNoValueIsEchoed(t *testing.T) {
 	value := token.Mint().Reveal()
 	random := strings.TrimPrefix(value, token.Prefix)

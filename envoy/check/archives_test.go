@@ -14,7 +14,7 @@ import (
 	"github.com/patgate/patgate/envoy/check"
 )
 
-// TestFindings holds what is found in each archive of files against what it wants: what
+// TestFindings compares the findings of each archive of files with those it expects: what
 // is not listed must not be found. Files below manifests/ make the gates.
 func TestFindings(t *testing.T) {
 	archives, err := filepath.Glob("testdata/*.txtar")

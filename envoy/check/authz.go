@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// auditWait is how long patgate may take for an answer by default (--audit-wait).
+// auditWait is how long patgate may take to answer by default (--audit-wait).
 const auditWait = 200 * time.Millisecond
 
-// longest is how long a check may take before waiting for it is the outage.
+// longest is the longest timeout of a check: a longer wait is itself an outage.
 const longest = 5 * time.Second
 
-// authz is one ext_authz filter that was judged.
+// authz is an ext_authz filter that was checked.
 type authz struct {
 	body  *node
 	scope *scope
@@ -23,21 +23,21 @@ type authz struct {
 	part  bool        // only what a patch changes
 }
 
-// filter judges one ext_authz filter in its place.
+// filter checks one ext_authz filter in its place.
 func (c *checker) filter(s *scope, f *httpFilter, conn *connection) {
 	c.judged++
 	if o := f.node.get("is_optional"); o.isTrue() {
 		c.find(FilterOptional, o.spot(), "an Envoy that does not know the filter goes on without it")
 	}
 	if f.body == nil {
-		return // not-seen
+		return // no settings to check
 	}
 	a := &authz{body: f.body, scope: s, conn: conn, name: f.name()}
 	c.authz = append(c.authz, a)
 	c.judgeAuthz(a)
 }
 
-// judgeAuthz judges the filter's own fields.
+// judgeAuthz checks the filter's own fields.
 func (c *checker) judgeAuthz(a *authz) {
 	c.judgeFields(authzRules, a.body, a.part)
 	// With deny_at_disable the requests that are left out are refused.
@@ -64,14 +64,14 @@ func (c *checker) judgeAuthz(a *authz) {
 	}
 }
 
-// service judges how patgate is called, and returns what is called.
+// service checks how patgate is called, and returns its cluster or target.
 func (c *checker) service(a *authz, service *node) (asks string) {
 	c.timeout(service, a.part)
 	if google := service.get("google_grpc"); google != nil {
 		target := google.get("target_uri").str()
 		c.find(GoogleGRPC, google.spot(), "Envoy's own health checks, outlier detection and retries to another host do not work with google_grpc")
 		if google.get("channel_credentials", "ssl_credentials") == nil && !localTarget(target) {
-			c.find(NoTLS, google.missing("channel_credentials"), "tokens go to %s in the clear, and whoever is on the way can answer allow", target)
+			c.find(NoTLS, google.missing("channel_credentials"), "tokens go to %s in the clear, and anyone on the path can answer allow", target)
 		}
 		return target
 	}
@@ -100,7 +100,7 @@ func (c *checker) service(a *authz, service *node) (asks string) {
 	return name.str()
 }
 
-// timeout judges how long a check may take.
+// timeout checks the timeout of a check.
 func (c *checker) timeout(service *node, part bool) {
 	field := service.get("timeout")
 	if field == nil && part {
@@ -118,7 +118,7 @@ func (c *checker) checkTimeout(field *node) {
 	case err != nil:
 		c.find(Timeout, field.spot(), "%q is no duration", field.str())
 	case d == 0:
-		c.find(Timeout, field.spot(), "a check may take for ever: a patgate that hangs holds every request")
+		c.find(Timeout, field.spot(), "a check may take forever: a patgate that hangs holds every request")
 	case d <= auditWait:
 		c.find(Timeout, field.spot(), "%s is no more than patgate's --audit-wait: refusals while the audit stalls are cut off", field.str())
 	case d > longest:
@@ -126,7 +126,7 @@ func (c *checker) checkTimeout(field *node) {
 	}
 }
 
-// retries judges what happens to a check whose replica goes away.
+// retries checks what happens to a check whose replica terminates.
 func (c *checker) retries(service *node, local bool) {
 	policy := service.get("retry_policy")
 	if policy == nil {
@@ -154,7 +154,7 @@ func (c *checker) retryPolicy(policy *node, local bool) {
 	}
 }
 
-// notRetried says which failures of a replica that goes away a retry_on leaves out.
+// notRetried names the failures of a terminating replica that a retry_on leaves out.
 func notRetried(on string) string {
 	names := strings.FieldsFunc(on, func(r rune) bool { return r == ',' || r == ' ' })
 	any := func(list ...string) bool {
@@ -172,7 +172,7 @@ func notRetried(on string) string {
 	return ""
 }
 
-// calledCluster judges the cluster of patgate, and reports whether it is on this machine.
+// calledCluster checks the cluster of patgate, and reports whether it is on this machine.
 func (c *checker) calledCluster(cluster *node) (local bool) {
 	if !speaksHTTP2(cluster) {
 		c.find(NotHTTP2, cluster.spot(), "the cluster does not speak HTTP/2, which gRPC needs: every request is refused")
@@ -204,25 +204,25 @@ func (c *checker) calledCluster(cluster *node) (local bool) {
 	return local
 }
 
-// transport judges whether the way to patgate is encrypted, and to whom.
+// transport checks whether the connection to patgate is encrypted, and its certificate verified.
 func (c *checker) transport(cluster *node, local bool) {
 	sockets := cluster.within("transport_socket")
 	if len(sockets) == 0 {
 		if !local {
-			c.find(NoTLS, cluster.missing("transport_socket"), "is missing: tokens go to patgate in the clear, and whoever is on the way can answer allow")
+			c.find(NoTLS, cluster.missing("transport_socket"), "is missing: tokens go to patgate in the clear, and anyone on the path can answer allow")
 		}
 		return
 	}
 	for _, socket := range sockets {
 		typ, tls := typed(socket.get("typed_config"))
 		if typ != typeUpstreamTLS || socket.get("name").str() == "dummy.transport_socket" {
-			continue // Envoy Gateway's, beside transport_socket_matches
+			continue // Envoy Gateway's, next to transport_socket_matches
 		}
 		context := tls.get("common_tls_context")
 		if len(context.within("trusted_ca")) == 0 && len(context.within("custom_validator_config")) == 0 && context.get("validation_context_sds_secret_config") == nil &&
 			len(context.within("system_root_certs")) == 0 && len(context.within("validation_context_sds_secret_config")) == 0 &&
 			len(context.within("ca_certificate_provider_instance")) == 0 {
-			c.find(UnverifiedTLS, tls.missing("common_tls_context", "validation_context"), "is missing: whoever takes patgate's place is believed")
+			c.find(UnverifiedTLS, tls.missing("common_tls_context", "validation_context"), "is missing: anyone who takes patgate's place is trusted")
 		}
 		for _, check := range cluster.get("health_checks").elements() {
 			if check.get("grpc_health_check") != nil && check.get("tls_options", "alpn_protocols") == nil && context.get("alpn_protocols") == nil {

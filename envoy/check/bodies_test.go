@@ -29,8 +29,8 @@ spec:
   - {methods: [POST], json: {a: b}, contentTypes: [application/json, application/vnd.x+json]}
 `
 
-// TestRoutesThatLeaveBodiesOut wants the route of all other bodies to stand behind one that
-// takes every body that a rule reads, and no other to leave bodies out.
+// TestRoutesThatLeaveBodiesOut checks that the route of all other bodies comes after one that
+// takes every body that a rule reads, and that no other leaves bodies out.
 func TestRoutesThatLeaveBodiesOut(t *testing.T) {
 	gates := gatesOf(t, t.TempDir(), txtar.Parse([]byte(bodyManifests)))
 	first := piece("              - match: {prefix: \"/\", headers", "              - match: {prefix: \"/\"}\n")

@@ -29,12 +29,12 @@ func SeverityOf(code Code) diag.Severity { return codes[code].severity }
 // Options say what a configuration is for. The zero value asks about no gates.
 type Options struct {
 	Gates *Gates   // nil: what only the manifests know is not asked
-	Open  []string // names, or ADDRESS:PORT, of listeners that are open on purpose: patgate need not judge their requests
+	Open  []string // names, or ADDRESS:PORT, of listeners that are open on purpose: patgate need not check their requests
 }
 
-// Check judges configurations together: resources of one file are found from another.
+// Check checks configurations together: resources of one file are found from another.
 // The findings are in the order of their places, those too that a comment suppresses. An
-// error says that a file can't be read, or holds nothing that could be judged.
+// error says that a file can't be read, or holds nothing that could be checked.
 func Check(files []File, o Options) ([]diag.Problem, error) {
 	c := &checker{gates: o.Gates, open: o.Open, listeners: map[string]bool{}, loose: newScope(), led: map[*node]map[string]bool{}, asked: map[string]bool{}, readBy: map[*node]bool{}}
 	var problems []error
@@ -78,12 +78,12 @@ type checker struct {
 	kube      objects
 
 	led   map[*node]map[string]bool // where routes lead to
-	asked map[string]bool           // routes that were judged, for filters of these names
+	asked map[string]bool           // routes that were checked, for filters of these names
 
 	settings []setting      // of ext_authz at routes, where a chain has no filter of the name
 	readBy   map[*node]bool // whether another chain has one
 
-	judged   int // how many things there were to judge
+	judged   int // how many things there were to check
 	authz    []*authz
 	findings []diag.Problem
 }
@@ -109,7 +109,7 @@ func (c *checker) read(t *text) error {
 	return nil
 }
 
-// judge asks the rules about everything that was read.
+// check asks the rules about everything that was read.
 func (c *checker) judge() {
 	if len(c.loose.listeners)+len(c.loose.clusters)+len(c.loose.routes) > 0 {
 		c.scopes = append(c.scopes, c.loose)

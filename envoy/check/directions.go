@@ -10,7 +10,7 @@ import (
 
 // sidecarsWay reports whether a listener is the way out of a sidecar, which no client of
 // the API uses. Gateways call their listeners OUTBOUND too (Istio's do): what is not seen
-// to be a sidecar's is judged, and so is what holds ext_authz.
+// to be a sidecar's is checked, and so is what holds ext_authz.
 func (c *checker) sidecarsWay(s *scope, listener *node) bool {
 	if !listener.get("traffic_direction").is("OUTBOUND", 2) || holds(listener, typeExtAuthz) || discovers(listener, typeExtAuthz) {
 		return false
@@ -76,7 +76,7 @@ func address(n *node) string {
 }
 
 // leadsInside reports whether all routes of a connection manager lead to internal
-// listeners that are seen, and judged: such as those of Istio's waypoints.
+// listeners that are seen, and checked: such as those of Istio's waypoints.
 func (c *checker) leadsInside(s *scope, conn *connection) bool {
 	if conn.routes == nil || len(conn.targets) == 0 || len(conn.routes.within("cluster_header")) > 0 ||
 		len(conn.routes.within("cluster_specifier_plugin")) > 0 || len(conn.routes.within("inline_cluster_specifier_plugin")) > 0 {
@@ -113,7 +113,7 @@ func (c *checker) isInternal(s *scope, name string) bool {
 	})
 }
 
-// loopbackPeer judges a listener on loopback where a gate takes the last entry of
+// loopbackPeer checks a listener on loopback where a gate takes the last entry of
 // x-forwarded-for: for such a peer Envoy appends the machine's own address.
 func (c *checker) loopbackPeer(listener *node, conn *connection) {
 	at := listener.get("address", "socket_address", "address")

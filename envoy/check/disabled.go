@@ -1,6 +1,6 @@
 package check
 
-// disabled judges filters that are off unless a route turns them on, as Envoy Gateway has
+// disabled checks filters that are off unless a route turns them on, as Envoy Gateway has
 // them: where all of a chain are off, each route that leads anywhere must turn one on.
 func (c *checker) disabled(conn *connection) {
 	var off []*httpFilter

@@ -8,8 +8,8 @@ import (
 	"github.com/patgate/patgate/envoy/check"
 )
 
-// TestDocs holds docs/envoy-checks.md against the codes: from its first code on, the page
-// is made from them. -update writes it anew.
+// TestDocs compares docs/envoy-checks.md with the codes: from its first code on, the page
+// is made from them. -update rewrites it.
 func TestDocs(t *testing.T) {
 	const name, first = "../../docs/envoy-checks.md", "\n## Whether everybody is asked\n"
 	text, err := os.ReadFile(name)

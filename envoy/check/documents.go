@@ -8,23 +8,23 @@ import (
 	"strings"
 )
 
-// scope is what one configuration holds: an Envoy knows its listeners, clusters and routes
-// by names.
+// scope is the content of one configuration: its listeners, clusters and routes by
+// their names.
 type scope struct {
 	bootstrap *node // nil where there is none
 	listeners []*node
 	clusters  map[string]*node
 	routes    map[string]*node
-	filters   map[string]*node // those that come by themselves (ECDS)
-	dump      bool             // an answer of /config_dump: what is not here is not there
-	partial   bool             // but for its clusters, which it leaves out
+	filters   map[string]*node // those of ECDS, which are separate resources
+	dump      bool             // an answer of /config_dump: it is complete
+	partial   bool             // but without its clusters
 }
 
 func newScope() *scope {
 	return &scope{clusters: map[string]*node{}, routes: map[string]*node{}, filters: map[string]*node{}}
 }
 
-// cluster finds a cluster by its name, also among what came in files of its own.
+// cluster finds a cluster by its name, also among those of other files.
 func (c *checker) cluster(s *scope, name string) *node {
 	if n := s.clusters[name]; n != nil {
 		return n
@@ -39,10 +39,10 @@ func (c *checker) route(s *scope, name string) *node {
 	return c.loose.routes[name]
 }
 
-// errForeign is the error of a document that is none of those that are read.
+// errForeign is the error of a document of an unknown kind.
 var errForeign = errors.New("is no configuration of Envoy: expected a bootstrap, an answer of /config_dump, resources of xDS, or objects of Kubernetes")
 
-// document takes one document of a file in: as what it is.
+// document adds one document of a file, by its kind.
 func (c *checker) document(t *text, doc *node) error {
 	typ := messageName(doc.key("@type").str())
 	switch {
@@ -85,7 +85,7 @@ func foreign(doc *node) error {
 	return fmt.Errorf("%s:%d:%d: %w", doc.at.file, doc.at.line, doc.at.column, errForeign)
 }
 
-// The fields by which messages are known where no type is written.
+// The fields that identify messages without a type.
 var (
 	dumpFields = []string{"static_listeners", "dynamic_listeners", "static_clusters", "dynamic_active_clusters", "dynamic_warming_clusters", "static_route_configs",
 		"dynamic_route_configs", "static_endpoint_configs", "dynamic_endpoint_configs", "static_secrets", "dynamic_active_secrets", "dynamic_warming_secrets",
@@ -94,8 +94,8 @@ var (
 	listenerFields  = []string{"filter_chains", "default_filter_chain", "listener_filters", "udp_listener_config", "api_listener", "internal_listener"}
 	routeFields     = []string{"virtual_hosts", "vhds", "ignore_port_in_host_matching", "validate_clusters", "most_specific_header_mutations_wins"}
 	clusterFields   = []string{"load_assignment", "connect_timeout", "lb_policy", "eds_cluster_config"}
-	// otherFields are those of endpoints, secrets, scopes and layers of the runtime, of
-	// which nothing is judged.
+	// otherFields are those of endpoints, secrets, scopes and layers of the runtime, which
+	// are not checked.
 	otherFields = []string{"endpoints", "host_statuses", "tls_certificate", "validation_context", "session_ticket_keys", "generic_secret", "route_configuration_name", "layer"}
 )
 
@@ -103,7 +103,7 @@ func hasOne(n *node, names []string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return n.get(name) != nil })
 }
 
-// list takes in a list of resources. What is none is passed over beside one that is.
+// list adds a list of resources. Other elements are ignored if there is at least one resource.
 func (c *checker) list(t *text, doc *node) error {
 	var first error
 	known := len(doc.items) == 0
@@ -123,7 +123,7 @@ func (c *checker) list(t *text, doc *node) error {
 	return nil
 }
 
-// xds takes in what holds `xds`: a translation of egctl, which is dumps by names, or
+// xds adds a document with `xds`: a translation of egctl, which is dumps by names, or
 // Kuma's inspection, which is resources by their types and names.
 func (c *checker) xds(t *text, doc *node) error {
 	s := newScope()
@@ -155,7 +155,7 @@ func (c *checker) xds(t *text, doc *node) error {
 	return nil
 }
 
-// typedResource takes in a resource whose type is known from what it stands in.
+// typedResource adds a resource whose type is known from the field that holds it.
 func (c *checker) typedResource(s *scope, typ string, n *node) {
 	for _, inner := range []string{"resource", "spec"} { // with its version around it
 		if r := n.get(inner); r != nil && n.get("name") == nil {
@@ -169,7 +169,7 @@ func (c *checker) typedResource(s *scope, typ string, n *node) {
 	}
 }
 
-// untyped takes in a listener, route configuration or cluster without a type.
+// untyped adds a listener, route configuration or cluster without a type.
 func (c *checker) untyped(s *scope, n *node) bool {
 	switch {
 	case hasOne(n, listenerFields):
@@ -196,7 +196,7 @@ func dumpsOf(doc *node) (dumps []*node) {
 	return dumps
 }
 
-// bootstrap takes in a configuration as `envoy -c` reads it.
+// bootstrap adds a configuration as `envoy -c` reads it.
 func (c *checker) bootstrap(doc *node) {
 	s := newScope()
 	s.bootstrap = doc
@@ -208,7 +208,7 @@ func (c *checker) bootstrap(doc *node) {
 	c.scopes = append(c.scopes, s)
 }
 
-// dump takes in an answer of /config_dump, of which every resource carries its type.
+// dump adds an answer of /config_dump, where every resource has its type.
 func (c *checker) dump(configs []*node) {
 	s := newScope()
 	s.dump, s.partial = true, true
@@ -234,7 +234,7 @@ func (c *checker) dump(configs []*node) {
 	c.addScope(s)
 }
 
-// addScope adds what a dump holds. Routes and clusters without a listener belong to
+// addScope adds the content of a dump. Routes and clusters without a listener belong to
 // listeners of another file.
 func (c *checker) addScope(s *scope) {
 	if len(s.listeners) == 0 && s.bootstrap == nil {
@@ -246,7 +246,7 @@ func (c *checker) addScope(s *scope) {
 	c.scopes = append(c.scopes, s)
 }
 
-// resources takes in what has a type below a node; what is on its way out is left out.
+// resources adds each resource with a type below a node, except those that are draining.
 func (c *checker) resources(s *scope, n *node) {
 	n.walk(func(inner *node) bool {
 		if sameName(inner.step, ".draining_state") || sameName(inner.step, ".error_state") {
@@ -256,13 +256,13 @@ func (c *checker) resources(s *scope, n *node) {
 	})
 }
 
-// resource takes in one resource of xDS, and reports whether it is one.
+// resource adds one resource of xDS, and reports whether it is one.
 func (c *checker) resource(s *scope, n *node) bool {
 	typ, body := typed(n)
 	return c.take(s, typ, body)
 }
 
-// take takes in a resource of a type, and reports whether it is one.
+// take adds a resource of a type, and reports whether it is one.
 func (c *checker) take(s *scope, typ string, body *node) bool {
 	switch typ {
 	case typeListener:
@@ -300,7 +300,7 @@ const (
 )
 
 // typed resolves a typed_config (an Any): its message's full name and its fields. A
-// TypedStruct is what it stands for. The name of an extension plays no part, in Envoy too.
+// TypedStruct is replaced by the message that it wraps. The name of an extension is ignored, as in Envoy.
 func typed(n *node) (name string, body *node) {
 	name = messageName(n.key("@type").str())
 	if strings.HasSuffix(name, ".TypedStruct") {
@@ -312,5 +312,5 @@ func typed(n *node) (name string, body *node) {
 	return name, n
 }
 
-// messageName takes the host off a type's URL.
+// messageName removes the host of a type's URL.
 func messageName(url string) string { return url[strings.LastIndexByte(url, '/')+1:] }

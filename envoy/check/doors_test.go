@@ -33,9 +33,9 @@ func (m *mistake) opens() bool {
 	return slices.ContainsFunc(m.want, func(c check.Code) bool { return slices.Contains(opening, c) })
 }
 
-// TestDoors runs a real Envoy with each mistake that is said to let requests pass, and no
-// patgate behind it: they do pass. Without a mistake, and with the metadata that
-// deny_at_disable makes harmless, they do not. What status_on_error says is what clients get.
+// TestDoors runs a real Envoy with each mistake that should let requests pass, and without
+// patgate: they do pass. Without a mistake, and with the metadata that
+// deny_at_disable makes harmless, they do not. Clients get the status of status_on_error.
 func TestDoors(t *testing.T) {
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
 	t.Cleanup(api.Close)
@@ -108,8 +108,8 @@ func send(ctx context.Context, t *testing.T, a envoy.Addresses) (status int) {
 	return answer.StatusCode
 }
 
-// TestRuntimeIsChanged runs a real Envoy that asks about the requests by a key of its
-// runtime: with an admin_layer its admin switches the check off, and else it can't.
+// TestRuntimeIsChanged runs a real Envoy whose check depends on a key of its runtime: with an
+// admin_layer its admin can switch the check off, and without one it can't.
 func TestRuntimeIsChanged(t *testing.T) {
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
 	t.Cleanup(api.Close)
@@ -178,8 +178,8 @@ func (m *mistake) rendered(t *testing.T, a envoy.Addresses) string {
 	})
 }
 
-// TestRoutes runs a real Envoy whose routes choose by what the client sends, and wants the
-// upstream to see another host or path than patgate would have judged.
+// TestRoutes runs a real Envoy whose routes choose by what the client sends, and checks that
+// the upstream sees another host or path than patgate would have checked.
 func TestRoutes(t *testing.T) {
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, r.Host, " ", r.URL.Path, " ", r.Header.Get("X-Forwarded-Host"))

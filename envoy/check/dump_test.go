@@ -12,7 +12,7 @@ import (
 	"github.com/patgate/patgate/envoy/check"
 )
 
-// freeAddress returns a loopback address that nobody listens on.
+// freeAddress returns a loopback address that nothing listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -44,7 +44,7 @@ func configDump(t *testing.T, text string, admin string) string {
 	return dump
 }
 
-// TestConfigDump asks a real Envoy what it runs with, and wants the same to be found as
+// TestConfigDump reads the configuration of a real Envoy, and checks that it has the same findings as
 // in the file that it was given.
 func TestConfigDump(t *testing.T) {
 	for _, test := range []struct {

@@ -2,19 +2,19 @@ package check
 
 import "strings"
 
-// rule judges one field by its value alone.
+// rule checks the value of one field.
 type rule struct {
-	field   string // its path below the message, in snake_case, with dots
+	field   string // its path within the message, in snake_case, with dots
 	is      want
 	code    Code
-	follows string // what follows of it
+	follows string // the consequence
 }
 
-// want says what is wrong with a value, or nothing. It is asked about nil where the field
-// is absent.
+// want returns what is wrong with a value, or an empty text. It gets nil for an absent
+// field.
 type want func(*node) string
 
-// connectionRules are about HttpConnectionManager.
+// connectionRules check HttpConnectionManager.
 var connectionRules = []rule{
 	{"normalize_path", isOn, NormalizePath, "`..` and `%2e%2e` reach patgate, which refuses them, and routes are found by a path that the upstream reads otherwise"},
 	{"merge_slashes", isOn, MergeSlashes, "patgate refuses each path with `//`, and routes are found by it"},
@@ -25,18 +25,18 @@ var connectionRules = []rule{
 	{"upgrade_configs", isNotGiven, Upgrade, "a tunnel is judged once, at its beginning"},
 }
 
-// remoteAddress is asked where no extension chooses the client's address.
+// remoteAddress applies where no extension chooses the client's address.
 var remoteAddress = rule{"use_remote_address", isOn, RemoteAddress, "x-forwarded-for and x-forwarded-proto are the client's own words: ranges of addresses and requireTLS mean nothing"}
 
-// hostPort is asked where the routes do not pass over ports by themselves.
+// hostPort applies where the routes do not ignore ports.
 var hostPort = rule{"strip_any_host_port", isOn, HostPort, "a virtual host is found by `example.com:8443`, a gate by `example.com`"}
 
-// authzRules are about ExtAuthz.
+// authzRules check ExtAuthz.
 var authzRules = []rule{
 	{"failure_mode_allow", isOff, FailureModeAllow, "every request passes while patgate is down or slow"},
 	{"failure_mode_allow_header_add", isOff, FailureHeader, "clients can forge x-envoy-auth-failure-mode-allowed, and it is added only where requests bypass patgate"},
 	{"shadow_mode", isOff, ShadowMode, "refusals let requests pass"},
-	{"filter_enabled", isAlways, FilterEnabled, "requests that are left out, by the share or by whoever sets the runtime key, bypass patgate, or are all refused with deny_at_disable"},
+	{"filter_enabled", isAlways, FilterEnabled, "requests that are left out, by the share or by anyone who sets the runtime key, bypass patgate, or are all refused with deny_at_disable"},
 	{"deny_at_disable.default_value", isOn, DenyAtDisable, "were the filter switched off, requests would pass"},
 	{"clear_route_cache", isOff, RouteCache, "the headers that patgate sets can move a request to another route after it was judged"},
 	{"validate_mutations", isOn, ValidateMutations, "bytes that no header may hold are not looked for"},
@@ -46,25 +46,25 @@ var authzRules = []rule{
 	{"status_on_error", isStatus(true, 0, 1, 3), StatusOnError, asNeither},
 	{"allowed_headers", isNotGiven, HeadersHidden, "patgate sees only some headers: authorization, x-forwarded-for, content-type and those that change the method must be among them"},
 	{"disallowed_headers", isNotGiven, HeadersHidden, "patgate does not see headers that the upstream acts on"},
-	{"http_service", isNotGiven, HTTPService, "patgate speaks gRPC alone, so that every request is refused"},
+	{"http_service", isNotGiven, HTTPService, "patgate serves gRPC only, so that every request is refused"},
 	{"decoder_header_mutation_rules", isGiven, MutationRules, "an answer may change any header, and one that fails to be set is not noticed"},
 }
 
-// bodyRules are about BufferSettings, where there are any.
+// bodyRules check BufferSettings, if present.
 var bodyRules = []rule{
 	{"allow_partial_message", isOff, PartialBody, "patgate gets the beginning of a body, and does not read it"},
 	{"pack_as_bytes", isOn, BodyText, "bytes that are no UTF-8 are replaced, so that patgate does not read the body"},
 	{"max_request_bytes", isAtMost(1 << 20), BodySize, "patgate takes no more than 1048576 by default: a larger body is refused without an audit event"},
 }
 
-// mutationRules are about HeaderMutationRules, where there are any.
+// mutationRules check HeaderMutationRules, if present.
 var mutationRules = []rule{
 	{"disallow_is_error", isOn, MutationRules, "a header that the rules leave out is passed over: the client's own goes through in its place"},
 	{"disallow_all", isOn, MutationRules, "an answer may change headers that no gate names"},
 }
 
-// judgeFields asks rules about a message. Of a part of one, as a patch has it, only what
-// stands there is judged.
+// judgeFields applies rules to a message. Of a partial message, as in a patch, only the
+// fields that are present are checked.
 func (c *checker) judgeFields(rules []rule, message *node, part bool) {
 	for _, r := range rules {
 		names := strings.Split(r.field, ".")
@@ -110,7 +110,7 @@ func isOff(n *node) string {
 	return shown(n)
 }
 
-// isGiven requires a field to be there.
+// isGiven requires a field to be present.
 func isGiven(n *node) string {
 	if n == nil {
 		return "is missing"
@@ -145,7 +145,7 @@ func isAlways(n *node) string {
 	return "is set"
 }
 
-// isAtMost requires no larger number.
+// isAtMost requires a number up to the limit.
 func isAtMost(limit int64) want {
 	return func(n *node) string {
 		if i, ok := n.number(); ok && i > limit {
@@ -155,7 +155,7 @@ func isAtMost(limit int64) want {
 	}
 }
 
-// isOneOf requires what one of these wants, and says what the first says.
+// isOneOf requires one of the conditions to hold, and returns the first one's message otherwise.
 func isOneOf(wants ...want) want {
 	return func(n *node) string {
 		for _, w := range wants {
@@ -167,7 +167,7 @@ func isOneOf(wants ...want) want {
 	}
 }
 
-// isWord requires one value of an enum.
+// isWord requires this value of an enum.
 func isWord(name string, number int64) want {
 	return func(n *node) string {
 		switch {

@@ -2,12 +2,12 @@ package check
 
 import "strings"
 
-// trait is what a kind of HTTP filter may do that matters for its place in the chain.
+// trait is a capability of a kind of HTTP filter that matters for its place in the chain.
 type trait uint8
 
 const (
 	answers  trait = 1 << iota // may answer a request by itself
-	content                    // answers with what lies behind the gate
+	content                    // answers with content from behind the gate
 	changes                    // may change what the upstream will act on: path, method, headers, body
 	gives                      // gives requests a credential
 	reroutes                   // may move a request to another route or upstream
@@ -15,7 +15,7 @@ const (
 	neither  = 0
 )
 
-// filterTraits knows the HTTP filters of Envoy 1.40 by the package of their message.
+// filterTraits lists the HTTP filters of Envoy 1.40 by the package of their message.
 var filterTraits = map[string]trait{
 	"cache": content, "cache_v2": content, "file_server": content,
 	"fault": answers, "credential_injector": gives,
@@ -61,8 +61,8 @@ type httpFilter struct {
 
 func (f *httpFilter) name() string { return f.node.get("name").str() }
 
-// httpFilters resolves the filters of a connection manager, those too that come by
-// themselves (ECDS) where they are known.
+// httpFilters resolves the filters of a connection manager, including those of ECDS
+// that are known.
 func (c *checker) httpFilters(s *scope, chain *node) []*httpFilter {
 	var filters []*httpFilter
 	for _, n := range chain.elements() {
@@ -89,7 +89,7 @@ func (c *checker) httpFilters(s *scope, chain *node) []*httpFilter {
 	return filters
 }
 
-// order judges the places of the other filters of a chain around ext_authz, the first at
+// order checks the places of the other filters of a chain around ext_authz, the first at
 // one index and the last at another.
 func (c *checker) order(filters []*httpFilter, first, last int) {
 	for i, f := range filters {
@@ -113,7 +113,7 @@ func (c *checker) order(filters []*httpFilter, first, last int) {
 	}
 }
 
-// behind judges a filter after ext_authz.
+// behind checks a filter that comes after ext_authz.
 func (c *checker) behind(f *httpFilter, t trait, short string) {
 	switch {
 	case t&changes != 0:

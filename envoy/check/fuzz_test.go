@@ -17,8 +17,8 @@ import (
 	"github.com/patgate/patgate/envoy/check"
 )
 
-// FuzzCheck checks any bytes. What is found in a configuration must be found in it too when
-// it is read again, written as JSON, and with its fields in lowerCamelCase.
+// FuzzCheck checks any bytes. A configuration must have the same findings when it is read
+// again, written as JSON, and with its fields in lowerCamelCase.
 func FuzzCheck(f *testing.F) {
 	f.Add([]byte(envoy.Standalone))
 	for i := 0; i < len(mistakes); i += 10 { // they are large: a few will do
@@ -68,13 +68,13 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// standing lists the codes that are found, but for what only comments bring.
+// standing lists the codes that are found, except those about comments.
 func standing(list []diag.Problem) []check.Code {
 	return slices.DeleteFunc(codesOf(list), func(c check.Code) bool { return c == check.UnusedAccept })
 }
 
-// toJSON writes one document as JSON, if it has no more than JSON can say: fields that
-// stand once, of names that are texts, and scalars by their text.
+// toJSON writes one document as JSON, if JSON can express it: fields that appear once, with
+// text names, and scalars by their text.
 func toJSON(data []byte, camel bool) ([]byte, bool) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, more yaml.Node

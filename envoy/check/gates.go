@@ -8,7 +8,7 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// Gates are what manifests want of Envoy. Make them with NewGates.
+// Gates are what manifests require of Envoy. Make them with NewGates.
 type Gates struct {
 	rows       []*policy.Gate
 	identities []string // the headers that patgate alone sets
@@ -16,7 +16,7 @@ type Gates struct {
 	types      []string // of the bodies that rules read
 }
 
-// NewGates takes what matters from the rows of a load, for those of its gates that stand
+// NewGates collects what matters from the rows of a load, for those of its gates that are
 // behind the Envoy.
 func NewGates(rows policy.Rows, gates []*policy.Gate) *Gates {
 	g := &Gates{rows: gates, bodies: map[string]*policy.Rule{}}
@@ -34,7 +34,7 @@ func NewGates(rows policy.Rows, gates []*policy.Gate) *Gates {
 	return g
 }
 
-// readsBodies returns the first gate of which a rule reads bodies, and what to say of it.
+// readsBodies returns the first gate with a rule that reads bodies, and its description.
 func (g *Gates) readsBodies() (gate, why string) {
 	if g == nil {
 		return "", ""
@@ -56,7 +56,7 @@ func (g *Gates) names() []string {
 	return list
 }
 
-// judgeGates compares what was read with what the gates want.
+// judgeGates compares the configuration with what the gates require.
 func (c *checker) judgeGates() {
 	if c.gates == nil {
 		return
@@ -75,7 +75,7 @@ func (c *checker) judgeGates() {
 }
 
 // ours returns the filters that ask patgate: those whose cluster or target is called so,
-// or all where none is. Of a part of one it can't be told: it counts.
+// or all where none is. A partial filter may be one, so it counts.
 func (c *checker) ours() []*authz {
 	named := func(a *authz) bool { return strings.Contains(a.asks, "patgate") }
 	if !slices.ContainsFunc(c.authz, named) {
@@ -84,7 +84,7 @@ func (c *checker) ours() []*authz {
 	return slices.DeleteFunc(slices.Clone(c.authz), func(a *authz) bool { return !a.part && !named(a) })
 }
 
-// compareHops compares how many proxies an Envoy believes with what gates count.
+// compareHops compares the number of proxies that an Envoy trusts with the gates' number.
 func (c *checker) compareHops(at spot, hops int64) {
 	for _, g := range c.gates.rows {
 		if g.ClientIP.Source == policy.FromXFF && int64(g.ClientIP.TrustedHops) != hops {
@@ -127,7 +127,7 @@ func (c *checker) mutations(a *authz) {
 }
 
 // changed lists the headers that answers of a gate set or remove, with hyphens and with
-// underscores. One stands for all that begin as patgate's own do.
+// underscores. One is listed for all with the prefix of patgate's own.
 func changed(g *policy.Gate) []string {
 	var list []string
 	for _, i := range []policy.Identity{policy.NoIdentity, policy.UserIdentity, policy.UserGroups, policy.AssertedIdentity} {
@@ -144,7 +144,7 @@ func changed(g *policy.Gate) []string {
 	return slices.Compact(list)
 }
 
-// letThrough evaluates HeaderMutationRules for a header that is none of routing.
+// letThrough evaluates HeaderMutationRules for a header that does not affect routing.
 func letThrough(rules *node, name string) bool {
 	matches := func(field string) bool {
 		pattern := rules.get(field, "regex")
@@ -167,7 +167,7 @@ func (c *checker) bodies(a *authz) {
 	if why == "" {
 		return
 	}
-	var routes *node // of a patch's filter they are not seen
+	var routes *node // unknown for the filter of a patch
 	if a.conn != nil {
 		routes = a.conn.routes
 	}
@@ -191,7 +191,7 @@ func (c *checker) unbuffered(routes *node) {
 	}
 }
 
-// routeGate requires the gate that a route names to be there.
+// routeGate requires the gate that a route names to exist.
 func (c *checker) routeGate(settings *node) {
 	c.gateName(settings.get("context_extensions").key("patgate.gate"))
 }

@@ -11,7 +11,7 @@ var securityRules = []rule{
 	{"fail_open", isOff, FailureModeAllow, "every request passes while patgate is down or slow, and while the policy is invalid"},
 	{"recompute_route", isOff, RouteCache, "the headers that patgate sets can move a request to another route after it was judged"},
 	{"headers_to_ext_auth", isNotGiven, HeadersHidden, "patgate sees only some headers: authorization, x-forwarded-for, content-type and those that change the method must be among them"},
-	{"http", isNotGiven, HTTPService, "patgate speaks gRPC alone, so that every request is refused"},
+	{"http", isNotGiven, HTTPService, "patgate serves gRPC only, so that every request is refused"},
 	{"status_on_error", isStatus(false, 4), StatusOnError, asRefusal},
 	{"status_on_error", isStatus(false, 0, 1, 2, 3), StatusOnError, "Envoy Gateway takes the numbers of 4xx and 5xx alone: the policy is not taken, or stays as it was"},
 	{"timeout", isGiven, Timeout, "it is 10 s: a patgate that hangs holds every request so long"},
@@ -74,7 +74,7 @@ func (c *checker) clientTrafficPolicy(doc *node) {
 		c.trustedRanges(trusted, ranges)
 	}
 	if n := spec.get("proxy_protocol", "optional"); n.isTrue() {
-		c.find(RemoteAddress, n.spot(), "is true: whoever reaches the listener directly may say any address for its own by PROXY protocol")
+		c.find(RemoteAddress, n.spot(), "is true: anyone who reaches the listener directly may claim any address by PROXY protocol")
 	}
 	for _, set := range []string{"set", "add", "add_if_absent"} {
 		for _, h := range spec.get("headers", "early_request_headers", set).elements() {
@@ -130,7 +130,7 @@ func matchesKind(m *node, text string) bool {
 	return false
 }
 
-// filterOrder judges where an EnvoyProxy moves filters around ext_authz.
+// filterOrder checks where an EnvoyProxy moves filters around ext_authz.
 func (c *checker) filterOrder(spec *node) {
 	for _, move := range spec.get("filter_order").elements() {
 		first, last := move.get("name"), move.get("before")
@@ -151,7 +151,7 @@ func (c *checker) filterOrder(spec *node) {
 	}
 }
 
-// extensionPolicy judges an EnvoyExtensionPolicy, whose filters stand behind ext_authz.
+// extensionPolicy checks an EnvoyExtensionPolicy, whose filters stand behind ext_authz.
 func (c *checker) extensionPolicy(spec *node) {
 	for _, name := range []string{"lua", "wasm", "ext_proc", "dynamic_module"} {
 		if n := spec.get(name); n != nil {

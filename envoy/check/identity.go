@@ -58,14 +58,14 @@ func (c *checker) identity(conn *connection) {
 	}
 }
 
-// callerHeaders say who calls, and how: what sets them before ext_authz speaks for every
-// client.
+// callerHeaders say who calls, and how: a filter that sets them before ext_authz does so
+// for every client.
 var callerHeaders = []string{"authorization", "x-forwarded-for", "x-forwarded-proto"}
 
 // targetHeaders say what a request asks for.
 var targetHeaders = []string{":path", ":method", ":authority", "host", "x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"}
 
-// callers judges mutations before ext_authz.
+// callers checks mutations before ext_authz.
 func (c *checker) callers(mutations []*node) {
 	for _, m := range mutations {
 		key := m.get("append", "header", "key")
@@ -75,7 +75,7 @@ func (c *checker) callers(mutations []*node) {
 	}
 }
 
-// mutatedAfter judges the mutations of a header_mutation filter behind ext_authz.
+// mutatedAfter checks the mutations of a header_mutation filter behind ext_authz.
 func (c *checker) mutatedAfter(mutations []*node) {
 	for _, m := range mutations {
 		if key := m.get("append", "header", "key"); c.isIdentity(key.str()) {
@@ -92,7 +92,7 @@ func (c *checker) mutatedAfter(mutations []*node) {
 	}
 }
 
-// removes reports whether a HeaderMutation takes a header off.
+// removes reports whether a HeaderMutation removes a header.
 func removes(m *node, name string) bool {
 	if r := m.get("remove"); r != nil && strings.EqualFold(r.str(), name) {
 		return true
@@ -126,7 +126,7 @@ func matches(m *node, text string) bool {
 	return false
 }
 
-// fullMatch matches a pattern of RE2 as Envoy does: all of the text.
+// fullMatch matches a pattern of RE2 against the whole text, as Envoy does.
 func fullMatch(pattern, text string) bool {
 	if _, err := regexp.Compile(pattern); err != nil {
 		return false

@@ -14,7 +14,7 @@ var istioRules = []rule{
 	{"timeout", isGiven, Timeout, "it is 600 s: a patgate that hangs holds every request so long"},
 }
 
-// mesh judges a MeshConfig.
+// mesh checks a MeshConfig.
 func (c *checker) mesh(mesh *node) {
 	if mesh == nil {
 		return
@@ -33,7 +33,7 @@ func (c *checker) mesh(mesh *node) {
 	}
 	if len(grpc) == 0 {
 		for _, n := range web {
-			c.find(HTTPService, n.spot(), "is set: patgate speaks gRPC alone, so that every request is refused (envoyExtAuthzGrpc)")
+			c.find(HTTPService, n.spot(), "is set: patgate serves gRPC only, so that every request is refused (envoyExtAuthzGrpc)")
 		}
 	}
 	if len(grpc)+len(web) == 0 {
@@ -55,7 +55,7 @@ func (c *checker) mesh(mesh *node) {
 	}
 }
 
-// authorizationPolicy judges one with action CUSTOM: which requests it asks about.
+// authorizationPolicy checks which requests a policy with action CUSTOM covers.
 func (c *checker) authorizationPolicy(doc *node) {
 	spec := doc.get("spec")
 	if !spec.get("action").is("CUSTOM", 3) {
@@ -80,7 +80,7 @@ func (c *checker) authorizationPolicy(doc *node) {
 	c.find(ConditionalCheck, rules.spot(), "only requests that a rule matches are asked about: the others pass, unless deny_at_disable refuses them. Every request is `rules: [{}]`")
 }
 
-// destinationRule judges how the mesh reaches patgate, if the rule is about it.
+// destinationRule checks how the mesh reaches patgate, if the rule is about it.
 func (c *checker) destinationRule(spec *node) {
 	if !strings.Contains(spec.get("host").str(), "patgate") {
 		return
@@ -88,22 +88,22 @@ func (c *checker) destinationRule(spec *node) {
 	c.judged++
 	for _, tls := range spec.within("tls") {
 		if tls.get("mode").is("DISABLE", 0) {
-			c.find(NoTLS, tls.spot(), "tokens go to patgate in the clear, and whoever is on the way can answer allow")
+			c.find(NoTLS, tls.spot(), "tokens go to patgate in the clear, and anyone on the path can answer allow")
 		}
 		if skip := tls.get("insecure_skip_verify"); skip.isTrue() {
-			c.find(UnverifiedTLS, skip.spot(), "is true: whoever takes patgate's place is believed")
+			c.find(UnverifiedTLS, skip.spot(), "is true: anyone who takes patgate's place is trusted")
 		}
 	}
 }
 
-// envoyFilter judges the patches of an EnvoyFilter.
+// envoyFilter checks the patches of an EnvoyFilter.
 func (c *checker) envoyFilter(spec *node) {
 	for _, p := range spec.get("config_patches").elements() {
 		value, operation := p.get("patch", "value"), p.get("patch", "operation")
 		merge := operation.is("MERGE", 1)
 		before := len(c.findings)
 		switch to := p.get("apply_to"); {
-		case p.get("match", "context").is("SIDECAR_OUTBOUND", 2): // no client of the API comes this way
+		case p.get("match", "context").is("SIDECAR_OUTBOUND", 2): // clients of the API do not come through it
 		case to.is("HTTP_FILTER", 4), to == nil:
 			c.httpFilterPatch(p)
 		case merge || !holds(value, typeConnection):
@@ -120,7 +120,7 @@ func (c *checker) envoyFilter(spec *node) {
 	}
 }
 
-// httpFilterPatch judges a patch that takes an HTTP filter off, or adds one.
+// httpFilterPatch checks a patch that removes or adds an HTTP filter.
 func (c *checker) httpFilterPatch(p *node) {
 	value, operation := p.get("patch", "value"), p.get("patch", "operation")
 	matched := matchedFilter(p)
@@ -140,7 +140,7 @@ func (c *checker) httpFilterPatch(p *node) {
 	}
 }
 
-// insertedAt tells where an operation puts a filter, by the filter that it names.
+// insertedAt returns where an operation puts a filter, relative to the filter that it names.
 func insertedAt(operation *node, matched string) spotInChain {
 	switch before := operation.is("INSERT_BEFORE", 4); {
 	case operation.is("INSERT_FIRST", 6), before && (matched == "" || strings.Contains(matched, "ext_authz")):
@@ -151,7 +151,7 @@ func insertedAt(operation *node, matched string) spotInChain {
 	return somewhere
 }
 
-// wasmPlugin judges a WasmPlugin: without a phase istiod puts it before the router.
+// wasmPlugin checks a WasmPlugin: without a phase istiod puts it before the router.
 func (c *checker) wasmPlugin(spec *node) {
 	switch phase := spec.get("phase"); {
 	case spec.get("url") == nil:

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// objects are the objects of Kubernetes that say something of Envoy.
+// objects are the Kubernetes objects that configure Envoy.
 type objects struct {
 	security []*node // SecurityPolicy with extAuth
 	others   []*node // and without
@@ -19,7 +19,7 @@ type objects struct {
 	custom    []*node    // specs of AuthorizationPolicies that ask one
 }
 
-// object takes in one object of Kubernetes. Kinds that say nothing of Envoy are passed over.
+// object adds one Kubernetes object. Kinds that do not configure Envoy are ignored.
 func (c *checker) object(t *text, doc *node) error {
 	spec := doc.get("spec")
 	switch doc.key("kind").str() {
@@ -79,9 +79,8 @@ var (
 	fragmentMarks = []string{"@type", "virtual_hosts", "virtualHosts", "load_assignment", "loadAssignment"}
 )
 
-// embedded reads what an object holds as text, if it is a configuration. Another text,
-// and a piece of a configuration, is passed over; a configuration that can't be read is a
-// finding.
+// embedded reads a configuration that an object holds as text. Other texts and parts of
+// a configuration are ignored; a configuration that can't be read is a finding.
 func (c *checker) embedded(t *text, key string, n *node) {
 	if n == nil || n.kind != scalar {
 		return
@@ -93,7 +92,7 @@ func (c *checker) embedded(t *text, key string, n *node) {
 	}
 	err := c.read(innerText(t, n))
 	if errors.Is(err, errForeign) && !strings.HasSuffix(key, ".yaml") && !strings.HasSuffix(key, ".yml") && !strings.HasSuffix(key, ".json") {
-		return // a text about one
+		return // a text that only mentions one
 	}
 	if err != nil && whole {
 		c.find(NotSeen, n.spot(), "what is under %s can't be read as a configuration: %s", cmp.Or(key, "value"), strings.TrimPrefix(err.Error(), t.file+": "))
@@ -117,7 +116,7 @@ func innerText(t *text, n *node) *text {
 	return inner
 }
 
-// judgeObjects judges what several objects say together.
+// judgeObjects checks several objects together.
 func (c *checker) judgeObjects() {
 	c.judgeProviders()
 	for _, doc := range c.kube.security {
@@ -134,8 +133,8 @@ func (c *checker) judgeObjects() {
 	}
 }
 
-// fragment judges what a patch holds, wherever it stands in it: whole filters, parts of
-// them, and settings of routes.
+// fragment checks the content of a patch at any depth: whole filters, parts of them,
+// and settings of routes.
 func (c *checker) fragment(value *node, part bool) {
 	value.walk(func(n *node) bool {
 		switch typ, body := typed(n); typ {
@@ -165,7 +164,7 @@ func (c *checker) fragment(value *node, part bool) {
 	}
 }
 
-// kubeRouteHeaders judges the headers that routes of Gateway API and Istio set.
+// kubeRouteHeaders checks the headers that routes of Gateway API and Istio set.
 func (c *checker) kubeRouteHeaders(spec *node) {
 	for _, f := range spec.within("request_header_modifier") {
 		for _, list := range []*node{f.get("set"), f.get("add")} {
@@ -183,7 +182,7 @@ func (c *checker) kubeRouteHeaders(spec *node) {
 	}
 }
 
-// kubeRewrites judges the paths that routes of Gateway API and Istio write anew.
+// kubeRewrites checks the paths that routes of Gateway API and Istio rewrite.
 func (c *checker) kubeRewrites(spec *node) {
 	for _, rewrite := range append(spec.within("url_rewrite"), spec.within("rewrite")...) {
 		for _, field := range []string{"path", "uri", "uri_regex_rewrite"} {
@@ -196,7 +195,7 @@ func (c *checker) kubeRewrites(spec *node) {
 	}
 }
 
-// routeFilter judges an HTTPRouteFilter of Envoy Gateway.
+// routeFilter checks an HTTPRouteFilter of Envoy Gateway.
 func (c *checker) routeFilter(spec *node) {
 	c.kubeRewrites(spec)
 	if n := spec.get("url_rewrite", "hostname", "header"); n != nil {

@@ -14,11 +14,11 @@ type connection struct {
 	body    *node
 	filters []*httpFilter
 	authz   []int // which of the filters are ext_authz
-	routes  *node // nil where they can't be seen
+	routes  *node // nil where they are not known
 	targets map[string]bool
 }
 
-// judgeScope judges what one configuration holds.
+// judgeScope checks one configuration.
 func (c *checker) judgeScope(s *scope) {
 	c.judgeEnvoy(s)
 	guarded := map[string]bool{}
@@ -45,7 +45,7 @@ func (c *checker) judgeScope(s *scope) {
 				tunnels = append(tunnels, body)
 			case typeProxyProtocol:
 				if mixed := body.get("allow_requests_without_proxy_protocol"); mixed.isTrue() {
-					c.find(RemoteAddress, mixed.spot(), "is true: whoever reaches the listener directly may say any address for its own by PROXY protocol")
+					c.find(RemoteAddress, mixed.spot(), "is true: anyone who reaches the listener directly may claim any address by PROXY protocol")
 				}
 			case typeNetworkAuthz:
 				c.find(ConditionalCheck, body.spot(), "a network filter asks about connections, not about requests: patgate refuses what has no path")
@@ -76,7 +76,7 @@ func (c *checker) judgeScope(s *scope) {
 	}
 }
 
-// connection judges one connection manager with its filters and routes.
+// connection checks one connection manager with its filters and routes.
 func (c *checker) connection(s *scope, body *node) *connection {
 	conn := &connection{body: body, filters: c.httpFilters(s, body.get("http_filters"))}
 	for i, f := range conn.filters {
@@ -88,7 +88,7 @@ func (c *checker) connection(s *scope, body *node) *connection {
 	conn.targets = c.targets(conn.routes)
 	c.upgrades(conn)
 	if len(conn.authz) == 0 {
-		nested := func(f *httpFilter) bool { return holds(f.body, typeExtAuthz) } // misplaced says so
+		nested := func(f *httpFilter) bool { return holds(f.body, typeExtAuthz) } // misplaced reports it
 		if slices.ContainsFunc(conn.filters, nested) {
 			return conn
 		}
@@ -134,8 +134,7 @@ func (c *checker) targets(routes *node) map[string]bool {
 	return list
 }
 
-// upgrades judges filters of their own for upgraded requests: those of the others are not
-// asked then.
+// upgrades checks the separate filters of upgraded requests, which replace the others.
 func (c *checker) upgrades(conn *connection) {
 	for _, u := range conn.body.get("upgrade_configs").elements() {
 		if chain := u.get("filters"); len(chain.elements()) > 0 && !holds(chain, typeExtAuthz) {
@@ -144,7 +143,7 @@ func (c *checker) upgrades(conn *connection) {
 	}
 }
 
-// holds reports whether a message of a type stands below a node.
+// holds reports whether a message of a type is below a node.
 func holds(n *node, message string) (found bool) {
 	n.walk(func(inner *node) bool {
 		typ, _ := typed(inner)
@@ -171,17 +170,17 @@ func (c *checker) findRoutes(s *scope, conn *connection) {
 	}
 }
 
-// forwards reports whether routes lead anywhere: one with a direct_response or a redirect
-// does not.
+// forwards reports whether a route leads to an upstream: one with a direct_response or a
+// redirect does not.
 func forwards(routes *node) bool {
 	return len(routes.within("route")) > 0 || len(routes.within("non_forwarding_action")) > 0 ||
 		len(routes.within("filter_action")) > 0 || len(routes.within("cluster_specifier_plugins")) > 0
 }
 
-// hopsUnasked is said of a number of proxies that no gate is compared with.
+// hopsUnasked is the message for a number of proxies that no gate is compared with.
 const hopsUnasked = "is %d: each gate that counts x-forwarded-for must say the same (clientIP.trustedHops)"
 
-// clientAddress judges what Envoy takes for the client's address.
+// clientAddress checks what Envoy uses as the client's address.
 func (c *checker) clientAddress(conn *connection) {
 	c.internalAddress(conn.body)
 	if hops, n, counted := c.hops(conn); counted && n > 0 && c.gates == nil {
@@ -189,7 +188,7 @@ func (c *checker) clientAddress(conn *connection) {
 	}
 }
 
-// internalAddress judges which clients count as internal.
+// internalAddress checks which clients count as internal.
 func (c *checker) internalAddress(body *node) {
 	internal := body.get("internal_address_config")
 	if internal == nil {
@@ -206,11 +205,11 @@ func (c *checker) internalAddress(body *node) {
 	}
 }
 
-// hops returns how many proxies in front a connection manager believes, as
-// xff_num_trusted_hops counts them. With trusted ranges no number says it.
+// hops returns how many proxies in front a connection manager trusts, as
+// xff_num_trusted_hops counts them. With trusted ranges there is no such number.
 func (c *checker) hops(conn *connection) (at spot, n int64, counted bool) {
 	for _, e := range conn.body.get("original_ip_detection_extensions").elements() {
-		if typ, body := typed(e.get("typed_config")); typ == typeXFF { // counts one less
+		if typ, body := typed(e.get("typed_config")); typ == typeXFF { // counts one fewer
 			if body.get("xff_trusted_cidrs") != nil {
 				return spot{}, 0, false
 			}
@@ -225,7 +224,7 @@ func (c *checker) hops(conn *connection) (at spot, n int64, counted bool) {
 // everybody is the longest prefix of a range that holds far more than proxies.
 const everybody = 7
 
-// trustedRanges judges ranges of proxies over which x-forwarded-for is read back.
+// trustedRanges checks ranges of proxies over which x-forwarded-for is read back.
 func (c *checker) trustedRanges(at *node, ranges map[*node]int64) {
 	wide := false
 	for _, r := range slices.SortedFunc(maps.Keys(ranges), byPlace) {
@@ -252,7 +251,7 @@ func byPlace(a, b *node) int {
 	return cmp.Or(cmp.Compare(a.at.line, b.at.line), cmp.Compare(a.at.column, b.at.column), cmp.Compare(a.path(), b.path()))
 }
 
-// addressExtensions judges extensions that choose the client's address. The one that
+// addressExtensions checks extensions that choose the client's address. The one that
 // counts x-forwarded-for is as good as use_remote_address where it appends the peer.
 func (c *checker) addressExtensions(conn *connection) {
 	c.detections(conn.body)
@@ -280,13 +279,13 @@ func (c *checker) detections(connection *node) {
 	}
 }
 
-// misplaced finds ext_authz filters that stand elsewhere than in a chain of their own
-// right: there something decides whether they are asked.
+// misplaced finds ext_authz filters that are not entries of a filter chain: something else
+// decides whether they run.
 func (c *checker) misplaced(s *scope) {
 	for _, listener := range s.listeners {
 		listener.walk(func(n *node) bool {
 			if n.parent.get("config_discovery") == n {
-				return false // a default, judged where it counts
+				return false // a default, checked where it applies
 			}
 			if typ, body := typed(n); typ == typeExtAuthz && !c.seen(body) {
 				c.find(ConditionalCheck, body.spot(), "ext_authz is within another filter, which decides which requests are asked about")
@@ -308,7 +307,7 @@ func (c *checker) misplaced(s *scope) {
 	}
 }
 
-// seen reports whether a filter was judged in its place.
+// seen reports whether a filter was checked as part of a chain.
 func (c *checker) seen(body *node) bool {
 	for _, a := range c.authz {
 		if a.body == body {
@@ -318,7 +317,7 @@ func (c *checker) seen(body *node) bool {
 	return false
 }
 
-// judgeEnvoy judges what is Envoy's own: its admin, its version, its runtime.
+// judgeEnvoy checks Envoy's admin, its version and its runtime.
 func (c *checker) judgeEnvoy(s *scope) {
 	if s.bootstrap == nil {
 		return
@@ -333,7 +332,7 @@ func (c *checker) judgeEnvoy(s *scope) {
 	}
 }
 
-// admin judges who reaches Envoy's admin: it changes the runtime and shows everything.
+// admin checks who can reach Envoy's admin, which changes the runtime and shows everything.
 func (c *checker) admin(admin *node) {
 	address := admin.get("address", "socket_address", "address")
 	if address == nil || loopback(address.str()) || len(admin.get("allow_paths").elements()) > 0 {

@@ -6,16 +6,16 @@ import (
 	"github.com/patgate/patgate/envoy/check"
 )
 
-// mistake is one edit of standalone.yaml, and the codes that it must be found by.
+// mistake is one edit of standalone.yaml, and the codes of its findings.
 type mistake struct {
 	name     string
-	old, new string // a piece of the text, and what stands in its place
+	old, new string // a part of the text, and its replacement
 	want     []check.Code
 }
 
 func codes(list ...check.Code) []check.Code { return list }
 
-// The places where edits put something in.
+// The places where edits insert lines.
 const (
 	inConnection  = "          stat_prefix: api\n"
 	inAuthz       = "              failure_mode_allow: false\n"
@@ -52,10 +52,10 @@ func before(place, lines string, name string, want ...check.Code) mistake {
 	return mistake{name, place, lines + place, want}
 }
 
-// without takes a piece of the text out.
+// without removes a part of the text.
 func without(piece, name string, want ...check.Code) mistake { return mistake{name, piece, "", want} }
 
-// mistakes are what people get wrong, each accepted by a real Envoy
+// mistakes are common errors, each accepted by a real Envoy
 // (TestMistakesAreConfigurations).
 var mistakes = []mistake{
 	// Whether everybody is asked.

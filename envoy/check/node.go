@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// kind is what a node is. The zero value is no node.
+// kind is the kind of a node. The zero value is no node.
 type kind uint8
 
 const (
@@ -14,15 +14,15 @@ const (
 	mapping
 )
 
-// place is where something stands, in lines and columns from 1.
+// place is a position, in lines and columns from 1.
 type place struct {
 	file         string
 	line, column int
 }
 
 // node is one value of a configuration, with its place and its path. A value of null is
-// no node: Envoy takes it for an absent field. All methods take a nil node, for what is
-// absent.
+// no node: Envoy treats it as an absent field. All methods accept a nil node, which means
+// an absent value.
 type node struct {
 	kind   kind
 	text   string  // of a scalar, whatever its style
@@ -64,7 +64,7 @@ func stepTo(name string) string {
 	return "." + name
 }
 
-// get follows names from a node, each spelt as in the protocol buffers (snake_case):
+// get follows field names from a node, each spelt as in the protocol buffers (snake_case):
 // lowerCamelCase in the configuration is the same field.
 func (n *node) get(names ...string) *node {
 	for _, name := range names {
@@ -73,7 +73,7 @@ func (n *node) get(names ...string) *node {
 	return n
 }
 
-// one returns the last field of a name, which is the one that Envoy takes.
+// one returns the last field of a name, which is the one that Envoy uses.
 func (n *node) one(name string) *node {
 	if n == nil {
 		return nil
@@ -148,7 +148,7 @@ func (n *node) entries() []field {
 	return n.fields
 }
 
-// isTrue reports whether Envoy takes a value for true: it reads YAML 1.1's words, and
+// isTrue reports whether Envoy reads a value as true: it accepts YAML 1.1's words, and
 // texts in quotes (measured).
 func (n *node) isTrue() bool {
 	switch strings.ToLower(n.str()) {
@@ -182,7 +182,7 @@ func (n *node) is(name string, number int64) bool {
 	return strings.EqualFold(n.str(), name)
 }
 
-// spot is the place of a field, or of where it is missed.
+// spot is the place of a field, or the place where it is missing.
 type spot struct {
 	at   place
 	path string
@@ -195,9 +195,9 @@ func (n *node) spot() spot {
 	return spot{n.at, n.path()}
 }
 
-// missing returns the spot of a field of a node that may be absent: then the place is
-// that of what would hold it, and the path says where it belongs, in the style of what
-// stands there.
+// missing returns the spot of a field that may be absent: then the place is that of the
+// node that would hold it, and the path says where it belongs, in the naming style of the
+// node's fields.
 func (n *node) missing(names ...string) spot {
 	for len(names) > 0 {
 		next := n.one(names[0])
@@ -216,7 +216,7 @@ func (n *node) missing(names ...string) spot {
 	return s
 }
 
-// camel reports whether a mapping, or what it stands in, is written in lowerCamelCase.
+// camel reports whether a mapping, or the one that holds it, is written in lowerCamelCase.
 func (n *node) camel() bool {
 	for ; n != nil; n = n.parent {
 		for _, f := range n.fields {
@@ -255,7 +255,7 @@ func (n *node) walk(visit func(*node) bool) {
 	}
 }
 
-// within returns the values of all fields of a name below a node, however deep.
+// within returns the values of all fields of a name below a node, at any depth.
 func (n *node) within(name string) []*node {
 	var found []*node
 	n.walk(func(inner *node) bool {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// envoyPatch judges the patches of an EnvoyPatchPolicy.
+// envoyPatch checks the patches of an EnvoyPatchPolicy.
 func (c *checker) envoyPatch(spec *node) {
 	for _, p := range spec.get("json_patches").elements() {
 		operation := p.get("operation")
@@ -58,13 +58,13 @@ func namesAuthz(names []string) bool {
 	return slices.ContainsFunc(names, func(s string) bool { return strings.Contains(s, "ext_authz") })
 }
 
-// byNumber reports whether a step names an element by its place, as `0`, `-` and `*` do.
+// byNumber reports whether a step selects an element by its index, as `0`, `-` and `*` do.
 func byNumber(step string) bool {
 	_, err := strconv.Atoi(step)
 	return err == nil || step == "-" || step == "*"
 }
 
-// removedAt judges what a patch takes off.
+// removedAt checks what a patch removes.
 func (c *checker) removedAt(op *node, names []string) {
 	filter, inChain := below(names, "http_filters")
 	setting, ofRoute := below(names, "typed_per_filter_config")
@@ -82,7 +82,7 @@ func (c *checker) removedAt(op *node, names []string) {
 	}
 }
 
-// removedField judges a field that a patch takes off a filter or connection manager.
+// removedField checks a field that a patch removes from a filter or connection manager.
 func (c *checker) removedField(op *node, names []string) {
 	if inner, ok := below(names, "typed_config"); ok {
 		names = inner
@@ -95,8 +95,8 @@ func (c *checker) removedField(op *node, names []string) {
 	}
 }
 
-// replacedAt judges whole filters, settings of routes and routes that a patch puts in, or
-// puts in the place of others.
+// replacedAt checks whole filters, settings of routes and routes that a patch adds or
+// replaces.
 func (c *checker) replacedAt(op *node, names []string, value *node) {
 	if filter, ok := below(names, "http_filters"); ok {
 		c.patchedChain(op, filter, value)
@@ -112,11 +112,11 @@ func (c *checker) replacedAt(op *node, names []string, value *node) {
 	}
 }
 
-// patchedChain judges a filter, or all of them, that a patch writes.
+// patchedChain checks a filter, or all of them, that a patch writes.
 func (c *checker) patchedChain(op *node, filter []string, value *node) {
 	switch {
 	case len(filter) == 0 && !holds(value, typeExtAuthz):
-		c.find(FilterRemoved, op.spot(), "the patch writes the filters anew, without ext_authz: patgate is not asked")
+		c.find(FilterRemoved, op.spot(), "the patch replaces the filters by ones without ext_authz: patgate is not asked")
 	case len(filter) == 0:
 		filters := c.httpFilters(c.loose, value)
 		first := slices.IndexFunc(filters, func(f *httpFilter) bool { return f.message == typeExtAuthz })
@@ -159,8 +159,8 @@ func routesWithin(value *node) (routes []*node) {
 	return routes
 }
 
-// patchedField judges a patch of a field within a filter or connection manager, as the
-// message that has this field alone.
+// patchedField checks a patch of a field within a filter or connection manager, as a
+// message with only this field.
 func (c *checker) patchedField(names []string, value *node) {
 	if inner, ok := below(names, "typed_config"); ok {
 		names = inner
@@ -180,20 +180,20 @@ func (c *checker) patchedField(names []string, value *node) {
 	a := &authz{body: message, part: true}
 	c.authz = append(c.authz, a)
 	c.judgeAuthz(a)
-	for i := range c.findings[before:] { // the value's own path does not tell which field it is
+	for i := range c.findings[before:] { // the value's own path does not say which field it is
 		if f := &c.findings[before+i]; f.Field == value.path() {
 			f.Field += " (" + strings.Join(names, ".") + ")"
 		}
 	}
 }
 
-// partRules are judged of a connection manager where they stand in a part of one.
+// partRules are the rules that also apply to a part of a connection manager.
 var partRules = []rule{
 	remoteAddress,
 	{"strip_trailing_host_dot", isOn, HostDot, "routes are found by other hosts where a dot is behind them"},
 }
 
-// patchedConnection judges a part of a connection manager.
+// patchedConnection checks a part of a connection manager.
 func (c *checker) patchedConnection(body *node) {
 	c.judgeFields(connectionRules, body, true)
 	c.judgeFields(partRules, body, true)
@@ -214,16 +214,16 @@ func (c *checker) patchedConnection(body *node) {
 	}
 }
 
-// spotInChain is where a filter that is added stands to ext_authz.
+// spotInChain is the position of an added filter relative to ext_authz.
 type spotInChain uint8
 
 const (
-	somewhere spotInChain = iota // it can't be told
+	somewhere spotInChain = iota // unknown
 	beforeAuthz
 	behindAuthz
 )
 
-// added judges a filter that a patch adds to a chain that is not seen.
+// added checks a filter that a patch adds to a chain that is not known.
 func (c *checker) added(f *node, where spotInChain) {
 	filter := &httpFilter{node: f}
 	if filter.message, filter.body = typed(f.get("typed_config")); filter.body == nil {
@@ -233,7 +233,7 @@ func (c *checker) added(f *node, where spotInChain) {
 		return
 	}
 	if holds(filter.body, typeExtAuthz) {
-		return // judged by itself
+		return // checked separately
 	}
 	c.customResponses(f)
 	mutations := filter.body.get("mutations", "request_mutations").elements()

@@ -18,7 +18,7 @@ import (
 	"github.com/patgate/patgate/envoy/check"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // plant returns the configuration with a mistake.
 func (m *mistake) plant(t *testing.T) string {
@@ -68,9 +68,9 @@ func camelCase(text string) string {
 	})
 }
 
-// TestMistakes plants each mistake, in both styles of names, and wants it to be found
-// where it is, and nothing else. The golden file shows all that is said, with the text
-// that each place points to, as lines move with every change of standalone.yaml.
+// TestMistakes plants each mistake, in both styles of names, and checks that it is found
+// where it is, and nothing else. The golden file shows each message, with the text
+// that its place points to, as lines move with every change of standalone.yaml.
 func TestMistakes(t *testing.T) {
 	var got strings.Builder
 	for _, m := range mistakes {
@@ -98,7 +98,7 @@ func TestMistakes(t *testing.T) {
 	golden(t, "testdata/mistakes.golden", got.String())
 }
 
-// said is a finding without its place, its path begun at the connection manager.
+// said is a finding without its place, its path starting at the connection manager.
 func said(f diag.Problem) string {
 	_, text, _ := strings.Cut(f.CodeLast(), ": ")
 	return strings.Replace(text, "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.", "… ", 1)
@@ -126,11 +126,11 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("differs from %s; -update writes it anew:\n%s", name, got)
+		t.Errorf("differs from %s; -update rewrites it:\n%s", name, got)
 	}
 }
 
-// TestMistakesAreConfigurations wants a real Envoy to take each of them: a mistake that
+// TestMistakesAreConfigurations checks that a real Envoy accepts each of them: a mistake that
 // Envoy refuses by itself needs no check.
 func TestMistakesAreConfigurations(t *testing.T) {
 	binary, err := envoy.Binary()
@@ -164,7 +164,7 @@ func TestMistakesAreConfigurations(t *testing.T) {
 // plainExamples are examples whose page says that tokens go to patgate unencrypted, and how to change that.
 var plainExamples = []string{"first-token"}
 
-// TestOurConfigurations checks that what people copy has no finding.
+// TestOurConfigurations checks that the configurations people copy have no findings.
 func TestOurConfigurations(t *testing.T) {
 	files, err := filepath.Glob("../*.yaml")
 	examples, errExamples := filepath.Glob("../../docs/examples/*/envoy.yaml")

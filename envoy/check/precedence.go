@@ -2,7 +2,7 @@ package check
 
 import "strings"
 
-// overriding judges a SecurityPolicy without extAuth: where it is for a route, or for one
+// overriding checks a SecurityPolicy without extAuth: where it is for a route, or for one
 // listener of a Gateway, it takes the place of the one at the Gateway.
 func (c *checker) overriding(doc *node) {
 	spec := doc.get("spec")
@@ -22,7 +22,7 @@ func (c *checker) overriding(doc *node) {
 	}
 }
 
-// overridingTarget judges one target of a policy without extAuth.
+// overridingTarget checks one target of a policy without extAuth.
 func (c *checker) overridingTarget(space string, ref *node) {
 	kind, name := ref.get("kind").str(), ref.get("name").str()
 	section := ref.get("section_name").str()

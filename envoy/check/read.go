@@ -13,21 +13,21 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Bounds of what is read. A text has no more values than bytes, but for its aliases, which
-// are few in good faith: a small one may have this many, and a large one some for each byte.
+// Limits of what is read. A text has at most one value a byte, except for its aliases.
+// An honest text has few: a small one may have this many, a large one some for each byte.
 const (
 	smallNodes   = 100_000
 	nodesPerByte = 4
 	maxDepth     = 200
 )
 
-// text is a piece of a file that is a document of its own, or several: the file itself, or
-// what a ConfigMap holds under a key.
+// text is a part of a file with one document or several: the file itself, or the value
+// of a ConfigMap's key.
 type text struct {
 	file         string
 	data         []byte
 	line, column int    // of its first byte, less one
-	fixed        *place // where all of it stands, for one that is not written line by line
+	fixed        *place // the place of all of it, for one that is not written line by line
 }
 
 func (t *text) place(line, column int) place {
@@ -41,13 +41,13 @@ func (t *text) place(line, column int) place {
 type reader struct {
 	text  *text
 	nodes int    // left to read
-	twice []spot // fields that stand twice in one mapping
+	twice []spot // fields that appear twice in one mapping
 }
 
 // readText returns the documents of a text. A JSON text is one document.
 func readText(t *text) (docs []*node, twice []spot, err error) {
 	defer func() {
-		if r := recover(); r != nil { // yaml.v3 has panicked on odd bytes before
+		if r := recover(); r != nil { // yaml.v3 has panicked on malformed bytes before
 			docs, err = nil, fmt.Errorf("can't be read as YAML")
 		}
 	}()
@@ -79,12 +79,12 @@ func readText(t *text) (docs []*node, twice []spot, err error) {
 	}
 }
 
-// directive is a line that says the version of YAML, or something that no reader knows.
+// directive is a line that sets the version of YAML, or an unknown directive.
 var directive = regexp.MustCompile(`^%(?:YAML[ \t]+1\.[0-9]+|[A-Z]+\b)`)
 
-// plainDirectives returns a text whose directives the library takes: it knows version 1.1
-// alone, and Envoy takes all of 1.x, and passes over those that it does not know.
-// Places stay as they are.
+// plainDirectives rewrites the directives so that the library accepts them: it knows only
+// version 1.1, while Envoy accepts all of 1.x and ignores unknown directives. Places stay
+// as they are.
 func plainDirectives(data []byte) []byte {
 	if !bytes.Contains(data, []byte("%")) {
 		return data
@@ -112,7 +112,7 @@ func plainDirectives(data []byte) []byte {
 
 var errTooLarge = fmt.Errorf("has more than %d levels, or aliases that make it many times as large: an anchor within itself?", maxDepth)
 
-// syntax tells where a text that is meant as JSON breaks: the YAML library may not.
+// syntax returns the place of a syntax error in JSON, which the YAML library may not report.
 func (r *reader) syntax(err error) error {
 	var broken *json.SyntaxError
 	data := r.text.data
@@ -123,7 +123,7 @@ func (r *reader) syntax(err error) error {
 	return fmt.Errorf("line %d: %w", bytes.Count(read, []byte("\n"))+1, broken)
 }
 
-// yaml turns a YAML node into ours. Aliases become copies that keep the anchor's places.
+// yaml turns a YAML node into a node. Aliases become copies that keep the anchor's places.
 func (r *reader) yaml(y *yaml.Node, parent *node, step string, depth int) (*node, error) {
 	if r.nodes--; r.nodes < 0 || depth == 0 {
 		return nil, errTooLarge
@@ -158,7 +158,7 @@ func (r *reader) yaml(y *yaml.Node, parent *node, step string, depth int) (*node
 }
 
 // mapping fills in the fields of a mapping. Merged ones (`<<`) come first, so that the
-// mapping's own win; Envoy refuses them, Kubernetes takes them.
+// mapping's own win; Envoy refuses them, Kubernetes accepts them.
 func (r *reader) mapping(n *node, y *yaml.Node, depth int) error {
 	seen := map[string]bool{}
 	for own := range 2 {
@@ -168,7 +168,7 @@ func (r *reader) mapping(n *node, y *yaml.Node, depth int) error {
 				key = key.Alias
 			}
 			merge := key.Tag == "!!merge"
-			if key.Tag == "!ignore" || merge == (own == 1) { // Envoy passes over what has this tag
+			if key.Tag == "!ignore" || merge == (own == 1) { // Envoy ignores values with this tag
 				continue
 			}
 			if merge {
@@ -212,7 +212,7 @@ func (r *reader) merge(n *node, value *yaml.Node, depth int) error {
 	return nil
 }
 
-// add adds a field, and notes one whose name stands there already in either style.
+// add adds a field, and records one whose name is there already in either style.
 func (r *reader) add(n *node, name string, value *node, at place, seen map[string]bool) {
 	if value != nil {
 		value.at = at

@@ -7,7 +7,7 @@ import (
 	"github.com/patgate/patgate/envoy/check"
 )
 
-// TestUnreadable wants what can't be judged to be an error with its place, never a
+// TestUnreadable checks that an unreadable text is an error with its place, never a
 // configuration without findings.
 func TestUnreadable(t *testing.T) {
 	bomb := "a: &a [x, x, x, x, x, x, x, x, x]\n"
@@ -42,7 +42,7 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-// TestAccept wants comments to accept what they name, with a reason, and to be told
+// TestAccept checks that comments accept what they name, with a reason, and are reported
 // where they accept nothing.
 func TestAccept(t *testing.T) {
 	const before = "admin:\n  address:\n    socket_address:\n"

@@ -5,7 +5,7 @@ import "strings"
 // refusals are the statuses by which patgate, and Envoy in its place, refuse a request.
 var refusals = []int64{400, 401, 403, 413, 429, 500, 503}
 
-// localReplies judges mappers of a connection manager's local_reply_config that give
+// localReplies checks mappers of a connection manager's local_reply_config that give
 // refusals another status.
 func (c *checker) localReplies(body *node) {
 	for _, list := range body.get("local_reply_config").within("mappers") {
@@ -26,7 +26,7 @@ func children(n *node) []*node {
 	return list
 }
 
-// mapped judges a status that replaces others, those for which matches is true.
+// mapped checks a status that replaces others, those for which matches is true.
 func (c *checker) mapped(code *node, matches func(int64) bool) {
 	to, ok := code.number()
 	if !ok {
@@ -87,7 +87,7 @@ func mayMatch(filter *node, status int64) bool {
 	return true
 }
 
-// customResponses judges custom_response filters that give refusals another status: those
+// customResponses checks custom_response filters that give refusals another status: those
 // of a chain, and what routes say to them.
 func (c *checker) customResponses(n *node) {
 	n.walk(func(inner *node) bool {
@@ -105,7 +105,7 @@ func (c *checker) customResponses(n *node) {
 	})
 }
 
-// responseOverride judges the responseOverride of an Envoy Gateway BackendTrafficPolicy,
+// responseOverride checks the responseOverride of an Envoy Gateway BackendTrafficPolicy,
 // which holds for patgate's refusals too.
 func (c *checker) responseOverride(spec *node) {
 	for _, o := range spec.get("response_override").elements() {
@@ -138,7 +138,7 @@ func overrides(match *node, status int64) bool {
 	return len(codes) == 0
 }
 
-// judgedBy counts what is judged as something if a judgement finds fault with it.
+// judgedBy counts what is checked as something if a judgement finds fault with it.
 func (c *checker) judgedBy(judge func()) {
 	before := len(c.findings)
 	judge()

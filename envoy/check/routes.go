@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// judgeRoutes judges what routes change for themselves: the check, and the headers of the
-// request that was judged.
+// judgeRoutes checks what routes override: the check, and the headers of the request
+// after it.
 func (c *checker) judgeRoutes(s *scope, conn *connection) {
 	chain := conn.names()
 	key := fmt.Sprintf("%p %q", conn.routes, chain)
@@ -24,9 +24,9 @@ func (c *checker) judgeRoutes(s *scope, conn *connection) {
 	}
 }
 
-// perRoute judges the settings of ext_authz at routes, virtual hosts and weighted
-// clusters, wherever they stand below a node. chain names the filters; empty: any that is
-// called like one.
+// perRoute checks the settings of ext_authz at routes, virtual hosts and weighted
+// clusters, at any depth below a node. chain names the filters; empty: any with a name of
+// ext_authz.
 func (c *checker) perRoute(s *scope, routes *node, chain []string) {
 	for _, settings := range routes.within("typed_per_filter_config") {
 		for _, f := range settings.entries() {
@@ -37,7 +37,7 @@ func (c *checker) perRoute(s *scope, routes *node, chain []string) {
 	}
 }
 
-// routeSetting judges one entry of typed_per_filter_config.
+// routeSetting checks one entry of typed_per_filter_config.
 func (c *checker) routeSetting(s *scope, name string, n *node, chain []string) {
 	ours := strings.Contains(name, "ext_authz")
 	for _, f := range chain {
@@ -60,7 +60,7 @@ func (c *checker) routeSetting(s *scope, name string, n *node, chain []string) {
 			c.find(FilterOptional, o.spot(), "an Envoy that does not know the setting passes over it")
 		}
 		if typ, body = typed(body.get("config")); typ == "" {
-			return // it only turns the filter on, as Envoy Gateway has it
+			return // it only turns the filter on, as Envoy Gateway does
 		}
 	}
 	switch {
@@ -71,7 +71,7 @@ func (c *checker) routeSetting(s *scope, name string, n *node, chain []string) {
 	}
 }
 
-// routeCheck judges an ExtAuthzPerRoute.
+// routeCheck checks an ExtAuthzPerRoute.
 func (c *checker) routeCheck(s *scope, body *node) {
 	if d := body.get("disabled"); d.isTrue() {
 		c.find(RouteUnchecked, d.spot(), "patgate is not asked about the requests of this route; under a prefix, `/public/../admin` is one")
@@ -81,7 +81,7 @@ func (c *checker) routeCheck(s *scope, body *node) {
 		c.judgeFields(bodyRules, b, false)
 	}
 	if h := settings.get("http_service"); h != nil {
-		c.find(HTTPService, h.spot(), "is set: patgate speaks gRPC alone, so that every request of this route is refused, or judged by another")
+		c.find(HTTPService, h.spot(), "is set: patgate serves gRPC only, so that every request of this route is refused, or judged by another")
 	}
 	if g := settings.get("grpc_service"); g != nil {
 		c.find(OtherService, g.spot(), "this route asks somebody else")
@@ -90,7 +90,7 @@ func (c *checker) routeCheck(s *scope, body *node) {
 	c.routeGate(settings)
 }
 
-// routeHeaders judges the headers that routes set after the request was judged.
+// routeHeaders checks the headers that routes set after the check.
 func (c *checker) routeHeaders(routes *node) {
 	for _, list := range routes.within("request_headers_to_add") {
 		for _, option := range list.elements() {
@@ -143,7 +143,7 @@ func (c *checker) isRead(name string, n *node, ours bool, chain []string) bool {
 	return false
 }
 
-// unread judges settings of ext_authz that no connection manager reads.
+// unread checks settings of ext_authz that no connection manager reads.
 func (c *checker) unread() {
 	for _, s := range c.settings {
 		if !c.readBy[s.value] {

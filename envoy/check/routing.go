@@ -7,8 +7,8 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// routing judges what routes do with a request after it was judged: where it goes, and
-// with which host and path.
+// routing checks what routes do with a request after its check: where it goes, and with
+// which host and path.
 func (c *checker) routing(routes *node) {
 	for _, n := range routes.within("cluster_header") {
 		c.find(RoutedByClient, n.spot(), "the client chooses the cluster by the header %s, whatever host and path were judged", n.str())
@@ -39,7 +39,7 @@ func (c *checker) routing(routes *node) {
 	}
 }
 
-// copiedHeader judges a header that a route sets, where it is one of the target and its
+// copiedHeader checks a header that a route sets, where it is one of the target and its
 // value comes from the client.
 func (c *checker) copiedHeader(key *node, name, value string) {
 	value = strings.ToLower(value)
@@ -50,8 +50,8 @@ func (c *checker) copiedHeader(key *node, name, value string) {
 	}
 }
 
-// chosenUpstream judges a cluster that guarded routes lead to: whether the client chooses
-// the address within it.
+// chosenUpstream checks whether the client chooses the address within a cluster of
+// guarded routes.
 func (c *checker) chosenUpstream(cluster *node) {
 	if n := cluster.get("original_dst_lb_config", "use_http_header"); n.isTrue() {
 		name := cluster.get("original_dst_lb_config", "http_header_name").str()
@@ -111,11 +111,11 @@ func namedHost(routes *node) string {
 	return ""
 }
 
-// hostHeaders are those that upstreams take their own host or path from.
+// hostHeaders are those that upstreams read their own host or path from.
 var hostHeaders = []string{"x-original-uri", "x-forwarded-host", "forwarded", "x-forwarded-prefix", "x-forwarded-server", "x-host", "x-original-host", "x-http-host-override"}
 
-// hostHeadersKept requires headers that upstreams take their host from to be removed, or
-// written anew, by filters or for all routes.
+// hostHeadersKept requires headers that upstreams read their host from to be removed or
+// overwritten, by filters or for all routes.
 func (c *checker) hostHeadersKept(conn *connection, mutations []*node) {
 	removed := conn.routes.get("request_headers_to_remove").elements()
 	var kept []string
@@ -136,8 +136,8 @@ func (c *checker) hostHeadersKept(conn *connection, mutations []*node) {
 	}
 }
 
-// unreadHostHeaders are the host headers that no gate reads for itself, which envoy-config
-// leaves in place.
+// unreadHostHeaders are the host headers that no gate reads, which envoy-config leaves in
+// place.
 func (c *checker) unreadHostHeaders() []string {
 	if c.gates == nil {
 		return hostHeaders
@@ -147,7 +147,7 @@ func (c *checker) unreadHostHeaders() []string {
 	})
 }
 
-// keptHosts is said of headers that nothing removes.
+// keptHosts is the message for headers that nothing removes.
 const keptHosts = "the upstream gets %s as the client wrote them: it may act on another host than patgate judged"
 
 // overwrites reports whether a HeaderMutation writes a header whatever the client sent.

@@ -29,7 +29,7 @@ func static(bootstrap *node) (list []setting) {
 	return list
 }
 
-// runtime judges what the runtime sets whatever the filters are.
+// runtime checks what the runtime sets whatever the filters are.
 func (c *checker) runtime(bootstrap *node) {
 	for _, s := range static(bootstrap) {
 		guard := strings.HasPrefix(s.key, "envoy.reloadable_features.") || strings.HasPrefix(s.key, "envoy.restart_features.")
@@ -39,7 +39,7 @@ func (c *checker) runtime(bootstrap *node) {
 	}
 }
 
-// changedRuntime judges layers of the runtime that change while Envoy runs: they hold the
+// changedRuntime checks layers of the runtime that change while Envoy runs: they hold the
 // keys that switch a filter off. An Envoy without layers has none that do.
 func (c *checker) changedRuntime(bootstrap *node, filters bool) {
 	for _, layer := range bootstrap.get("layered_runtime", "layers").elements() {
@@ -55,7 +55,7 @@ func (c *checker) changedRuntime(bootstrap *node, filters bool) {
 }
 
 // adminLayer is said of a layer of the runtime that the admin changes.
-const adminLayer = "is set: whoever reaches the admin changes the runtime, and with it whether patgate is asked"
+const adminLayer = "is set: anyone who reaches the admin changes the runtime, and with it whether patgate is asked"
 
 // canModify reports whether an admin serves /runtime_modify.
 func canModify(admin *node) bool {

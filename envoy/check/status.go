@@ -23,7 +23,7 @@ var statuses = map[int64]string{
 	510: "NotExtended NetworkAuthenticationRequired",
 }
 
-// What follows of the status that stands for an outage. Envoy sends each that it knows
+// The consequences of a status for an outage. Envoy sends any status that it knows
 // (measured), and asks no upstream.
 const (
 	asRefusal = "clients take an outage for a refusal, and throw good tokens away"
@@ -31,8 +31,8 @@ const (
 	asNeither = "clients do not learn of an outage: Envoy answers by itself, and asks no upstream"
 )
 
-// isStatus finds fault with the statuses of some classes, such as 4 for 4xx. Class 0 are
-// those that Envoy does not know. Where names are not read, it does not know them either.
+// isStatus refuses the statuses of some classes, such as 4 for 4xx. Class 0 are those
+// that Envoy does not know. Where names are not read, it does not know them either.
 func isStatus(names bool, classes ...int64) want {
 	return func(n *node) string {
 		switch {

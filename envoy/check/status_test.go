@@ -11,8 +11,8 @@ import (
 	"github.com/patgate/patgate/envoy"
 )
 
-// TestStatuses asks about every status of Envoy, by its name and by its number, and about
-// numbers that are none.
+// TestStatuses checks every status of Envoy, by its name and by its number, and numbers
+// that are no status.
 func TestStatuses(t *testing.T) {
 	const refusal, success, neither, unknown = "for a refusal", "for a success", "do not learn", "istiod takes"
 	byClass := map[int]string{1: neither, 2: success, 3: neither, 4: refusal, 5: ""}
@@ -29,7 +29,7 @@ extensionProviders: [{name: a, envoyExtAuthzGrpc: {service: a, port: 80, timeout
 	}
 }
 
-// wantStatus wants one finding with these words, or none.
+// wantStatus requires one finding with these words, or none.
 func wantStatus(t *testing.T, status, text, want string) {
 	t.Helper()
 	list := found(t, "f", text, nil)

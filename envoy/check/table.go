@@ -2,7 +2,7 @@ package check
 
 import "github.com/patgate/patgate/diag"
 
-// The codes that say whether every request is judged, by what, and what the upstream gets.
+// The codes that say whether every request is checked, by what, and what the upstream gets.
 
 var askedCodes = section{"Whether everybody is asked", []about{
 	{NoExtAuthz, diag.Error, "put envoy.filters.http.ext_authz into http_filters, before the router, or close the listener",
@@ -38,7 +38,7 @@ var askedCodes = section{"Whether everybody is asked", []about{
 	{PolicyConflict, diag.Warning, "write extAuth into one policy for each target, or give the other one a mergeType",
 		"in Envoy Gateway another SecurityPolicy without `extAuth` is for the same Gateway, or for listeners of it: of two for one target the older one counts, and the other is not taken. Which one that is, files do not tell.", ""},
 	{RuntimeOpen, diag.Warning, "take the admin_layer out",
-		"with an `admin_layer` whoever reaches the admin changes the runtime (`POST /runtime_modify`): the keys of `deny_at_disable` and `filter_enabled`, and the switches of Envoy's mended behaviour.", "`allow_paths` of the admin without `/runtime_modify` does too."},
+		"with an `admin_layer` anyone who reaches the admin changes the runtime (`POST /runtime_modify`): the keys of `deny_at_disable` and `filter_enabled`, and the switches of Envoy's mended behaviour.", "`allow_paths` of the admin without `/runtime_modify` does too."},
 }}
 
 var seenCodes = section{"What patgate sees, and what the upstream gets", []about{

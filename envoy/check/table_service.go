@@ -60,7 +60,7 @@ var callersCodes = section{"Who calls", []about{
 
 var serviceCodes = section{"The way to patgate", []about{
 	{HTTPService, diag.Error, "write grpc_service",
-		"patgate speaks gRPC alone.", "Istio: `envoyExtAuthzGrpc`, Envoy Gateway: `grpc`."},
+		"patgate serves gRPC only.", "Istio: `envoyExtAuthzGrpc`, Envoy Gateway: `grpc`."},
 	{GoogleGRPC, diag.Warning, "write envoy_grpc with a cluster",
 		"with `google_grpc` there are none of Envoy's health checks, outlier detection and retries to another host.", ""},
 	{UnknownCluster, diag.Error, "add the cluster, or correct the name",
@@ -68,9 +68,9 @@ var serviceCodes = section{"The way to patgate", []about{
 	{NotHTTP2, diag.Error, "write http2_protocol_options into its HttpProtocolOptions",
 		"gRPC needs HTTP/2: every request is refused.", ""},
 	{NoTLS, diag.Warning, "give the cluster a transport_socket with TLS, or accept it where the network encrypts",
-		"patgate is neither on loopback nor on a unix socket, and the way there is in the clear: tokens can be read, and whoever is on the way can answer allow.", ""},
+		"patgate is neither on loopback nor on a unix socket, and the way there is in the clear: tokens can be read, and anyone on the path can answer allow.", ""},
 	{UnverifiedTLS, diag.Error, "write validation_context with a trusted_ca",
-		"without a `trusted_ca` whoever takes patgate's place is believed.", ""},
+		"without a `trusted_ca` anyone who takes patgate's place is trusted.", ""},
 	{OtherService, diag.Warning, "take it out, or accept it with its reason",
 		"a route asks another server than the filter.", ""},
 	{UnknownGate, diag.Error, "write the name of a Gate",

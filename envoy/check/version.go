@@ -15,7 +15,7 @@ var otherImage = regexp.MustCompile(`(?:^|/)(proxyv2(?:-[a-z0-9]+)*|aws-appmesh-
 
 var versionNumber = regexp.MustCompile(`v?(\d+)\.(\d+)(?:\.(\d+))?`)
 
-// nodeVersion judges the version that an Envoy says in its node.
+// nodeVersion checks the version that an Envoy says in its node.
 func (c *checker) nodeVersion(n *node) {
 	if v := n.get("user_agent_build_version", "version"); v != nil {
 		major, _ := v.get("major_number").number()
@@ -29,7 +29,7 @@ func (c *checker) nodeVersion(n *node) {
 	}
 }
 
-// imageVersion judges an image, if it is one of Envoy.
+// imageVersion checks an image, if it is one of Envoy.
 func (c *checker) imageVersion(n *node) {
 	if m := otherImage.FindStringSubmatch(n.str()); m != nil {
 		c.judged++
@@ -61,7 +61,7 @@ func (c *checker) versionText(at spot, text string) {
 	c.version(at, numbers[0], numbers[1], numbers[2])
 }
 
-// version judges a version: 1.38.4 has the fixes that the gate relies on, 1.39 has them not.
+// version checks a version: 1.38.4 has the fixes that the gate relies on, 1.39 has them not.
 func (c *checker) version(at spot, major, minor, patch int) {
 	text := fmt.Sprintf("%d.%d.%d", major, minor, patch)
 	switch {

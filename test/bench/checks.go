@@ -16,7 +16,7 @@ import (
 	"github.com/patgate/patgate/envoy"
 )
 
-// inFlight is how many checks the closed loop keeps on their way.
+// inFlight is how many checks the closed loop keeps in flight.
 const inFlight = 64
 
 // plan is a run of `bench checks`.
@@ -30,8 +30,8 @@ type plan struct {
 	out       string
 	plots     string
 
-	connections []int    // beside one
-	transports  []string // of patgate, beside its default
+	connections []int    // besides one
+	transports  []string // of patgate, besides its default
 }
 
 func runChecks(args []string) error {
@@ -69,8 +69,8 @@ func runChecks(args []string) error {
 	return p.run()
 }
 
-// subjects are what is measured, in the order of the rounds: what a number of connections
-// makes of it, and each of the transports.
+// subjects are the servers to measure, in the order of the rounds: with each number of
+// connections, and each of the transports.
 func (p *plan) subjects() []*subject {
 	small, large := estate{1, 1_000, 10}, estate{1, 100_000, 10_000}
 	list := []*subject{

@@ -21,7 +21,7 @@ type estate struct {
 	policies int
 }
 
-// How an estate is spread.
+// The proportions of an estate.
 const (
 	tokensPerUser = 4     // on average; a few users have many
 	usersPerTeam  = 200   // each user is in one team, and in `everyone`
@@ -69,7 +69,7 @@ func (e estate) write(dir string, sample int) ([]credential, error) {
 	return list, err
 }
 
-// fileOf is where the document of a number stands.
+// fileOf is the file that holds the document of a number.
 func fileOf(kind string, i int) string {
 	return filepath.Join(kind, fmt.Sprintf("%05d.yaml", i/perFile))
 }
@@ -108,7 +108,7 @@ func document(w io.Writer, kind, name, rest string) {
 	_, _ = fmt.Fprintf(w, "---\napiVersion: patgate.dev/v1alpha1\nkind: %s\nmetadata:\n  name: %s\n%s", kind, name, rest)
 }
 
-// random returns the numbers that decide about one thing, whatever else there is.
+// random returns the random numbers of one object, independent of all others.
 func (e estate) random(kind uint64, i int) *rand.Rand {
 	return rand.New(rand.NewPCG(e.seed, kind<<40|uint64(i)))
 }
@@ -136,8 +136,8 @@ func (e estate) writeGroups(dir string) error {
 	})
 }
 
-// policy writes a policy of ten rules, of which the last one is asked for. Some ask for
-// a parameter or a node of the body.
+// policy writes a policy of ten rules, of which the last one matches. Some have
+// conditions on a parameter or a node of the body.
 func (e estate) policy(w io.Writer, p int) {
 	r := e.random(ofPolicies, p)
 	document(w, "TokenPolicy", fmt.Sprintf("policy-%d", p), "spec:\n  allow:\n")
@@ -199,7 +199,7 @@ func (e estate) token(w io.Writer, i int) *credential {
 	return c
 }
 
-// value is a token's value: nobody's secret, but as long as one.
+// value is a token's value: no one's secret, but as long as one.
 func (e estate) value(i int, which string) string {
 	return fmt.Sprintf("bench%x", sha256.Sum256(fmt.Appendf(nil, "%d %d %s", e.seed, i, which)))[:45]
 }

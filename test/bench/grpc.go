@@ -14,9 +14,9 @@ import (
 )
 
 // grpcLink sends checks over one HTTP/2 connection, as a worker of Envoy's does, and reads
-// their answers. It is as cheap as can be, as it runs on the cores of the server that it
-// measures: every request's headers are the same bytes, and of an answer it reads what the
-// decision is.
+// their answers. It is as cheap as possible, because it runs on the cores of the server that it
+// measures: every request's headers are the same bytes, and of an answer it reads only the
+// decision.
 type grpcLink struct {
 	conn   net.Conn
 	in     *bufio.Reader
@@ -30,7 +30,7 @@ type grpcLink struct {
 	leaving atomic.Bool // the server takes no more on this connection, but answers what it has
 }
 
-// connWindow is how many bytes of answers the server may have on their way.
+// connWindow is how many bytes of answers the server may have in flight.
 const connWindow = 1 << 30
 
 func dialGRPC(network, addr string) (*grpcLink, error) {
@@ -89,7 +89,7 @@ func (c *grpcLink) answers(done func(s sent, wrong error)) error {
 	decided := map[uint32]error{}
 	received := 0
 	for {
-		if c.idle() { // else what was sent at the last answer might wait for ever
+		if c.idle() { // else what was sent at the last answer might wait forever
 			if err := c.flush(); err != nil {
 				return err
 			}
@@ -153,13 +153,13 @@ func (c *grpcLink) answers(done func(s sent, wrong error)) error {
 	}
 }
 
-// The fields of a CheckResponse that say what the decision is.
+// The fields of a CheckResponse that hold the decision.
 const (
 	fieldDenied = 2
 	fieldOK     = 3
 )
 
-// judge compares an answer with what it must be.
+// judge compares an answer with the expected one.
 func (s sent) judge(data []byte) error {
 	if len(data) < 5 || data[0] != 0 {
 		return fmt.Errorf("%d bytes that are no message", len(data))
@@ -186,8 +186,8 @@ func (s sent) judge(data []byte) error {
 
 func (c *grpcLink) idle() bool { return c.in.Buffered() == 0 }
 
-// lastingLink is a grpcLink that goes on over a new connection when the server, which lets
-// none live for ever, leaves the last one.
+// lastingLink is a grpcLink that continues over a new connection when the server, which lets
+// none live forever, leaves the last one.
 type lastingLink struct {
 	network, addr string
 	done          func(s sent, wrong error)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// link is a way to ask: over gRPC as Envoy does, or over HTTP through an Envoy.
+// link sends checks: over gRPC as Envoy does, or over HTTP through an Envoy.
 type link interface {
 	// send asks for a decision. What it was to be comes back with the answer.
 	send(r *request, s sent) error
@@ -24,14 +24,14 @@ type link interface {
 	close()
 }
 
-// request is a check, in the forms in which it is sent, and what must be answered.
+// request is a check, in the forms in which it is sent, and its expected answer.
 type request struct {
 	message []byte // a CheckRequest as gRPC frames it
 	http    []byte // the client's request, of which Envoy makes such a check
 	allow   bool
 }
 
-// sent is a check on its way.
+// sent is a check in flight.
 type sent struct {
 	from  time.Time // when it was sent, or was to be sent
 	allow bool      // what must be answered
@@ -105,7 +105,7 @@ func (l *httpLink) answers(done func(s sent, wrong error)) error {
 	return <-ended
 }
 
-// readResponse reads a response that says how long it is, and returns its status.
+// readResponse reads a response with a content-length, and returns its status.
 func (c *httpConn) readResponse() (status int, err error) {
 	line, err := c.in.ReadSlice('\n')
 	if err != nil {
@@ -146,7 +146,7 @@ func (s sent) judgeStatus(status int) error {
 	return nil
 }
 
-// serveUpstream answers every request at once, without a look at it: the API behind Envoy.
+// serveUpstream answers every request at once, without reading it: the API behind Envoy.
 func serveUpstream(l net.Listener) {
 	for {
 		conn, err := l.Accept()

@@ -27,9 +27,9 @@ type round struct {
 // shares are where the curve of latencies is taken.
 var shares = []float64{0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999}
 
-// measure runs one loop for a span. The closed loop keeps a number of checks on their
-// way; the open one sends at a fixed rate, and counts latency from when a check was to be
-// sent, so that a server that stalls is not asked less for it.
+// measure runs one loop for a span. The closed loop keeps a number of checks in
+// flight; the open one sends at a fixed rate, and counts latency from when a check was to be
+// sent, so that a server that stalls does not get fewer checks.
 func (s *subject) measure(loop string, span time.Duration, rate int) (round, error) {
 	l, err := s.dial()
 	if err != nil {
@@ -74,7 +74,7 @@ func (s *subject) measure(loop string, span time.Duration, rate int) (round, err
 	return r, err
 }
 
-// awaitEvents wants an audit event for each check. The reader may have yet to see the
+// awaitEvents checks that each check has an audit event. The reader may have yet to see the
 // last of them.
 func (s *subject) awaitEvents(before int64, checks int) (int, error) {
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
@@ -113,13 +113,13 @@ func curve(answers []answer) []float64 {
 	return list
 }
 
-// answer is one that came.
+// answer is a received answer.
 type answer struct {
 	from time.Time // when its check was sent, or was to be sent
 	took time.Duration
 }
 
-// measurement is a round under way.
+// measurement is a running round.
 type measurement struct {
 	link     link
 	requests []request
@@ -149,7 +149,7 @@ func (m *measurement) burst(n int) error {
 	return m.link.flush()
 }
 
-// schedule sends at a fixed rate, until the span is over or somebody says so.
+// schedule sends at a fixed rate, until the span is over or it is stopped.
 func (m *measurement) schedule(start time.Time, span time.Duration, rate int) error {
 	each := time.Second / time.Duration(rate)
 	for due := start; due.Before(start.Add(span)) && !m.over.Load(); {
@@ -167,7 +167,7 @@ func (m *measurement) schedule(start time.Time, span time.Duration, rate int) er
 	return nil
 }
 
-// done notes an answer, and sends the next check where the loop is closed.
+// done records an answer, and sends the next check in a closed loop.
 func (m *measurement) done(s sent, wrong error) {
 	now := time.Now()
 	m.mu.Lock()
@@ -185,7 +185,7 @@ func (m *measurement) done(s sent, wrong error) {
 	}
 }
 
-// drain waits for the checks that are on their way.
+// drain waits for the checks in flight.
 func (m *measurement) drain(ended <-chan error) error {
 	_ = m.link.flush()
 	for deadline := time.Now().Add(30 * time.Second); m.pending.Load() > 0; time.Sleep(time.Millisecond) {

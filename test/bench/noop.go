@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// noop allows every check. It is what plain grpc-go costs: the yardstick.
+// noop allows every check. It is the baseline: the cost of plain grpc-go.
 type noop struct {
 	authv3.UnimplementedAuthorizationServer
 }
@@ -30,8 +30,8 @@ func (noop) Check(context.Context, *authv3.CheckRequest) (*authv3.CheckResponse,
 	return allowed, nil
 }
 
-// constant is a codec that does not look at what comes and answers the same bytes: what
-// is left of a call is grpc-go's transport.
+// constant is a codec that ignores its input and answers the same bytes: what is left of a
+// call is grpc-go's transport.
 type constant struct{ answer []byte }
 
 // Name implements encoding.CodecV2.

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// The plots are SVG of our own: a few lines and texts. Their colours are readable on a
+// The plots are handwritten SVG: a few lines and texts. Their colours are readable on a
 // light and on a dark page, and lines differ by more than their colour.
 
 const (
@@ -17,7 +17,7 @@ const (
 	ink                                  = "#808080"
 )
 
-// strokes tell the lines apart.
+// strokes distinguish the lines.
 var strokes = []struct{ colour, dash string }{
 	{"#7f8fa6", "6 4"}, {"#d9822b", "2 3"}, {"#2f9e6e", "8 3 2 3"}, {"#3b82d6", ""}, {"#c2449a", "12 3"},
 }
@@ -168,7 +168,7 @@ func plotRates(file string, list []*subject, all []round) error {
 	return d.save(file)
 }
 
-// viaColour shows ours in another colour than what we compare with.
+// viaColour shows patgate in another colour than the baseline.
 func viaColour(s *subject) int {
 	if s.kind == full {
 		return 3

@@ -15,7 +15,7 @@ import (
 // refusedPath is one that no policy allows.
 const refusedPath = "/rest/api/2/user?username=bob"
 
-// requests are checks of about 1 KiB with these tokens. Where the server judges, every
+// requests are checks of about 1 KiB with these tokens. Where the server decides, every
 // tenth is one that the token's policy refuses.
 func requests(credentials []credential, judged bool) []request {
 	var list []request
@@ -32,7 +32,7 @@ func requests(credentials []credential, judged bool) []request {
 func newRequest(path, authorization string, allow bool) request {
 	message, err := proto.Marshal(checkRequest(path, authorization))
 	if err != nil {
-		panic(err) // a constant but for the value
+		panic(err) // a constant except for the value
 	}
 	framed := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message)))
 	return request{append(framed, message...), httpRequest(path, authorization), allow}

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// scaled is what a number of tokens costs.
+// scaled is the cost of a number of tokens.
 type scaled struct {
 	Tokens   int      `json:"tokens"`
 	Policies int      `json:"policies"`
@@ -28,7 +28,7 @@ type scaled struct {
 	Highest  float64  `json:"peak_after_changes_mib"`
 }
 
-// change is a reload under load: what changed, and how calls fared meanwhile.
+// change is a reload under load: what changed, and the calls meanwhile.
 type change struct {
 	What    string  `json:"what"`
 	InForce float64 `json:"in_force_millis,omitempty"` // from the file's rename until a check is refused
@@ -188,7 +188,7 @@ func (r *scaleRun) revoke(s *subject, manifests string, victim *credential) (cha
 }
 
 // touch changes every policy's file a little under load: all that names them is compiled
-// and compared anew.
+// and compared again.
 func (r *scaleRun) touch(s *subject, manifests string, i int) (change, error) {
 	c := change{What: "a policy changes"}
 	err := r.underLoad(s, &c, func() error {
@@ -199,7 +199,7 @@ func (r *scaleRun) touch(s *subject, manifests string, i int) (change, error) {
 	return c, err
 }
 
-// untilRefused asks again and again until the answer is a refusal.
+// untilRefused repeats a check until it is refused.
 func untilRefused(s *subject, request *request) error {
 	l, err := dialLasting("tcp", s.addr)
 	if err != nil {
@@ -222,10 +222,10 @@ func untilRefused(s *subject, request *request) error {
 	return err
 }
 
-// calm is how long the load goes on before a change.
+// calm is how long the load runs before a change.
 const calm = 5 * time.Second
 
-// underLoad makes a change amid checks at a fixed rate, until the server says that it
+// underLoad makes a change during checks at a fixed rate, until the server reports that it
 // has loaded it.
 func (r *scaleRun) underLoad(s *subject, c *change, do func() error) error {
 	l, err := dialLasting("tcp", s.addr)
@@ -271,7 +271,7 @@ func (r *scaleRun) underLoad(s *subject, c *change, do func() error) error {
 	return nil
 }
 
-// judge tells the answers of before a change from those of meanwhile.
+// judge separates the answers before a change from those during it.
 func (m *measurement) judge(c *change, from, until time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -296,7 +296,7 @@ func (m *measurement) judge(c *change, from, until time.Time) {
 	}
 }
 
-// loadLine is what the server's log says of a load.
+// loadLine is the server's log line about a load.
 type loadLine struct {
 	Msg     string `json:"msg"`
 	Applied string `json:"applied"`
@@ -310,7 +310,7 @@ func (l loadLine) applied() float64 {
 	return micros(d) / 1e3
 }
 
-// loads are what the server said of its loads, good and bad.
+// loads are the server's log lines about its loads, good and bad.
 func (s *subject) loads() (list []loadLine) {
 	for line := range strings.Lines(s.server.stderr.String()) {
 		var l loadLine

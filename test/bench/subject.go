@@ -20,7 +20,7 @@ const (
 	full      = "patgate"
 )
 
-// subject is a server to be measured, and how it is asked.
+// subject is a server to be measured, and how it is called.
 type subject struct {
 	name string
 	kind string // one of those above
@@ -47,7 +47,7 @@ type programs struct {
 // sampleSize is how many of an estate's tokens are presented.
 const sampleSize = 1_000
 
-// garbage lets about as much garbage gather as patgate does, which has a ballast.
+// garbage lets as much garbage gather as patgate's ballast does.
 const garbage = "GOGC=2000"
 
 // start starts the subject and waits until it answers.
@@ -106,8 +106,8 @@ func (s *subject) startPatgate(binary, manifests string) ([]credential, error) {
 	return credentials, err
 }
 
-// startEnvoy puts an Envoy before the server, in the configuration that users copy but
-// for its access log and the time that it waits: both are the same for every server.
+// startEnvoy puts an Envoy before the server, in the configuration that users copy,
+// except for its access log and its timeout: both are the same for every server.
 func (s *subject) startEnvoy(binary, dir string) error {
 	upstream, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -146,10 +146,10 @@ func (s *subject) dial() (link, error) {
 	return dialGRPC("tcp", s.addr)
 }
 
-// probe asks one check, and wants its answer to be right.
+// probe sends one check, and requires the right answer.
 func (s *subject) probe() error { return s.ask(&s.requests[0]) }
 
-// ask asks for one decision.
+// ask requests one decision.
 func (s *subject) ask(r *request) error {
 	l, err := s.dial()
 	if err != nil {
@@ -181,8 +181,8 @@ func (s *subject) stop() {
 	}
 }
 
-// forBench takes the access log out of a configuration, which would cost as much as a
-// check, and lets Envoy wait for longer: a machine that is measured is a busy one.
+// forBench removes the access log from a configuration, which would cost as much as a
+// check, and lets Envoy wait longer, because the measured machine is busy.
 func forBench(config string) (string, error) {
 	before, rest, found := strings.Cut(config, "          # What Envoy refuses by itself")
 	_, after, ends := strings.Cut(rest, "          route_config:")

@@ -17,8 +17,8 @@ func values(all []round, subject, loop string, value func(round) float64) []floa
 	return list
 }
 
-// ratios divides a subject's number by another's of the same round: what else the machine
-// did in that minute is in both.
+// ratios divides a subject's number by another's of the same round: the machine's other load
+// in that minute is in both.
 func ratios(all []round, subject, base, loop string, value func(round) float64) []float64 {
 	a, b := values(all, subject, loop, value), values(all, base, loop, value)
 	list := make([]float64, 0, len(a))
@@ -62,7 +62,7 @@ func table(subjects []*subject, all []round) string {
 	return b.String()
 }
 
-// targets holds the rounds against what we want of them.
+// targets compares the rounds with the targets.
 func targets(all []round) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\ntargets, by the median of the ratios of the same rounds (lowest to highest)\n")

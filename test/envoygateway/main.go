@@ -1,7 +1,7 @@
 // Command envoy-gateway-xds prints what Envoy Gateway would send to Envoy for the objects
 // of a file: it runs Envoy Gateway's own translators, from objects to its inner form and
 // from there to Envoy's resources. It prints a JSON object of lists, by the resources'
-// type; what a translator has against the objects stands on stderr.
+// type; a translator's complaints about the objects go to stderr.
 //
 // `egctl experimental translate` does the same and brings a thousand packages more. The
 // translators are internal to Envoy Gateway's module: that is why this one's path begins

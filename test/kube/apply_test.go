@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// argo is how Argo CD's server-side sync applies what it has rendered.
+// argo holds the flags of Argo CD's server-side sync.
 var argo = []string{"--server-side", "--field-manager=argocd-controller"}
 
 // render renders the chart as Argo CD does, without a cluster.
@@ -16,8 +16,8 @@ func (ns *namespace) render(args ...string) string {
 	return ns.run(append([]string{"template", release, chart, "--api-versions", "monitoring.coreos.com/v1"}, args...)...)
 }
 
-// TestServerSideApply applies what the chart renders twice: nothing moves, and there is
-// no difference to see. Then each kind of change touches only what it must.
+// TestServerSideApply applies what the chart renders twice: nothing changes, and there is
+// no difference. Then each kind of change touches only the objects it must.
 func TestServerSideApply(t *testing.T) {
 	installCRDs(t)
 	for name, file := range examples(t) {
@@ -25,7 +25,7 @@ func TestServerSideApply(t *testing.T) {
 	}
 }
 
-// applyTwice applies objects, and again what the chart renders anew: nothing may differ.
+// applyTwice applies objects, and then those of a second rendering: nothing may differ.
 func (ns *namespace) applyTwice(file string) (rendered string, first []object) {
 	ns.t.Helper()
 	rendered = ns.render("-f", file)

@@ -14,8 +14,8 @@ import (
 // chartPages are the documents of the chart.
 var chartPages = []string{"../../docs/kubernetes.md", filepath.Join(chart, "README.md")}
 
-// TestChartCommands types what the chart's pages show, page by page, each against an API
-// server with nothing in it. There is no controller and no kubelet: what a command waits
+// TestChartCommands runs the commands of the chart's pages, page by page, each against an
+// empty API server. There is no controller and no kubelet: what a command waits
 // for is written into the objects' status.
 func TestChartCommands(t *testing.T) {
 	for _, page := range chartPages {
@@ -77,7 +77,7 @@ func (ns *namespace) actFor(command string) {
 	}
 }
 
-// TestChartEverything has the API server take each object that the chart can make, with
+// TestChartEverything has the API server accept each object that the chart can make, with
 // every value set: installed, upgraded to the same, and applied twice as Argo CD does, nothing moves.
 func TestChartEverything(t *testing.T) {
 	installCRDs(t)
@@ -110,8 +110,8 @@ func TestChartEverything(t *testing.T) {
 	ns.pipe(rendered, append([]string{"diff", "-f", "-"}, argo...)...) // exit code 1 where anything differs
 }
 
-// TestChartKeepsItsService holds what the values say of service.headless: a Service that
-// is there stays as it is until somebody deletes it.
+// TestChartKeepsItsService checks what the values say of service.headless: an existing
+// Service stays as it is until somebody deletes it.
 func TestChartKeepsItsService(t *testing.T) {
 	ns := newNamespace(t)
 	values := examples(t)["minimal"]
@@ -124,12 +124,12 @@ func TestChartKeepsItsService(t *testing.T) {
 	ns.kubectl("delete", "service", release)
 	ns.run("upgrade", release, chart, "-f", values, "--set", "service.headless=false")
 	if got := address(); got == "None" || got == "" {
-		t.Errorf("made anew, the Service has the address %q", got)
+		t.Errorf("recreated, the Service has the address %q", got)
 	}
 }
 
-// TestChartFilesDoNotHideEachOther holds what docs/kubernetes.md says of items: the API
-// server refuses a path that two ConfigMaps want.
+// TestChartFilesDoNotHideEachOther checks what docs/kubernetes.md says of items: the API
+// server refuses a path that two ConfigMaps use.
 func TestChartFilesDoNotHideEachOther(t *testing.T) {
 	ns := newNamespace(t)
 	twice := values(t, "existingConfigMaps:\n- {name: a, items: [{key: t, path: team/t.yaml}]}\n- {name: b, items: [{key: t, path: team/t.yaml}]}\n")

@@ -19,8 +19,8 @@ import (
 	"github.com/patgate/patgate/test/configmap"
 )
 
-// TestChartMetrics wants every metric and label that the alerts and the dashboard ask for
-// to be in a scrape of a running patgate.
+// TestChartMetrics checks that a scrape of a running patgate has every metric and label
+// of the alerts and the dashboard.
 func TestChartMetrics(t *testing.T) {
 	// A gate that observes has a metric of its own.
 	observing := "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: observing}\nspec: {hosts: [observing.example.com], enforcement: observe}\n"
@@ -68,7 +68,7 @@ func TestChartMetrics(t *testing.T) {
 	if asked < 40 {
 		t.Errorf("only %d metrics are asked for", asked)
 	}
-	// Every metric of ours is looked at by somebody.
+	// Every metric of patgate is used by an alert or the dashboard.
 	all := strings.Join(slices.Collect(maps.Values(chartQueries(t))), "\n")
 	for name := range scraped {
 		family := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, "_bucket"), "_sum"), "_count")
@@ -152,7 +152,7 @@ func chartQueries(t *testing.T) map[string]string {
 	return queries
 }
 
-// TestChartAlertsAreExplained wants docs/kubernetes.md to say of each alert what to do.
+// TestChartAlertsAreExplained checks that docs/kubernetes.md says what to do about each alert.
 func TestChartAlertsAreExplained(t *testing.T) {
 	page, err := os.ReadFile("../../docs/kubernetes.md")
 	if err != nil {

@@ -35,7 +35,7 @@ import (
 	"github.com/patgate/patgate/test/configmap"
 )
 
-// rendered is an object of the chart, as far as these tests read it.
+// rendered is an object of the chart, with the fields that these tests read.
 type rendered struct {
 	Kind     string
 	Metadata struct{ Name string }
@@ -68,7 +68,7 @@ func chartObjects(t testing.TB, text string) map[string]rendered {
 	}
 }
 
-// TestChartFlags wants every flag that the chart may pass to be one of the command's.
+// TestChartFlags checks that the command has every flag that the chart may pass.
 func TestChartFlags(t *testing.T) {
 	help, err := exec.Command(binary, "serve", "--help").Output()
 	if err != nil {
@@ -142,7 +142,7 @@ func startChartPod(t *testing.T, more map[string]string, certificate func(dir st
 	return p
 }
 
-// freePort returns a port of loopback that nobody listens on.
+// freePort returns a port of loopback that nothing listens on.
 func freePort() string {
 	_, port, _ := net.SplitHostPort(freeAddr())
 	return port
@@ -173,7 +173,7 @@ func (p *chartPod) await(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// check asks as Envoy would, and returns the HTTP status of the refusal; 200 for an allow.
+// check sends a check as Envoy would, and returns the HTTP status of the refusal; 200 for an allow.
 func (p *chartPod) check(t *testing.T, creds credentials.TransportCredentials, host, path string) (int, error) {
 	t.Helper()
 	conn, err := grpc.NewClient(p.checks, grpc.WithTransportCredentials(creds))
@@ -197,8 +197,8 @@ func (p *chartPod) check(t *testing.T, creds credentials.TransportCredentials, h
 }
 
 // TestChartServes runs the pod of the minimal example: it is ready, answers, follows its
-// ConfigMap without a restart, says that it goes when it is told to end, and has gone
-// within the time that Kubernetes leaves it.
+// ConfigMap without a restart, reports that it terminates after SIGTERM, and ends within
+// Kubernetes' grace period.
 func TestChartServes(t *testing.T) {
 	p := startChartPod(t, nil, nil, "--values", filepath.Join(chart, "examples/minimal.yaml"))
 	if status, err := p.check(t, insecure.NewCredentials(), "jira.example.com", "/rest/api"); status != http.StatusUnauthorized {
@@ -232,8 +232,8 @@ func TestChartServes(t *testing.T) {
 }
 
 // TestChartServesMTLS runs the pod of the production example, with a certificate for the
-// names that it asks cert-manager for: a client with a certificate is answered, one
-// without is not.
+// names that it requests of cert-manager: a client with a certificate gets an answer, one
+// without does not.
 func TestChartServesMTLS(t *testing.T) {
 	var ca authority
 	p := startChartPod(t, map[string]string{"tokens.yaml": "apiVersion: patgate.dev/v1alpha1\nkind: UserGroup\nmetadata: {name: team-a}\nspec: {members: [alice]}\n"},

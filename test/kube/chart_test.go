@@ -15,10 +15,10 @@ import (
 	"testing"
 )
 
-var updateChart = flag.Bool("update", false, "write the golden files and the chart's README anew")
+var updateChart = flag.Bool("update", false, "rewrite the golden files and the chart's README")
 
 // chartCases are the values that the chart is rendered with: its examples, and what
-// they leave out.
+// they omit.
 func chartCases(t testing.TB) map[string]string {
 	t.Helper()
 	cases := map[string]string{}
@@ -60,7 +60,7 @@ func chartRender(t testing.TB, helm string, args ...string) string {
 	return out
 }
 
-// TestChartLint wants both helms to find nothing, with the defaults, which can't be
+// TestChartLint checks that both helms find nothing, with the defaults, which can't be
 // installed, and with each case.
 func TestChartLint(t *testing.T) {
 	cases := chartCases(t)
@@ -75,8 +75,8 @@ func TestChartLint(t *testing.T) {
 	}
 }
 
-// TestChartGolden holds what the chart makes of each case to a golden file. Both helms
-// make the same of it, but for empty lines between documents, and so does a second run:
+// TestChartGolden compares the chart's output for each case with a golden file. Both helms
+// render the same, except for empty lines between documents, and so does a second run:
 // Argo CD renders again and again, and must find no difference.
 func TestChartGolden(t *testing.T) {
 	for name, file := range chartCases(t) {
@@ -99,7 +99,7 @@ func TestChartGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got != string(want) {
-				t.Errorf("differs from %s; write it anew with -update, and read the diff\n%s", golden, firstDifference(string(want), got))
+				t.Errorf("differs from %s; rewrite it with -update, and read the diff\n%s", golden, firstDifference(string(want), got))
 			}
 		})
 	}
@@ -123,8 +123,8 @@ func firstDifference(want, got string) string {
 	return "one ends earlier"
 }
 
-// TestChartConforms holds every object of each case to the schemas of Kubernetes and of
-// the operators whose kinds the chart has, without a network.
+// TestChartConforms validates every object of each case against the schemas of Kubernetes
+// and of the operators whose kinds the chart has, without a network.
 func TestChartConforms(t *testing.T) {
 	for name := range chartCases(t) {
 		out, err := conforms(t, filepath.Join("testdata/chart", name+".golden.yaml"))
@@ -163,7 +163,7 @@ func TestChartUnits(t *testing.T) {
 	}
 }
 
-// TestChartReadme wants the README to be what helm-docs makes of the values' comments.
+// TestChartReadme checks that the README is what helm-docs makes of the values' comments.
 func TestChartReadme(t *testing.T) {
 	dir, readme := t.TempDir(), filepath.Join(chart, "README.md")
 	if *updateChart {
@@ -185,14 +185,14 @@ func TestChartReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("%s is not what the values' comments say; write it anew with -update\n%s", readme, firstDifference(string(got), string(want)))
+		t.Errorf("%s is not what the values' comments say; rewrite it with -update\n%s", readme, firstDifference(string(got), string(want)))
 	}
 	for _, row := range regexp.MustCompile("(?m)^\\| `.*\\| *\\|$").FindAllString(string(got), -1) {
 		t.Errorf("no word about %s", row)
 	}
 }
 
-// TestChartPackage wants the package to hold what users need, and nothing of the tests.
+// TestChartPackage checks that the package holds what users need, and nothing of the tests.
 func TestChartPackage(t *testing.T) {
 	dir := t.TempDir()
 	if out, err := chartRun(t, "helm", "package", chart, "--destination", dir); err != nil {
@@ -249,7 +249,7 @@ func TestChartCommandsAlone(t *testing.T) {
 					t.Errorf("%s: %s", command, out)
 				}
 			default:
-				t.Errorf("%s: nobody runs %s", page, command)
+				t.Errorf("%s: no test runs %s", page, command)
 			}
 		}
 	}

@@ -15,8 +15,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// TestChartRefuses wants bad values to be refused before anything is installed, with a
-// word that leads to the mistake. Values are added to those of the minimal example.
+// TestChartRefuses checks that bad values are refused before anything is installed, with a
+// word that points to the mistake. Values are added to those of the minimal example.
 func TestChartRefuses(t *testing.T) {
 	for _, tt := range []struct{ values, want string }{
 		// By the schema.
@@ -111,7 +111,7 @@ func TestChartRefuses(t *testing.T) {
 	}
 }
 
-// oneForm brings what the two helms' validators say into one form: helm 4 has a JSON
+// oneForm brings the messages of the two helms' validators into one form: helm 4 has a JSON
 // Pointer for a place, helm 3 dots.
 func oneForm(text string) string {
 	text = additional.ReplaceAllString(text, "property $1")
@@ -125,7 +125,7 @@ var (
 	place      = regexp.MustCompile(`'/[^']*'`)
 )
 
-// schemaNode is as much of a JSON Schema as the chart's uses.
+// schemaNode is the part of JSON Schema that the chart's schema uses.
 type schemaNode struct {
 	Ref                  string `json:"$ref"`
 	Type                 string
@@ -137,14 +137,14 @@ type schemaNode struct {
 	Definitions          map[string]*schemaNode
 }
 
-// openObjects are the values that the API server judges, and maps whose keys are the user's.
+// openObjects are the values that the API server checks, and maps whose keys are the user's.
 var openObjects = []string{"global", "manifests", "podSecurityContext", "securityContext", "resources", "startupProbe", "livenessProbe",
 	"readinessProbe", "strategy", "affinity", "autoscaling.behavior", "commonLabels", "podAnnotations", "podLabels", "nodeSelector",
 	"service.annotations", "service.labels", "serviceAccount.annotations", "serviceAccount.labels", "commonAnnotations",
 	"deploymentAnnotations", "dnsConfig", "tls.certManager.privateKey", "tls.certManager.secretTemplate", "serviceMonitor.labels", "serviceMonitor.annotations",
 	"prometheusRule.labels", "prometheusRule.annotations", "prometheusRule.alertLabels", "dashboard.labels", "dashboard.annotations"}
 
-// TestChartSchema wants the schema to know exactly the keys of values.yaml, and to be closed wherever
+// TestChartSchema checks that the schema has exactly the keys of values.yaml, and is closed wherever
 // keys are the chart's.
 func TestChartSchema(t *testing.T) {
 	var schema schemaNode

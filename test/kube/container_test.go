@@ -23,8 +23,8 @@ import (
 // containerVariable holds the containerSpec in the process that becomes the container.
 const containerVariable = "PATGATE_TEST_CONTAINER"
 
-// containerSpec is what a container runtime is told: the little of it that a pod's
-// security depends on. Seccomp filters and memory limits are not made.
+// containerSpec is the part of a container runtime's input that a pod's security depends
+// on. Seccomp filters and memory limits are not made.
 type containerSpec struct {
 	Root         string // an empty folder, over which the container's root is mounted
 	Program      string // the image's only file, at /Entrypoint in it
@@ -150,7 +150,7 @@ func becomeContainer(text string) error {
 	return syscall.Exec(spec.Entrypoint, append([]string{spec.Entrypoint}, spec.Args...), spec.Env)
 }
 
-// makeRoot mounts the container's files over spec.Root, in a mount namespace that nobody
+// makeRoot mounts the container's files over spec.Root, in a mount namespace that no one
 // else sees.
 func makeRoot(spec *containerSpec) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
@@ -239,8 +239,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// TestContainer holds the rig itself to what the tests rely on: user, rights and root
-// are as the pod says.
+// TestContainer checks the rig itself: user, rights and root are as the pod says.
 func TestContainer(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "probe")
 	source := filepath.Join(t.TempDir(), "probe.go")

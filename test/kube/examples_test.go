@@ -85,8 +85,8 @@ func shown(t testing.TB) map[string][]string {
 	return found
 }
 
-// TestExamples has the API server take every object that is shown, strictly: no unknown
-// field, and every CEL rule holds.
+// TestExamples has the API server validate every object that is shown, strictly: no
+// unknown field, and every CEL rule holds.
 func TestExamples(t *testing.T) {
 	installCRDs(t)
 	for path, list := range shown(t) {
@@ -94,8 +94,8 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// TestExampleSchemas holds every object that is shown to the schemas that need no
-// cluster, as a pipeline would.
+// TestExampleSchemas validates every object that is shown against the schemas that need
+// no cluster, as a pipeline would.
 func TestExampleSchemas(t *testing.T) {
 	for path, list := range shown(t) {
 		list = slices.DeleteFunc(list, func(d string) bool { return withoutCRDs[groupOf.FindStringSubmatch(d)[1]] != "" })
@@ -159,8 +159,8 @@ func (ns *namespace) inside(name string) *namespace {
 	return &other
 }
 
-// TestRefused holds the rig to what it is for: the API server refuses planted mistakes,
-// and says why.
+// TestRefused checks the rig itself: the API server refuses planted mistakes, and says
+// why.
 func TestRefused(t *testing.T) {
 	installCRDs(t)
 	ns := newNamespace(t)

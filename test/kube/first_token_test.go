@@ -15,7 +15,7 @@ import (
 
 const firstTokenPage = "../../docs/first-token.md"
 
-// TestFirstToken types the page about the first token against the API server, and runs what it makes:
+// TestFirstToken runs the commands of the page about the first token against the API server, and the result:
 // the pod of the chart, and real Envoys with the configurations of the example's ConfigMaps. The
 // token passes, is in the audit, and is refused once it is revoked.
 func TestFirstToken(t *testing.T) {
@@ -62,7 +62,7 @@ func TestFirstToken(t *testing.T) {
 	s.ends()
 }
 
-// standIn runs the example's stand-in for an API, which answers with the user that it is told.
+// standIn runs the example's stand-in for an API, which answers with the user that patgate names.
 func standIn(ns *namespace) {
 	ns.t.Helper()
 	config := newPod(ns, podTemplate(ns.get("deployment", "api"))).volume("config")
@@ -88,7 +88,7 @@ func standIn(ns *namespace) {
 	}
 }
 
-// typist types the commands of a page in a checkout of its own.
+// typist runs the commands of a page in a separate checkout.
 type typist struct {
 	ns  *namespace
 	dir string
@@ -113,7 +113,7 @@ func newTypist(t testing.TB, ns *namespace) *typist {
 	return &typist{ns: ns, dir: dir}
 }
 
-// types runs a command as a shell does, and returns what it prints. The namespace is the test's, which
+// types runs a command as a shell does, and returns its output. The namespace is the test's, which
 // is there; what needs a kubelet is left out.
 func (y *typist) types(command string) string {
 	y.ns.t.Helper()

@@ -127,8 +127,8 @@ func TestGitopsReachesThePods(t *testing.T) {
 	}
 }
 
-// TestSidecarRenders wants a change of manifests to keep the sidecar's pods, and one of
-// Envoy's configuration to replace them.
+// TestSidecarRenders checks that a change of manifests keeps the sidecar's pods, and that one
+// of Envoy's configuration replaces them.
 func TestSidecarRenders(t *testing.T) {
 	list := render(t, "kubectl", "kustomize", "../../docs/examples/sidecar")
 	volumes := map[string]string{}
@@ -153,7 +153,7 @@ func TestSidecarRenders(t *testing.T) {
 	}
 }
 
-// elsewhere are commands of the pages that other tests run, or nobody can here.
+// elsewhere are commands of the pages that other tests run, or that can't run here.
 var elsewhere = map[string]string{
 	"patgate ":                              "TestPages runs them",
 	"git ":                                  "TestPullRequests runs the pipelines, which have the same",
@@ -161,10 +161,10 @@ var elsewhere = map[string]string{
 	"kubectl create namespace":              "the rig makes them, with the restricted pod security standard",
 	"kubectl apply -f argocd/":              "there is no Argo CD; TestExamples applies the file's objects",
 	"kubectl apply -f flux/":                "there is no Flux; likewise",
-	"kubectl get --raw":                     "there is no pod that answers: the API server's proxy wants a kubelet's network",
+	"kubectl get --raw":                     "there is no pod that answers: the API server's proxy needs a kubelet's network",
 }
 
-// TestGitopsAndSidecarCommands types what docs/gitops.md and docs/sidecar.md show, against
+// TestGitopsAndSidecarCommands runs the commands of docs/gitops.md and docs/sidecar.md against
 // an API server with the chart installed and one pod of its Deployment.
 func TestGitopsAndSidecarCommands(t *testing.T) {
 	ns := newNamespace(t).inside("patgate")

@@ -65,8 +65,8 @@ func (ns *namespace) objectsOf() []object {
 	return list.Items
 }
 
-// changed lists what differs between two readings of the cluster, in the order of the
-// second. What came or went counts too.
+// changed lists what differs between two reads of the cluster, in the order of the
+// second, including added and removed objects.
 func changed(before, after []object) []string {
 	was, is := versions(before), versions(after)
 	var list []string

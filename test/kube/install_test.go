@@ -119,7 +119,7 @@ func TestValuesRefused(t *testing.T) {
 }
 
 // TestPodSecurity has the API server admit the pods of each example into a namespace
-// that enforces the restricted standard. It judges pods alone, not Deployments.
+// that enforces the restricted standard. It checks only pods, not Deployments.
 func TestPodSecurity(t *testing.T) {
 	installCRDs(t)
 	for name, file := range examples(t) {

@@ -60,7 +60,7 @@ func (ns *namespace) pipe(stdin string, args ...string) string {
 	return out
 }
 
-// refused wants kubectl to fail with a message that holds each of the texts.
+// refused checks that kubectl fails with a message that holds each of the texts.
 func (ns *namespace) refused(stdin string, texts []string, args ...string) {
 	ns.t.Helper()
 	out, err := ns.try(stdin, args...)
@@ -101,7 +101,7 @@ func (c *cluster) command(t testing.TB, path, stdin string, args ...string) (str
 	return out.String(), err
 }
 
-// toolError is a tool that ended with another code than 0.
+// toolError reports a tool that ended with an exit code other than 0.
 type toolError struct {
 	code int
 	text string
@@ -138,7 +138,7 @@ func decode(t testing.TB, text string) object {
 	return o
 }
 
-// at returns what stands at a path of keys; nil where there is nothing.
+// at returns the value at a path of keys, or nil.
 func (o object) at(keys ...string) any {
 	var node any = map[string]any(o)
 	for _, key := range keys {

@@ -27,8 +27,8 @@ func testPod(ns *namespace) (*pod, object) {
 	return p, named(ns.t, p.items("containers"), "check")
 }
 
-// TestHelmTest runs what `helm test` would run in the cluster: it is content with good
-// manifests, and names what is wrong with others.
+// TestHelmTest runs what `helm test` would run in the cluster: it accepts good
+// manifests, and names the mistakes of others.
 func TestHelmTest(t *testing.T) {
 	for _, helm := range helms {
 		t.Run(helm, func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestHelmTest(t *testing.T) {
 }
 
 // TestBrokenManifests puts broken manifests under a running pod, which keeps the last
-// good ones and says so; a pod that starts on them ends.
+// good ones and reports it; a pod that starts with them ends.
 func TestBrokenManifests(t *testing.T) {
 	ns := newNamespace(t)
 	dir := t.TempDir()
@@ -106,7 +106,7 @@ func (s *served) firstRejection() float64 {
 
 // TestConfigMaps takes manifests into the API server and out of it again, as files of a
 // volume: what comes back is what was put, byte for byte, and `patgate check` is content
-// with it. (But for newlines at
+// with it. (Except for newlines at
 // the end: helm 4 adds one to several, helm 3 leaves one.)
 func TestConfigMaps(t *testing.T) {
 	ns := newNamespace(t)

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestMeshObjects has the API server take what `patgate envoy-config` prints for a mesh,
-// for gates that differ in what the objects must say.
+// TestMeshObjects has the API server validate what `patgate envoy-config` prints for a mesh,
+// for gates that need different objects.
 func TestMeshObjects(t *testing.T) {
 	installCRDs(t)
 	const gate = "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata:\n  name: jira\nspec:\n"

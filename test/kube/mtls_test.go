@@ -77,8 +77,8 @@ func (a *certAuthority) issue(names ...string) string {
 	return dir
 }
 
-// overTLS has the standalone Envoy ask over mTLS with a certificate, and take none but
-// the Service's name.
+// overTLS has the standalone Envoy call over mTLS with a certificate, and accept only the
+// Service's name.
 func overTLS(t testing.TB, files, name string) func(string) string {
 	return func(config string) string {
 		t.Helper()
@@ -106,7 +106,7 @@ func TestServesProduction(t *testing.T) {
 	installCRDs(t)
 	ns := newNamespace(t)
 	production := examples(t)["production"]
-	// The example's gate wants TLS at Envoy and clients of 10.0.0.0/8, which this Envoy has not.
+	// The example's gate requires TLS at Envoy and clients of 10.0.0.0/8, which this Envoy does not have.
 	gate := manifestValues(t, map[string]string{"gate.yaml": "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata:\n  name: jira\nspec:\n" +
 		"  hosts: [jira.example.com]\n  schemes: [basic, bearer]\n  groups: [token-users]\n  policies: [no-user-admin]\n"})
 	ns.run("install", release, chart, "-f", production, "-f", gate, "-f", freePorts(t), "--set", "drain.delaySeconds=1")

@@ -18,7 +18,7 @@ import (
 // gitopsExample is the repository of docs/gitops.md.
 const gitopsExample = "../../docs/examples/gitops"
 
-// access is a clone of a team's repository, laid out as the example, beside its origin.
+// access is a clone of a team's repository, laid out as the example, next to its origin.
 type access struct {
 	t   *testing.T
 	dir string
@@ -60,7 +60,7 @@ func (a *access) commit(message string) {
 	a.git("commit", "--quiet", "--allow-empty", "--message", message)
 }
 
-// patgate runs a command of ours in the clone, as a person does before a commit.
+// patgate runs a patgate command in the clone, as a person does before a commit.
 func (a *access) patgate(args ...string) {
 	a.t.Helper()
 	cmd := exec.Command(binary, args...)
@@ -179,7 +179,7 @@ func (a *access) run(steps, env []string) (string, error) {
 // openGate is a gate that lets anybody in, as a text of JSON holds it.
 const openGate = `apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: open}\nspec: {hosts: [wiki.example.com], anonymous: {unrestricted: true}}\n`
 
-// TestPullRequests makes changes as people do, and has the documented pipelines judge them.
+// TestPullRequests makes changes as people do, and has the documented pipelines check them.
 func TestPullRequests(t *testing.T) {
 	revoked := func(a *access) {
 		a.edit("manifests/tokens/ci-bot.yaml", "  gates: [jira]\n", "  gates: [jira]\n  revoked: 2026-11-01T00:00:00Z\n")
@@ -199,7 +199,7 @@ func TestPullRequests(t *testing.T) {
 		"a revocation taken back": {revoked, func(a *access) {
 			a.edit("manifests/tokens/ci-bot.yaml", "  revoked: 2026-11-01T00:00:00Z\n", "")
 		}, "revoked"},
-		"a token, and nobody told the cluster": {nil, func(a *access) {
+		"a token that is not in the cluster": {nil, func(a *access) {
 			a.patgate("token", "create", "deploy", "--user", "bob", "--gate", "jira", "--policy", "kanban-ci", "--manifests", "manifests", "--into", "manifests/tokens")
 		}, "manifests/tokens/deploy.yaml: it is in no ConfigMap"},
 		"a token": {nil, func(a *access) {
@@ -282,7 +282,7 @@ func TestPullRequests(t *testing.T) {
 		"a rule for everything": {nil, func(a *access) {
 			a.edit("manifests/policies.yaml", `    path: /rest/api/2/issue/KANBAN-\d+/comment`, "    path: /.*")
 		}, "matches-everything"},
-		"a rule that nobody should have widened": {nil, func(a *access) {
+		"a rule that must not be wider": {nil, func(a *access) {
 			a.edit("manifests/policies.yaml", `    path: /rest/api/2/issue/KANBAN-\d+`+"\n", `    path: /rest/api/2/issue/[A-Z]+-\d+`+"\n")
 		}, "SECRET-1"},
 	} {

@@ -23,7 +23,7 @@ const nonroot = 65532
 // entrypoint is where the image has patgate.
 const entrypoint = "/patgate"
 
-// pod is one that the API server has admitted, and what a kubelet knows of it.
+// pod is a pod that the API server has admitted, with a kubelet's state of it.
 type pod struct {
 	ns      *namespace
 	object  object
@@ -245,7 +245,7 @@ func (p *pod) port(c object, port any) int {
 	return int(n)
 }
 
-// probe asks a probe of a container as the kubelet does, and says whether it is content.
+// probe runs a probe of a container as the kubelet does, and reports whether it succeeds.
 func (p *pod) probe(c object, field string) (bool, string) {
 	t := p.ns.t
 	t.Helper()
@@ -266,7 +266,7 @@ func (p *pod) probe(c object, field string) (bool, string) {
 	return answer.StatusCode >= 200 && answer.StatusCode < 400, url + ": " + answer.Status
 }
 
-// grace is how long the kubelet waits between the end's begin and SIGKILL.
+// grace is how long the kubelet waits before SIGKILL.
 func (p *pod) grace() time.Duration {
 	seconds, _ := p.object.at("spec", "terminationGracePeriodSeconds").(float64)
 	return time.Duration(seconds) * time.Second

@@ -24,7 +24,7 @@ import (
 	"time"
 )
 
-// startTimeout is for a machine that builds other things beside.
+// startTimeout allows for a machine that builds other things meanwhile.
 const startTimeout = 3 * time.Minute
 
 // binary is patgate, as `make build` builds it.
@@ -61,7 +61,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// cluster is a kube-apiserver with its etcd, and nothing else: objects are judged and
+// cluster is a kube-apiserver with its etcd, and nothing else: objects are checked and
 // kept, no controller acts on them.
 type cluster struct {
 	dir        string // removed by stop
@@ -72,7 +72,7 @@ type cluster struct {
 }
 
 // running is the cluster of this run, once a test asked for it. The tests run one after
-// the other. Where it did not come up it is not tried again.
+// the other. If it did not start, it is not tried again.
 var (
 	running   *cluster
 	noCluster error
@@ -185,7 +185,7 @@ func (c *cluster) stop() {
 	}
 }
 
-// process is a program of the cluster; what it says goes to a file.
+// process is a program of the cluster; its output goes to a file.
 type process struct {
 	name   string
 	log    string
@@ -229,7 +229,7 @@ func (p *process) tail() string {
 	return strings.Join(lines[max(0, len(lines)-20):], "\n")
 }
 
-// freeAddr returns a loopback address that nobody listens on.
+// freeAddr returns a loopback address that nothing listens on.
 func freeAddr() string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

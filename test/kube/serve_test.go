@@ -23,7 +23,7 @@ import (
 	"github.com/patgate/patgate/envoy"
 )
 
-// patgate runs the command line, which must do it, and returns its stdout.
+// patgate runs the command line, which must succeed, and returns its stdout.
 func patgate(t testing.TB, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(binary, args...)
@@ -63,7 +63,7 @@ func freePorts(t testing.TB) string {
 	return values(t, "ports: {grpc: "+checks+", status: "+status+"}\n")
 }
 
-// served is a pod of the release whose container runs, an Envoy that asks it, and an API
+// served is a pod of the release whose container runs, an Envoy that calls it, and an API
 // behind Envoy.
 type served struct {
 	t        testing.TB
@@ -143,7 +143,7 @@ func (s *served) front(render func(envoy.Addresses) (string, error)) {
 	})
 }
 
-// address is where the Service leads: its port's target, at the pod's address.
+// address is the Service's endpoint: its port's target, at the pod's address.
 func (s *served) address() string {
 	s.t.Helper()
 	service := s.ns.get("service", release)
@@ -188,7 +188,7 @@ func (s *served) ask(method, path, authorization string) (int, string) {
 	return answer.StatusCode, string(body)
 }
 
-// want asks, and wants a status.
+// want sends a request, and requires a status.
 func (s *served) want(what string, status int, method, path, authorization string) {
 	s.t.Helper()
 	if got, body := s.ask(method, path, authorization); got != status {
@@ -212,7 +212,7 @@ func (s *served) event(what string, fits func(object) bool) object {
 	return found
 }
 
-// decides drives the gate: who may come in does, nobody else, and the API is told whom
+// decides drives the gate: who may come in does, no one else, and the API gets the name of whom
 // it serves.
 func (s *served) decides(value string) {
 	s.t.Helper()
@@ -241,8 +241,8 @@ func (s *served) decides(value string) {
 	}
 }
 
-// ends has the kubelet end the pod: it says that it is not ready, goes on answering, and
-// is gone before it would be killed.
+// ends has the kubelet end the pod: it reports not ready, keeps answering, and ends before
+// it would be killed.
 func (s *served) ends() {
 	s.t.Helper()
 	if s.spec["lifecycle"] != nil {

@@ -27,7 +27,7 @@ func TestSidecar(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(manifests, "gate.yaml"), []byte(read(t, filepath.Join(example, "manifests", "gate.yaml"))), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	value := newToken(t, dir, manifests) // the example's ci-bot has a value that nobody knows
+	value := newToken(t, dir, manifests) // the example's ci-bot has a value that no one knows
 	added := asJSON(t, object{"data": map[string]any{"ci-bot.yaml": read(t, filepath.Join(dir, "ci-bot.yaml"))}})
 	ns.kubectl("patch", "configmap", "jira-manifests", "--patch", added)
 

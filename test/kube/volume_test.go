@@ -39,7 +39,7 @@ func (p *pod) volume(name string) string {
 	return dir
 }
 
-// sync writes the volumes anew from what the API server has now, as the kubelet does
+// sync rewrites the volumes from what the API server has now, as the kubelet does
 // once a minute or so.
 func (p *pod) sync() {
 	p.ns.t.Helper()
@@ -126,8 +126,8 @@ func (p *pod) files(source object) map[string]string {
 	return nil
 }
 
-// content reads a ConfigMap or Secret from the API server. A pod that names one that is
-// not there does not start.
+// content reads a ConfigMap or Secret from the API server. A pod that names a missing one
+// does not start.
 func (p *pod) content(kind, name string, optional bool) map[string]string {
 	t := p.ns.t
 	t.Helper()

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestFlawsFit wants each flaw's text to stand once where it is to be planted, so that a
+// TestFlawsFit checks that each flaw's text appears once in its file, so that a
 // change of the code does not leave one behind until somebody runs `make mutants`.
 func TestFlawsFit(t *testing.T) {
 	for _, f := range flaws {
@@ -15,7 +15,7 @@ func TestFlawsFit(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n := strings.Count(string(text), f.old); n != 1 {
-			t.Errorf("%s: its text stands %d times in %s", f.what, n, f.file)
+			t.Errorf("%s: its text appears %d times in %s", f.what, n, f.file)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-// Command mutants plants one flaw at a time into the code that decides, and wants a test
+// Command mutants plants one flaw at a time into the code that decides, and requires a test
 // to catch it: it tests the tests. `make mutants` runs it, outside the ordinary run. It
 // works on a copy of the tree.
 package main
@@ -56,7 +56,7 @@ func run(only *regexp.Regexp) error {
 	return nil
 }
 
-// plant plants a flaw, runs the tests beside it and then those further off, and mends it. It returns the first test
+// plant plants a flaw, runs the tests of its package and then the others, and restores the file. It returns the first test
 // that failed, or nothing, and an error where the flaw does not build.
 func (f *flaw) plant(dir string) (killer string, err error) {
 	path := filepath.Join(dir, f.file)
@@ -65,7 +65,7 @@ func (f *flaw) plant(dir string) (killer string, err error) {
 		return "", err
 	}
 	if n := strings.Count(string(text), f.old); n != 1 {
-		return "", fmt.Errorf("the text %q stands %d times in %s, expected once", f.old, n, f.file)
+		return "", fmt.Errorf("the text %q appears %d times in %s, expected once", f.old, n, f.file)
 	}
 	if err := os.WriteFile(path, []byte(strings.Replace(string(text), f.old, f.new, 1)), 0o644); err != nil {
 		return "", err

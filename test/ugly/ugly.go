@@ -1,5 +1,5 @@
 // Package ugly makes files that are bad in every way that costs a reader time or memory: what
-// somebody's mistake, or their malice, puts beside good manifests.
+// a mistake or an attack puts next to good manifests.
 package ugly
 
 import (

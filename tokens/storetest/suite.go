@@ -90,7 +90,7 @@ func (s *suite) apply(name string, was tokens.Revision, change *edit.Change) tok
 	return receipt
 }
 
-// wantConflict wants a change to lose against what is there.
+// wantConflict checks that a change of an outdated revision is refused.
 func (s *suite) wantConflict(name string, was tokens.Revision, change *edit.Change) {
 	s.Helper()
 	var conflict *tokens.ConflictError
@@ -237,7 +237,7 @@ func (s *suite) race() {
 	}
 }
 
-// others wants a token to be found and revoked while other documents are broken.
+// others checks that a token is found and revoked while other documents are broken.
 func (s *suite) others() {
 	revision := s.made("ci").Revision
 	s.put("broken.yaml", "[\n")
@@ -250,7 +250,7 @@ func (s *suite) others() {
 	}
 }
 
-// broken wants what is not one token to be refused.
+// broken checks that what is not one token is refused.
 func (s *suite) broken() {
 	stored := s.made("ci")
 	s.put("other.yaml", string(s.get("ci").Data))

@@ -32,7 +32,7 @@ type Options struct {
 	Readable func(event []byte) string
 }
 
-// ErrDiffers says that a step of the tour went otherwise than it tells.
+// ErrDiffers is returned when the outcome of a step differs from what the tour expects.
 var ErrDiffers = errors.New("the tour differs from what it tells")
 
 // Demo is a running demo.
@@ -50,7 +50,7 @@ type demo struct {
 }
 
 // Run runs a demo and takes everything down again. It returns ErrDiffers where a step
-// of the tour went otherwise than it tells.
+// of the tour had another outcome than it expects.
 func Run(ctx context.Context, o Options) (err error) {
 	d := &demo{o: o}
 	defer func() { err = errors.Join(err, d.stop()) }()
@@ -266,7 +266,7 @@ func (d *demo) awaitGate(ctx context.Context, url string) error {
 	}
 }
 
-// freeAddrs returns loopback addresses that nobody listens on.
+// freeAddrs returns loopback addresses that nothing listens on.
 func freeAddrs(n int) ([]string, error) {
 	var addrs []string
 	for range n {
@@ -280,7 +280,7 @@ func freeAddrs(n int) ([]string, error) {
 	return addrs, nil
 }
 
-// sampleAPI is the API behind the gate. It tells who it was told is calling.
+// sampleAPI is the API behind the gate. It answers with the caller that patgate named.
 func sampleAPI(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]string{

@@ -10,7 +10,7 @@ import (
 	"github.com/patgate/patgate/lint"
 )
 
-// TestManifestsAreClean wants what people copy from to be without a warning, but for
+// TestManifestsAreClean checks that the manifests people copy from have no warning, but for
 // those that it accepts.
 func TestManifestsAreClean(t *testing.T) {
 	d := &demo{dir: t.TempDir()}

@@ -78,7 +78,7 @@ func (d *demo) tour(ctx context.Context) error {
 	return nil
 }
 
-// take asks one step and compares the outcome with what it tells.
+// take sends the request of one step and compares the outcome with the expected one.
 func (d *demo) take(ctx context.Context, s *step) (note string, err error) {
 	var begun time.Time
 	if s.revoke != "" {
@@ -110,7 +110,7 @@ func (d *demo) take(ctx context.Context, s *step) (note string, err error) {
 	}
 }
 
-// tell shows the part of an event that says why.
+// tell returns the part of an event that says why.
 func (e *event) tell() string {
 	text := e.Decision + " " + e.Reason
 	for _, part := range []struct{ name, value string }{

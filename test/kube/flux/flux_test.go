@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestHelmRelease wants no field in it that the kind has not.
+// TestHelmRelease checks that it has only fields that the kind has.
 func TestHelmRelease(t *testing.T) {
 	text, err := os.ReadFile("../../../docs/examples/gitops/flux/patgate.yaml")
 	if err != nil {

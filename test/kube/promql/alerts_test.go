@@ -95,7 +95,7 @@ func TestAlerts(t *testing.T) {
 	promqltest.RunTest(t, script, engine)
 }
 
-// TestAlertsSayWhat wants of each alert a summary, a description and one of three severities.
+// TestAlertsSayWhat checks that each alert has a summary, a description and one of three severities.
 func TestAlertsSayWhat(t *testing.T) {
 	for _, rule := range alerts(t) {
 		if rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" {

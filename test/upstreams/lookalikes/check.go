@@ -45,20 +45,20 @@ func (s *Suite) ruleBroken(q *Request, r *Report) string {
 	return s.rules[q.Rule].broken(r)
 }
 
-// hostBroken wants the host to be the one of the gate that lets this token in.
+// hostBroken checks that the host is the one of the gate that admits this token.
 func hostBroken(q *Request, r *Report) string {
 	want := Host
 	if strings.HasPrefix(q.Rule, "encoded") {
 		want = EncodedHost
 	}
 	if r.Host != "" && r.hostname() != want {
-		return fmt.Sprintf("it read the host %q, judged was %s", r.Host, want)
+		return fmt.Sprintf("it read the host %q, the check was for %s", r.Host, want)
 	}
 	return ""
 }
 
-// identityBroken wants the headers that only patgate may set to be patgate's, and those
-// that it removes to be gone.
+// identityBroken checks that the headers that only patgate may set are patgate's, and that
+// those that it removes are gone.
 func identityBroken(q *Request, r *Report) (broken []string) {
 	want := map[string][]string{"x-forwarded-user": {"alice"}, "x-forwarded-groups": {"staff"}, "x-patgate-token": {q.Rule}}
 	if q.Rule == "" {

@@ -7,7 +7,7 @@ import (
 )
 
 // Named returns the requests that have names: one of each spelling that is known to be
-// read otherwise somewhere, and ordinary ones beside them.
+// read otherwise somewhere, and ordinary ones for comparison.
 func (s *Suite) Named() []Request {
 	var list []Request
 	for _, part := range [][]Request{

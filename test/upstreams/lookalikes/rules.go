@@ -79,7 +79,7 @@ func methodIsNot(denied string) func(*Report) string {
 	}
 }
 
-// queryIs wants a parameter to be there in every view, with values of 2018 alone.
+// queryIs checks that a parameter is there in every view, with values of 2018 alone.
 func queryIs(name string) func(*Report) string {
 	return func(r *Report) string {
 		for _, values := range r.views(name) {
@@ -96,7 +96,7 @@ func queryIs(name string) func(*Report) string {
 	}
 }
 
-// queryIsNot wants no view to have the parameter with a denied value, nested ones included.
+// queryIsNot checks that no view has the parameter with a denied value, nested ones included.
 func queryIsNot(name string) func(*Report) string {
 	return func(r *Report) string {
 		for _, values := range r.views(name) {
@@ -170,7 +170,7 @@ func routeIsNot(denied string) func(*Report) string {
 	}
 }
 
-// destinationIsOwn wants the target of a copy to be where the rule allows writing.
+// destinationIsOwn checks that the target of a copy is where the rule allows writing.
 func destinationIsOwn(r *Report) string {
 	for _, value := range r.Lookup["destination"] {
 		place := withScheme.FindString(value)

@@ -30,7 +30,7 @@ func (a *Answer) Header(name string) string { return a.Headers.Get(name) }
 const timeout = 10 * time.Second
 
 // Send sends the request over a connection of its own, whatever a library would think of
-// it. An error says that nobody answered in time; a closed connection is an answer.
+// it. An error says that no answer came in time; a closed connection is an answer.
 func (q *Request) Send(address string) (*Answer, error) {
 	c, err := net.DialTimeout("tcp", address, timeout)
 	if err != nil {

@@ -1,8 +1,8 @@
 // Package lookalikes makes requests that a lenient API could read in another way than
-// they were judged, and checks what the API says that it read.
+// patgate did, and checks what the API says that it read.
 //
 // A Suite holds the manifests to load, the requests to send and the check of each answer.
-// It knows nothing of what stands between: an Envoy, another proxy, or nothing at all.
+// It knows nothing of what is between: an Envoy, another proxy, or nothing at all.
 //
 //	suite := lookalikes.New(lookalikes.Profile{})
 //	write(suite.Manifests())

@@ -93,7 +93,7 @@ func write(path string, schema map[string]any) error {
 		schema["properties"] = properties
 	}
 	object(schema)
-	// The API server checks these itself; a definition need not tell of them.
+	// The API server checks these itself; a definition need not declare them.
 	properties["apiVersion"] = map[string]any{"type": "string"}
 	properties["kind"] = map[string]any{"type": "string"}
 	properties["metadata"] = map[string]any{"type": "object"}
@@ -107,7 +107,7 @@ func write(path string, schema map[string]any) error {
 	return os.WriteFile(path, text, 0o644)
 }
 
-// object turns a structural schema into plain JSON Schema. What stands under anyOf and
+// object turns a structural schema into plain JSON Schema. What is below anyOf and
 // the like only adds conditions, so it stays as it is.
 func object(schema map[string]any) {
 	if schema["x-kubernetes-int-or-string"] == true {
