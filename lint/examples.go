@@ -251,7 +251,7 @@ func (t *trial) run() Example {
 	case t.asked:
 		e.Note = fmt.Sprintf("what it matches ended in %s", t.last)
 	default:
-		e.Note = "no request was found that it and the bounds beside it match"
+		e.Note = "no request was found that it and the other bounds match"
 	}
 	return e
 }
