@@ -27,8 +27,8 @@ func clientsDir(t *testing.T) string {
 	return dir
 }
 
-// php is the command of PHP: the machine's, or that of the Debian packages of `make test-upstreams`.
-func php(t *testing.T) string {
+// phpBinary is the command of PHP: the machine's, or that of the Debian packages of `make test-upstreams`.
+func phpBinary(t *testing.T) string {
 	if path, err := exec.LookPath("php"); err == nil {
 		return path
 	}
@@ -52,7 +52,7 @@ func clients(t *testing.T, dir string) map[string][][]string {
 		"python":     {{"snippet.py", filepath.Join(dir, "python", "bin", "python")}},
 		"java":       {{"Call.java", "java"}},
 		"go":         {{"main.go", "go", "run"}},
-		"php":        {{"call.php", php(t), "-n"}},
+		"php":        {{"call.php", phpBinary(t), "-n"}},
 		"csharp":     {}, // .NET comes from no registry that these tests use
 		"powershell": {}, // the same
 	}
