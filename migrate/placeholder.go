@@ -15,7 +15,7 @@ const isPlaceholder = "its value is a placeholder, expected the value itself"
 func placeholder(value string) string {
 	letters := strings.Map(keepAlphanumeric, value)
 	switch {
-	case saysSo.MatchString(value), ofWords(value):
+	case admits(value), ofWords(value):
 		return isPlaceholder
 	case repeats(letters), counts(letters):
 		return "its value repeats or counts characters: it is a placeholder or can be guessed, expected a random value"
@@ -23,7 +23,52 @@ func placeholder(value string) string {
 	return ""
 }
 
-// saysSo are words that no random value has.
+// longWord is from how many characters on a word of saysSo does not occur in a random value by chance.
+const longWord = 8
+
+// admits reports whether a value says that it is a placeholder. A short word counts where it is a word by itself, or
+// where the rest does not look random: base64 of 20 bytes holds one of them once in some hundred thousand values.
+func admits(value string) bool {
+	at := saysSo.FindStringIndex(value)
+	if at == nil {
+		return false
+	}
+	before, word, after := value[:at[0]], value[at[0]:at[1]], value[at[1]:]
+	alone := !alphanumeric(before, word, len(before)-1, 0) && !alphanumeric(word, after, len(word)-1, 0)
+	return len(word) >= longWord || alone || !looksRandom(before+after)
+}
+
+// alphanumeric reports whether a letter or digit at i of one text is followed by one at j of the next.
+func alphanumeric(one, next string, i, j int) bool {
+	is := func(c byte) bool { return keepAlphanumeric(rune(c)) >= 0 }
+	return i >= 0 && j < len(next) && is(one[i]) && is(next[j])
+}
+
+// looksRandom reports whether a text changes between upper case, lower case and digits as often as random values do.
+func looksRandom(text string) bool {
+	const changes = 6
+	n, last := 0, 0
+	for _, r := range text {
+		class := 0
+		switch {
+		case '0' <= r && r <= '9':
+			class = 1
+		case 'a' <= r && r <= 'z':
+			class = 2
+		case 'A' <= r && r <= 'Z':
+			class = 3
+		}
+		if class != 0 && last != 0 && class != last {
+			n++
+		}
+		if class != 0 {
+			last = class
+		}
+	}
+	return n >= changes
+}
+
+// saysSo are words that no random value has, but by chance.
 var saysSo = regexp.MustCompile(`(?i)change[-_. ]?(me|this|it)|replace[-_. ]?(me|this|with|by)|fill[-_. ]?(me|this)?[-_. ]?in|place[-_. ]?holder|` +
 	`example|your[-_. ]|[-_. ]your|insert[-_. ]|paste[-_. ]|put[-_. ](your|the|it)|enter[-_. ](your|the)|goes[-_. ]?here|[-_. ]here$|here[-_. ]|` +
 	`to[-_. ]?be[-_. ]|dummy|sample|foo[-_. ]?bar|fixme|(^|[-_. ])(todo|tbd|fake|mock)([-_. ]|$)|p[a@4]ssw[o0]rd|` +

@@ -89,6 +89,11 @@ func importedBy(t *testing.T, value string) map[string]migrate.Imported {
 
 // TestRandomValues checks that random values of the usual forms come over.
 func TestRandomValues(t *testing.T) {
+	for _, v := range []string{"FixmEpwawJ999fVBWZeI6bpykxA", "q8Zt_your7Kp2mXw9Rb4Lc", "A7K2DUMMYQ5X3W6Z4B7N2P3T"} {
+		if i := one(t, "extender", fmt.Appendf(nil, `{"tokens":[{"label":"ci","user":"bob","token":%q}]}`, v)); i.Refused != "" {
+			t.Errorf("a word by chance, in %s: %s", v, i.Refused)
+		}
+	}
 	forms := map[string]func([]byte) string{
 		"hex": hex.EncodeToString, "base32": base32.StdEncoding.EncodeToString, "base64": base64.StdEncoding.EncodeToString, "base64url": base64.RawURLEncoding.EncodeToString,
 		"uuid":   func(b []byte) string { return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16]) },
