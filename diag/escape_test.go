@@ -69,7 +69,7 @@ func FuzzWriter(f *testing.F) {
 		}
 		object, err := json.Marshal(map[string]string{"k": text})
 		if err != nil {
-			t.Skip()
+			t.Fatal(err) // a text is always JSON
 		}
 		out.Reset()
 		w = NewWriter(&out)

@@ -72,7 +72,7 @@ func FuzzMaskPlanted(f *testing.F) {
 			value = minted
 		}
 		if len(value) < 12 || strings.Contains("REDACTED", value) {
-			t.Skip()
+			return // no value: too short to be told from other text, or what masks write
 		}
 		planted := before + value + after
 		switch form % 6 {
