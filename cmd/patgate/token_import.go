@@ -130,7 +130,7 @@ func (f *importFlags) write(file string, list []migrate.Imported) (told []import
 		}
 	}
 	if err == nil && left == 0 {
-		err = &tokens.RefusedError{Code: tokens.Invalid, Reasons: append(reasons, "Nothing was written: every token was refused or left out")}
+		err = &tokens.RefusedError{Code: tokens.Invalid, Reasons: []string{"Nothing was written: every token was refused or left out"}}
 	}
 	return told, err
 }
