@@ -19,7 +19,7 @@ func newSchema(s streams) *cobra.Command {
 			"the same manifests as objects.",
 		Example: "  patgate schema >patgate.schema.json\n" +
 			"  patgate schema --crd | kubectl apply --server-side -f -",
-		Args:    args(cobra.NoArgs, "takes no arguments"),
+		Args: args(cobra.NoArgs, "takes no arguments"),
 		RunE: func(*cobra.Command, []string) error {
 			text := manifest.Schema()
 			if crd {
