@@ -99,6 +99,8 @@ type Handler struct {
 	mux     *http.ServeMux
 	protect *http.CrossOriginProtection
 	signIn  http.HandlerFunc // what a browser without a session gets; nil: a problem
+	signIns []SignIn
+	failed  func(http.ResponseWriter, *http.Request, *Problem) // what a browser gets where signing in fails; nil: a problem
 }
 
 // ErrNoSignIn says that nobody could sign in.
