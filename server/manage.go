@@ -28,6 +28,7 @@ import (
 	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/tokens"
+	"github.com/patgate/patgate/usage"
 )
 
 // ManageOptions are how tokens are managed over HTTP. Errors name flags by Flags.
@@ -68,6 +69,7 @@ type management struct {
 	handler  *admin.Handler
 	links    *admin.Links
 	signIn   *oidc.SignIn // nil: no identity provider
+	usage    *usageView
 }
 
 // managed is what the management API manages.
@@ -78,7 +80,8 @@ type managed struct {
 	loader    *loader.Loader
 	now       func() time.Time
 	logger    *slog.Logger
-	recent    *admin.Recent // nil: decisions are made elsewhere
+	recent    *admin.Recent   // nil: decisions are made elsewhere
+	counters  *usage.Counters // nil: decisions are made elsewhere
 }
 
 // newManagement checks the options and binds the listener. It returns a *UsageError for options that
@@ -109,8 +112,14 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 		Service: &tokens.Service{Store: store, Documents: store, Now: m.now}, Snapshot: m.index.Snapshot, Audit: m.audit, InForce: o.inForce(m),
 		Gate: o.Gate, Header: o.UserHeader, Sessions: sessions, Secure: o.SecureMode, Now: m.now, Logger: m.logger, Others: o.Others || signIn != nil,
 	}
+	if g.usage, err = newUsageView(m.counters, o.GateStatus); err != nil {
+		return nil, err
+	}
+	if m.counters != nil || len(o.GateStatus) > 0 {
+		options.Usage = g.usage.used
+	}
 	if m.recent != nil {
-		options.Usage, options.Recent = m.recent.Used, m.recent.Calls
+		options.Recent = m.recent.Calls
 	}
 	if o.LoginLink != "" {
 		g.links = &admin.Links{Now: m.now}
@@ -331,7 +340,7 @@ func NewManage(o Options) (*Manage, error) {
 	index := policy.NewIndex()
 	o.Loader.MaxBytes, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.Logger, o.Now
 	m.loader = loader.New(index, o.Manifests, m.loaded, o.Loader)
-	m.management, err = newManagement(o.Manage, &managed{o.Manifests, index, m.audit, m.loader, o.Now, o.Logger, nil})
+	m.management, err = newManagement(o.Manage, &managed{o.Manifests, index, m.audit, m.loader, o.Now, o.Logger, nil, nil})
 	return m, err
 }
 
@@ -369,6 +378,7 @@ func (m *Manage) Run(ctx context.Context) error {
 	background, halt := context.WithCancel(context.Background())
 	loaded := make(chan struct{})
 	go func() { defer close(loaded); m.loader.Run(background, m.nudge) }()
+	go m.usage.follow(background)
 	failed := make(chan error, 1)
 	go func() { failed <- m.serve() }()
 	m.logger.Info("managing tokens", "address", m.url())
