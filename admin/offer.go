@@ -226,3 +226,19 @@ func (m *Manager) stateOf(v *view, name string, doc *manifest.Document) policy.S
 func isLive(s policy.State) bool {
 	return s != policy.StateRevoked && s != policy.StateExpired && s != policy.StateCanary
 }
+
+// TryOf reads a request to ask about from the fields that the API takes.
+func TryOf(fields map[string]any) (*Try, error) {
+	o := &object{fields: map[string]any{"request": fields}}
+	t := tryOf(o)
+	return t, o.done()
+}
+
+// Expected returns a problem of a request of the page.
+func Expected(status int, reason, field, text string) *Problem {
+	p := problem(status, reason, "%s", text)
+	if p.Field = field; field != "" {
+		p.Errors = map[string]string{field: p.Detail}
+	}
+	return p
+}

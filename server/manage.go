@@ -22,6 +22,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/patgate/patgate/admin"
+	"github.com/patgate/patgate/admin/page"
 	"github.com/patgate/patgate/admin/oidc"
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/loader"
@@ -130,6 +131,9 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 	}
 	if signIn != nil {
 		signIn.Register(g.handler)
+	}
+	if err := page.Add(g.handler); err != nil {
+		return nil, err
 	}
 	if o.Extend != nil {
 		if err := o.Extend(g.handler); err != nil {
