@@ -103,7 +103,7 @@ type GroupView struct {
 type Person struct {
 	User   string
 	Groups []string
-	Live   int // tokens
+	Live   int  // tokens
 	Left   bool // they are in no group, and have live tokens
 }
 

@@ -22,8 +22,8 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/patgate/patgate/admin"
-	"github.com/patgate/patgate/admin/page"
 	"github.com/patgate/patgate/admin/oidc"
+	"github.com/patgate/patgate/admin/page"
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/loader/dir"
