@@ -54,6 +54,20 @@ $(MANAGE)/bin/schemathesis:
 	python3 -m venv $(MANAGE)
 	$(MANAGE)/bin/pip install --quiet --disable-pip-version-check -r test/manage/requirements.txt
 
+# zitadel's OpenID Connect provider, from a module of its own.
+OIDC      := $(TOOLS)/oidc-$(shell cat test/oidc/* | cksum | cut -d' ' -f1)
+
+.PHONY: test-oidc
+test-oidc: $(OIDC) ## sign in to the management with zitadel's OpenID Connect provider, and refuse what is forged
+	PATGATE_TEST_OIDC=$(OIDC) $(GO) test -tags oidc -count 1 -timeout 5m -run '^TestOIDC$$' ./test
+
+$(OIDC):
+	$(GO) -C test/oidc build -trimpath -ldflags '-s -w' -o $@ .
+
+.PHONY: test-keycloak
+test-keycloak: ## sign in to the management with Keycloak (Maven, Java 17; its first run takes minutes)
+	dir=$$(python3 test/keycloak/install.py) && PATGATE_TEST_KEYCLOAK=$$dir $(GO) test -tags keycloak -count 1 -timeout 15m -run '^TestKeycloak$$' ./test
+
 # Envoy Gateway's translator, from a module of its own.
 EG_XDS    := $(TOOLS)/envoy-gateway-xds-$(shell cat test/envoygateway/* | cksum | cut -d' ' -f1)
 

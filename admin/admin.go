@@ -16,6 +16,7 @@ import (
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/tokens"
+	"github.com/patgate/patgate/usage"
 )
 
 // Options of a Manager and its Handler. Zero values mean the defaults, where one is named.
@@ -56,6 +57,17 @@ type Used struct {
 	Scheme   string    `json:"scheme,omitempty"`
 	Previous bool      `json:"previous,omitempty"` // by a value that a rotation replaced
 	Count    uint64    `json:"count,omitempty"`    // since the server started
+}
+
+// UsedBy is what people see of a token's usage; nil: it was not used.
+func UsedBy(t *usage.Token) *Used {
+	if t == nil {
+		return nil
+	}
+	return &Used{
+		Time: t.Last, Client: t.LastClient, Gate: t.LastGate, Scheme: t.LastScheme, Count: uint64(t.Count),
+		Previous: t.PreviousLast != nil && !t.PreviousLast.Before(t.Last),
+	}
 }
 
 // Call is one decision about a token.
