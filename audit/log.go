@@ -117,6 +117,31 @@ func (l *Log) Record(ctx context.Context, e *Event) error {
 	return l.recordAllow(ctx, e, en)
 }
 
+// RecordLater queues an event that can be written at any time: it waits until the queue is at most half full, so
+// that it never takes the place of a decision's, and returns ErrUnavailable where ctx is done before. An event
+// that was not queued does not count as lost.
+func (l *Log) RecordLater(ctx context.Context, e *Event) error {
+	en := entries.Get().(*entry)
+	en.line = appendEvent(en.line[:0], e, l.o.Instance)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.closing || l.bytes+len(en.line) > l.o.QueueBytes/2 {
+		room := l.room
+		l.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+		}
+		l.mu.Lock()
+		if ctx.Err() != nil {
+			en.recycle()
+			return ErrUnavailable
+		}
+	}
+	l.push(en, false)
+	return nil
+}
+
 // recordAllow queues the event of an allow as soon as there is room, and waits for it. The
 // entry's timer runs.
 func (l *Log) recordAllow(ctx context.Context, e *Event, en *entry) error {

@@ -63,5 +63,6 @@ type Logged struct {
 	By       string  `json:"by,omitempty"`
 	Via      string  `json:"via,omitempty"`
 	Fields   Strings `json:"fields,omitempty"`
+	Uses     []Use   `json:"uses,omitempty"`
 	Chain    string  `json:"chain,omitempty"`
 }

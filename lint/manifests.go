@@ -31,6 +31,7 @@ func (l *linter) gate(d *manifest.Document) {
 	l.clients(d, g.Clients, row.Clients, nil)
 	l.weakerThanNamed(d, row)
 	l.caseOfNested(d, row)
+	l.registry(d, row)
 }
 
 // weakerThanNamed compares a gate for every host with those for named ones: a host that

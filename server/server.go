@@ -26,6 +26,7 @@ import (
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/usage"
 )
 
 // Options of a Server. Zero values mean the defaults, where one is named.
@@ -62,6 +63,8 @@ type Options struct {
 	Logger  *slog.Logger
 	Now     func() time.Time
 	Loader  loader.Options // for tests: its pace
+
+	UsageEvery time.Duration // for tests: the interval of token.usage events; default a minute
 }
 
 // ErrNow as the cause of Run's context ends a server without the drain delay.
@@ -98,6 +101,8 @@ type Server struct {
 	listener     net.Listener
 	status       net.Listener
 	index        *policy.Index
+	counters     usage.Counters // of the tokens' uses
+	instance     string         // names the process
 	audit        *audit.Log
 	manage       *management // nil: tokens are not managed here
 	transport    extauthz.Transport
@@ -122,7 +127,7 @@ func New(o Options) (*Server, error) {
 	if err := checkOptions(&o); err != nil {
 		return nil, err
 	}
-	s := &Server{o: o, index: policy.NewIndex(), nudge: make(chan struct{}, 1), up: make(chan struct{})}
+	s := &Server{o: o, index: policy.NewIndex(), nudge: make(chan struct{}, 1), up: make(chan struct{}), instance: instance()}
 	certs, err := newCertificates(&o)
 	if err != nil {
 		return nil, err
@@ -139,20 +144,18 @@ func New(o Options) (*Server, error) {
 		return nil, &ListenError{"StatusListen", o.StatusListen, err}
 	}
 	s.audit = audit.New(sink, audit.Options{
-		Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: instance(), Now: o.Now, Logger: o.Logger,
+		Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: s.instance, Now: o.Now, Logger: o.Logger,
 	})
 	s.clock = extauthz.NewClock(o.Now, s.clockStepped)
 	s.certificates = certs
 	s.metrics = newMetrics(s)
 	var recent *admin.Recent
-	var seen func(*policy.Decision, *audit.Event)
 	if o.Manage != nil {
 		recent = new(admin.Recent)
-		seen = recent.Seen
 	}
 	s.transport, err = extauthz.NewTransport(&extauthz.Server{
 		Index: s.index, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight), Loaded: s.up,
-		HandshakeFailed: s.handshakeFailed, Seen: seen,
+		HandshakeFailed: s.handshakeFailed, Seen: s.seen(recent),
 	}, extauthz.TransportOptions{Name: o.Transport, MaxBody: o.MaxBody, MaxHeader: o.MaxHeader, MaxReceive: o.MaxReceive, TLS: certs.config()})
 	if err != nil {
 		return nil, errors.Join(err, s.listener.Close(), s.status.Close())
@@ -160,7 +163,7 @@ func New(o Options) (*Server, error) {
 	o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.LastGood, o.Logger, o.Now
 	s.loader = loader.New(s.index, sources(&o), s.loaded, o.Loader)
 	if o.Manage != nil {
-		s.manage, err = newManagement(o.Manage, &managed{o.Manifests, s.index, s.audit, s.loader, o.Now, o.Logger, recent})
+		s.manage, err = newManagement(o.Manage, &managed{o.Manifests, s.index, s.audit, s.loader, o.Now, o.Logger, recent, &s.counters})
 		if err != nil {
 			return nil, errors.Join(err, s.listener.Close(), s.status.Close())
 		}
@@ -207,6 +210,9 @@ func withDefaults(o *Options) {
 	}
 	if o.MaxInFlight == 0 {
 		o.MaxInFlight = 256 * runtime.GOMAXPROCS(0)
+	}
+	if o.UsageEvery == 0 {
+		o.UsageEvery = usageEvery
 	}
 	if o.DrainGrace == 0 {
 		o.DrainGrace = 20 * time.Second
@@ -267,7 +273,9 @@ func (s *Server) Run(ctx context.Context) error {
 	background, halt := context.WithCancel(context.Background())
 	var loops sync.WaitGroup
 	loops.Go(func() { s.loader.Run(background, s.nudge) })
+	loops.Go(func() { s.reportUsage(background) })
 	if s.manage != nil {
+		loops.Go(func() { s.manage.usage.follow(background) })
 		go func() { failed <- s.manage.serve() }()
 		s.o.Logger.Info("managing tokens", "address", s.manage.url())
 	}
@@ -322,6 +330,7 @@ func (s *Server) stop(delay time.Duration) error {
 		s.manage.stop(ctx)
 	}
 	s.transport.Stop(ctx)
+	s.writeUsage(ctx)
 	flush, cancelFlush := context.WithTimeout(context.Background(), min(s.o.DrainGrace, flushGrace))
 	defer cancelFlush()
 	return s.audit.Close(flush)

@@ -28,6 +28,7 @@ var flagValues = map[string]cobra.CompletionFunc{
 	"tls-client-ca":  files,
 	"tls-key":        files,
 	"token-file":     files,
+	"usage":          files,
 	"audit-overflow": fixed("deny\trefuse an allow whose event can't be written", "drop\tlet it pass"),
 	"audit-format":   fixed("auto", "text", "json"),
 	"log-format":     fixed("auto", "text", "json"),

@@ -163,7 +163,8 @@ var arrows = []struct {
 	{"diag", nil, "a leaf: places in files, and what is wrong there"},
 	{"policy", []string{"token"}, "the domain: no clock, no network, no YAML"},
 	{"audit", []string{"diag", "policy", "token"}, "events name what the policy decided, and mask what a token looks like; people's lines are escaped"},
-	{"audit/report", []string{"audit", "policy"}, "counts and verifies what a log holds"},
+	{"usage", []string{"audit", "policy"}, "counts how tokens are used, in a server and over servers"},
+	{"audit/report", []string{"audit", "policy", "usage"}, "counts and verifies what a log holds"},
 	{"envoy", []string{"policy"}, "configurations are text; gates fill them in"},
 	{"envoy/check", []string{"diag", "manifest", "policy"}, "configurations as located trees, and the comments that accept"},
 	{"manifest", []string{"diag", "policy", "token"}, "the only reader of YAML manifests"},
@@ -180,11 +181,13 @@ var arrows = []struct {
 	{"token/snippet", nil, "text for clients, with a placeholder for the value"},
 	{"extauthz/wire", nil, "HTTP/2 and gRPC, and nothing of what is decided"},
 	{"extauthz", []string{"policy", "token", "audit", "extauthz/wire"}, "Envoy's side: the only package that uses gRPC"},
-	{"admin", []string{"audit", "diag", "explain", "lint", "manifest", "manifest/edit", "policy", "ruleset", "token", "token/snippet", "tokens"}, "management over HTTP: every change goes through tokens"},
-	{"server", []string{"admin", "tokens", "diag", "extauthz", "loader", "loader/dir", "manifest", "audit", "policy"}, "puts the parts together"},
+	{"admin", []string{"audit", "diag", "explain", "lint", "manifest", "manifest/edit", "policy", "ruleset", "token", "token/snippet", "tokens", "usage"}, "management over HTTP: every change goes through tokens"},
+	{"admin/oidc", []string{"admin"}, "signing in with an identity provider: the only user of its library"},
+	{"admin/page", []string{"admin", "explain", "tokens"}, "pages of what the management returns, rendered by the server"},
+	{"server", []string{"admin", "admin/page", "admin/oidc", "tokens", "diag", "extauthz", "loader", "loader/dir", "manifest", "audit", "policy", "usage"}, "puts the parts together"},
 	{"cmd/patgate/demo", []string{"envoy", "token"}, "runs the binary as a user would"},
-	{"cmd/patgate", []string{"diag", "manifest/edit", "server", "loader", "loader/dir", "ruleset", "tokens", "manifest", "explain", "lint", "migrate",
-		"extauthz", "audit", "audit/report", "replay", "policy", "token", "token/snippet", "envoy", "envoy/check", "cmd/patgate/demo"}, "flags, wiring and output"},
+	{"cmd/patgate", []string{"admin/oidc", "diag", "manifest/edit", "server", "loader", "loader/dir", "ruleset", "tokens", "manifest", "explain", "lint", "migrate",
+		"extauthz", "audit", "audit/report", "replay", "policy", "token", "token/snippet", "envoy", "envoy/check", "cmd/patgate/demo", "usage"}, "flags, wiring and output"},
 	{"test/configmap", nil, "for tests alone"},
 	{"test/ugly", nil, "for tests alone"},
 	{"test/mutants", nil, "plants flaws in a copy"},
@@ -200,8 +203,10 @@ var outside = map[string][]string{
 	"google.golang.org/grpc":              {"extauthz", "test/bench"},
 	"github.com/envoyproxy/":              {"extauthz", "test/bench"},
 	"github.com/prometheus/client_golang": {"server"},
-	"net/http":                            {"server", "admin", "extauthz", "envoy", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
+	"net/http":                            {"server", "admin", "admin/page", "admin/oidc", "extauthz", "envoy", "usage", "cmd/patgate", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
 	"github.com/spf13/":                   {"cmd/patgate"},
+	"github.com/coreos/go-oidc":           {"admin/oidc"},
+	"golang.org/x/oauth2":                 {"admin/oidc"},
 }
 
 // TestArrows holds the imports of every package against what is written above.
