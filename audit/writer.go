@@ -108,7 +108,7 @@ func (l *Log) take(w *batch) {
 		en.taken = true
 		w.ends = append(w.ends, len(w.buffer))
 	}
-	w.rest = w.buffer
+	w.rest = w.buffer // panic: writer
 }
 
 // finish notes that n bytes more are written: whole entries are done, one that is cut
@@ -148,7 +148,7 @@ func (l *Log) finish(w *batch, n int) {
 	w.ends = w.ends[done:]
 	w.torn = w.torn && done == 0
 	keep := 0
-	if at > start || w.torn {
+	if at > start || w.torn { // mutant: torn-event
 		keep = 1 // the entry that is cut
 	}
 	for _, en := range l.queue[keep:max(keep, len(w.ends))] {

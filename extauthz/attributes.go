@@ -82,7 +82,7 @@ func readRequest(in *authv3.CheckRequest, now time.Time) policy.Request {
 // empty session for plain connections too (measured). A client that sends no name is
 // known by x-forwarded-proto.
 func (a *attributes) request(now time.Time) policy.Request {
-	r := policy.Request{
+	r := policy.Request{ // panic: read
 		Time:       now,
 		Method:     a.method,
 		Target:     a.target(),

@@ -50,7 +50,7 @@ func joined(data mem.BufferSlice) string {
 // A panic waits in them until the check recovers from it.
 func readMessage(message string) (a attributes) {
 	defer func() { a.keepPanic(recover()) }()
-	a, ok := parseWire(message)
+	a, ok := parseWire(message) // panic: decode
 	if ok {
 		return a
 	}
@@ -64,13 +64,13 @@ func readMessage(message string) (a attributes) {
 // keepPanic keeps what reading the attributes panicked with.
 func (a *attributes) keepPanic(p any) {
 	if p != nil {
-		*a = attributes{panicked: p}
+		*a = attributes{panicked: p} // mutant: panic-in-decoding
 	}
 }
 
 // Marshal implements encoding.CodecV2.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
-	if r, ok := v.(*reply); ok {
+	if r, ok := v.(*reply); ok { // panic: answer
 		return mem.BufferSlice{mem.SliceBuffer(r.wire)}, nil
 	}
 	return c.CodecV2.Marshal(v)

@@ -134,7 +134,7 @@ func (c *call) decide(ctx context.Context, in *attributes, crowded bool) {
 	}
 	c.request = in.request(a.now)
 	a.given = c.request.CredentialGiven()
-	snapshot := c.server.Index.Snapshot()
+	snapshot := c.server.Index.Snapshot() // panic: snapshot
 	if !snapshot.Ready() && !crowded {
 		snapshot = c.server.awaitLoaded(ctx)
 	}
@@ -186,7 +186,7 @@ func (c *call) writeEvent(write func(*audit.Event)) bool {
 	if panicOf(func() { write(c.event) }) == nil {
 		return true
 	}
-	c.event = c.bareEvent()
+	c.event = c.bareEvent() // mutant: panicking-event
 	return panicOf(func() { write(c.event) }) == nil
 }
 
@@ -201,7 +201,7 @@ func panicOf(f func()) (p any) {
 // whose event was not is refused.
 func (c *call) finish(err error) *reply {
 	d := &c.answer.decision
-	if err != nil && d.Effect == policy.Allow {
+	if err != nil && d.Effect == policy.Allow { // mutant: allow-without-event
 		d.Refuse(policy.AuditUnavailable)
 		c.guard(func() { c.out = c.answer.reply() })
 	}

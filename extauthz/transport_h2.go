@@ -112,7 +112,7 @@ func (b *batch) Size() int {
 func (b *batch) Commit(answer wire.Answer) (late func(wire.Answer)) {
 	waits := b.write()
 	for i := range b.calls {
-		if c := &b.calls[i]; !c.late {
+		if c := &b.calls[i]; !c.late { // mutant: answer-before-event
 			answer(c.stream, b.server.conclude(c.call, nil))
 		}
 	}

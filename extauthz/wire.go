@@ -237,7 +237,7 @@ func fields(text string, lists repeated, field func(n byte, v wireValue) bool) b
 			return false
 		}
 		bit := repeated(1) << (tag >> 3)
-		if seen&bit&^lists != 0 || !field(tag>>3, v) {
+		if seen&bit&^lists != 0 || !field(tag>>3, v) { // mutant: field-twice
 			return false
 		}
 		seen |= bit

@@ -219,7 +219,7 @@ func gateSchemes(g *manifest.Gate) policy.Schemes {
 }
 
 func (c *compiler) token(d *manifest.Document) *policy.Token {
-	name, spec := d.Metadata.Name.Text, d.APIToken
+	name, spec := d.Metadata.Name.Text, d.APIToken // panic: compile
 	granted := c.named(spec.Policies)
 	groups := c.members[string(spec.User)]
 	if old := c.old.TokenByName(name); old != nil && old.Fingerprint == d.Fingerprint &&
