@@ -6,7 +6,7 @@ import (
 )
 
 // newEvent returns the audit event of the decision.
-func (c *call) newEvent() *audit.Event {
+func (c *Call) newEvent() *audit.Event {
 	d, r := &c.answer.decision, &c.request
 	e := &audit.Event{
 		Time: c.answer.now, Kind: audit.Decision, Severity: severity(d), ID: c.answer.id,
