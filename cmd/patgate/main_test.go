@@ -172,8 +172,8 @@ var arrows = []struct {
 	{"ruleset", []string{"diag", "manifest", "policy", "token"}, "documents of all origins as one set, and its rows"},
 	{"tokens", []string{"diag", "manifest", "manifest/edit", "policy", "ruleset", "token"}, "the one way to change tokens, over a store"},
 	{"tokens/storetest", []string{"diag", "manifest", "manifest/edit", "ruleset", "tokens"}, "what every store must do, for tests alone"},
-	{"loader/dir", []string{"diag", "manifest", "manifest/edit", "policy", "ruleset", "tokens"}, "directories: what is read is a set's input, a store of tokens, and last good states with what ended since"},
-	{"loader", []string{"diag", "loader/dir", "ruleset", "manifest", "policy", "token"}, "keeps the index in step with directories"},
+	{"loader", []string{"diag", "ruleset", "manifest", "policy", "token"}, "keeps the index in step with its sources"},
+	{"loader/dir", []string{"diag", "loader", "manifest", "manifest/edit", "ruleset", "tokens"}, "directories: a source of the loader, and a store of tokens"},
 	{"explain", []string{"diag", "manifest", "audit", "policy", "token"}, "questions to the same evaluation"},
 	{"replay", []string{"audit", "policy", "token"}, "an audit log asked again of other manifests"},
 	{"lint", []string{"diag", "ruleset", "manifest", "explain", "policy", "token"}, "warnings about manifests that are valid"},
@@ -182,9 +182,11 @@ var arrows = []struct {
 	{"extauthz/wire", nil, "HTTP/2 and gRPC, and nothing of what is decided"},
 	{"extauthz", []string{"policy", "token", "audit", "extauthz/wire"}, "Envoy's side: the only package that uses gRPC"},
 	{"admin", []string{"audit", "diag", "explain", "lint", "manifest", "manifest/edit", "policy", "ruleset", "token", "token/snippet", "tokens", "usage"}, "management over HTTP: every change goes through tokens"},
-	{"server", []string{"admin", "tokens", "diag", "extauthz", "loader", "loader/dir", "manifest", "audit", "policy", "usage"}, "puts the parts together"},
+	{"admin/oidc", []string{"admin"}, "signing in with an identity provider: the only user of its library"},
+	{"admin/page", []string{"admin", "explain", "tokens"}, "pages of what the management returns, rendered by the server"},
+	{"server", []string{"admin", "admin/page", "admin/oidc", "tokens", "diag", "extauthz", "loader", "loader/dir", "manifest", "audit", "policy", "usage"}, "puts the parts together"},
 	{"cmd/patgate/demo", []string{"envoy", "token"}, "runs the binary as a user would"},
-	{"cmd/patgate", []string{"diag", "manifest/edit", "server", "loader", "loader/dir", "ruleset", "tokens", "manifest", "explain", "lint", "migrate",
+	{"cmd/patgate", []string{"admin/oidc", "diag", "manifest/edit", "server", "loader", "loader/dir", "ruleset", "tokens", "manifest", "explain", "lint", "migrate",
 		"extauthz", "audit", "audit/report", "replay", "policy", "token", "token/snippet", "envoy", "envoy/check", "cmd/patgate/demo", "usage"}, "flags, wiring and output"},
 	{"test/configmap", nil, "for tests alone"},
 	{"test/ugly", nil, "for tests alone"},
@@ -201,8 +203,10 @@ var outside = map[string][]string{
 	"google.golang.org/grpc":              {"extauthz", "test/bench"},
 	"github.com/envoyproxy/":              {"extauthz", "test/bench"},
 	"github.com/prometheus/client_golang": {"server"},
-	"net/http":                            {"server", "admin", "extauthz", "envoy", "usage", "cmd/patgate", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
+	"net/http":                            {"server", "admin", "admin/page", "admin/oidc", "extauthz", "envoy", "usage", "cmd/patgate", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
 	"github.com/spf13/":                   {"cmd/patgate"},
+	"github.com/coreos/go-oidc":           {"admin/oidc"},
+	"golang.org/x/oauth2":                 {"admin/oidc"},
 }
 
 // TestArrows holds the imports of every package against what is written above.
