@@ -83,7 +83,7 @@ var flaws = []flaw{
 	{"revocations-wait", "a rejected load's revocations wait", "if len(list) == 0 || l.index.Snapshot().Ready() {"},
 	{"lost-gate", "a lost gate opens what it guarded", "_ = step.Losses(l.o.Now())"},
 	{"name-or-value-taken", "an incremental load accepts the name of a token that stays", "if stays(running.Token(&doc.APIToken.Digest.Sum)) {"},
-	{"name-or-value-taken", "an incremental load accepts the value of a token that stays", "if stays(running.TokenByName(doc.Metadata.Name.Text)) {"},
+	{"name-or-value-taken", "an incremental load accepts the value of a token that stays", "if stays(running.TokenByName(doc.Key())) {"},
 	{"policy-file-leaves", "an incremental load drops a policy's file", "if _, alone := s.from.tokens[name]; !alone && len(s.changed) < 0 {"},
 	{"wrong-tokens-taken", "an incremental load accepts broken tokens", "if !s.tokensAlone() {"},
 	{"removed-file-stays", "an incremental load keeps a removed file's tokens", "if false && !there[name] {"},
