@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest"
@@ -261,4 +262,17 @@ func (a *affected) concerns(t *policy.Token) bool {
 		return true
 	}
 	return slices.ContainsFunc(t.Grant.Policies, func(p *policy.Policy) bool { return a.policies[p.Name] })
+}
+
+// Endings returns what a version of a token ends of the running one, before the version is decided about: it
+// revokes or suspends it, or the token is gone (its ID is).
+func (o *Objects) Endings(object *Object, gone string, running *policy.Snapshot) []policy.Ending {
+	if object != nil {
+		return Endings([]*manifest.Document{o.decode(object)})
+	}
+	row := running.TokenByName(strings.TrimPrefix(gone, manifest.KindAPIToken+"/"))
+	if row == nil {
+		return nil
+	}
+	return []policy.Ending{{Token: row.Name, Origin: OriginObjects, Digest: row.Digest, Revoked: true}}
 }
