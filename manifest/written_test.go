@@ -83,6 +83,9 @@ func TestFormsOfOthers(t *testing.T) {
 		"no blank, entry":  {"apiVersion: patgate.dev/v1alpha1\nkind: TokenPolicy\nmetadata: {name: p}\nspec:\n  allow:\n  - path:/a\n    methods: [GET]\n", "f:6:5: not YAML: no blank after the colon of `path:`, expected `path: VALUE`"},
 		"no blank, CRLF":   {"apiVersion: patgate.dev/v1alpha1\r\nkind: APIToken\r\nmetadata:\r\n  name:t\r\n  labels: {}\r\n", "f:4:3: not YAML: no blank after the colon of `name:`, expected `name: VALUE`"},
 		"a URL above":      {"apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: g}\nspec: https://a\n  b: c\n", "not YAML: a second colon on the line"},
+		"yes for true":     {"apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: t}\nspec:\n  anyUser: yes\n  digest: sha256:0000000000000000000000000000000000000000000000000000000000000005\n  issued: 2026-05-01T00:00:00Z\n  policies: [p]\n", "f:5:12: spec.anyUser: text (yes), expected true or false"},
+		"on for true":      {"apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: t}\nspec:\n  user: a\n  digest: sha256:0000000000000000000000000000000000000000000000000000000000000005\n  issued: 2026-05-01T00:00:00Z\n  unrestricted: on\n", "f:8:17: spec.unrestricted: text (on), expected true or false"},
+		"a list of lines":  {"apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: t}\nspec:\n  user: a\n  digest: sha256:0000000000000000000000000000000000000000000000000000000000000005\n  issued: 2026-05-01T00:00:00Z\n  limitTo:\n  - /a\n", "f:9:3: spec.limitTo: a list, expected text with one rule a line: write `limitTo: |`, and the rules below without `- `"},
 		"a quote":          {"apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: \"g}\n", "not YAML: a text in quotes that does not end, expected the closing quote"},
 	} {
 		_, problems := new(Decoder).Decode("f", []byte(c.text))
