@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -28,6 +29,9 @@ const envPrefix = "PATGATE_"
 func newServe(s streams) *cobra.Command {
 	var o server.Options
 	managed := server.ManageOptions{Flags: "--manage-"}
+	var fromCluster server.KubernetesOptions
+	var kubernetes bool
+	var staleAction string
 	var overflow, auditFormat, chainFile, logFormat, logLevel string
 	cmd := &cobra.Command{
 		Use:   "serve [DIR...]",
@@ -80,6 +84,9 @@ func newServe(s streams) *cobra.Command {
 			}
 			o.AuditColored = wantsColor(os.Stdout, os.LookupEnv)
 			o.Logger, o.Version = logger, thisBuild().Version
+			if o.Kubernetes, err = kubernetesOptions(kubernetes, &fromCluster, staleAction); err != nil {
+				return err
+			}
 			if managed.Announce = announceLink(s); managed.Listen != "" {
 				o.Manage = &managed
 			}
@@ -88,6 +95,11 @@ func newServe(s streams) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&o.Manifests, "manifests", nil, "`directory` of manifests, read recursively; may repeat")
+	f.BoolVar(&kubernetes, "kubernetes", false, "follow the objects of a Kubernetes cluster, beside or instead of directories")
+	f.StringVar(&fromCluster.Kubeconfig, "kubeconfig", "", "`file` that says where the cluster is (default $KUBECONFIG, the pod's service account)")
+	f.StringArrayVar(&fromCluster.Namespaces, "namespace", nil, "`namespace` whose objects count; may repeat (default all)")
+	f.DurationVar(&fromCluster.MaxStale, "max-stale", 0, "after how long without a sign of the cluster patgate is not ready (default never)")
+	f.StringVar(&staleAction, "stale-action", "unready", "what happens then: unready, or deny (every request, as not_ready)")
 	f.StringVar(&o.LastGood, "last-good", "", "`directory` that keeps the last good manifests, for a start beside bad ones")
 	f.Int64Var(&o.MaxManifests, "manifests-max-bytes", dir.MaxBytes, "how much a load reads at most")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:9191", "`address` of checks: host:port or unix:///path (mode 0660)")
@@ -112,6 +124,20 @@ func newServe(s streams) *cobra.Command {
 	f.StringVar(&logLevel, "log-level", "info", "least level of the logs: debug, info, warn or error")
 	manageFlags(f, "manage-", &managed)
 	return cmd
+}
+
+// kubernetesOptions returns the options of a cluster, or nil without --kubernetes.
+func kubernetesOptions(wanted bool, o *server.KubernetesOptions, staleAction string) (*server.KubernetesOptions, error) {
+	switch {
+	case staleAction != "unready" && staleAction != "deny":
+		return nil, usageError{fmt.Errorf("--stale-action %s: expected unready or deny", staleAction)}
+	case !wanted && (o.Kubeconfig != "" || len(o.Namespaces) > 0 || o.MaxStale != 0):
+		return nil, usageError{errors.New("--kubeconfig, --namespace and --max-stale need --kubernetes")}
+	case !wanted:
+		return nil, nil
+	}
+	o.StaleDeny = staleAction == "deny"
+	return o, nil
 }
 
 // fromEnvironment sets the flags that the command line leaves out.
