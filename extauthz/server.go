@@ -134,6 +134,9 @@ func (c *call) decide(ctx context.Context, in *attributes, crowded bool) {
 	}
 	c.request = in.request(a.now)
 	a.given = c.request.CredentialGiven()
+	if in.front.asks {
+		a.authorization, _ = in.headers.Get("authorization")
+	}
 	snapshot := c.server.Index.Snapshot()
 	if !snapshot.Ready() && !crowded {
 		snapshot = c.server.awaitLoaded(ctx)
@@ -148,6 +151,7 @@ func (c *call) decide(ctx context.Context, in *attributes, crowded bool) {
 	defer c.budget.release()
 	c.request.Budget = &c.budget
 	a.decision = policy.Evaluate(snapshot, &c.request, nil)
+	in.front.checkRemovals(&a.decision)
 }
 
 // startWait is how long a check waits for the first manifests: less than Envoy waits for it.

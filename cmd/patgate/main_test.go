@@ -165,6 +165,7 @@ var arrows = []struct {
 	{"audit", []string{"diag", "policy", "token"}, "events name what the policy decided, and mask what a token looks like; people's lines are escaped"},
 	{"audit/report", []string{"audit", "policy"}, "counts and verifies what a log holds"},
 	{"envoy", []string{"policy"}, "configurations are text; gates fill them in"},
+	{"fronts", []string{"policy"}, "configurations of other proxies are text; gates fill them in"},
 	{"envoy/check", []string{"diag", "manifest", "policy"}, "configurations as located trees, and the comments that accept"},
 	{"manifest", []string{"diag", "policy", "token"}, "the only reader of YAML manifests"},
 	{"manifest/edit", []string{"diag", "manifest", "token"}, "changes of YAML that keep every other byte, compared by decoding"},
@@ -179,12 +180,13 @@ var arrows = []struct {
 	{"migrate", []string{"diag", "manifest", "manifest/edit", "policy", "token"}, "manifests from elsewhere"},
 	{"token/snippet", nil, "text for clients, with a placeholder for the value"},
 	{"extauthz/wire", nil, "HTTP/2 and gRPC, and nothing of what is decided"},
-	{"extauthz", []string{"policy", "token", "audit", "extauthz/wire"}, "Envoy's side: the only package that uses gRPC"},
+	{"extauthz/httpfront", []string{"policy"}, "reads checks over HTTP: names fold as policies fold them"},
+	{"extauthz", []string{"policy", "token", "audit", "extauthz/wire", "extauthz/httpfront"}, "Envoy's side: the only package that uses gRPC"},
 	{"admin", []string{"audit", "diag", "explain", "lint", "manifest", "manifest/edit", "policy", "ruleset", "token", "token/snippet", "tokens"}, "management over HTTP: every change goes through tokens"},
-	{"server", []string{"admin", "tokens", "diag", "extauthz", "loader", "loader/dir", "manifest", "audit", "policy"}, "puts the parts together"},
+	{"server", []string{"admin", "tokens", "diag", "extauthz", "extauthz/httpfront", "loader", "loader/dir", "manifest", "audit", "policy"}, "puts the parts together"},
 	{"cmd/patgate/demo", []string{"envoy", "token"}, "runs the binary as a user would"},
 	{"cmd/patgate", []string{"diag", "manifest/edit", "server", "loader", "loader/dir", "ruleset", "tokens", "manifest", "explain", "lint", "migrate",
-		"extauthz", "audit", "audit/report", "replay", "policy", "token", "token/snippet", "envoy", "envoy/check", "cmd/patgate/demo"}, "flags, wiring and output"},
+		"extauthz", "extauthz/httpfront", "audit", "audit/report", "replay", "policy", "token", "token/snippet", "envoy", "envoy/check", "fronts", "cmd/patgate/demo"}, "flags, wiring and output"},
 	{"test/configmap", nil, "for tests alone"},
 	{"test/ugly", nil, "for tests alone"},
 	{"test/mutants", nil, "plants flaws in a copy"},
@@ -200,7 +202,7 @@ var outside = map[string][]string{
 	"google.golang.org/grpc":              {"extauthz", "test/bench"},
 	"github.com/envoyproxy/":              {"extauthz", "test/bench"},
 	"github.com/prometheus/client_golang": {"server"},
-	"net/http":                            {"server", "admin", "extauthz", "envoy", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
+	"net/http":                            {"server", "admin", "extauthz", "extauthz/httpfront", "envoy", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
 	"github.com/spf13/":                   {"cmd/patgate"},
 }
 
