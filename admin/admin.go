@@ -16,6 +16,7 @@ import (
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/tokens"
+	"github.com/patgate/patgate/usage"
 )
 
 // Options of a Manager and its Handler. Zero values mean the defaults, where one is named.
@@ -58,6 +59,17 @@ type Used struct {
 	Count    uint64    `json:"count,omitempty"`    // since the server started
 }
 
+// UsedBy is what people see of a token's usage; nil: it was not used.
+func UsedBy(t *usage.Token) *Used {
+	if t == nil {
+		return nil
+	}
+	return &Used{
+		Time: t.Last, Client: t.LastClient, Gate: t.LastGate, Scheme: t.LastScheme, Count: uint64(t.Count),
+		Previous: t.PreviousLast != nil && !t.PreviousLast.Before(t.Last),
+	}
+}
+
 // Call is one decision about a token.
 type Call struct {
 	Time     time.Time `json:"time"`
@@ -87,6 +99,8 @@ type Handler struct {
 	mux     *http.ServeMux
 	protect *http.CrossOriginProtection
 	signIn  http.HandlerFunc // what a browser without a session gets; nil: a problem
+	signIns []SignIn
+	failed  func(http.ResponseWriter, *http.Request, *Problem) // what a browser gets where signing in fails; nil: a problem
 }
 
 // ErrNoSignIn says that nobody could sign in.

@@ -59,13 +59,9 @@ func (l *Links) take(code string) (user string, ok bool) {
 // followLink signs in with a link.
 func (h *Handler) followLink(w http.ResponseWriter, r *http.Request) {
 	user, ok := h.o.Links.take(r.PathValue("code"))
-	if !ok || h.o.Sessions == nil {
-		h.refuse(w, r, nil, problem(http.StatusUnauthorized, "link_used", "this link was used, or is older than 10 minutes: restart patgate for another one"))
+	if !ok {
+		h.SignInFailed(w, r, "link_used", http.StatusUnauthorized, "this link was used, or is older than 10 minutes: restart patgate for another one")
 		return
 	}
-	if err := h.o.Sessions.Start(w, user, "link"); err != nil {
-		h.refuse(w, r, nil, ProblemOf(err))
-		return
-	}
-	http.Redirect(w, r, "/", http.StatusSeeOther)
+	h.SignedIn(w, r, user, "link", "/")
 }

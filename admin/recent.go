@@ -19,7 +19,7 @@ const (
 	maxCallText   = 200      // of each text of a call
 )
 
-// Recent remembers, in memory, when each token was last used, and its last decisions. Many decisions
+// Recent remembers, in memory, the last decisions about each token. Many decisions
 // may be seen at once; none waits for another. The zero value is empty.
 type Recent struct {
 	tokens   sync.Map // *seenToken by name
@@ -29,8 +29,6 @@ type Recent struct {
 
 // seenToken is what is known of one token.
 type seenToken struct {
-	used  atomic.Pointer[Used]
-	count atomic.Uint64
 	next  atomic.Uint64
 	calls atomic.Pointer[ring]
 }
@@ -56,9 +54,6 @@ func (r *Recent) Seen(d *policy.Decision, e *audit.Event) {
 		known, _ = r.tokens.LoadOrStore(d.Token.Name, &seenToken{})
 	}
 	t := known.(*seenToken)
-	if d.Effect == policy.Allow && !d.Shadowed {
-		t.use(d, e)
-	}
 	call := &Call{
 		Time: e.Time, ID: e.ID, Decision: d.Effect.String(), Reason: d.Reason.String(), Status: d.Status(), Gate: e.Gate,
 		Method: shortened(e.Method), Path: shortened(masked(e)), Rule: e.Rule, Detail: e.Detail,
@@ -73,20 +68,6 @@ func (r *Recent) Seen(d *policy.Decision, e *audit.Event) {
 		call.Client = e.Client.String()
 	}
 	r.add(t, call)
-}
-
-// use notes a use, once a minute where nothing else is new.
-func (t *seenToken) use(d *policy.Decision, e *audit.Event) {
-	t.count.Add(1)
-	was := t.used.Load()
-	if was != nil && e.Time.Sub(was.Time) < time.Minute && was.Gate == e.Gate && was.Scheme == e.Scheme && was.Previous == d.Previous {
-		return
-	}
-	now := &Used{Time: e.Time.UTC(), Gate: e.Gate, Scheme: e.Scheme, Previous: d.Previous}
-	if e.Client.IsValid() {
-		now.Client = e.Client.String()
-	}
-	t.used.Store(now)
 }
 
 // masked is the path without the value that the caller presented, and without any that was minted.
@@ -130,7 +111,7 @@ func (r *Recent) add(t *seenToken, call *Call) {
 }
 
 // sweep forgets the calls of the tokens that were not called for longest, until half of the room is
-// free. When they were last used stays.
+// free.
 func (r *Recent) sweep() {
 	type idle struct {
 		token *seenToken
@@ -163,22 +144,6 @@ func (r *Recent) sweep() {
 			r.bytes.Add(-freed)
 		}
 	}
-}
-
-// Used returns when and how a token was last used, or nil.
-func (r *Recent) Used(token string) *Used {
-	known, ok := r.tokens.Load(token)
-	if !ok {
-		return nil
-	}
-	t := known.(*seenToken)
-	last := t.used.Load()
-	if last == nil {
-		return nil
-	}
-	used := *last
-	used.Count = t.count.Load()
-	return &used
 }
 
 // Calls returns the last decisions about a token, the latest first.

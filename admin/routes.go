@@ -29,6 +29,7 @@ func (h *Handler) routes() {
 		h.api("POST "+base+"tokens/search", h.patSearch)
 		h.api("DELETE "+base+"tokens/{id}", h.patDelete)
 	}
+	h.mux.HandleFunc("POST /logout", h.logOut)
 	if h.o.Links != nil {
 		h.mux.HandleFunc("GET "+linkPath+"{code}", h.followLink)
 	}

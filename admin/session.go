@@ -90,8 +90,12 @@ func (s *Sessions) Start(w http.ResponseWriter, user, how string) error {
 }
 
 func (s *Sessions) set(w http.ResponseWriter, value string, age int) {
+	s.setNamed(w, s.Cookie(), value, age)
+}
+
+func (s *Sessions) setNamed(w http.ResponseWriter, name, value string, age int) {
 	http.SetCookie(w, &http.Cookie{
-		Name: s.Cookie(), Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode,
+		Name: name, Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode,
 	})
 }
 
@@ -126,14 +130,63 @@ func (s *Sessions) hasEnded(id string) bool {
 // Stop ends the session of a request, and takes its cookie away.
 func (s *Sessions) Stop(w http.ResponseWriter, r *http.Request) {
 	if session := s.Of(r); session != nil {
-		s.mu.Lock()
-		for id, end := range s.ended {
-			if !s.now().Before(end) {
-				delete(s.ended, id)
-			}
-		}
-		s.ended[session.ID] = session.End
-		s.mu.Unlock()
+		s.end(session.ID, session.End)
 	}
 	s.set(w, "", -1)
+}
+
+// end remembers that a session, or what was kept, counts no more. It reports whether it counted until now.
+func (s *Sessions) end(id string, until time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for other, end := range s.ended {
+		if !s.now().Before(end) {
+			delete(s.ended, other)
+		}
+	}
+	_, ended := s.ended[id]
+	s.ended[id] = until
+	return !ended
+}
+
+// kept is what a sealed cookie keeps between two requests of a browser.
+type kept struct {
+	ID   string    `json:"id"`
+	Text []byte    `json:"text"`
+	End  time.Time `json:"end"`
+}
+
+// Keep seals a text into a cookie that the same browser sends back: for signing in, between leaving
+// and coming back. A purpose is letters, digits and dashes.
+func (s *Sessions) Keep(w http.ResponseWriter, purpose string, text []byte, span time.Duration) error {
+	sealed, err := json.Marshal(kept{rand.Text(), text, s.now().Add(span).UTC()})
+	if err != nil {
+		return err
+	}
+	name := s.Cookie() + "-" + purpose
+	s.setNamed(w, name, base64.RawURLEncoding.EncodeToString(s.seal.Seal(nil, nil, sealed, []byte(name))), int(span/time.Second))
+	return nil
+}
+
+// Take returns what was kept for a purpose, once: it takes the cookie away, and refuses a copy of it.
+func (s *Sessions) Take(w http.ResponseWriter, r *http.Request, purpose string) ([]byte, bool) {
+	name := s.Cookie() + "-" + purpose
+	cookies := r.CookiesNamed(name)
+	if len(cookies) != 1 {
+		return nil, false
+	}
+	s.setNamed(w, name, "", -1)
+	sealed, err := base64.RawURLEncoding.DecodeString(cookies[0].Value)
+	if err != nil {
+		return nil, false
+	}
+	text, err := s.seal.Open(nil, nil, sealed, []byte(name))
+	if err != nil {
+		return nil, false
+	}
+	var k kept
+	if json.Unmarshal(text, &k) != nil || !s.now().Before(k.End) || !s.end(k.ID, k.End) {
+		return nil, false
+	}
+	return k.Text, true
 }

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"encoding/json"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -108,6 +109,17 @@ func (l *line) change(e *Event) {
 	l.list("tokens", e.Tokens, maxList)
 	l.list("problems", e.Problems, maxList)
 	l.number("count", int64(e.Count))
+	l.uses(e.Uses)
+}
+
+// uses writes how a token was used.
+func (l *line) uses(list []Use) {
+	if len(list) == 0 {
+		return
+	}
+	l.key("uses")
+	text, _ := json.Marshal(list) // four at most, of texts and numbers
+	l.b = append(l.b, text...)
 }
 
 func (l *line) key(name string) {

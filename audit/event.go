@@ -29,6 +29,8 @@ const (
 	TokenExpires   Kind = "token.expires-soon"
 	ManageRefused  Kind = "manage.refused"
 	ClockStepped   Kind = "clock.stepped"
+	Checkpoint     Kind = "audit.checkpoint"
+	TokenUsage     Kind = "token.usage" // how a token was used since the process started
 )
 
 // Severity is how much attention an event needs: info none, notice a look
@@ -111,12 +113,23 @@ type Event struct {
 	Problems []string // of a rejected load, the first of them
 	Count    int      // of all its problems; of the events that a gap lost
 
+	Uses []Use // of token.usage: the uses of the token since the process started
+
 	// Secret is the value that the caller presented. It is never written: wherever
 	// the text of the event holds it, it is masked.
 	Secret token.Secret
 	// Credential is what followed the scheme in the header that the caller presented. It is
 	// masked in the same way.
 	Credential token.Secret
+}
+
+// Use is how often, and between when, a token was used by one scheme and one kind of value.
+type Use struct {
+	Scheme   string    `json:"scheme,omitempty"`
+	Previous bool      `json:"previous,omitempty"` // an older value
+	Count    int64     `json:"count"`
+	First    time.Time `json:"first"`
+	Last     time.Time `json:"last"` // exact to the minute
 }
 
 // BodyVerdict is what the conditions of a rule on the body made of it.

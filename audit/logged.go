@@ -63,5 +63,7 @@ type Logged struct {
 	By       string  `json:"by,omitempty"`
 	Via      string  `json:"via,omitempty"`
 	Fields   Strings `json:"fields,omitempty"`
-	Chain    string  `json:"chain,omitempty"`
+	Uses     []Use   `json:"uses,omitempty"`
+	Chain    string  `json:"chain,omitempty"` // see SealOf
+	Note     string  `json:"note,omitempty"`  // of a checkpoint
 }

@@ -35,6 +35,7 @@ const (
 	Observing         Code = "observing"
 	CaseSensitiveDeny Code = "case-sensitive-deny"
 	UnknownForms      Code = "form-bodies"
+	RegistryChallenge Code = "registry-challenge"
 	UnusedPolicy      Code = "unused-policy"
 	UnnamedGroup      Code = "unnamed-group"
 	UnusedAccept      Code = "unused-accept" // a comment that suppresses nothing
@@ -65,6 +66,7 @@ var codes = map[Code]struct{ fix string }{
 	Observing:         {"set it to enforce, or take the line out, once the audit shows no surprises"},
 	CaseSensitiveDeny: {"set the gate's upstream.routing to exact, or to caseInsensitive where its API ignores case"},
 	UnknownForms:      {"say in formBodies of the gate what its API does: merged or separate"},
+	RegistryChallenge: {"write `challenge: [basic]`, or accept the warning if no container registry is behind the gate"},
 	UnusedPolicy:      {"name it in a gate, group or token, or remove it"},
 	UnnamedGroup:      {"name the group in a gate's groups"},
 	UnusedAccept:      {"write `# patgate:ignore CODE reason` on the line of the warning or the one above, or remove the comment"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"unicode/utf8"
@@ -72,12 +73,14 @@ func (dec *Decoder) read(file string, data []byte, tests bool, only func(chunk) 
 		docs = append(docs, &Document{File: file, Pos: refused.Pos, Problems: []Problem{*refused}})
 	}
 	junk := 0
+	var buffer []byte
 	for _, c := range chunks {
 		if only != nil && !only(c) {
 			continue
 		}
-		s := &scope{decoder: dec, file: file, chunk: c, tests: tests}
+		s := &scope{decoder: dec, file: file, chunk: c, tests: tests, buffer: buffer}
 		doc := s.guarded()
+		buffer = s.buffer
 		if doc.isJunk() {
 			if junk++; junk > maxJunk {
 				continue // it is one like the others, and may be one of very many
@@ -145,6 +148,7 @@ type scope struct {
 	file     string
 	chunk    chunk
 	lines    [][]byte // of the chunk, once something asks for them
+	buffer   []byte   // to be used again
 	tests    bool     // the file is one of PolicyTests
 	problems []Problem
 	tallies  map[string]*tally // of problems that are alike
@@ -199,8 +203,23 @@ func (s *scope) guarded() (doc *Document) {
 
 // document decodes the chunk.
 func (s *scope) document() *Document {
-	doc := &Document{File: s.file, Pos: Pos{Line: s.chunk.line, Column: 1}}
-	doc.Fingerprint = sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%s", s.file, s.chunk.line, s.chunk.text))
+	doc := &Document{File: s.file, Pos: Pos{Line: s.chunk.line, Column: 1}, Fingerprint: s.fingerprint()}
+	if s.ordinary(doc) {
+		return doc
+	}
+	return s.strict(doc)
+}
+
+// fingerprint sums up the chunk's text and place.
+func (s *scope) fingerprint() policy.Fingerprint {
+	b := append(s.buffer[:0], s.file...)
+	b = strconv.AppendInt(append(b, '\n'), int64(s.chunk.line), 10)
+	s.buffer = append(append(b, '\n'), s.chunk.text...)
+	return sha256.Sum256(s.buffer)
+}
+
+// strict decodes the chunk, whatever it is, by the YAML library.
+func (s *scope) strict(doc *Document) *Document {
 	if at := invalidUTF8(s.chunk.text, s.chunk.line); at.Line > 0 {
 		s.problemAt(at, "", "not UTF-8, expected YAML in UTF-8")
 		s.guessName(doc)

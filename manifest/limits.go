@@ -56,7 +56,10 @@ func estimateValues(text []byte) int {
 }
 
 // isLarge reports whether a chunk takes much memory to decode.
-func (c chunk) isLarge() bool { return len(c.text) > largeText || estimateValues(c.text) > largeValues }
+func (c chunk) isLarge() bool {
+	// A byte is two values at most.
+	return len(c.text) > largeText || 2*len(c.text) >= largeValues && estimateValues(c.text) > largeValues
+}
 
 // depth returns how deep lists and maps of a tree are nested, as far as the limit.
 func depth(n *yaml.Node, limit int) int {

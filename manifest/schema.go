@@ -38,6 +38,7 @@ type schema struct {
 	Description string     `json:"description,omitempty"`
 	Ref         string     `json:"$ref,omitempty"`
 	Type        string     `json:"type,omitempty"`
+	Format      string     `json:"format,omitempty"` // of definitions for a cluster alone, as what begins with x-
 	Const       any        `json:"const,omitempty"`
 	Enum        []string   `json:"enum,omitempty"`
 	Pattern     string     `json:"pattern,omitempty"`
@@ -62,6 +63,10 @@ type schema struct {
 	Then        *schema    `json:"then,omitempty"`
 	Else        *schema    `json:"else,omitempty"`
 	Defs        properties `json:"$defs,omitempty"`
+	Unknown     bool       `json:"x-kubernetes-preserve-unknown-fields,omitempty"`
+	ListType    string     `json:"x-kubernetes-list-type,omitempty"`
+	ListKeys    []string   `json:"x-kubernetes-list-map-keys,omitempty"`
+	Rules       []celRule  `json:"x-kubernetes-validations,omitempty"`
 }
 
 // property is a key and the schema of its value: none, the key may not be there.

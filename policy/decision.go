@@ -1,8 +1,10 @@
 package policy
 
 import (
+	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -104,12 +106,32 @@ func (d *Decision) Where() string {
 	if d.Rule == nil {
 		return ""
 	}
-	where := "rule " + strconv.Quote(d.Rule.Name)
-	if d.Rule.Policy != "" {
-		where += " of policy " + d.Rule.Policy
-	}
+	where := d.Rule.words()
 	if d.AtDestination {
 		where += " (for the Destination)"
 	}
 	return where
+}
+
+// words names the rule to a caller, who has not seen the manifests: by its name, or as
+// the list that it is in and its number there, from 1 on.
+func (r *Rule) words() string {
+	owner := "the token"
+	if r.Policy != "" {
+		owner = "policy " + r.Policy
+	}
+	list, place, ok := strings.Cut(strings.TrimSuffix(r.Name, "]"), "[")
+	index, err := strconv.Atoi(place)
+	switch {
+	case !ok || err != nil || r.Name != list+"["+place+"]":
+	case list == "limitTo":
+		return fmt.Sprintf("line %d of %s's limits", index+1, owner)
+	case list == "allow", list == "deny":
+		return fmt.Sprintf("%s rule %d of %s", list, index+1, owner)
+	}
+	named := "rule " + strconv.Quote(r.Name)
+	if r.Policy != "" {
+		named += " of " + owner
+	}
+	return named
 }

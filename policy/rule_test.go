@@ -269,6 +269,30 @@ func TestRefusalsNameThePartThatCameNearest(t *testing.T) {
 	}
 }
 
+// TestRefusalsNameRulesInWords checks that a caller, who has not seen the manifests, reads
+// no index of a list in them.
+func TestRefusalsNameRulesInWords(t *testing.T) {
+	for _, c := range []struct{ name, policy, want string }{
+		{"read issues", "", `rule "read issues"`},
+		{"read issues", "board", `rule "read issues" of policy board`},
+		{"limitTo[0]", "", "line 1 of the token's limits"},
+		{"limitTo[11]", "", "line 12 of the token's limits"},
+		{"allow[2]", "", "allow rule 3 of the token"},
+		{"allow[0]", "board", "allow rule 1 of policy board"},
+		{"deny[1]", "board", "deny rule 2 of policy board"},
+		{"deny[1]x", "board", `rule "deny[1]x" of policy board`},
+		{"deny[x]", "", `rule "deny[x]"`},
+		{"deny[1", "", `rule "deny[1"`},
+		{"[1]", "", `rule "[1]"`},
+		{"", "", `rule ""`},
+	} {
+		d := policy.Decision{Rule: &policy.Rule{Name: c.name, Policy: c.policy}}
+		if got := d.Where(); got != c.want {
+			t.Errorf("%s of %q is called %s, want %s", c.name, c.policy, got, c.want)
+		}
+	}
+}
+
 func TestPatterns(t *testing.T) {
 	for _, c := range []struct {
 		pattern, text string

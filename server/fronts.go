@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 
@@ -30,4 +31,12 @@ func (s *Server) stopChecks(ctx context.Context) {
 	}
 	s.transport.Stop(ctx)
 	all.Wait()
+}
+
+// closeAll closes listeners.
+func closeAll(list []net.Listener) (err error) {
+	for _, l := range list {
+		err = errors.Join(err, l.Close())
+	}
+	return err
 }

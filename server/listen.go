@@ -15,7 +15,7 @@ import (
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/extauthz"
 	"github.com/patgate/patgate/extauthz/httpfront"
-	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/dir"
 )
 
 // unixPrefix begins the address of a unix socket.
@@ -53,7 +53,7 @@ func checkOptions(o *Options) error {
 	case o.TLSClientCA != "" && o.TLSCert == "":
 		return &UsageError{"TLSClientCA needs TLSCert and TLSKey"}
 	}
-	if err := loader.Check(o.Manifests, o.LastGood); err != nil {
+	if err := dir.Check(o.Manifests, o.LastGood); err != nil {
 		return &UsageError{err.Error()}
 	}
 	if err := checkFront(o); err != nil {
@@ -167,10 +167,14 @@ func (s *socket) Close() error {
 
 // instance names the process in the audit: the host, or pod, and a word that a restart
 // changes.
-func instance() string {
+func instance(sealed bool) string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	return host + "/" + strings.ToLower(rand.Text()[:6])
+	random := strings.ToLower(rand.Text())
+	if !sealed {
+		random = random[:6]
+	}
+	return host + "/" + random
 }

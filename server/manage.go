@@ -22,11 +22,14 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/patgate/patgate/admin"
+	"github.com/patgate/patgate/admin/oidc"
+	"github.com/patgate/patgate/admin/page"
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/tokens"
+	"github.com/patgate/patgate/usage"
 )
 
 // ManageOptions are how tokens are managed over HTTP. Errors name flags by Flags.
@@ -43,6 +46,7 @@ type ManageOptions struct {
 	LoginLink      string   // the user of a one-time link, on loopback
 	SecureMode     bool     // what exists can be ended and not changed
 	GateStatus     []string // the status ports of the servers that follow the manifests
+	OIDC           OIDC     // sign in with an identity provider; without an issuer: nobody does
 	Flags          string   // begins the names of the flags, such as --manage-
 	Announce       func(string)
 
@@ -65,6 +69,8 @@ type management struct {
 	server   *http.Server
 	handler  *admin.Handler
 	links    *admin.Links
+	signIn   *oidc.SignIn // nil: no identity provider
+	usage    *usageView
 }
 
 // managed is what the management API manages.
@@ -75,7 +81,8 @@ type managed struct {
 	loader    *loader.Loader
 	now       func() time.Time
 	logger    *slog.Logger
-	recent    *admin.Recent // nil: decisions are made elsewhere
+	recent    *admin.Recent   // nil: decisions are made elsewhere
+	counters  *usage.Counters // nil: decisions are made elsewhere
 }
 
 // newManagement checks the options and binds the listener. It returns a *UsageError for options that
@@ -96,14 +103,24 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 	if err != nil {
 		return nil, &UsageError{o.Flags + "session-key-file: " + err.Error()}
 	}
-	g := &management{o: o}
+	signIn, err := o.signIn(sessions, m)
+	if err != nil {
+		return nil, err
+	}
+	g := &management{o: o, signIn: signIn}
 	store := &dir.Store{Roots: m.manifests, Into: o.Into}
 	options := admin.Options{
 		Service: &tokens.Service{Store: store, Documents: store, Now: m.now}, Snapshot: m.index.Snapshot, Audit: m.audit, InForce: o.inForce(m),
-		Gate: o.Gate, Header: o.UserHeader, Sessions: sessions, Secure: o.SecureMode, Now: m.now, Logger: m.logger, Others: o.Others,
+		Gate: o.Gate, Header: o.UserHeader, Sessions: sessions, Secure: o.SecureMode, Now: m.now, Logger: m.logger, Others: o.Others || signIn != nil,
+	}
+	if g.usage, err = newUsageView(m.counters, o.GateStatus); err != nil {
+		return nil, err
+	}
+	if m.counters != nil || len(o.GateStatus) > 0 {
+		options.Usage = g.usage.used
 	}
 	if m.recent != nil {
-		options.Usage, options.Recent = m.recent.Used, m.recent.Calls
+		options.Recent = m.recent.Calls
 	}
 	if o.LoginLink != "" {
 		g.links = &admin.Links{Now: m.now}
@@ -111,6 +128,12 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 	}
 	if g.handler, err = admin.New(options); err != nil {
 		return nil, &UsageError{fmt.Sprintf("nobody could sign in: expected %[1]sgate, %[1]suser-header, %[1]soidc-issuer or %[1]slogin-link", o.Flags)}
+	}
+	if signIn != nil {
+		signIn.Register(g.handler)
+	}
+	if err := page.Add(g.handler); err != nil {
+		return nil, err
 	}
 	if o.Extend != nil {
 		if err := o.Extend(g.handler); err != nil {
@@ -273,6 +296,9 @@ func (g *management) url() string {
 // serve answers requests until stop.
 func (g *management) serve() error {
 	limited := netutil.LimitListener(g.listener, manageConnections)
+	if g.signIn != nil {
+		go g.signIn.Check(context.Background())
+	}
 	if g.links != nil && g.o.Announce != nil {
 		g.o.Announce(g.url() + g.links.New(g.o.LoginLink))
 	}
@@ -314,11 +340,11 @@ func NewManage(o Options) (*Manage, error) {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
 	m := &Manage{logger: o.Logger, nudge: make(chan struct{}, 1)}
-	m.audit = audit.New(sink, audit.Options{Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: instance(), Now: o.Now, Logger: o.Logger})
+	m.audit = audit.New(sink, audit.Options{Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: instance(o.AuditChain != nil), Now: o.Now, Logger: o.Logger, Chain: o.AuditChain})
 	index := policy.NewIndex()
-	o.Loader.MaxBytes, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.Logger, o.Now
-	m.loader = loader.New(index, o.Manifests, m.loaded, o.Loader)
-	m.management, err = newManagement(o.Manage, &managed{o.Manifests, index, m.audit, m.loader, o.Now, o.Logger, nil})
+	o.Loader.Logger, o.Loader.Now = o.Logger, o.Now
+	m.loader = loader.New(index, sources(&o), m.loaded, o.Loader)
+	m.management, err = newManagement(o.Manage, &managed{o.Manifests, index, m.audit, m.loader, o.Now, o.Logger, nil, nil})
 	return m, err
 }
 
@@ -356,6 +382,7 @@ func (m *Manage) Run(ctx context.Context) error {
 	background, halt := context.WithCancel(context.Background())
 	loaded := make(chan struct{})
 	go func() { defer close(loaded); m.loader.Run(background, m.nudge) }()
+	go m.usage.follow(background)
 	failed := make(chan error, 1)
 	go func() { failed <- m.serve() }()
 	m.logger.Info("managing tokens", "address", m.url())

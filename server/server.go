@@ -25,7 +25,9 @@ import (
 	"github.com/patgate/patgate/extauthz"
 	"github.com/patgate/patgate/extauthz/httpfront"
 	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/usage"
 )
 
 // Options of a Server. Zero values mean the defaults, where one is named.
@@ -46,9 +48,10 @@ type Options struct {
 
 	Audit         *os.File // default os.Stdout
 	AuditOverflow audit.Overflow
-	AuditWait     time.Duration // default 200 ms
-	AuditReadable bool          // a readable line an event, for people, instead of JSON
-	AuditColored  bool          // and in colors
+	AuditWait     time.Duration   // default 200 ms
+	AuditChain    *audit.ChainKey // a private key seals each line; nil: lines are not sealed
+	AuditReadable bool            // a readable line an event, for people, instead of JSON
+	AuditColored  bool            // and in colors
 
 	Transport   string        // of the check listener: one of extauthz.Transports; default h2
 	MaxBody     int           // bytes of a request's body, as Envoy sends it; default 1 MiB
@@ -64,6 +67,8 @@ type Options struct {
 	Logger  *slog.Logger
 	Now     func() time.Time
 	Loader  loader.Options // for tests: its pace
+
+	UsageEvery time.Duration // for tests: the interval of token.usage events; default a minute
 }
 
 // ErrNow as the cause of Run's context ends a server without the drain delay.
@@ -100,6 +105,8 @@ type Server struct {
 	listener     net.Listener
 	status       net.Listener
 	index        *policy.Index
+	counters     usage.Counters // of the tokens' uses
+	instance     string         // names the process
 	audit        *audit.Log
 	manage       *management // nil: tokens are not managed here
 	transport    extauthz.Transport
@@ -125,7 +132,7 @@ func New(o Options) (*Server, error) {
 	if err := checkOptions(&o); err != nil {
 		return nil, err
 	}
-	s := &Server{o: o, index: policy.NewIndex(), nudge: make(chan struct{}, 1), up: make(chan struct{})}
+	s := &Server{o: o, index: policy.NewIndex(), nudge: make(chan struct{}, 1), up: make(chan struct{}), instance: instance(o.AuditChain != nil)}
 	certs, err := newCertificates(&o)
 	if err != nil {
 		return nil, err
@@ -151,20 +158,18 @@ func New(o Options) (*Server, error) {
 		bound = append(bound, l)
 	}
 	s.audit = audit.New(sink, audit.Options{
-		Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: instance(), Now: o.Now, Logger: o.Logger,
+		Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: s.instance, Now: o.Now, Logger: o.Logger, Chain: o.AuditChain,
 	})
 	s.clock = extauthz.NewClock(o.Now, s.clockStepped)
 	s.certificates = certs
 	s.metrics = newMetrics(s)
 	var recent *admin.Recent
-	var seen func(*policy.Decision, *audit.Event)
 	if o.Manage != nil {
 		recent = new(admin.Recent)
-		seen = recent.Seen
 	}
 	checks := &extauthz.Server{
 		Index: s.index, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight), Loaded: s.up,
-		HandshakeFailed: s.handshakeFailed, Seen: seen,
+		HandshakeFailed: s.handshakeFailed, Seen: s.seen(recent),
 	}
 	s.transport, err = extauthz.NewTransport(checks, extauthz.TransportOptions{Name: o.Transport, MaxBody: o.MaxBody, MaxHeader: o.MaxHeader, MaxReceive: o.MaxReceive, TLS: certs.config()})
 	if err != nil {
@@ -175,10 +180,10 @@ func New(o Options) (*Server, error) {
 			Kind: httpfront.Kind(o.HTTPFront), MaxBody: o.MaxBody, MaxReceive: o.MaxReceive, TLS: browsers(certs.config()),
 		})
 	}
-	o.Loader.MaxBytes, o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.LastGood, o.Logger, o.Now
-	s.loader = loader.New(s.index, o.Manifests, s.loaded, o.Loader)
+	o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.LastGood, o.Logger, o.Now
+	s.loader = loader.New(s.index, sources(&o), s.loaded, o.Loader)
 	if o.Manage != nil {
-		s.manage, err = newManagement(o.Manage, &managed{o.Manifests, s.index, s.audit, s.loader, o.Now, o.Logger, recent})
+		s.manage, err = newManagement(o.Manage, &managed{o.Manifests, s.index, s.audit, s.loader, o.Now, o.Logger, recent, &s.counters})
 		if err != nil {
 			return nil, errors.Join(err, closeAll(bound))
 		}
@@ -186,11 +191,9 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-func closeAll(list []net.Listener) (err error) {
-	for _, l := range list {
-		err = errors.Join(err, l.Close())
-	}
-	return err
+// sources lists what manifests come from.
+func sources(o *Options) []loader.Source {
+	return []loader.Source{&dir.Source{Roots: o.Manifests, MaxBytes: o.MaxManifests, Logger: o.Logger}}
 }
 
 // auditSink is where the audit goes, in the configured form.
@@ -227,6 +230,9 @@ func withDefaults(o *Options) {
 	}
 	if o.MaxInFlight == 0 {
 		o.MaxInFlight = 256 * runtime.GOMAXPROCS(0)
+	}
+	if o.UsageEvery == 0 {
+		o.UsageEvery = usageEvery
 	}
 	if o.DrainGrace == 0 {
 		o.DrainGrace = 20 * time.Second
@@ -298,7 +304,9 @@ func (s *Server) Run(ctx context.Context) error {
 	background, halt := context.WithCancel(context.Background())
 	var loops sync.WaitGroup
 	loops.Go(func() { s.loader.Run(background, s.nudge) })
+	loops.Go(func() { s.reportUsage(background) })
 	if s.manage != nil {
+		loops.Go(func() { s.manage.usage.follow(background) })
 		go func() { failed <- s.manage.serve() }()
 		s.o.Logger.Info("managing tokens", "address", s.manage.url())
 	}
@@ -356,6 +364,7 @@ func (s *Server) stop(delay time.Duration) error {
 		s.manage.stop(ctx)
 	}
 	s.stopChecks(ctx)
+	s.writeUsage(ctx)
 	flush, cancelFlush := context.WithTimeout(context.Background(), min(s.o.DrainGrace, flushGrace))
 	defer cancelFlush()
 	return s.audit.Close(flush)

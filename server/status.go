@@ -21,6 +21,7 @@ func (s *Server) statusHandler() http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /revision", s.revision)
+	mux.HandleFunc("GET /usage", s.usage)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
 	return mux
 }
@@ -34,6 +35,7 @@ const statusIndex = `<!DOCTYPE html>
 <li><a href="readyz">readyz</a>: manifests are loaded, and the server does not drain
 <li><a href="revision">revision</a>: the running revision, and the last load
 <li><a href="metrics">metrics</a>: for Prometheus
+<li><a href="usage">usage</a>: how each token was used since the process started
 </ul>
 </html>
 `

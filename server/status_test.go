@@ -30,7 +30,7 @@ func TestStatusIndex(t *testing.T) {
 	}
 	page := get("/")
 	links := regexp.MustCompile(`href="([^"]*)"`).FindAllStringSubmatch(page.Body.String(), -1)
-	if page.Code != http.StatusOK || page.Header().Get("Content-Type") != "text/html; charset=utf-8" || len(links) != 4 {
+	if page.Code != http.StatusOK || page.Header().Get("Content-Type") != "text/html; charset=utf-8" || len(links) != 5 {
 		t.Errorf("%d %s\n%s", page.Code, page.Header(), page.Body)
 	}
 	for _, link := range links {

@@ -2,89 +2,95 @@ package report
 
 import (
 	"context"
-	"maps"
-	"slices"
-	"time"
 
 	"github.com/patgate/patgate/audit"
+	"github.com/patgate/patgate/usage"
 )
 
-// TokenUsage says how one token was used. A refused call is no use, nor one that enforcing would refuse.
-type TokenUsage struct {
-	Token        string     `json:"token"`
-	User         string     `json:"user"` // in person, of its last call
-	Count        int64      `json:"count"`
-	First        time.Time  `json:"first"`
-	Last         time.Time  `json:"last"`
-	LastClient   string     `json:"lastClient,omitempty"`
-	LastScheme   string     `json:"lastScheme,omitempty"`
-	PreviousLast *time.Time `json:"previousLast,omitempty"` // an older value was used
-	BasicLast    *time.Time `json:"basicLast,omitempty"`
-	BasicEnds    *time.Time `json:"basicEnds,omitempty"` // at the gate of the last call by basic
-}
-
-// Usage reads logs and says how each token was used, by name. An error beside it says that a log is cut.
-func Usage(ctx context.Context, inputs []audit.Input, progress func(audit.ReadStats)) ([]TokenUsage, audit.ReadStats, error) {
-	all := map[string]*TokenUsage{}
-	work := func(entries []audit.Entry) map[string]*TokenUsage {
-		part := map[string]*TokenUsage{}
+// Usage reads logs and says how each token was used, by name. Where a process reported more uses of a token than
+// the logs have calls, its report counts. An error beside it says that a log is cut.
+func Usage(ctx context.Context, inputs []audit.Input, progress func(audit.ReadStats)) ([]usage.Token, audit.ReadStats, error) {
+	all := usesSeen{}
+	work := func(entries []audit.Entry) usesSeen {
+		part := usesSeen{}
 		for i := range entries {
-			if l := &entries[i].Logged; l.Kind == audit.Decision && l.Decision == audit.Allow && l.Shadow == "" && l.Token != "" {
-				addUsage(part, usageOf(l))
-			}
+			part.see(&entries[i].Logged)
 		}
 		return part
 	}
-	stats, err := audit.Scan(ctx, inputs, work, func(part map[string]*TokenUsage, s audit.ReadStats) error {
-		for _, u := range part {
-			addUsage(all, u)
-		}
+	stats, err := audit.Scan(ctx, inputs, work, func(part usesSeen, s audit.ReadStats) error {
+		all.merge(part)
 		if progress != nil {
 			progress(s)
 		}
 		return nil
 	})
-	list := make([]TokenUsage, 0, len(all))
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		list = append(list, *all[name])
-	}
-	return list, stats, err
+	return all.total().List(), stats, err
 }
 
-// usageOf is the usage by one call.
-func usageOf(l *audit.Logged) *TokenUsage {
-	u := &TokenUsage{Token: l.Token, User: l.User, Count: 1, First: l.Time, Last: l.Time, LastClient: l.Client, LastScheme: l.Scheme}
-	if l.Actor != "" {
-		u.User = l.Actor
+// usesSeen is what logs say about the uses of tokens, by process.
+type usesSeen map[string]*instanceUses
+
+type instanceUses struct {
+	calls    usage.Uses // counted from decisions
+	reported usage.Uses // the last reports, which count from the start of the process
+}
+
+func (s usesSeen) of(instance string) *instanceUses {
+	i := s[instance]
+	if i == nil {
+		i = &instanceUses{usage.Uses{}, usage.Uses{}}
+		s[instance] = i
 	}
-	if l.Previous {
-		u.PreviousLast = &l.Time
-	}
-	if l.Scheme == "basic" {
-		u.BasicLast = &l.Time
-		if !l.BasicEnds.IsZero() {
-			u.BasicEnds = &l.BasicEnds
+	return i
+}
+
+func (s usesSeen) see(l *audit.Logged) {
+	if l.Kind == audit.Decision {
+		if l.Decision == audit.Allow && l.Shadow == "" && l.Token != "" {
+			t, _ := usage.Of(l)
+			s.of(l.Instance).calls.Add(&t)
 		}
-	}
-	return u
-}
-
-// addUsage adds what was seen elsewhere of the same token.
-func addUsage(all map[string]*TokenUsage, o *TokenUsage) {
-	u := all[o.Token]
-	if u == nil {
-		all[o.Token] = o
 		return
 	}
-	u.Count += o.Count
-	u.First = earlier(u.First, o.First)
-	if o.Last.After(u.Last) {
-		u.Last, u.User, u.LastClient, u.LastScheme = o.Last, o.User, o.LastClient, o.LastScheme
+	if t, ok := usage.Reported(l); ok {
+		s.of(l.Instance).report(&t)
 	}
-	if o.PreviousLast != nil && (u.PreviousLast == nil || o.PreviousLast.After(*u.PreviousLast)) {
-		u.PreviousLast = o.PreviousLast
+}
+
+// report keeps the report with the highest count.
+func (i *instanceUses) report(t *usage.Token) {
+	if known := i.reported[t.Token]; known == nil || t.Count > known.Count {
+		i.reported[t.Token] = t
 	}
-	if o.BasicLast != nil && (u.BasicLast == nil || o.BasicLast.After(*u.BasicLast)) {
-		u.BasicLast, u.BasicEnds = o.BasicLast, o.BasicEnds
+}
+
+func (s usesSeen) merge(part usesSeen) {
+	for name, from := range part {
+		to := s.of(name)
+		for _, t := range from.calls {
+			to.calls.Add(t)
+		}
+		for _, t := range from.reported {
+			to.report(t)
+		}
 	}
+}
+
+// total puts the processes together.
+func (s usesSeen) total() usage.Uses {
+	all := usage.Uses{}
+	for _, i := range s {
+		for name, t := range i.calls {
+			if r := i.reported[name]; r == nil || r.Count <= t.Count {
+				all.Add(t)
+			}
+		}
+		for name, r := range i.reported {
+			if t := i.calls[name]; t == nil || r.Count > t.Count {
+				all.Add(r)
+			}
+		}
+	}
+	return all
 }

@@ -10,20 +10,21 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/patgate/patgate/admin/oidc"
 	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/server"
 )
 
 func newManage(s streams) *cobra.Command {
 	o := server.Options{Manage: &server.ManageOptions{Flags: "--"}}
-	var logFormat, logLevel string
+	var chainFile, logFormat, logLevel string
 	cmd := &cobra.Command{
 		Use:   "manage --manifests DIR --into DIR",
 		Short: "Let people manage their tokens over HTTP",
 		Long: "Manage serves the API by which people create, see, limit and end their own tokens, and\n" +
 			"administrators see and end everybody's. What they change are the manifests of --into;\n" +
 			"servers that follow them run it. At least one way to sign in is needed: tokens at a\n" +
-			"gate, the header of a proxy in front, or a one-time link.\n" +
+			"gate, the header of a proxy in front, OpenID Connect, or a one-time link.\n" +
 			"Every flag can be given as an environment variable too: --user-header is " + envPrefix + "USER_HEADER.",
 		Example: "  patgate manage --manifests manifests --into manifests/tokens --login-link alice\n" +
 			"  patgate manage --manifests manifests --into manifests/tokens --gate tokens --gate-status http://127.0.0.1:9192\n" +
@@ -37,6 +38,9 @@ func newManage(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if o.AuditChain, err = readPrivateChainKey(chainFile); err != nil {
+				return err
+			}
 			o.Logger, o.Version = logger, thisBuild().Version
 			o.Manage.Announce = announceLink(s)
 			return manage(o)
@@ -45,10 +49,11 @@ func newManage(s streams) *cobra.Command {
 	f := cmd.Flags()
 	f.StringArrayVar(&o.Manifests, "manifests", nil, "`directory` of manifests, read recursively; may repeat")
 	f.Int64Var(&o.MaxManifests, "manifests-max-bytes", dir.MaxBytes, "how much a load reads at most")
+	f.StringVar(&chainFile, "audit-chain", "", "`file` with the key that seals each line, which `patgate audit key` makes")
 	manageFlags(f, "", o.Manage)
 	f.Lookup("listen").DefValue = "127.0.0.1:9193"
 	o.Manage.Listen = "127.0.0.1:9193"
-	f.StringArrayVar(&o.Manage.GateStatus, "gate-status", nil, "`URL` of the status port of a server that follows the manifests: changes wait for it; may repeat")
+	f.StringArrayVar(&o.Manage.GateStatus, "gate-status", nil, "`URL` of the status port of a server: changes wait for it; may repeat")
 	f.StringVar(&logFormat, "log-format", "auto", "form of the logs: text, json, or auto (text on a terminal)")
 	f.StringVar(&logLevel, "log-level", "info", "least level of the logs: debug, info, warn or error")
 	return cmd
@@ -64,6 +69,11 @@ func manageFlags(f *pflag.FlagSet, prefix string, o *server.ManageOptions) {
 	f.StringVar(&o.TLSKey, prefix+"tls-key", "", "`file` of its key")
 	f.StringVar(&o.ClientCA, prefix+"client-ca", "", "`file` of the authority of the proxy in front (mTLS)")
 	f.BoolVar(&o.InsecureListen, prefix+"insecure-listen", false, "allow an address beyond loopback without TLS")
+	f.StringVar(&o.OIDC.Issuer, prefix+"oidc-issuer", "", "`URL` of the identity provider with which people sign in (OpenID Connect)")
+	f.StringVar(&o.OIDC.ClientID, prefix+"oidc-client-id", "", "`name` of the client there")
+	f.StringVar(&o.OIDC.SecretFile, prefix+"oidc-client-secret-file", "", "`file` of its secret")
+	f.StringVar(&o.OIDC.UserClaim, prefix+"oidc-user-claim", oidc.DefaultUserClaim, "`claim` that names the user")
+	f.StringVar(&o.OIDC.Redirect, prefix+"oidc-redirect-url", "", "`URL` of "+oidc.CallbackPath+" as browsers see it; default by the Host of the request")
 	f.StringVar(&o.SessionKeyFile, prefix+"session-key-file", "", "`file` of the key of sessions, for replicas to share; default a new one")
 	f.StringVar(&o.LoginLink, prefix+"login-link", "", "print a one-time link that signs this `user` in (loopback)")
 	f.BoolVar(&o.SecureMode, prefix+"secure-mode", false, "tokens can be created, rotated and revoked, and not changed")

@@ -2,9 +2,8 @@ package main
 
 import (
 	"encoding/json"
-	"encoding/xml"
+	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"strings"
 	"text/tabwriter"
@@ -21,12 +20,14 @@ import (
 func newTest(s streams) *cobra.Command {
 	var junit, only, output string
 	var manifests []string
+	var coverage bool
 	cmd := &cobra.Command{
 		Use:   "test [DIR|FILE]...",
 		Short: "Run the PolicyTests of manifests",
 		Long: "Test asks the manifests of directories what the PolicyTests in their *.test.yaml files want to know, by the\n" +
 			"server's own evaluation. It explains each case that fails, and tells which rules no case has matched.\n" +
-			"It exits with 1 where a case fails, and with 2 for bad manifests or tests. A test is, for instance:\n\n" +
+			"It exits with 1 where a case fails, or with --require-coverage where no case matches a rule, and\n" +
+			"with 2 for bad manifests or tests. A test is, for instance:\n\n" +
 			"  apiVersion: patgate.dev/v1alpha1\n  kind: PolicyTest\n  metadata:\n    name: ci-bot\n  spec:\n    given:\n      token: ci-bot\n" +
 			"    cases:\n    - request: GET /rest/api/2/issue/JRA-1\n      want: allow\n    - request: DELETE /rest/api/2/issue/JRA-1\n      want: deny no_rule_matched",
 		Example: "  patgate test manifests\n  patgate test manifests --junit report.xml --run kanban",
@@ -39,6 +40,9 @@ func newTest(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if coverage && only != "" {
+				return usageError{errors.New("--require-coverage beside --run, expected one of them: --run leaves cases out")}
+			}
 			pattern, err := regexp.Compile(only)
 			if err != nil {
 				return usageError{fmt.Errorf("--run %s: %w", only, err)}
@@ -47,17 +51,18 @@ func newTest(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			uncovered := coverage && len(report.Missed) > 0
 			if junit != "" {
-				if err := writeJUnit(junit, report); err != nil {
+				if err := writeJUnit(junit, report, uncovered); err != nil {
 					return err
 				}
 			}
 			if output == outputJSON {
-				err = json.NewEncoder(s.out).Encode(describeTests(report))
+				err = json.NewEncoder(s.out).Encode(describeTests(report, uncovered))
 			} else {
-				err = printTests(s, report)
+				err = printTests(s, report, uncovered)
 			}
-			if err == nil && report.Failed > 0 {
+			if err == nil && (report.Failed > 0 || uncovered) {
 				err = errSaid
 			}
 			return err
@@ -66,6 +71,7 @@ func newTest(s streams) *cobra.Command {
 	manifestsFlag(cmd, &manifests)
 	cmd.Flags().StringVar(&junit, "junit", "", "write a JUnit XML report to this `file`, too")
 	cmd.Flags().StringVar(&only, "run", "", "run the cases whose TEST/CASE this `pattern` matches")
+	cmd.Flags().BoolVar(&coverage, "require-coverage", false, "fail where no case matches a rule")
 	outputFlag(cmd, &output)
 	return cmd
 }
@@ -90,8 +96,8 @@ func runTests(dirs []string, only *regexp.Regexp) (*explain.Report, error) {
 }
 
 // printTests prints a table of the cases, why each that failed did, and the rules that no
-// case has matched.
-func printTests(s streams, report *explain.Report) error {
+// case has matched, which the run may require.
+func printTests(s streams, report *explain.Report, uncovered bool) error {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, r := range report.Results {
@@ -111,6 +117,9 @@ func printTests(s streams, report *explain.Report) error {
 		len(report.Rules)-len(report.Missed), count(len(report.Rules), "rule"))
 	for _, r := range report.Missed {
 		fmt.Fprintf(&b, "  not matched: %s %s\n", diag.Escape(r.Source.String()), diag.Escape(ruleName(r.Policy, r.Name)))
+	}
+	if uncovered {
+		fmt.Fprintf(&b, "FAIL: --require-coverage, and no case matches %s: add a case for each\n", count(len(report.Missed), "rule"))
 	}
 	_, err := fmt.Fprint(s.out, b.String())
 	return err
@@ -164,8 +173,8 @@ type testRule struct {
 	Source string `json:"source"`
 }
 
-func describeTests(report *explain.Report) testsResult {
-	out := testsResult{OK: report.Failed == 0, Failed: report.Failed, Cases: []testResult{}, Rules: len(report.Rules), Missed: []testRule{}}
+func describeTests(report *explain.Report, uncovered bool) testsResult {
+	out := testsResult{OK: report.Failed == 0 && !uncovered, Failed: report.Failed, Cases: []testResult{}, Rules: len(report.Rules), Missed: []testRule{}}
 	for _, r := range report.Results {
 		c := testResult{r.Test, r.Name, r.Source.String(), r.Request, r.Token, r.User, r.Want, r.Got, r.Passed, nil}
 		if !r.Passed {
@@ -177,55 +186,4 @@ func describeTests(report *explain.Report) testsResult {
 		out.Missed = append(out.Missed, testRule{r.Policy, r.Name, r.Source.String()})
 	}
 	return out
-}
-
-// The elements of a JUnit report, as CI systems read it.
-type junitSuites struct {
-	XMLName  xml.Name     `xml:"testsuites"`
-	Tests    int          `xml:"tests,attr"`
-	Failures int          `xml:"failures,attr"`
-	Suites   []junitSuite `xml:"testsuite"`
-}
-
-type junitSuite struct {
-	Name     string      `xml:"name,attr"`
-	Tests    int         `xml:"tests,attr"`
-	Failures int         `xml:"failures,attr"`
-	Cases    []junitCase `xml:"testcase"`
-}
-
-type junitCase struct {
-	Class   string        `xml:"classname,attr"`
-	Name    string        `xml:"name,attr"`
-	File    string        `xml:"file,attr"`
-	Line    int           `xml:"line,attr"`
-	Time    string        `xml:"time,attr"` // seconds
-	Failure *junitFailure `xml:"failure,omitempty"`
-}
-
-type junitFailure struct {
-	Message string `xml:"message,attr"`
-	Text    string `xml:",chardata"`
-}
-
-func writeJUnit(file string, report *explain.Report) error {
-	all := junitSuites{Tests: len(report.Results), Failures: report.Failed}
-	for _, r := range report.Results {
-		if n := len(all.Suites); n == 0 || all.Suites[n-1].Name != r.Test {
-			all.Suites = append(all.Suites, junitSuite{Name: r.Test})
-		}
-		suite := &all.Suites[len(all.Suites)-1]
-		c := junitCase{Class: r.Test, Name: r.Name, File: r.Source.File, Line: r.Source.Line, Time: fmt.Sprintf("%.6f", r.Took.Seconds())}
-		if !r.Passed {
-			suite.Failures++
-			c.Failure = &junitFailure{Message: r.Got + ", want " + r.Want, Text: r.Why}
-		}
-		suite.Tests++
-		suite.Cases = append(suite.Cases, c)
-	}
-	text, err := xml.MarshalIndent(all, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(file, append([]byte(xml.Header), append(text, '\n')...), 0o644)
 }

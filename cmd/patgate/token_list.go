@@ -14,16 +14,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
-	"github.com/patgate/patgate/ruleset"
 	"github.com/patgate/patgate/tokens"
+	"github.com/patgate/patgate/usage"
 )
 
 func newTokenList(s streams) *cobra.Command {
 	var dirs []string
 	var q tokens.Query
-	var at, within, output, sorted string
+	var at, within, output, sorted, used string
 	cmd := &cobra.Command{
 		Use:   "list [DIR...]",
 		Short: "List tokens with their states",
@@ -54,7 +55,11 @@ func newTokenList(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return listTokens(s, snapshot, set, &q, output)
+			uses, err := readUsage(s, used)
+			if err != nil {
+				return err
+			}
+			return listTokens(s, tokens.List(snapshot, set, &q), uses, noTokensHint(snapshot, &q), q.Now, output)
 		},
 	}
 	manifestsFlag(cmd, &dirs)
@@ -63,6 +68,7 @@ func newTokenList(s streams) *cobra.Command {
 	f.StringVar(&q.User, "user", "", "the `user` whose tokens to list")
 	f.StringVar(&within, "within", "", "only tokens that are good and end within this `time`, such as 14d")
 	f.StringVar(&sorted, "sort", sortName, "`order`: name, or end (those that end first come first)")
+	f.StringVar(&used, "usage", "", "also show when tokens were last used: a `FILE` that `patgate usage -o json` wrote, or - for stdin")
 	atFlag(cmd, &at)
 	outputFlag(cmd, &output)
 	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(stateNames(), cobra.ShellCompDirectiveNoFileComp))
@@ -121,17 +127,60 @@ func parseWithin(within string) (time.Duration, error) {
 	return d, nil
 }
 
+// listedUse is a token in a list, with its use.
+type listedUse struct {
+	tokens.ListedToken
+	LastUsed   *time.Time `json:"lastUsed,omitempty"`
+	LastClient string     `json:"lastClient,omitempty"`
+	Count      int64      `json:"count,omitempty"`
+}
+
+// readUsage reads a file of usage; nil: none is named.
+func readUsage(s streams, name string) (usage.Uses, error) {
+	if name == "" {
+		return nil, nil
+	}
+	in := s.in
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--usage %s: %w", name, dir.Reason(err))}
+		}
+		defer func() { _ = f.Close() }()
+		in = f
+	}
+	uses, err := usage.Read(in)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--usage %s: %w", name, err)}
+	}
+	return uses, nil
+}
+
+// withUse adds their use to tokens.
+func withUse(list []tokens.ListedToken, uses usage.Uses) []listedUse {
+	out := make([]listedUse, len(list))
+	for i := range list {
+		out[i].ListedToken = list[i]
+		if u := uses[list[i].Name]; u != nil {
+			out[i].LastUsed, out[i].LastClient, out[i].Count = &u.Last, u.LastClient, u.Count
+		}
+	}
+	return out
+}
+
 // listTokens prints the tokens that are asked for.
-func listTokens(s streams, snapshot *policy.Snapshot, set *ruleset.Set, q *tokens.Query, output string) error {
-	list := tokens.List(snapshot, set, q)
+func listTokens(s streams, list []tokens.ListedToken, uses usage.Uses, hint string, now time.Time, output string) error {
 	if output == outputJSON {
+		if uses != nil {
+			return json.NewEncoder(s.out).Encode(withUse(list, uses))
+		}
 		return json.NewEncoder(s.out).Encode(list)
 	}
 	if len(list) == 0 {
-		_, err := fmt.Fprintf(s.err, "No tokens%s.\n", noTokensHint(snapshot, q))
+		_, err := fmt.Fprintf(s.err, "No tokens%s.\n", hint)
 		return err
 	}
-	return printTokens(s, list, q.Now)
+	return printTokens(s, withUse(list, uses), uses != nil, now)
 }
 
 // noTokensHint says who was likely meant.
@@ -143,15 +192,22 @@ func noTokensHint(snapshot *policy.Snapshot, q *tokens.Query) string {
 	return fmt.Sprintf(": no token is of %s, %s", diag.Escape(q.User), diag.Escape(diag.Suggest(q.User, users)))
 }
 
-func printTokens(s streams, list []tokens.ListedToken, now time.Time) error {
+func printTokens(s streams, list []listedUse, used bool, now time.Time) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 3, ' ', 0)
-	_, _ = fmt.Fprintln(w, "NAME\tUSER\tSTATE\tISSUED\tEXPIRES\tGATES\tNOTES")
+	column := ""
+	if used {
+		column = "\tLAST USED"
+	}
+	_, _ = fmt.Fprintf(w, "NAME\tUSER\tSTATE\tISSUED\tEXPIRES%s\tGATES\tNOTES\n", column)
 	states := map[string]int{}
 	for i := range list {
-		l := &list[i]
+		l := &list[i].ListedToken
 		states[l.State]++
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, diag.Escape(listedUser(l)), l.State, l.Issued.Format(time.DateOnly),
-			listedEnd(l, now), listedGates(l), listedNotes(l))
+		if used {
+			column = "\t" + lastUsed(&list[i])
+		}
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s%s\t%s\t%s\n", l.Name, diag.Escape(listedUser(l)), l.State, l.Issued.Format(time.DateOnly),
+			listedEnd(l, now), column, listedGates(l), listedNotes(l))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -163,6 +219,17 @@ func printTokens(s streams, list []tokens.ListedToken, now time.Time) error {
 		return err
 	}
 	return nil
+}
+
+// lastUsed is when and from where a token was last used.
+func lastUsed(l *listedUse) string {
+	switch {
+	case l.LastUsed == nil:
+		return "-"
+	case l.LastClient == "":
+		return stamp(*l.LastUsed)
+	}
+	return stamp(*l.LastUsed) + " from " + diag.Escape(l.LastClient)
 }
 
 // statesText counts tokens by their states.

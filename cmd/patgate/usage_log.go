@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -10,29 +12,34 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/audit/report"
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/usage"
 )
 
 // usageFlags are what usage reads, and what it lists.
 type usageFlags struct {
 	logs, manifests    []string
+	from               []string
 	at, unused, output string
 }
 
 func newUsage(s streams) *cobra.Command {
 	var f usageFlags
 	cmd := &cobra.Command{
-		Use:   "usage --log FILE... [--manifests DIR]",
+		Use:   "usage {--log FILE... | --from URL...} [--manifests DIR]",
 		Short: "Show when each token was last used, and which never were",
-		Long: "Usage counts the allowed calls of each token in audit logs; a refused call is no use. With --manifests it\n" +
-			"knows the states of tokens, and lists those that the logs never saw used. It says who still uses what is\n" +
-			"about to end: a token, an older value, or basic at a gate that ends it.",
+		Long: "Usage counts the allowed calls of each token in audit logs, or asks running servers at their\n" +
+			"status ports (/usage); a refused call is no use. With --manifests it knows the states of tokens, and\n" +
+			"lists those that were never used. It says who still uses what is about to end:\n" +
+			"a token, an older value, or basic at a gate that ends it.",
 		Example: "  patgate usage --log audit.jsonl.gz --manifests manifests\n" +
-			"  kubectl logs deploy/patgate | patgate usage --log - --unused 30d -o json",
+			"  kubectl logs deploy/patgate | patgate usage --log - --unused 30d -o json\n" +
+			"  patgate usage --from http://10.0.0.7:9192 --from http://10.0.0.8:9192 --manifests manifests",
 		RunE: func(_ *cobra.Command, given []string) error {
-			names, err := logsOf(f.logs, given)
+			names, err := f.sources(given)
 			if err := firstOf(checkOutput(f.output), err); err != nil {
 				return err
 			}
@@ -41,6 +48,7 @@ func newUsage(s streams) *cobra.Command {
 		},
 	}
 	logFlag(cmd, &f.logs)
+	cmd.Flags().StringArrayVar(&f.from, "from", nil, "`URL` of a server's status port to ask; may repeat")
 	manifestsFlag(cmd, &f.manifests)
 	atFlag(cmd, &f.at)
 	cmd.Flags().StringVar(&f.unused, "unused", "", "only tokens that were not used for this `time`, such as 30d")
@@ -48,9 +56,20 @@ func newUsage(s streams) *cobra.Command {
 	return cmd
 }
 
+// sources returns the logs to read, if no servers are asked.
+func (f *usageFlags) sources(given []string) ([]string, error) {
+	if len(f.from) == 0 {
+		return logsOf(f.logs, given)
+	}
+	if len(f.logs)+len(given) > 0 {
+		return nil, usageError{fmt.Errorf("--log and --from exclude each other: both may count the same calls")}
+	}
+	return nil, nil
+}
+
 // usedToken is a token with its usage.
 type usedToken struct {
-	report.TokenUsage
+	usage.Token
 	State      string     `json:"state"` // by the manifests; gone: they do not have it; empty: no manifests
 	Expires    *time.Time `json:"expires,omitempty"`
 	UnusedDays int        `json:"unusedDays"` // since its last use
@@ -81,33 +100,65 @@ func (f *usageFlags) run(s streams, names []string) error {
 			return err
 		}
 	}
-	inputs, closeAll, err := openLogs(s, names)
+	list, stats, cut, err := f.read(s, names)
 	if err != nil {
 		return err
 	}
-	defer closeAll()
-	ctx, stop := interrupted()
-	defer stop()
-	show, done := progressOf(s)
-	list, stats, cut := report.Usage(ctx, inputs, show)
-	done()
 	r := usageReportOf(list, snapshot, now, unused)
 	r.Events, r.SkippedLines = stats.Events, stats.Skipped
 	if f.output == outputJSON {
 		return firstOf(json.NewEncoder(s.out).Encode(r), cut)
 	}
 	saySkipped(s, stats.Skipped)
-	return firstOf(printUsage(s, r), cut)
+	return firstOf(printUsage(s, r, len(f.from) > 0), cut)
+}
+
+// read reads the logs, or asks the servers. The first error says that a log is cut.
+func (f *usageFlags) read(s streams, names []string) (list []usage.Token, stats audit.ReadStats, cut, err error) {
+	ctx, stop := interrupted()
+	defer stop()
+	if len(f.from) > 0 {
+		list, err = usageOf(ctx, f.from)
+		return list, stats, nil, err
+	}
+	inputs, closeAll, err := openLogs(s, names)
+	if err != nil {
+		return nil, stats, nil, err
+	}
+	defer closeAll()
+	show, done := progressOf(s)
+	defer done()
+	list, stats, cut = report.Usage(ctx, inputs, show)
+	return list, stats, cut, nil
+}
+
+// askWithin is how long a server may take to answer.
+const askWithin = 30 * time.Second
+
+// usageOf asks servers for the uses of tokens.
+func usageOf(ctx context.Context, urls []string) ([]usage.Token, error) {
+	all := usage.Uses{}
+	for i, from := range urls {
+		source, err := usage.NewSource(from, &http.Client{Timeout: askWithin})
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--from, value %d: %w", i+1, err)}
+		}
+		if err := source.Fetch(ctx); err != nil {
+			return nil, err
+		}
+		source.AddTo(all)
+	}
+	return all.List(), nil
 }
 
 // usageReportOf puts usage and manifests together.
-func usageReportOf(list []report.TokenUsage, snapshot *policy.Snapshot, now time.Time, unused time.Duration) *usageReport {
+func usageReportOf(list []usage.Token, snapshot *policy.Snapshot, now time.Time, unused time.Duration) *usageReport {
 	r := &usageReport{Tokens: []usedToken{}, NeverUsed: []string{}}
 	used := map[string]bool{}
 	for _, u := range list {
 		used[u.Token] = true
 		if idle := now.Sub(u.Last); idle >= unused {
-			t := usedToken{TokenUsage: u, UnusedDays: max(0, int(idle/(24*time.Hour)))}
+			t := usedToken{Token: u, UnusedDays: max(0, int(idle/(24*time.Hour)))}
 			t.State, t.Expires = stateOf(snapshot, u.Token, now)
 			r.Tokens = append(r.Tokens, t)
 		}
@@ -139,19 +190,23 @@ func stateOf(snapshot *policy.Snapshot, name string, now time.Time) (string, *ti
 	return snapshot.State(t, now).String(), nil
 }
 
-func printUsage(s streams, r *usageReport) error {
+func printUsage(s streams, r *usageReport, servers bool) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 3, ' ', 0)
 	_, _ = fmt.Fprintln(w, "NAME\tUSER\tSTATE\tCOUNT\tFIRST\tLAST\tUNUSED\tCLIENT\tSCHEME\tNOTES")
 	for i := range r.Tokens {
 		t := &r.Tokens[i]
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", t.Token, diag.Escape(orDash(t.User)), orDash(t.State), t.Count, stamp(t.First), stamp(t.Last),
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", t.Token.Token, diag.Escape(orDash(t.User)), orDash(t.State), t.Count, stamp(t.First), stamp(t.Last),
 			count(t.UnusedDays, "day"), orDash(t.LastClient), diag.Escape(orDash(t.LastScheme)), usageNotes(t))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	never := "never used in these logs"
+	if servers {
+		never = "never used since these servers started"
+	}
 	for _, name := range r.NeverUsed {
-		if _, err := fmt.Fprintf(s.out, "never used in these logs: %s\n", name); err != nil {
+		if _, err := fmt.Fprintf(s.out, "%s: %s\n", never, name); err != nil {
 			return err
 		}
 	}

@@ -68,7 +68,10 @@ type cluster struct {
 	kubeconfig string
 	processes  []*process      // in the order of their starts
 	namespaces map[string]bool // those that are there
-	crds       bool            // the definitions are installed
+	crds       bool            // the definitions of others are installed
+	own        bool            // patgate's are
+	url, token string          // of the API server, and its administrator's
+	http       *http.Client    // trusts it
 }
 
 // running is the cluster of this run, once a test asked for it. The tests run one after
@@ -128,7 +131,8 @@ func (c *cluster) start(etcd, apiserver string) error {
 	if err != nil {
 		return err
 	}
-	if err := c.awaitReady("https://"+api+"/readyz", token); err != nil {
+	c.url, c.token = "https://"+api, token
+	if err := c.awaitReady(c.url+"/readyz", token); err != nil {
 		return err
 	}
 	return os.WriteFile(c.kubeconfig, fmt.Appendf(nil, `apiVersion: v1
