@@ -150,7 +150,7 @@ func (e *evaluation) valueAsUser() bool {
 		return false
 	}
 	digest := token.Sum(token.NewSecret(c.User))
-	if e.snapshot.Token(&digest) == nil {
+	if !e.snapshot.holds(&digest) {
 		return false
 	}
 	e.decision.Principal = Principal{}
