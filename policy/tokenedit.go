@@ -240,17 +240,21 @@ func (t *tokenTable) anew() (*tokenTable, error) {
 func (e *tokenEdit) userOf(t *Token, was *packed) uint32 {
 	is := func(n uint32) bool {
 		u := &e.next.users[n]
-		return u.name == t.User && slices.Equal(u.groups, t.Groups)
+		return u.namespace == t.Namespace && u.name == t.User && slices.Equal(u.groups, t.Groups)
 	}
 	if was != nil && is(was.user) {
 		return was.user
 	}
-	if n, known := e.users[t.User]; known && is(n) {
+	key := t.User
+	if t.Namespace != "" {
+		key = t.Namespace + "\n" + t.User
+	}
+	if n, known := e.users[key]; known && is(n) {
 		return n
 	}
 	n := uint32(len(e.next.users))
-	e.next.users = append(e.next.users, user{strings.Clone(t.User), t.Groups})
-	e.users[e.next.users[n].name] = n
+	e.next.users = append(e.next.users, user{t.Namespace, strings.Clone(t.User), t.Groups})
+	e.users[key] = n
 	e.next.grown++
 	return n
 }

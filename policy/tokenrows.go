@@ -39,6 +39,7 @@ const (
 	flagSuspended
 	flagCanary
 	flagUnrestricted
+	flagNotAccepted
 	flagPresent // the row is not free
 )
 
@@ -130,10 +131,10 @@ func (c *chunk) seal() {
 	}
 }
 
-// user is a token's user and their groups.
+// user is a token's user, in its namespace, and their groups there.
 type user struct {
-	name   string
-	groups []*Group
+	namespace, name string
+	groups          []*Group
 }
 
 // fileOf is where tokens come from.
@@ -153,9 +154,9 @@ func (s *shared) unpack(c *chunk, r *packed) *Token {
 	u, f := &s.users[r.user], &s.files[r.file]
 	t := &Token{
 		Name: c.name(r), Source: Source{File: f.name, Line: int(r.line), Origin: f.origin}, Fingerprint: r.fingerprint,
-		User: u.name, Groups: u.groups, Digest: r.digest, Issued: unix(r.issued), Expires: unix(r.expires), Schemes: r.schemes,
+		Namespace: u.namespace, User: u.name, Groups: u.groups, Digest: r.digest, Issued: unix(r.issued), Expires: unix(r.expires), Schemes: r.schemes,
 		AnyUser: r.flags&flagAnyUser != 0, Revoked: r.flags&flagRevoked != 0, Suspended: r.flags&flagSuspended != 0, Canary: r.flags&flagCanary != 0,
-		Gates: s.gates[r.gates], Grant: Grant{Unrestricted: r.flags&flagUnrestricted != 0, Policies: s.grants[r.grant]},
+		NotAccepted: r.flags&flagNotAccepted != 0, Gates: s.gates[r.gates], Grant: Grant{Unrestricted: r.flags&flagUnrestricted != 0, Policies: s.grants[r.grant]},
 	}
 	if x := c.extra(r); x != nil {
 		t.Logins, t.Previous, t.Clients, t.ActAs = x.logins, x.previous, x.clients, x.actAs
@@ -198,7 +199,7 @@ func flagsOf(t *Token) flags {
 	for _, one := range []struct {
 		set  bool
 		flag flags
-	}{{t.AnyUser, flagAnyUser}, {t.Revoked, flagRevoked}, {t.Suspended, flagSuspended}, {t.Canary, flagCanary}, {t.Grant.Unrestricted, flagUnrestricted}} {
+	}{{t.AnyUser, flagAnyUser}, {t.Revoked, flagRevoked}, {t.Suspended, flagSuspended}, {t.Canary, flagCanary}, {t.Grant.Unrestricted, flagUnrestricted}, {t.NotAccepted, flagNotAccepted}} {
 		if one.set {
 			f |= one.flag
 		}

@@ -95,7 +95,7 @@ func (t *tokenTable) source(number uint32) Source {
 // same reports whether a token is what a row holds, as far as its manifest says, and refers to the same groups and policies.
 func (t *tokenTable) same(number uint32, other *Token) bool {
 	c, r := t.at(number)
-	if r.fingerprint != other.Fingerprint || !slices.Equal(t.users[r.user].groups, other.Groups) {
+	if r.fingerprint != other.Fingerprint || r.flags&flagNotAccepted != 0 != other.NotAccepted || !slices.Equal(t.users[r.user].groups, other.Groups) {
 		return false
 	}
 	policies := t.grants[r.grant]
@@ -121,7 +121,7 @@ func named(policies []*Policy) []*Policy {
 
 // equal compares tokens without fingerprints, field by field.
 func (t *Token) equal(o *Token) bool {
-	return t.Name == o.Name && t.Source == o.Source && t.User == o.User && t.Digest == o.Digest && flagsOf(t) == flagsOf(o) &&
+	return t.Name == o.Name && t.Namespace == o.Namespace && t.Source == o.Source && t.User == o.User && t.Digest == o.Digest && flagsOf(t) == flagsOf(o) &&
 		t.Issued.Equal(o.Issued) && t.Expires.Equal(o.Expires) && t.Schemes == o.Schemes &&
 		slices.Equal(t.Logins, o.Logins) && slices.Equal(t.Previous, o.Previous) && slices.Equal(t.Gates, o.Gates) &&
 		slices.Equal(t.Clients.Allow, o.Clients.Allow) && slices.Equal(t.Clients.Deny, o.Clients.Deny) &&

@@ -42,8 +42,10 @@ func (w *tableWorld) row(name string) *policy.Token {
 		Name: name, Source: policy.Source{File: fmt.Sprint("f", r.IntN(30)), Line: r.IntN(1000), Origin: "o"}, User: fmt.Sprint("u", r.IntN(20)), Digest: w.digest(),
 		Issued: now.Add(-time.Duration(r.IntN(1000)) * time.Hour), Revoked: maybe(5), Suspended: maybe(5), Canary: maybe(9), AnyUser: maybe(9),
 	}
-	r32 := r.Uint64()
-	copy(t.Fingerprint[:], fmt.Sprintf("%016x", r32))
+	copy(t.Fingerprint[:], fmt.Sprintf("%016x", r.Uint64()))
+	if maybe(4) {
+		t.Namespace, t.NotAccepted = "team", maybe(2)
+	}
 	if t.Grant.Unrestricted = maybe(3); maybe(2) {
 		t.Grant.Policies = slices.Clone(w.policies[:1+r.IntN(len(w.policies))])
 	}
