@@ -240,7 +240,7 @@ func (l *Loader) apply(u *Update, step *ruleset.Step) Report {
 	running := l.index.Snapshot()
 	r := Report{SHA256: u.Digest, Files: len(u.Documents), Problems: step.Problems, Faulted: step.Faulted}
 	if len(r.Problems) == 0 {
-		r.Problems = step.Losses(l.o.Now())
+		r.Problems = step.Losses(l.o.Now()) // mutant: lost-gate
 	}
 	if len(r.Problems) > 0 {
 		l.reject(&r, u, step.Set)
@@ -312,7 +312,7 @@ func (l *Loader) workers() int {
 // revokeEarly applies the revocations of documents to the last good revision.
 func (l *Loader) revokeEarly(docs []*manifest.Document) error {
 	list := ruleset.Endings(docs)
-	if len(list) == 0 || !l.index.Snapshot().Ready() {
+	if len(list) == 0 || !l.index.Snapshot().Ready() { // mutant: revocations-wait
 		return nil
 	}
 	names, _, err := l.index.RevokeEarly(list)

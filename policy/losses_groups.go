@@ -80,8 +80,8 @@ func (l *losing) needs(t *Token, g *Group) (bounds, lifetime bool) {
 		if g.Namespace != t.Namespace || !slices.Contains(g.Members, user) || !l.admitted(t, groups) {
 			continue
 		}
-		bounds = bounds || unbound(g, groups)
-		lifetime = lifetime || g.MaxLifetime > 0 && l.longer(t, user)
+		bounds = bounds || unbound(g, groups)                         // mutant: lost-group-bounds-go
+		lifetime = lifetime || g.MaxLifetime > 0 && l.longer(t, user) // mutant: lost-group-cap-goes
 	}
 	return bounds || l.speaksForUnbound(t, g), lifetime
 }

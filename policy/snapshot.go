@@ -41,7 +41,7 @@ func newSnapshot(txn *memdb.Txn) *Snapshot {
 }
 
 // Ready reports whether manifests are loaded. A missing snapshot is not ready.
-func (s *Snapshot) Ready() bool { return s != nil && s.revision.Number > 0 }
+func (s *Snapshot) Ready() bool { return s != nil && s.revision.Number > 0 } // mutant: empty-index-ready
 
 // Revision describes what is loaded.
 func (s *Snapshot) Revision() *Revision { return s.revision }
