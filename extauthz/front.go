@@ -110,7 +110,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer f.server.leave()
 	in, done := f.read(ctx, r, crowded)
 	defer done()
-	c := f.server.begin(ctx, &in, crowded || in.front.problem == overloadedFront)
+	c := f.server.Check(ctx, &in, crowded || in.front.problem == overloadedFront)
 	if c.finish(c.record(ctx)); proper(c.out) {
 		out = func() *answer { return &c.answer }
 	}
@@ -126,11 +126,11 @@ func (s *Server) refusedAnswer() *answer {
 const overloadedFront = "too many bodies at a time"
 
 // read reads a check. done gives back what its body takes.
-func (f *front) read(ctx context.Context, r *http.Request, crowded bool) (a attributes, done func()) {
+func (f *front) read(ctx context.Context, r *http.Request, crowded bool) (a Attributes, done func()) {
 	done = func() {}
 	defer func() { a.keepPanic(recover()) }()
 	c := httpfront.Read(f.o.Kind, r)
-	a = attributes{method: c.Method, path: c.Target, host: c.Host, peer: c.Address, rawHeaders: !f.o.Kind.Joins(), headers: make(headers, len(c.Header))}
+	a = Attributes{method: c.Method, path: c.Target, host: c.Host, peer: c.Address, rawHeaders: !f.o.Kind.Joins(), headers: make(headers, len(c.Header))}
 	for i, h := range c.Header {
 		a.headers[i] = header{h.Name, h.Value}
 	}
@@ -149,7 +149,7 @@ func (f *front) read(ctx context.Context, r *http.Request, crowded bool) (a attr
 
 // readBody reads the body that the front sent along. One that is too long, or does not come in time, is a
 // partial one, by which no rule is decided.
-func (f *front) readBody(ctx context.Context, r *http.Request, a *attributes) (done func()) {
+func (f *front) readBody(ctx context.Context, r *http.Request, a *Attributes) (done func()) {
 	if r.ContentLength == 0 {
 		return func() {}
 	}
