@@ -54,7 +54,7 @@ func (e *evaluation) goodCredential() bool {
 // turn it into.
 func isUpperMethod(method string) bool {
 	for i := range len(method) {
-		if c := method[i]; 'a' <= c && c <= 'z' || c >= utf8.RuneSelf {
+		if c := method[i]; 'a' <= c && c <= 'z' || c >= utf8.RuneSelf { // mutant: methods-in-lower-case
 			return false
 		}
 	}
@@ -118,7 +118,7 @@ func (r *Request) Secure() bool {
 		return true
 	}
 	value, n := r.Header.Get("x-forwarded-proto")
-	return n == 1 && value == "https"
+	return n == 1 && value == "https" // mutant: plain-connection
 }
 
 // findToken looks the presented value up: the one look-up of a request. The groups of
@@ -156,7 +156,7 @@ func (e *evaluation) valueAsUser() bool {
 		return false
 	}
 	digest := token.Sum(token.NewSecret(c.User))
-	if e.snapshot.Token(&digest) == nil {
+	if !e.snapshot.holds(&digest) {
 		return false
 	}
 	e.decision.Principal = Principal{}

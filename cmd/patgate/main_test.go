@@ -190,7 +190,8 @@ var arrows = []struct {
 		"extauthz", "audit", "audit/report", "replay", "policy", "token", "token/snippet", "envoy", "envoy/check", "cmd/patgate/demo", "usage"}, "flags, wiring and output"},
 	{"test/configmap", nil, "for tests alone"},
 	{"test/ugly", nil, "for tests alone"},
-	{"test/mutants", nil, "plants flaws in a copy"},
+	{"test/marks", nil, "lines of the code that tests change"},
+	{"test/mutants", []string{"test/marks"}, "plants flaws in a copy"},
 	{"test/upstreams/lookalikes", []string{"token"}, "requests and what they mean, for whatever is in front of an API"},
 	{"test/bench", []string{"token", "envoy"}, "measures the binary from outside"},
 }
