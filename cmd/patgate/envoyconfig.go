@@ -204,7 +204,7 @@ func (o *envoyConfigOptions) text(gates []*policy.Gate) (text string, notes []st
 	reads := func(g envoy.Gate) bool { return g.Body != nil }
 	return fronts.Settings{
 		Bodies: slices.ContainsFunc(o.Gates, reads),
-		Kind: o.Kind, Gates: gates, Listen: o.Listen, Upstream: o.Upstream, Patgate: o.Patgate, TLS: o.TLS, PatgateTLS: o.PatgateTLS,
+		Kind:   o.Kind, Gates: gates, Listen: o.Listen, Upstream: o.Upstream, Patgate: o.Patgate, TLS: o.TLS, PatgateTLS: o.PatgateTLS,
 		MaxRequestBytes: o.MaxRequestBytes, Upgrades: o.Upgrades, Namespace: o.Namespace, Gateway: o.Gateway,
 	}.Text()
 }
