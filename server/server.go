@@ -23,6 +23,7 @@ import (
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/extauthz"
+	"github.com/patgate/patgate/extauthz/httpfront"
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/policy"
@@ -38,6 +39,8 @@ type Options struct {
 	Kubernetes *KubernetesOptions // also follow the objects of a cluster; nil: don't
 
 	Listen         string // for checks: host:port or unix:///path; default 127.0.0.1:9191
+	HTTPListen     string // for checks over HTTP, like Listen; empty: none
+	HTTPFront      string // the kind of proxy that asks there: one of httpfront.Names
 	InsecureListen bool   // allows an address beyond loopback without mTLS
 	StatusListen   string // default 127.0.0.1:9192
 	TLSCert        string // files, reloaded when they change
@@ -109,8 +112,13 @@ type Server struct {
 	audit        *audit.Log
 	manage       *management // nil: tokens are not managed here
 	transport    extauthz.Transport
+<<<<<<< HEAD
 	loader       *loader.Loader // nil: no directories
 	cluster      *cluster       // nil: no objects
+=======
+	front        *listening // checks over HTTP; nil: none
+	loader       *loader.Loader
+>>>>>>> main
 	metrics      *metrics
 	clock        *extauthz.Clock
 	certificates *certificates // nil: no TLS
@@ -147,6 +155,15 @@ func New(o Options) (*Server, error) {
 		_ = s.listener.Close()
 		return nil, &ListenError{"StatusListen", o.StatusListen, err}
 	}
+	bound := []net.Listener{s.listener, s.status}
+	if o.HTTPListen != "" {
+		l, err := listen(o.HTTPListen)
+		if err != nil {
+			return nil, errors.Join(&ListenError{"HTTPListen", o.HTTPListen, err}, closeAll(bound))
+		}
+		s.front = &listening{listener: l}
+		bound = append(bound, l)
+	}
 	s.audit = audit.New(sink, audit.Options{
 		Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: s.instance, Now: o.Now, Logger: o.Logger, Chain: o.AuditChain,
 	})
@@ -157,6 +174,7 @@ func New(o Options) (*Server, error) {
 	if o.Manage != nil {
 		recent = new(admin.Recent)
 	}
+<<<<<<< HEAD
 	if s.cluster, err = s.newCluster(); err != nil {
 		return nil, errors.Join(err, s.listener.Close(), s.status.Close())
 	}
@@ -165,10 +183,20 @@ func New(o Options) (*Server, error) {
 	}
 	s.transport, err = extauthz.NewTransport(&extauthz.Server{
 		Index: revisions{s.index, s.cluster}, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight), Loaded: s.up,
+=======
+	checks := &extauthz.Server{
+		Index: s.index, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight), Loaded: s.up,
+>>>>>>> main
 		HandshakeFailed: s.handshakeFailed, Seen: s.seen(recent),
-	}, extauthz.TransportOptions{Name: o.Transport, MaxBody: o.MaxBody, MaxHeader: o.MaxHeader, MaxReceive: o.MaxReceive, TLS: certs.config()})
+	}
+	s.transport, err = extauthz.NewTransport(checks, extauthz.TransportOptions{Name: o.Transport, MaxBody: o.MaxBody, MaxHeader: o.MaxHeader, MaxReceive: o.MaxReceive, TLS: certs.config()})
 	if err != nil {
-		return nil, errors.Join(err, s.listener.Close(), s.status.Close())
+		return nil, errors.Join(err, closeAll(bound))
+	}
+	if s.front != nil {
+		s.front.transport = extauthz.NewFront(checks, extauthz.FrontOptions{
+			Kind: httpfront.Kind(o.HTTPFront), MaxBody: o.MaxBody, MaxReceive: o.MaxReceive, TLS: browsers(certs.config()),
+		})
 	}
 	o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.LastGood, o.Logger, o.Now
 	if len(o.Manifests) > 0 {
@@ -177,7 +205,7 @@ func New(o Options) (*Server, error) {
 	if o.Manage != nil {
 		s.manage, err = newManagement(o.Manage, &managed{o.Manifests, s.index, s.audit, s.loader, o.Now, o.Logger, recent, &s.counters})
 		if err != nil {
-			return nil, errors.Join(err, s.listener.Close(), s.status.Close())
+			return nil, errors.Join(err, closeAll(bound))
 		}
 	}
 	return s, nil
@@ -250,6 +278,14 @@ func quarterOfMemory() int64 {
 // Addr returns where checks are answered.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
+// HTTPAddr returns where checks over HTTP are answered, or nil.
+func (s *Server) HTTPAddr() net.Addr {
+	if s.front == nil {
+		return nil
+	}
+	return s.front.listener.Addr()
+}
+
 // ManageAddr returns where tokens are managed, or nil.
 func (s *Server) ManageAddr() net.Addr {
 	if s.manage == nil {
@@ -274,8 +310,11 @@ func (s *Server) Reload() {
 // error where audit events were lost.
 func (s *Server) Run(ctx context.Context) error {
 	statusServer := &http.Server{Handler: s.statusHandler(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug)}
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	go func() { failed <- s.transport.Serve(s.listener) }()
+	if s.front != nil {
+		go func() { failed <- s.front.transport.Serve(s.front.listener) }()
+	}
 	go func() { failed <- statusServer.Serve(s.status) }()
 	defer func() { _ = statusServer.Close() }()
 
@@ -343,6 +382,16 @@ func (s *Server) startLoader(ctx context.Context) error {
 	if !r.Loaded {
 		return &ManifestsError{r.Problems}
 	}
+<<<<<<< HEAD
+=======
+	close(s.up)
+	s.ready.Store(true)
+	s.setServing(true)
+	if s.front != nil {
+		s.o.Logger.Info("serving checks over HTTP", "address", s.HTTPAddr().String(), "front", s.o.HTTPFront)
+	}
+	s.o.Logger.Info("serving", "checks", s.Addr().String(), "status", s.StatusAddr().String(), "manifests", s.o.Manifests)
+>>>>>>> main
 	return nil
 }
 
@@ -350,7 +399,7 @@ func (s *Server) startLoader(ctx context.Context) error {
 // under way end.
 func (s *Server) stop(delay time.Duration) error {
 	s.ready.Store(false)
-	s.transport.SetServing(false)
+	s.setServing(false)
 	if delay > 0 {
 		s.o.Logger.Info("draining", "delay", delay.String())
 		time.Sleep(delay)
@@ -360,7 +409,7 @@ func (s *Server) stop(delay time.Duration) error {
 	if s.manage != nil {
 		s.manage.stop(ctx)
 	}
-	s.transport.Stop(ctx)
+	s.stopChecks(ctx)
 	s.writeUsage(ctx)
 	flush, cancelFlush := context.WithTimeout(context.Background(), min(s.o.DrainGrace, flushGrace))
 	defer cancelFlush()
