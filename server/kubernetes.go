@@ -17,16 +17,14 @@ import (
 
 // KubernetesOptions are those of a server that follows the objects of a cluster.
 type KubernetesOptions struct {
-	Kubeconfig string        // a file; empty: $KUBECONFIG, the pod's service account, or ~/.kube/config
-	Namespaces []string      // whose objects count; empty: all
-	MaxStale   time.Duration // after how long without a sign of the cluster StaleDeny or /readyz changes; 0: never
-	StaleDeny  bool          // then refuse every request with not_ready, beside being not ready
+	Kubeconfig string   // a file; empty: $KUBECONFIG, the pod's service account, or ~/.kube/config
+	Namespaces []string // whose objects count; empty: all
 }
 
 // cluster is the source of a server's objects.
 type cluster struct {
 	*kube.Source
-	o     *KubernetesOptions
+	o     *Options
 	stale atomic.Bool // nothing was heard of the cluster for MaxStale
 }
 
@@ -42,7 +40,9 @@ func (s *Server) newCluster() (*cluster, error) {
 	if err != nil {
 		return nil, &UsageError{"Kubernetes: " + err.Error()}
 	}
-	return &cluster{Source: source, o: o}, nil
+	c := &cluster{Source: source, o: &s.o}
+	s.metrics.registry.MustRegister(c)
+	return c, nil
 }
 
 // follow runs the source, and watches its age.

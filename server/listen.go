@@ -48,10 +48,10 @@ func checkOptions(o *Options) error {
 		return &UsageError{fmt.Sprintf("MaxHeader %d: expected at least %d", o.MaxHeader, minHeader)}
 	case o.MaxReceive != 0 && o.MaxReceive < minReceive:
 		return &UsageError{fmt.Sprintf("MaxReceive %d: expected at least %d", o.MaxReceive, minReceive)}
-	case o.Kubernetes != nil && o.Kubernetes.MaxStale != 0 && o.Kubernetes.MaxStale < minStale:
-		return &UsageError{fmt.Sprintf("MaxStale %s: expected at least %s, as an API server says something once a minute where nothing changes", o.Kubernetes.MaxStale, minStale)}
-	case o.Kubernetes != nil && o.Kubernetes.StaleDeny && o.Kubernetes.MaxStale == 0:
-		return &UsageError{"StaleAction deny needs MaxStale"}
+	case o.MaxStale != 0 && o.MaxStale < minStale:
+		return &UsageError{fmt.Sprintf("MaxStale %s: expected at least %s, as an API server says something once a minute where nothing changes", o.MaxStale, minStale)}
+	case o.StaleDeny && o.MaxStale == 0, o.MaxStale != 0 && o.Kubernetes == nil:
+		return &UsageError{"StaleDeny needs MaxStale, and MaxStale needs Kubernetes"}
 	case len(o.Manifests) == 0 && o.Manage != nil:
 		return &UsageError{"managing tokens needs Manifests, where it writes them"}
 	case o.Transport != "" && !slices.Contains(extauthz.Transports, o.Transport):

@@ -37,6 +37,8 @@ type Options struct {
 	MaxManifests int64    // bytes read at most; default dir.MaxBytes
 
 	Kubernetes *KubernetesOptions // also follow the objects of a cluster; nil: don't
+	MaxStale   time.Duration      // after how long without a sign of the cluster the server is not ready; 0: never
+	StaleDeny  bool               // then refuse every request too, with not_ready
 
 	Listen         string // for checks: host:port or unix:///path; default 127.0.0.1:9191
 	HTTPListen     string // for checks over HTTP, like Listen; empty: none
@@ -112,13 +114,9 @@ type Server struct {
 	audit        *audit.Log
 	manage       *management // nil: tokens are not managed here
 	transport    extauthz.Transport
-<<<<<<< HEAD
+	front        *listening     // checks over HTTP; nil: none
 	loader       *loader.Loader // nil: no directories
 	cluster      *cluster       // nil: no objects
-=======
-	front        *listening // checks over HTTP; nil: none
-	loader       *loader.Loader
->>>>>>> main
 	metrics      *metrics
 	clock        *extauthz.Clock
 	certificates *certificates // nil: no TLS
@@ -174,19 +172,11 @@ func New(o Options) (*Server, error) {
 	if o.Manage != nil {
 		recent = new(admin.Recent)
 	}
-<<<<<<< HEAD
 	if s.cluster, err = s.newCluster(); err != nil {
-		return nil, errors.Join(err, s.listener.Close(), s.status.Close())
+		return nil, errors.Join(err, closeAll(bound))
 	}
-	if s.cluster != nil {
-		s.metrics.registry.MustRegister(s.cluster)
-	}
-	s.transport, err = extauthz.NewTransport(&extauthz.Server{
-		Index: revisions{s.index, s.cluster}, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight), Loaded: s.up,
-=======
 	checks := &extauthz.Server{
-		Index: s.index, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight), Loaded: s.up,
->>>>>>> main
+		Index: revisions{s.index, s.cluster}, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight), Loaded: s.up,
 		HandshakeFailed: s.handshakeFailed, Seen: s.seen(recent),
 	}
 	s.transport, err = extauthz.NewTransport(checks, extauthz.TransportOptions{Name: o.Transport, MaxBody: o.MaxBody, MaxHeader: o.MaxHeader, MaxReceive: o.MaxReceive, TLS: certs.config()})
@@ -363,7 +353,10 @@ func (s *Server) start(ctx context.Context) error {
 	}
 	close(s.up)
 	s.ready.Store(true)
-	s.transport.SetServing(true)
+	s.setServing(true)
+	if s.front != nil {
+		s.o.Logger.Info("serving checks over HTTP", "address", s.HTTPAddr().String(), "front", s.o.HTTPFront)
+	}
 	s.o.Logger.Info("serving", "checks", s.Addr().String(), "status", s.StatusAddr().String(), "manifests", s.o.Manifests)
 	return nil
 }
@@ -382,16 +375,6 @@ func (s *Server) startLoader(ctx context.Context) error {
 	if !r.Loaded {
 		return &ManifestsError{r.Problems}
 	}
-<<<<<<< HEAD
-=======
-	close(s.up)
-	s.ready.Store(true)
-	s.setServing(true)
-	if s.front != nil {
-		s.o.Logger.Info("serving checks over HTTP", "address", s.HTTPAddr().String(), "front", s.o.HTTPFront)
-	}
-	s.o.Logger.Info("serving", "checks", s.Addr().String(), "status", s.StatusAddr().String(), "manifests", s.o.Manifests)
->>>>>>> main
 	return nil
 }
 

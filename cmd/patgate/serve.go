@@ -86,9 +86,15 @@ func newServe(s streams) *cobra.Command {
 			}
 			o.AuditColored = wantsColor(os.Stdout, os.LookupEnv)
 			o.Logger, o.Version = logger, thisBuild().Version
-			if o.Kubernetes, err = kubernetesOptions(kubernetes, &fromCluster, staleAction); err != nil {
-				return err
+			switch {
+			case staleAction != "unready" && staleAction != "deny":
+				return usageError{fmt.Errorf("--stale-action %s: expected unready or deny", staleAction)}
+			case !kubernetes && (fromCluster.Kubeconfig != "" || len(fromCluster.Namespaces) > 0):
+				return usageError{errors.New("--kubeconfig and --namespace need --kubernetes")}
+			case kubernetes:
+				o.Kubernetes = &fromCluster
 			}
+			o.StaleDeny = staleAction == "deny"
 			if managed.Announce = announceLink(s); managed.Listen != "" {
 				o.Manage = &managed
 			}
@@ -100,8 +106,8 @@ func newServe(s streams) *cobra.Command {
 	f.BoolVar(&kubernetes, "kubernetes", false, "follow the objects of a Kubernetes cluster, beside or instead of directories")
 	f.StringVar(&fromCluster.Kubeconfig, "kubeconfig", "", "`file` that says where the cluster is (default $KUBECONFIG, the pod's service account)")
 	f.StringArrayVar(&fromCluster.Namespaces, "namespace", nil, "`namespace` whose objects count; may repeat (default all)")
-	f.DurationVar(&fromCluster.MaxStale, "max-stale", 0, "after how long without a sign of the cluster patgate is not ready (default never)")
-	f.StringVar(&staleAction, "stale-action", "unready", "what happens then: unready, or deny (every request, as not_ready)")
+	f.DurationVar(&o.MaxStale, "max-stale", 0, "after how long without a sign of the cluster patgate is not ready (default never)")
+	f.StringVar(&staleAction, "stale-action", "unready", "what becomes of it then: unready, or deny (every request)")
 	f.StringVar(&o.LastGood, "last-good", "", "`directory` that keeps the last good manifests, for a start beside bad ones")
 	f.Int64Var(&o.MaxManifests, "manifests-max-bytes", dir.MaxBytes, "how much a load reads at most")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:9191", "`address` of checks: host:port or unix:///path (mode 0660)")
@@ -129,20 +135,6 @@ func newServe(s streams) *cobra.Command {
 	manageFlags(f, "manage-", &managed)
 	_ = cmd.RegisterFlagCompletionFunc("http-front", fixed(httpfront.Names()...))
 	return cmd
-}
-
-// kubernetesOptions returns the options of a cluster, or nil without --kubernetes.
-func kubernetesOptions(wanted bool, o *server.KubernetesOptions, staleAction string) (*server.KubernetesOptions, error) {
-	switch {
-	case staleAction != "unready" && staleAction != "deny":
-		return nil, usageError{fmt.Errorf("--stale-action %s: expected unready or deny", staleAction)}
-	case !wanted && (o.Kubeconfig != "" || len(o.Namespaces) > 0 || o.MaxStale != 0):
-		return nil, usageError{errors.New("--kubeconfig, --namespace and --max-stale need --kubernetes")}
-	case !wanted:
-		return nil, nil
-	}
-	o.StaleDeny = staleAction == "deny"
-	return o, nil
 }
 
 // fromEnvironment sets the flags that the command line leaves out.

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -135,7 +136,7 @@ func (s *Source) step(started time.Time) {
 	r := Report{SHA256: changes.New.SHA256, Objects: s.objects.Len()}
 	before := s.index.Snapshot()
 	if r.Change, r.Err = s.index.Apply(changes, s.o.Now()); r.Err == nil && before.Ready() {
-		r.Revived = s.index.Snapshot().Revivals(before, changes.New.Tokens)
+		r.Revived = s.index.Snapshot().Revivals(before, slices.Values(changes.New.Tokens))
 	}
 	r.Took = s.o.Now().Sub(started)
 	counts := s.objects.NotAccepted()
