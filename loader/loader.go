@@ -11,6 +11,7 @@ package loader
 import (
 	"context"
 	"crypto/sha256"
+	"iter"
 	"log/slog"
 	"runtime"
 	"runtime/debug"
@@ -248,14 +249,14 @@ func (l *Loader) apply(u *Update, step *ruleset.Step) Report {
 	if r.Change, r.Err = l.index.Apply(step.Changes, l.o.Now()); r.Err == nil {
 		r.Loaded = true
 		l.loaded, l.rejectedSums = step.Accept(), nil
-		r.Revived = l.revived(running, step.Changes.New.Tokens)
+		r.Revived = l.revived(running, step.Changes.New.All)
 	}
 	return r
 }
 
 // revived lists those of the tokens whose validity is longer than in the revision before. The
 // manifests take effect, because they are the source of truth; the event asks for a review.
-func (l *Loader) revived(before *policy.Snapshot, tokens []*policy.Token) []policy.Revived {
+func (l *Loader) revived(before *policy.Snapshot, tokens iter.Seq[*policy.Token]) []policy.Revived {
 	if !before.Ready() {
 		return nil
 	}

@@ -13,6 +13,8 @@ import (
 // may permit are no problem here.
 func (r *Request) targetProblem() string {
 	switch {
+	case r.Problem != "":
+		return r.Problem
 	case r.Method == "":
 		return "the method is missing"
 	case r.Method == "CONNECT":
@@ -156,7 +158,7 @@ func (e *evaluation) valueAsUser() bool {
 		return false
 	}
 	digest := token.Sum(token.NewSecret(c.User))
-	if e.snapshot.Token(&digest) == nil {
+	if !e.snapshot.holds(&digest) {
 		return false
 	}
 	e.decision.Principal = Principal{}

@@ -25,7 +25,7 @@ func (s *Snapshot) GroupLosses(next *Rows, now time.Time) []GroupLoss {
 		return nil
 	}
 	l := losing{next: next, now: now, lost: lost, members: membership(next.Groups)}
-	tokens := slices.SortedFunc(slices.Values(next.Tokens), func(a, b *Token) int { return cmp.Compare(a.Name, b.Name) })
+	tokens := slices.SortedFunc(next.All, func(a, b *Token) int { return cmp.Compare(a.Name, b.Name) })
 	var losses []GroupLoss
 	for _, g := range lost {
 		for _, t := range tokens {

@@ -197,7 +197,7 @@ func (s *Step) checkTokens() bool {
 	s.Changes = policy.Changes{Origin: s.changedOrigin(), New: policy.Rows{SHA256: s.input.Digest}}
 	for name := range s.leaving {
 		for _, row := range s.from.tokens[name] {
-			if s.options.Running.TokenByName(row.Name) != row {
+			if !s.options.Running.Same(row) {
 				return false // a rejected load has revoked it since
 			}
 			s.Changes.Old.Tokens = append(s.Changes.Old.Tokens, row)
