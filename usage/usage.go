@@ -36,7 +36,8 @@ func Of(l *audit.Logged) (Token, bool) {
 	}
 	t := Token{Token: l.Token, User: cmp.Or(l.Actor, l.User), LastClient: l.Client, LastScheme: l.Scheme, LastGate: l.Gate}
 	if l.Scheme == basic && !l.BasicEnds.IsZero() {
-		t.BasicEnds = &l.BasicEnds
+		ends := l.BasicEnds // the event is not kept
+		t.BasicEnds = &ends
 	}
 	t.Uses = []audit.Use{{Scheme: l.Scheme, Previous: l.Previous, Count: 1, First: l.Time, Last: l.Time}}
 	t.total()
@@ -50,7 +51,8 @@ func Reported(l *audit.Logged) (Token, bool) {
 	}
 	t := Token{Token: l.Token, User: l.User, LastClient: l.Client, LastScheme: l.Scheme, LastGate: l.Gate, Uses: l.Uses}
 	if !l.BasicEnds.IsZero() {
-		t.BasicEnds = &l.BasicEnds
+		ends := l.BasicEnds
+		t.BasicEnds = &ends
 	}
 	t.total()
 	return t, true
