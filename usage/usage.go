@@ -6,6 +6,7 @@ package usage
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/patgate/patgate/audit"
@@ -62,6 +63,9 @@ const basic = "basic"
 
 // total sets what follows from Uses.
 func (t *Token) total() {
+	if len(t.Uses) == 0 {
+		return
+	}
 	t.Count, t.First, t.Last, t.PreviousLast, t.BasicLast = 0, time.Time{}, time.Time{}, nil, nil
 	for i := range t.Uses {
 		u := &t.Uses[i]
@@ -142,8 +146,12 @@ func (s Uses) Add(o *Token) {
 		return
 	}
 	own := *o
-	own.Uses = slices.Clone(o.Uses)
-	s[o.Token] = &own
+	own.Token, own.Uses = strings.Clone(o.Token), slices.Clone(o.Uses)
+	for i := range own.Uses {
+		own.Uses[i].Scheme = strings.Clone(own.Uses[i].Scheme)
+	}
+	own.total()
+	s[own.Token] = &own
 }
 
 // List returns the tokens by name.
