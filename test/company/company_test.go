@@ -11,7 +11,9 @@ import (
 )
 
 // small is a company that tests can read.
-func small(seed uint64) *Company { return New(Options{Seed: seed, People: 60, Tokens: 200, Events: 20_000}) }
+func small(seed uint64) *Company {
+	return New(Options{Seed: seed, People: 60, Tokens: 200, Events: 20_000})
+}
 
 func logOf(t *testing.T, c *Company) string {
 	t.Helper()
