@@ -208,7 +208,7 @@ var outside = map[string][]string{
 	"google.golang.org/grpc":              {"extauthz", "test/bench"},
 	"github.com/envoyproxy/":              {"extauthz", "test/bench"},
 	"github.com/prometheus/client_golang": {"server"},
-	"net/http":                            {"server", "admin", "admin/page", "admin/oidc", "extauthz", "extauthz/httpfront", "envoy", "usage", "cmd/patgate", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
+	"net/http":                            {"server", "admin", "loader/kube", "admin/page", "admin/oidc", "extauthz", "extauthz/httpfront", "envoy", "usage", "cmd/patgate", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
 	"github.com/spf13/":                   {"cmd/patgate"},
 	"github.com/coreos/go-oidc":           {"admin/oidc"},
 	"golang.org/x/oauth2":                 {"admin/oidc"},
