@@ -28,6 +28,7 @@ type envoyConfigOptions struct {
 // flagKinds are the flags that mean nothing to the other kinds.
 var flagKinds = []struct{ flags, kinds []string }{
 	{[]string{"namespace", "gateway", "listener"}, []string{envoy.KindIstio, envoy.KindIstioMesh, envoy.KindEnvoyGateway}},
+	{[]string{"bodiless-route"}, []string{envoy.KindEnvoyGateway}},
 	{[]string{"listen", "admin", "upstream", "upstream-http2", "tls", "upgrade"}, []string{envoy.KindStandalone, envoy.KindSidecar, envoy.KindEdge}},
 	{[]string{"cors-origin", "route-timeout", "connect-timeout"}, []string{envoy.KindStandalone, envoy.KindSidecar, envoy.KindEdge, envoy.KindEnvoyGateway}},
 	{[]string{"request-timeout", "headers-timeout", "idle-timeout", "keepalive-timeout"},
@@ -40,9 +41,8 @@ func newEnvoyConfig(s streams) *cobra.Command {
 		Use:   "envoy-config --for KIND [DIR...]",
 		Short: "Print the Envoy, Istio or Envoy Gateway configuration for the gates at hand",
 		Long: "Envoy-config prints a configuration that fits the gates: patgate may set and remove exactly\n" +
-			"the headers that they name, JSON bodies are sent to it only where a rule reads them, and clients'\n" +
-			"addresses are counted as the gates count them. Bodies may take as long as they flow. What is\n" +
-			"doubtful stands on stderr. Print it anew when gates change, or a rule on bodies comes in. The kinds are\n\n" +
+			"the headers that they name, JSON bodies are sent to it only where a rule reads them, and clients' addresses are\n" +
+			"counted as the gates count them. What is doubtful stands on stderr. Print it anew when gates change. The kinds are\n\n" +
 			"  standalone      one Envoy in front of an API\n" +
 			"  sidecar         an Envoy in the API's pod, with patgate on a unix socket\n" +
 			"  edge            TLS from clients, several replicas of patgate over mTLS\n" +
@@ -79,6 +79,7 @@ func newEnvoyConfig(s streams) *cobra.Command {
 	f.StringArrayVar(&o.Upgrades, "upgrade", nil, "`protocol` that a connection may be upgraded to, such as websocket; may repeat")
 	f.StringVar(&o.Namespace, "namespace", "", "`namespace` of the objects for a mesh (default: default)")
 	f.StringVar(&o.Gateway, "gateway", "", "`name` of the Gateway that patgate stands in front of in a mesh (default api)")
+	f.StringArrayVar(&o.BodilessRoutes, "bodiless-route", nil, "`name` of an HTTPRoute beside one for JSON: no bodies are sent from it; may repeat")
 	f.StringArrayVar(&o.Listeners, "listener", nil, "`name` of a listener of Envoy Gateway's Gateway (default http); may repeat")
 	outputFlag(cmd, &o.output)
 	_ = cmd.RegisterFlagCompletionFunc("for", fixed(envoy.Kinds()...))
