@@ -4,21 +4,18 @@ import (
 	"context"
 	"crypto/sha256"
 	"path/filepath"
-
-	"github.com/patgate/patgate/loader/dir"
 )
 
-// write is a file that this process has written, whole and at once.
+// write is a file that this process has written, and who waits for it.
 type write struct {
-	file string // its base name: a directory may be known by several paths
-	sum  [sha256.Size]byte
+	Written
 	runs chan bool // gets whether it runs
 }
 
 // Written loads a file that this process has written, without waiting for it to rest, and reports
 // whether it runs then. It waits until Run has done so, or ctx is done.
 func (l *Loader) Written(ctx context.Context, file string, sum [sha256.Size]byte) bool {
-	w := write{filepath.Base(file), sum, make(chan bool, 1)}
+	w := write{Written{filepath.Base(file), sum}, make(chan bool, 1)}
 	select {
 	case l.writes <- w:
 	case <-ctx.Done():
@@ -34,53 +31,28 @@ func (l *Loader) Written(ctx context.Context, file string, sum [sha256.Size]byte
 
 // loadWritten loads what was written, together with whatever else was written meanwhile.
 func (l *Loader) loadWritten(ctx context.Context, first write) error {
-	l.written = append(l.written[:0], first)
+	waiting := []write{first}
 	for more := true; more; {
 		select {
 		case w := <-l.writes:
-			l.written = append(l.written, w)
+			waiting = append(waiting, w)
 		default:
 			more = false
 		}
 	}
+	l.written = nil
+	for _, w := range waiting {
+		l.written = append(l.written, w.Written)
+	}
 	err := l.Load(ctx)
+	l.written = nil
 	known := l.known()
-	running := make(map[write]bool, len(known))
+	running := make(map[Written]bool, len(known))
 	for name, sum := range known {
-		running[write{file: filepath.Base(name), sum: sum}] = true
+		running[Written{filepath.Base(name), sum}] = true
 	}
-	for _, w := range l.written {
-		w.runs <- running[write{file: w.file, sum: w.sum}]
+	for _, w := range waiting {
+		w.runs <- running[w.Written]
 	}
-	l.written = l.written[:0]
 	return err
-}
-
-// isWritten reports whether a reading differs from what runs by nothing but what this process has
-// written, which is never half a file.
-func (l *Loader) isWritten(t *dir.Tree) bool {
-	known := l.known()
-	if len(l.written) == 0 || len(known) == 0 || len(t.Problems) > 0 {
-		return false
-	}
-	there := 0
-	for _, f := range t.Files {
-		sum, before := known[f.Name]
-		if before {
-			there++
-		}
-		if sum != f.Sum && !l.wrote(&f) {
-			return false
-		}
-	}
-	return there == len(known)
-}
-
-func (l *Loader) wrote(f *dir.File) bool {
-	for _, w := range l.written {
-		if w.sum == f.Sum && w.file == filepath.Base(f.Name) {
-			return true
-		}
-	}
-	return false
 }

@@ -95,7 +95,7 @@ const (
 	detailNoUser     = "an empty user"
 	detailNoPassword = "an empty password"
 	detailControl    = "a control character"
-	detailChecksum   = "a patg_ value with a wrong checksum"
+	detailChecksum   = "the value is mistyped or cut off: its checksum is wrong"
 )
 
 // ParseAuthorization reads the Authorization header of a request: its value, and

@@ -79,6 +79,9 @@ func (e *evaluation) admit() Reason {
 		return MethodOverride
 	case !e.step(StepGate, e.findGate()):
 		return NoGate
+	case e.gate().Invalid:
+		e.step(StepGateValid, false)
+		return GateInvalid
 	case !e.step(StepGateTarget, e.goodAtGate()):
 		return BadTarget
 	case !e.step(StepTLS, !e.gate().RequireTLS || e.secure()):
@@ -103,6 +106,9 @@ func (e *evaluation) authorize() Reason {
 	}
 	if e.step(StepToken, e.findToken()) {
 		return e.token()
+	}
+	if e.decision.Token != nil {
+		return TokenUnknown
 	}
 	return e.forwarded()
 }
@@ -172,7 +178,7 @@ func (e *evaluation) token() Reason {
 	}
 	e.identify(now)
 	switch {
-	case !e.step(StepGateGroups, e.gate().admits(e.own)):
+	case !e.step(StepGateGroups, e.snapshot.admits(e.gate(), t.Namespace, e.decision.Principal.User, e.own)):
 		return TokenDeactivated
 	case !e.step(StepTokenGates, t.forGate(e.gate())):
 		return GateDenied

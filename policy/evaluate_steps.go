@@ -131,7 +131,7 @@ func (e *evaluation) findToken() bool {
 	}
 	e.own = t.Groups
 	if t.AnyUser && c.Scheme == Basic {
-		e.own = e.snapshot.GroupsOf(c.User)
+		e.own = e.snapshot.GroupsIn(t.Namespace, c.User)
 	}
 	e.span = t.lifetime(c.Digest, e.own)
 	e.decision.Token, e.decision.Previous = t, e.span.previous
@@ -139,8 +139,14 @@ func (e *evaluation) findToken() bool {
 	if !t.AnyUser && (c.Scheme != Basic || t.belongsTo(c.User)) {
 		e.decision.Principal = Principal{User: t.User}
 	}
-	return true
+	if t.NotAccepted {
+		e.decision.Detail = detailNotAccepted
+	}
+	return !t.NotAccepted
 }
+
+// detailNotAccepted is the detail of a refusal of a token that is there, and is at fault or names what is.
+const detailNotAccepted = "not accepted"
 
 // valueAsUser reports whether the user of an unknown Basic credential is the value of a
 // token that we know, as some clients send it. It is a secret then, and no name.
@@ -181,8 +187,9 @@ func (e *evaluation) actAs() bool {
 	}
 	for _, pattern := range e.decision.Token.ActAs {
 		if e.meter.allows(pattern, target) && pattern.Match(target) {
-			e.target = e.snapshot.GroupsOf(target)
-			if !e.gate().admits(e.target) {
+			t := e.decision.Token
+			e.target = e.snapshot.GroupsIn(t.Namespace, target)
+			if !e.snapshot.admits(e.gate(), t.Namespace, target, e.target) {
 				return false
 			}
 			p := &e.decision.Principal

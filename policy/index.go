@@ -323,18 +323,28 @@ func exchangeRows[T any](txn *memdb.Txn, table string, old, rows []*T, name func
 	return nil
 }
 
+// membersByName are users' groups, by namespace and by the user's name.
+type membersByName map[string]map[string][]*Group
+
 // membership lists each user's groups, by name.
-func membership(groups []*Group) map[string][]*Group {
-	members := map[string][]*Group{}
+func membership(groups []*Group) membersByName {
+	members := membersByName{}
 	for _, g := range groups {
+		in := members[g.Namespace]
+		if in == nil {
+			in = map[string][]*Group{}
+			members[g.Namespace] = in
+		}
 		for _, user := range g.Members {
-			if !slices.Contains(members[user], g) {
-				members[user] = append(members[user], g)
+			if !slices.Contains(in[user], g) {
+				in[user] = append(in[user], g)
 			}
 		}
 	}
-	for _, of := range members {
-		SortGroups(of)
+	for _, in := range members {
+		for _, of := range in {
+			SortGroups(of)
+		}
 	}
 	return members
 }

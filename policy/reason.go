@@ -61,6 +61,7 @@ const (
 	QueryUnreadable
 	AuditUnavailable
 	Overloaded
+	GateInvalid
 	reasonCount
 )
 
@@ -98,6 +99,7 @@ var reasons = [reasonCount]struct {
 	QueryUnreadable:  {"query_unreadable", statusForbidden},
 	AuditUnavailable: {"audit_unavailable", statusUnavailable},
 	Overloaded:       {"overloaded", statusUnavailable},
+	GateInvalid:      {"gate_invalid", statusUnavailable},
 }
 
 // String returns the reason's stable name.

@@ -143,11 +143,11 @@ func (e *evaluation) askQuery(r *Rule, all bool, result outcome) outcome {
 	}
 	e.query.load(e.request.Target.Query)
 	for i := range r.Query {
-		switch v := e.query.check(&r.Query[i], all, &e.meter); v {
+		switch v, why := e.query.check(&r.Query[i], all, &e.meter); v {
 		case failed:
 			return outcome{verdict: failed, part: PartQuery, name: r.Query[i].Name}
 		case undecided:
-			result = result.or(PartQuery, r.Query[i].Name, whyQuery)
+			result = result.or(PartQuery, r.Query[i].Name, why)
 		}
 	}
 	return result

@@ -24,7 +24,7 @@ type Revision struct {
 	SHA256  [32]byte // of the files of the last good load
 	Loaded  time.Time
 	gates   gateTable
-	members map[string][]*Group
+	members membersByName
 	gone    map[token.Digest]struct{} // of tokens that went since the start
 }
 
@@ -67,8 +67,27 @@ func (s *Snapshot) Gone(d token.Digest) bool {
 	return gone
 }
 
-// GroupsOf returns a user's groups, by name.
-func (s *Snapshot) GroupsOf(user string) []*Group { return s.revision.members[user] }
+// GroupsOf returns a user's groups of no namespace, by name.
+func (s *Snapshot) GroupsOf(user string) []*Group { return s.GroupsIn("", user) }
+
+// GroupsIn returns a user's groups in a namespace, by name.
+func (s *Snapshot) GroupsIn(namespace, user string) []*Group {
+	return s.revision.members[namespace][user]
+}
+
+// admits reports whether a gate admits a user: one of the groups that it names has the user. Those of the
+// namespace are own; those of others are looked up.
+func (s *Snapshot) admits(g *Gate, namespace, user string, own []*Group) bool {
+	if g.admits(own) {
+		return true
+	}
+	for _, group := range g.Groups {
+		if group.Namespace != namespace && slices.Contains(s.GroupsIn(group.Namespace, user), group) {
+			return true
+		}
+	}
+	return false
+}
 
 // Gate finds a gate by its name, or nil.
 func (s *Snapshot) Gate(name string) *Gate { return row[Gate](s, tableGates, name) }

@@ -96,7 +96,7 @@ func (l *level) add(s share) {
 
 func (l *level) policies(refs []manifest.Ref) {
 	for i, ref := range refs {
-		l.add(share{"spec.policies", i, ref.At, l.of(ref.Text)})
+		l.add(share{"spec.policies", i, ref.At, l.of(l.doc.Resolve(ref))})
 	}
 }
 

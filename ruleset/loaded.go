@@ -220,7 +220,7 @@ func (s *Step) taken() bool {
 	running := s.options.Running
 	stays := func(t *policy.Token) bool { return t != nil && !s.leaving[t.Source.File] }
 	for _, doc := range s.Tokens {
-		if stays(running.TokenByName(doc.Metadata.Name.Text)) || stays(running.Token(&doc.APIToken.Digest.Sum)) {
+		if stays(running.TokenByName(doc.Key())) || stays(running.Token(&doc.APIToken.Digest.Sum)) {
 			return true
 		}
 		for i := range doc.APIToken.Previous {

@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"github.com/patgate/patgate/extauthz"
-	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/dir"
 )
 
 // unixPrefix begins the address of a unix socket.
@@ -51,7 +51,7 @@ func checkOptions(o *Options) error {
 	case o.TLSClientCA != "" && o.TLSCert == "":
 		return &UsageError{"TLSClientCA needs TLSCert and TLSKey"}
 	}
-	if err := loader.Check(o.Manifests, o.LastGood); err != nil {
+	if err := dir.Check(o.Manifests, o.LastGood); err != nil {
 		return &UsageError{err.Error()}
 	}
 	path, unix := strings.CutPrefix(o.Listen, unixPrefix)

@@ -342,8 +342,8 @@ func NewManage(o Options) (*Manage, error) {
 	m := &Manage{logger: o.Logger, nudge: make(chan struct{}, 1)}
 	m.audit = audit.New(sink, audit.Options{Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: instance(), Now: o.Now, Logger: o.Logger})
 	index := policy.NewIndex()
-	o.Loader.MaxBytes, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.Logger, o.Now
-	m.loader = loader.New(index, o.Manifests, m.loaded, o.Loader)
+	o.Loader.Logger, o.Loader.Now = o.Logger, o.Now
+	m.loader = loader.New(index, sources(&o), m.loaded, o.Loader)
 	m.management, err = newManagement(o.Manage, &managed{o.Manifests, index, m.audit, m.loader, o.Now, o.Logger, nil, nil})
 	return m, err
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/extauthz"
 	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/usage"
 )
@@ -159,8 +160,8 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.listener.Close(), s.status.Close())
 	}
-	o.Loader.MaxBytes, o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.LastGood, o.Logger, o.Now
-	s.loader = loader.New(s.index, o.Manifests, s.loaded, o.Loader)
+	o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.LastGood, o.Logger, o.Now
+	s.loader = loader.New(s.index, sources(&o), s.loaded, o.Loader)
 	if o.Manage != nil {
 		s.manage, err = newManagement(o.Manage, &managed{o.Manifests, s.index, s.audit, s.loader, o.Now, o.Logger, recent, &s.counters})
 		if err != nil {
@@ -168,6 +169,11 @@ func New(o Options) (*Server, error) {
 		}
 	}
 	return s, nil
+}
+
+// sources lists what manifests come from.
+func sources(o *Options) []loader.Source {
+	return []loader.Source{&dir.Source{Roots: o.Manifests, MaxBytes: o.MaxManifests, Logger: o.Logger}}
 }
 
 // auditSink is where the audit goes, in the configured form.

@@ -86,8 +86,8 @@ func namesIn(cmd *cobra.Command, given []string, kind string) []string {
 	set := dir.Load(dirs)
 	var names []string
 	for _, doc := range slices.Concat(set.Gates, set.Groups, set.Policies, set.Tokens, set.Unread()) {
-		if doc.Kind == kind && doc.Metadata.Name.Text != "" {
-			names = append(names, doc.Metadata.Name.Text)
+		if doc.Kind == kind && doc.Key() != "" {
+			names = append(names, doc.Key())
 		}
 	}
 	slices.Sort(names)

@@ -16,7 +16,6 @@ type Interest map[string]bool
 // and never files: a ConfigMap changes by the rename of its `..data` link, after which
 // a watch on a file is deaf.
 type Watch struct {
-	Changed  chan struct{}     // has one entry after any number of changes
 	notifier *fsnotify.Watcher // nil where the system has none to give: the poll remains
 	logger   *slog.Logger
 	pump     sync.WaitGroup
@@ -24,9 +23,9 @@ type Watch struct {
 	refused  map[string]bool // directories that could not be watched, logged once
 }
 
-// NewWatch watches no directory yet.
-func NewWatch(logger *slog.Logger) *Watch {
-	w := &Watch{Changed: make(chan struct{}, 1), logger: logger, refused: map[string]bool{}}
+// NewWatch watches no directory yet. It calls changed after each event that matters, until Close returns.
+func NewWatch(logger *slog.Logger, changed func()) *Watch {
+	w := &Watch{logger: logger, refused: map[string]bool{}}
 	n, err := fsnotify.NewWatcher()
 	if err != nil {
 		logger.Warn("directories can't be watched, changes are found by polling alone", "error", err)
@@ -49,10 +48,7 @@ func NewWatch(logger *slog.Logger) *Watch {
 					return
 				}
 			}
-			select {
-			case w.Changed <- struct{}{}:
-			default: // a change is pending already
-			}
+			changed()
 		}
 	})
 	return w

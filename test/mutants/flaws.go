@@ -43,7 +43,7 @@ var flaws = []flaw{
 	{what: "the cap does not count", file: "policy/token.go", old: "longest > 0 && longest != Forever", new: "false && longest != Forever"},
 	{what: "the shortest cap counts", file: "policy/token.go", old: "if g.MaxLifetime > longest {", new: "if longest == 0 || g.MaxLifetime < longest {"},
 	{what: "any user may present any token", file: "policy/token.go", old: "return user == t.User || slices.Contains(t.Logins, user)", new: "return true"},
-	{what: "the gate's groups don't count", file: "policy/evaluate.go", old: "StepGateGroups, e.gate().admits(e.own)", new: "StepGateGroups, true"},
+	{what: "the gate's groups don't count", file: "policy/evaluate.go", old: "StepGateGroups, e.snapshot.admits(e.gate(), t.Namespace, e.decision.Principal.User, e.own)", new: "StepGateGroups, true"},
 	{what: "the token's gates don't count", file: "policy/evaluate.go", old: "StepTokenGates, t.forGate(e.gate())", new: "StepTokenGates, true"},
 	{what: "the token's addresses don't count", file: "policy/evaluate.go", old: "StepTokenClients, t.Clients.Admits(e.decision.Client)", new: "StepTokenClients, true"},
 	{what: "plain connections pass requireTLS", file: "policy/evaluate_steps.go", old: "return n == 1 && value == \"https\"", new: "return n >= 1 && value != \"\""},
