@@ -108,7 +108,7 @@ func (s *site) showToken(w http.ResponseWriter, r *http.Request, c *admin.Caller
 	for _, e := range found {
 		shown := example{Example: e}
 		for _, call := range v.Calls {
-			if call.Rule != "" && call.Rule == e.Rule {
+			if call.Decision == "allow" && call.Rule != "" && call.Rule == e.Name {
 				shown.Uses++
 			}
 		}

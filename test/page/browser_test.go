@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // chromium is the browser that all tests share; each has a window of its own, with its own cookies.
@@ -55,10 +56,12 @@ type look struct {
 	width    int64
 	dark     bool
 	noScript bool
+	axe      bool // its pages are held against axe-core
 }
 
 var looks = []look{
-	{name: "wide-light", width: 1280}, {name: "wide-dark", width: 1280, dark: true}, {name: "narrow-light", width: 320}, {name: "narrow-dark", width: 320, dark: true},
+	{name: "wide-light", width: 1280, axe: true}, {name: "wide-dark", width: 1280, dark: true},
+	{name: "narrow-light", width: 320}, {name: "narrow-dark", width: 320, dark: true, axe: true},
 }
 
 // window is a browser that somebody has signed in with.
@@ -286,7 +289,7 @@ type violation struct {
 	}
 }
 
-// accessible checks the page with axe-core, and that it fits into its window without moving.
+// accessible checks the page with axe-core.
 func (w *window) accessible(name string) {
 	w.t.Helper()
 	get[any](w, axe+";0")
@@ -296,9 +299,11 @@ func (w *window) accessible(name string) {
 			w.t.Errorf("%s: axe: %s (%s): %s\n%s", name, v.ID, v.Impact, n.HTML, n.Summary)
 		}
 	}
-	if wide := get[[]int](w, "[document.scrollingElement.scrollWidth, innerWidth]"); wide[0] > wide[1] {
-		w.t.Errorf("%s: the page is %d pixels wide in a window of %d", name, wide[0], wide[1])
-	}
+}
+
+// still checks that nothing moved since the page came.
+func (w *window) still(name string) {
+	w.t.Helper()
 	shifts := get[float64](w, `new Promise((done) => {
 		let sum = 0;
 		new PerformanceObserver((list) => { for (const e of list.getEntries()) if (!e.hadRecentInput) sum += e.value; }).observe({type: "layout-shift", buffered: true});
@@ -306,6 +311,14 @@ func (w *window) accessible(name string) {
 	})`)
 	if shifts > 0 {
 		w.t.Errorf("%s: the layout shifts by %f", name, shifts)
+	}
+}
+
+// fits checks that the page is no wider than its window, and that the browser complains of nothing.
+func (w *window) fits(name string) {
+	w.t.Helper()
+	if wide := get[[]int](w, "[document.scrollingElement.scrollWidth, innerWidth]"); wide[0] > wide[1] {
+		w.t.Errorf("%s: the page is %d pixels wide in a window of %d", name, wide[0], wide[1])
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -322,4 +335,62 @@ func (w *window) lines(text string) {
 	w.t.Helper()
 	w.do(chromedp.Click(`//summary[normalize-space(.)="Rules as lines"]`, chromedp.NodeVisible))
 	w.write("lines", text)
+}
+
+// fill types into the field that a selector finds.
+func (w *window) fill(selector, text string) {
+	w.t.Helper()
+	w.do(chromedp.SendKeys(selector, text, chromedp.NodeVisible))
+}
+
+// date sets a field of a date.
+func (w *window) date(id string, t time.Time) {
+	w.t.Helper()
+	get[any](w, fmt.Sprintf("document.getElementById(%q).value = %q", id, t.UTC().Format(time.DateOnly)))
+}
+
+// until waits until a script returns true.
+func (w *window) until(what, script string) {
+	w.t.Helper()
+	for deadline := time.Now().Add(stepWithin); !get[bool](w, script); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("not so after %s: %s\n%s", stepWithin, what, w.state())
+		}
+	}
+}
+
+// awaits waits until people read a text.
+func (w *window) awaits(text string) {
+	w.t.Helper()
+	w.until(text, fmt.Sprintf("document.body.innerText.includes(%q)", text))
+}
+
+// copies clicks a button that copies, and returns the clipboard.
+func (w *window) copies(id string) string {
+	w.t.Helper()
+	button := fmt.Sprintf(`button[data-copy="%s"]`, id)
+	w.pick(`//button[@data-copy="` + id + `"]`)
+	w.until("copied", fmt.Sprintf("document.querySelector('%s').textContent == 'Copied'", button))
+	return get[string](w, "navigator.clipboard.readText()")
+}
+
+// focused names what has the focus.
+func (w *window) focused() string {
+	w.t.Helper()
+	return get[string](w, `(() => { const e = document.activeElement; return (e.matches("input, select, textarea") ? (e.type == "checkbox" || e.type == "radio" ? e.value : e.id) : e.innerText) || e.tagName })()`)
+}
+
+// tabTo presses Tab until something has the focus.
+func (w *window) tabTo(name string) {
+	w.t.Helper()
+	var seen []string
+	for range 60 {
+		w.do(chromedp.KeyEvent(kb.Tab))
+		got := w.focused()
+		if got == name {
+			return
+		}
+		seen = append(seen, got)
+	}
+	w.t.Fatalf("Tab does not lead to %q, but to %q", name, seen)
 }
