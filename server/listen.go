@@ -142,10 +142,14 @@ func (s *socket) Close() error {
 
 // instance names the process in the audit: the host, or pod, and a word that a restart
 // changes.
-func instance() string {
+func instance(sealed bool) string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	return host + "/" + strings.ToLower(rand.Text()[:6])
+	random := strings.ToLower(rand.Text())
+	if !sealed {
+		random = random[:6]
+	}
+	return host + "/" + random
 }

@@ -340,7 +340,7 @@ func NewManage(o Options) (*Manage, error) {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
 	m := &Manage{logger: o.Logger, nudge: make(chan struct{}, 1)}
-	m.audit = audit.New(sink, audit.Options{Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: instance(), Now: o.Now, Logger: o.Logger})
+	m.audit = audit.New(sink, audit.Options{Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: instance(o.AuditChain != nil), Now: o.Now, Logger: o.Logger, Chain: o.AuditChain})
 	index := policy.NewIndex()
 	o.Loader.Logger, o.Loader.Now = o.Logger, o.Now
 	m.loader = loader.New(index, sources(&o), m.loaded, o.Loader)

@@ -45,9 +45,10 @@ type Options struct {
 
 	Audit         *os.File // default os.Stdout
 	AuditOverflow audit.Overflow
-	AuditWait     time.Duration // default 200 ms
-	AuditReadable bool          // a readable line an event, for people, instead of JSON
-	AuditColored  bool          // and in colors
+	AuditWait     time.Duration   // default 200 ms
+	AuditChain    *audit.ChainKey // a private key seals each line; nil: lines are not sealed
+	AuditReadable bool            // a readable line an event, for people, instead of JSON
+	AuditColored  bool            // and in colors
 
 	Transport   string        // of the check listener: one of extauthz.Transports; default h2
 	MaxBody     int           // bytes of a request's body, as Envoy sends it; default 1 MiB
@@ -127,7 +128,7 @@ func New(o Options) (*Server, error) {
 	if err := checkOptions(&o); err != nil {
 		return nil, err
 	}
-	s := &Server{o: o, index: policy.NewIndex(), nudge: make(chan struct{}, 1), up: make(chan struct{}), instance: instance()}
+	s := &Server{o: o, index: policy.NewIndex(), nudge: make(chan struct{}, 1), up: make(chan struct{}), instance: instance(o.AuditChain != nil)}
 	certs, err := newCertificates(&o)
 	if err != nil {
 		return nil, err
@@ -144,7 +145,7 @@ func New(o Options) (*Server, error) {
 		return nil, &ListenError{"StatusListen", o.StatusListen, err}
 	}
 	s.audit = audit.New(sink, audit.Options{
-		Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: s.instance, Now: o.Now, Logger: o.Logger,
+		Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: s.instance, Now: o.Now, Logger: o.Logger, Chain: o.AuditChain,
 	})
 	s.clock = extauthz.NewClock(o.Now, s.clockStepped)
 	s.certificates = certs

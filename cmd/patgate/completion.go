@@ -29,6 +29,8 @@ var flagValues = map[string]cobra.CompletionFunc{
 	"tls-key":        files,
 	"token-file":     files,
 	"usage":          files,
+	"audit-chain":    files,
+	"key":            files,
 	"audit-overflow": fixed("deny\trefuse an allow whose event can't be written", "drop\tlet it pass"),
 	"audit-format":   fixed("auto", "text", "json"),
 	"log-format":     fixed("auto", "text", "json"),
