@@ -44,7 +44,7 @@ var (
 	axeAt     = os.Getenv("PATGATE_TEST_PAGE_AXE")
 	binary    = os.Getenv("PATGATE_TEST_PAGE_BINARY")
 	shotsAt   = os.Getenv("PATGATE_TEST_PAGE_SHOTS")
-	docs      = flag.String("docs", "", "write the pictures of docs/manage.md into this folder")
+	pictures  = flag.String("pictures", "", "write the pictures of docs/manage.md into this folder")
 )
 
 // host is the API's, as people know it.
