@@ -11,7 +11,7 @@ import (
 )
 
 // maxColors is how many colors a picture of the docs keeps.
-const maxColors = 128
+const maxColors = 256
 
 // small returns a picture with its most frequent colors, which takes half of the room.
 func small(t *testing.T, picture []byte) []byte {
