@@ -24,7 +24,7 @@ func (l *Log) NewBatch() *Batch { return &Batch{log: l} }
 func (b *Batch) Add(e *Event) {
 	en := entries.Get().(*entry)
 	en.line = appendEvent(en.line[:0], e, b.log.o.Instance)
-	b.events, b.entries = append(b.events, e), append(b.entries, en)
+	b.events, b.entries = append(b.events, e), append(b.entries, en) // panic: batch
 	b.size += len(en.line)
 }
 
@@ -72,7 +72,7 @@ func (b *Batch) clear() {
 // queue queues an event of the batch.
 func (b *Batch) queue(i int) {
 	l, en := b.log, b.entries[i]
-	waits := b.events[i].Decision == Allow && !l.skipWait()
+	waits := b.events[i].Decision == Allow && !l.skipWait() // mutant: late-allow
 	switch {
 	case en.seq != 0: // its first bytes are written
 		en.waiting = waits

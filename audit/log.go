@@ -125,7 +125,7 @@ func (l *Log) Record(ctx context.Context, e *Event) error {
 		l.mu.Unlock()
 		return nil
 	}
-	en.timer.Reset(l.o.Wait)
+	en.timer.Reset(l.o.Wait) // panic: queue
 	return l.recordAllow(ctx, e, en)
 }
 

@@ -111,7 +111,7 @@ func (l *Log) take(w *batch) {
 		en.taken, seal = true, next
 		w.ends, w.seals = append(w.ends, len(w.buffer)), append(w.seals, seal)
 	}
-	w.rest = w.buffer
+	w.rest = w.buffer // panic: writer
 }
 
 // finish notes that n bytes more are written: whole entries are done, one that is cut
@@ -151,7 +151,7 @@ func (l *Log) finish(w *batch, n int) {
 	w.ends = w.ends[done:]
 	w.torn = w.torn && done == 0
 	keep := 0
-	if at > start || w.torn {
+	if at > start || w.torn { // mutant: torn-event
 		keep = 1 // the entry that is cut
 	}
 	if begun := done + keep; begun > 0 {

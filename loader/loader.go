@@ -11,6 +11,7 @@ package loader
 import (
 	"context"
 	"crypto/sha256"
+	"iter"
 	"log/slog"
 	"runtime"
 	"runtime/debug"
@@ -239,7 +240,7 @@ func (l *Loader) apply(u *Update, step *ruleset.Step) Report {
 	running := l.index.Snapshot()
 	r := Report{SHA256: u.Digest, Files: len(u.Documents), Problems: step.Problems, Faulted: step.Faulted}
 	if len(r.Problems) == 0 {
-		r.Problems = step.Losses(l.o.Now())
+		r.Problems = step.Losses(l.o.Now()) // mutant: lost-gate
 	}
 	if len(r.Problems) > 0 {
 		l.reject(&r, u, step.Set)
@@ -248,14 +249,14 @@ func (l *Loader) apply(u *Update, step *ruleset.Step) Report {
 	if r.Change, r.Err = l.index.Apply(step.Changes, l.o.Now()); r.Err == nil {
 		r.Loaded = true
 		l.loaded, l.rejectedSums = step.Accept(), nil
-		r.Revived = l.revived(running, step.Changes.New.Tokens)
+		r.Revived = l.revived(running, step.Changes.New.All)
 	}
 	return r
 }
 
 // revived lists those of the tokens whose validity is longer than in the revision before. The
 // manifests take effect, because they are the source of truth; the event asks for a review.
-func (l *Loader) revived(before *policy.Snapshot, tokens []*policy.Token) []policy.Revived {
+func (l *Loader) revived(before *policy.Snapshot, tokens iter.Seq[*policy.Token]) []policy.Revived {
 	if !before.Ready() {
 		return nil
 	}
@@ -311,7 +312,7 @@ func (l *Loader) workers() int {
 // revokeEarly applies the revocations of documents to the last good revision.
 func (l *Loader) revokeEarly(docs []*manifest.Document) error {
 	list := ruleset.Endings(docs)
-	if len(list) == 0 || !l.index.Snapshot().Ready() {
+	if len(list) == 0 || !l.index.Snapshot().Ready() { // mutant: revocations-wait
 		return nil
 	}
 	names, _, err := l.index.RevokeEarly(list)

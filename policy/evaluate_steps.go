@@ -13,6 +13,8 @@ import (
 // may permit are no problem here.
 func (r *Request) targetProblem() string {
 	switch {
+	case r.Problem != "":
+		return r.Problem
 	case r.Method == "":
 		return "the method is missing"
 	case r.Method == "CONNECT":
@@ -54,7 +56,7 @@ func (e *evaluation) goodCredential() bool {
 // turn it into.
 func isUpperMethod(method string) bool {
 	for i := range len(method) {
-		if c := method[i]; 'a' <= c && c <= 'z' || c >= utf8.RuneSelf {
+		if c := method[i]; 'a' <= c && c <= 'z' || c >= utf8.RuneSelf { // mutant: methods-in-lower-case
 			return false
 		}
 	}
@@ -118,7 +120,7 @@ func (r *Request) Secure() bool {
 		return true
 	}
 	value, n := r.Header.Get("x-forwarded-proto")
-	return n == 1 && value == "https"
+	return n == 1 && value == "https" // mutant: plain-connection
 }
 
 // findToken looks the presented value up: the one look-up of a request. The groups of
@@ -156,7 +158,7 @@ func (e *evaluation) valueAsUser() bool {
 		return false
 	}
 	digest := token.Sum(token.NewSecret(c.User))
-	if e.snapshot.Token(&digest) == nil {
+	if !e.snapshot.holds(&digest) {
 		return false
 	}
 	e.decision.Principal = Principal{}

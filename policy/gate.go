@@ -255,7 +255,7 @@ func (t *gateTable) find(host, path string) *Gate {
 // guards returns those of the strongest host: exact, then the longest wildcard, then
 // those for every host.
 func (t *gateTable) guards(host string) []guard {
-	if guards, ok := t.exact[host]; ok {
+	if guards, ok := t.exact[host]; ok { // mutant: less-specific-host
 		return guards
 	}
 	for i := 1; i < len(host) && len(t.wildcard) > 0; i++ {

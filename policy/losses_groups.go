@@ -25,7 +25,7 @@ func (s *Snapshot) GroupLosses(next *Rows, now time.Time) []GroupLoss {
 		return nil
 	}
 	l := losing{next: next, now: now, lost: lost, members: membership(next.Groups)}
-	tokens := slices.SortedFunc(slices.Values(next.Tokens), func(a, b *Token) int { return cmp.Compare(a.Name, b.Name) })
+	tokens := slices.SortedFunc(next.All, func(a, b *Token) int { return cmp.Compare(a.Name, b.Name) })
 	var losses []GroupLoss
 	for _, g := range lost {
 		for _, t := range tokens {
@@ -80,8 +80,8 @@ func (l *losing) needs(t *Token, g *Group) (bounds, lifetime bool) {
 		if g.Namespace != t.Namespace || !slices.Contains(g.Members, user) || !l.admitted(t, groups) {
 			continue
 		}
-		bounds = bounds || unbound(g, groups)
-		lifetime = lifetime || g.MaxLifetime > 0 && l.longer(t, user)
+		bounds = bounds || unbound(g, groups)                         // mutant: lost-group-bounds-go
+		lifetime = lifetime || g.MaxLifetime > 0 && l.longer(t, user) // mutant: lost-group-cap-goes
 	}
 	return bounds || l.speaksForUnbound(t, g), lifetime
 }

@@ -64,7 +64,7 @@ func (q *query) load(raw string) {
 			q.pairs, q.problem = nil, whyFields
 			return
 		}
-		if field == "" {
+		if field == "" { // mutant: empty-fields-uncounted
 			continue
 		}
 		name, value, _ := strings.Cut(field, "=")
@@ -111,7 +111,7 @@ func (q *query) check(p *Parameter, all bool, m *meter) (v verdict, why string) 
 			}
 		case p.folds[foldWhole] == "": // nothing looks like it
 		case foldsTo(name, foldWhole, p.folds[foldWhole]), foldsTo(name, foldCut, p.folds[foldCut]):
-			return undecided, whyAlike
+			return undecided, whyAlike // mutant: look-alike-parameters-pass
 		}
 	}
 	return quantify(found, matched, all), ""
@@ -119,7 +119,7 @@ func (q *query) check(p *Parameter, all bool, m *meter) (v verdict, why string) 
 
 // quantify turns counts into a verdict: at least one matches, and all of them where all is set.
 func quantify(found, matched int, all bool) verdict {
-	if matched == 0 || all && matched < found {
+	if matched == 0 || all && matched < found { // mutant: one-value-allows
 		return failed
 	}
 	return matches

@@ -68,7 +68,7 @@ const SoonSpan = 5 * 24 * time.Hour
 // Cap returns the longest maxLifetime of the groups, and the group that sets it; nil: none does.
 func Cap(groups []*Group) (longest time.Duration, group *Group) {
 	for _, g := range groups {
-		if g.MaxLifetime > longest {
+		if g.MaxLifetime > longest { // mutant: shortest-cap-counts
 			longest, group = g.MaxLifetime, g
 		}
 	}
@@ -95,7 +95,7 @@ func (t *Token) lifetime(d token.Digest, groups []*Group) lifetime {
 			}
 		}
 	}
-	if longest, _ := Cap(groups); longest > 0 && longest != Forever {
+	if longest, _ := Cap(groups); longest > 0 && longest != Forever { // mutant: cap-does-not-count
 		l.end = earlier(l.end, l.issued.Add(longest))
 	}
 	return l
@@ -110,7 +110,7 @@ func earlier(a, b time.Time) time.Time {
 }
 
 func (l lifetime) notYetValid(now time.Time) bool { return l.issued.After(now.Add(Skew)) }
-func (l lifetime) expired(now time.Time) bool     { return !l.end.IsZero() && !now.Before(l.end) }
+func (l lifetime) expired(now time.Time) bool     { return !l.end.IsZero() && !now.Before(l.end) } // mutant: one-instant-longer
 func (l lifetime) soon(now time.Time) bool {
 	return !l.end.IsZero() && !now.Before(l.end.Add(-SoonSpan))
 }
@@ -125,7 +125,7 @@ func (t *Token) belongsTo(user string) bool {
 	if t.AnyUser {
 		return presentableUser(user)
 	}
-	return user == t.User || slices.Contains(t.Logins, user)
+	return user == t.User || slices.Contains(t.Logins, user) // mutant: any-user
 }
 
 // forGate reports whether the token is for a gate, and the gate for tokens of its namespace.

@@ -233,7 +233,7 @@ func gateSchemes(g *manifest.Gate) policy.Schemes {
 }
 
 func (c *compiler) token(d *manifest.Document) *policy.Token {
-	name, spec := d.Key(), d.APIToken
+	name, spec := d.Key(), d.APIToken // panic: compile
 	granted := c.named(d, spec.Policies)
 	groups := c.members[member{string(d.Metadata.Namespace), string(spec.User)}]
 	if old := c.old.TokenByName(name); old != nil && old.Fingerprint == d.Fingerprint && !old.NotAccepted &&

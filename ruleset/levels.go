@@ -119,7 +119,7 @@ func (l *level) actAs(patterns []manifest.Pattern) {
 
 // check reports a level that costs too much, at the field that costs most.
 func (l *level) check() {
-	if l.total <= policy.MaxLevel {
+	if l.total <= policy.MaxLevel { // mutant: patterns-cost-anything
 		return
 	}
 	what := map[string]string{

@@ -12,7 +12,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/extauthz"
+	"github.com/patgate/patgate/extauthz/httpfront"
 	"github.com/patgate/patgate/loader/dir"
 )
 
@@ -54,20 +56,43 @@ func checkOptions(o *Options) error {
 	if err := dir.Check(o.Manifests, o.LastGood); err != nil {
 		return &UsageError{err.Error()}
 	}
-	path, unix := strings.CutPrefix(o.Listen, unixPrefix)
+	if err := checkFront(o); err != nil {
+		return err
+	}
+	return checkListen(o, "Listen", o.Listen, "Envoy")
+}
+
+// checkFront checks what belongs to checks over HTTP.
+func checkFront(o *Options) error {
 	switch {
-	case unix && !filepath.IsAbs(path), !unix && strings.HasPrefix(o.Listen, "unix:"):
-		return &UsageError{fmt.Sprintf("Listen %s: expected unix:// and an absolute path, such as unix:///run/patgate/patgate.sock", o.Listen)}
+	case o.HTTPListen == "" && o.HTTPFront == "":
+		return nil
+	case o.HTTPListen == "":
+		return &UsageError{"HTTPFront needs HTTPListen"}
+	case o.HTTPFront == "":
+		return &UsageError{"HTTPListen needs HTTPFront, one of " + strings.Join(httpfront.Names(), ", ")}
+	case !httpfront.Kind(o.HTTPFront).Known():
+		return &UsageError{fmt.Sprintf("HTTPFront %s: %s", o.HTTPFront, diag.Suggest(o.HTTPFront, httpfront.Names()))}
+	}
+	return checkListen(o, "HTTPListen", o.HTTPListen, "the front")
+}
+
+// checkListen refuses an address for checks that is none, or that anybody reaches. who may ask there.
+func checkListen(o *Options, option, address, who string) error {
+	path, unix := strings.CutPrefix(address, unixPrefix)
+	switch {
+	case unix && !filepath.IsAbs(path), !unix && strings.HasPrefix(address, "unix:"):
+		return &UsageError{fmt.Sprintf("%s %s: expected unix:// and an absolute path, such as unix:///run/patgate/patgate.sock", option, address)}
 	case unix:
 		return nil
 	}
-	host, _, err := net.SplitHostPort(o.Listen)
+	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return &UsageError{fmt.Sprintf("Listen %s: expected HOST:PORT or unix:///path", o.Listen)}
+		return &UsageError{fmt.Sprintf("%s %s: expected HOST:PORT or unix:///path", option, address)}
 	}
 	if !isLoopback(host) && o.TLSClientCA == "" && !o.InsecureListen {
-		return &UsageError{fmt.Sprintf("Listen %s: beyond loopback anybody could ask for decisions: "+
-			"expected TLSCert, TLSKey and TLSClientCA, or InsecureListen where the network itself admits Envoy alone", o.Listen)}
+		return &UsageError{fmt.Sprintf("%s %s: beyond loopback anybody could ask for decisions: "+
+			"expected TLSCert, TLSKey and TLSClientCA, or InsecureListen where the network itself admits %s alone", option, address, who)}
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/extauthz"
+	"github.com/patgate/patgate/extauthz/httpfront"
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/policy"
@@ -36,6 +37,8 @@ type Options struct {
 	MaxManifests int64    // bytes read at most; default dir.MaxBytes
 
 	Listen         string // for checks: host:port or unix:///path; default 127.0.0.1:9191
+	HTTPListen     string // for checks over HTTP, like Listen; empty: none
+	HTTPFront      string // the kind of proxy that asks there: one of httpfront.Names
 	InsecureListen bool   // allows an address beyond loopback without mTLS
 	StatusListen   string // default 127.0.0.1:9192
 	TLSCert        string // files, reloaded when they change
@@ -107,6 +110,7 @@ type Server struct {
 	audit        *audit.Log
 	manage       *management // nil: tokens are not managed here
 	transport    extauthz.Transport
+	front        *listening // checks over HTTP; nil: none
 	loader       *loader.Loader
 	metrics      *metrics
 	clock        *extauthz.Clock
@@ -144,6 +148,15 @@ func New(o Options) (*Server, error) {
 		_ = s.listener.Close()
 		return nil, &ListenError{"StatusListen", o.StatusListen, err}
 	}
+	bound := []net.Listener{s.listener, s.status}
+	if o.HTTPListen != "" {
+		l, err := listen(o.HTTPListen)
+		if err != nil {
+			return nil, errors.Join(&ListenError{"HTTPListen", o.HTTPListen, err}, closeAll(bound))
+		}
+		s.front = &listening{listener: l}
+		bound = append(bound, l)
+	}
 	s.audit = audit.New(sink, audit.Options{
 		Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: s.instance, Now: o.Now, Logger: o.Logger, Chain: o.AuditChain,
 	})
@@ -154,19 +167,25 @@ func New(o Options) (*Server, error) {
 	if o.Manage != nil {
 		recent = new(admin.Recent)
 	}
-	s.transport, err = extauthz.NewTransport(&extauthz.Server{
+	checks := &extauthz.Server{
 		Index: s.index, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight), Loaded: s.up,
 		HandshakeFailed: s.handshakeFailed, Seen: s.seen(recent),
-	}, extauthz.TransportOptions{Name: o.Transport, MaxBody: o.MaxBody, MaxHeader: o.MaxHeader, MaxReceive: o.MaxReceive, TLS: certs.config()})
+	}
+	s.transport, err = extauthz.NewTransport(checks, extauthz.TransportOptions{Name: o.Transport, MaxBody: o.MaxBody, MaxHeader: o.MaxHeader, MaxReceive: o.MaxReceive, TLS: certs.config()})
 	if err != nil {
-		return nil, errors.Join(err, s.listener.Close(), s.status.Close())
+		return nil, errors.Join(err, closeAll(bound))
+	}
+	if s.front != nil {
+		s.front.transport = extauthz.NewFront(checks, extauthz.FrontOptions{
+			Kind: httpfront.Kind(o.HTTPFront), MaxBody: o.MaxBody, MaxReceive: o.MaxReceive, TLS: browsers(certs.config()),
+		})
 	}
 	o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.LastGood, o.Logger, o.Now
 	s.loader = loader.New(s.index, sources(&o), s.loaded, o.Loader)
 	if o.Manage != nil {
 		s.manage, err = newManagement(o.Manage, &managed{o.Manifests, s.index, s.audit, s.loader, o.Now, o.Logger, recent, &s.counters})
 		if err != nil {
-			return nil, errors.Join(err, s.listener.Close(), s.status.Close())
+			return nil, errors.Join(err, closeAll(bound))
 		}
 	}
 	return s, nil
@@ -239,6 +258,14 @@ func quarterOfMemory() int64 {
 // Addr returns where checks are answered.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
+// HTTPAddr returns where checks over HTTP are answered, or nil.
+func (s *Server) HTTPAddr() net.Addr {
+	if s.front == nil {
+		return nil
+	}
+	return s.front.listener.Addr()
+}
+
 // ManageAddr returns where tokens are managed, or nil.
 func (s *Server) ManageAddr() net.Addr {
 	if s.manage == nil {
@@ -263,8 +290,11 @@ func (s *Server) Reload() {
 // error where audit events were lost.
 func (s *Server) Run(ctx context.Context) error {
 	statusServer := &http.Server{Handler: s.statusHandler(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug)}
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	go func() { failed <- s.transport.Serve(s.listener) }()
+	if s.front != nil {
+		go func() { failed <- s.front.transport.Serve(s.front.listener) }()
+	}
 	go func() { failed <- statusServer.Serve(s.status) }()
 	defer func() { _ = statusServer.Close() }()
 
@@ -311,7 +341,10 @@ func (s *Server) start(ctx context.Context) error {
 	}
 	close(s.up)
 	s.ready.Store(true)
-	s.transport.SetServing(true)
+	s.setServing(true)
+	if s.front != nil {
+		s.o.Logger.Info("serving checks over HTTP", "address", s.HTTPAddr().String(), "front", s.o.HTTPFront)
+	}
 	s.o.Logger.Info("serving", "checks", s.Addr().String(), "status", s.StatusAddr().String(), "manifests", s.o.Manifests)
 	return nil
 }
@@ -320,7 +353,7 @@ func (s *Server) start(ctx context.Context) error {
 // under way end.
 func (s *Server) stop(delay time.Duration) error {
 	s.ready.Store(false)
-	s.transport.SetServing(false)
+	s.setServing(false)
 	if delay > 0 {
 		s.o.Logger.Info("draining", "delay", delay.String())
 		time.Sleep(delay)
@@ -330,7 +363,7 @@ func (s *Server) stop(delay time.Duration) error {
 	if s.manage != nil {
 		s.manage.stop(ctx)
 	}
-	s.transport.Stop(ctx)
+	s.stopChecks(ctx)
 	s.writeUsage(ctx)
 	flush, cancelFlush := context.WithTimeout(context.Background(), min(s.o.DrainGrace, flushGrace))
 	defer cancelFlush()

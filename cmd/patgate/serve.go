@@ -18,6 +18,7 @@ import (
 
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/extauthz"
+	"github.com/patgate/patgate/extauthz/httpfront"
 	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/server"
 )
@@ -41,6 +42,7 @@ func newServe(s streams) *cobra.Command {
 		Example: "  patgate serve --manifests manifests | jq\n" +
 			"  patgate serve --manifests platform --manifests 'team-a,kinds=APIToken,names=team-a-*' --last-good /var/lib/patgate\n" +
 			"  patgate serve --manifests manifests --listen unix:///run/patgate/patgate.sock\n" +
+			"  patgate serve --manifests manifests --http-listen 127.0.0.1:9193 --http-front nginx\n" +
 			"  patgate serve --manifests manifests --listen :9191 --tls-cert tls.crt --tls-key tls.key --tls-client-ca ca.crt",
 		RunE: func(cmd *cobra.Command, given []string) error {
 			for _, dir := range given {
@@ -91,6 +93,8 @@ func newServe(s streams) *cobra.Command {
 	f.StringVar(&o.LastGood, "last-good", "", "`directory` that keeps the last good manifests, for a start beside bad ones")
 	f.Int64Var(&o.MaxManifests, "manifests-max-bytes", dir.MaxBytes, "how much a load reads at most")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:9191", "`address` of checks: host:port or unix:///path (mode 0660)")
+	f.StringVar(&o.HTTPListen, "http-listen", "", "`address` for checks over HTTP, of a proxy other than Envoy")
+	f.StringVar(&o.HTTPFront, "http-front", "", "`kind` of that proxy, such as nginx (front-config lists them)")
 	f.BoolVar(&o.InsecureListen, "insecure-listen", false, "allow an address beyond loopback without mTLS")
 	f.StringVar(&o.StatusListen, "status-listen", "127.0.0.1:9192", "`address` of /livez, /readyz, /metrics, /revision, /usage")
 	f.StringVar(&o.TLSCert, "tls-cert", "", "`file` of the certificate for checks, reloaded when it changes")
@@ -111,6 +115,7 @@ func newServe(s streams) *cobra.Command {
 	f.StringVar(&logFormat, "log-format", "auto", "form of the logs: text, json, or auto (text on a terminal)")
 	f.StringVar(&logLevel, "log-level", "info", "least level of the logs: debug, info, warn or error")
 	manageFlags(f, "manage-", &managed)
+	_ = cmd.RegisterFlagCompletionFunc("http-front", fixed(httpfront.Names()...))
 	return cmd
 }
 
