@@ -21,7 +21,7 @@ type tokenView struct {
 	Own      bool // it is the caller's
 	Calls    []admin.Call
 	Examples []example
-	Observes bool // whether uses are seen here
+	Observes bool              // whether uses are seen here
 	Bounds   []tokens.RuleView // of gates and groups
 	Gates    []admin.GateView
 	Recent   []use // in the last 24 hours
