@@ -70,6 +70,8 @@ type Set struct {
 	schemes map[manifest.Namespace]policy.Schemes // of all gates, once they were needed
 	users   map[memberOf][]*manifest.Document     // their groups, once they were needed
 
+	policyCosts map[string]int // instructions of each policy, once they were needed
+
 	more     int // problems that are counted alone
 	compared int // names, for hints
 }

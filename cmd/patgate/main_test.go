@@ -173,6 +173,7 @@ var arrows = []struct {
 	{"ruleset", []string{"diag", "manifest", "policy", "token"}, "documents of all origins as one set, and its rows"},
 	{"tokens", []string{"diag", "manifest", "manifest/edit", "policy", "ruleset", "token"}, "the one way to change tokens, over a store"},
 	{"tokens/storetest", []string{"diag", "manifest", "manifest/edit", "ruleset", "tokens"}, "what every store must do, for tests alone"},
+	{"loader/kube", []string{"manifest", "policy", "ruleset"}, "objects of a cluster, one at a time, into the index"},
 	{"loader", []string{"diag", "ruleset", "manifest", "policy", "token"}, "keeps the index in step with its sources"},
 	{"loader/dir", []string{"diag", "loader", "manifest", "manifest/edit", "ruleset", "tokens"}, "directories: a source of the loader, and a store of tokens"},
 	{"explain", []string{"diag", "manifest", "audit", "policy", "token"}, "questions to the same evaluation"},
@@ -186,7 +187,7 @@ var arrows = []struct {
 	{"admin", []string{"audit", "diag", "explain", "lint", "manifest", "manifest/edit", "policy", "ruleset", "token", "token/snippet", "tokens", "usage"}, "management over HTTP: every change goes through tokens"},
 	{"admin/oidc", []string{"admin"}, "signing in with an identity provider: the only user of its library"},
 	{"admin/page", []string{"admin", "explain", "manifest/edit", "policy", "tokens"}, "pages of what the management returns, rendered by the server"},
-	{"server", []string{"admin", "admin/page", "admin/oidc", "tokens", "diag", "extauthz", "extauthz/httpfront", "loader", "loader/dir", "manifest", "audit", "policy", "usage"}, "puts the parts together"},
+	{"server", []string{"admin", "admin/page", "admin/oidc", "tokens", "diag", "extauthz", "extauthz/httpfront", "loader", "loader/dir", "loader/kube", "manifest", "audit", "policy", "ruleset", "usage"}, "puts the parts together"},
 	{"cmd/patgate/demo", []string{"envoy", "token"}, "runs the binary as a user would"},
 	{"cmd/patgate", []string{"admin/oidc", "diag", "manifest/edit", "server", "loader", "loader/dir", "ruleset", "tokens", "manifest", "explain", "lint", "migrate",
 		"extauthz", "extauthz/httpfront", "audit", "audit/report", "replay", "policy", "token", "token/snippet", "envoy", "envoy/check", "fronts", "cmd/patgate/demo", "usage"}, "flags, wiring and output"},
@@ -202,6 +203,7 @@ var arrows = []struct {
 var outside = map[string][]string{
 	"gopkg.in/yaml.v3":                    {"manifest", "manifest/edit", "envoy/check"}, // manifests; configurations of Envoy
 	"github.com/hashicorp/go-memdb":       {"policy"},
+	"k8s.io/":                             {"loader/kube"},
 	"github.com/fsnotify/fsnotify":        {"loader/dir"},
 	"google.golang.org/grpc":              {"extauthz", "test/bench"},
 	"github.com/envoyproxy/":              {"extauthz", "test/bench"},
