@@ -14,7 +14,8 @@ import (
 // editForm is what the form of a change holds. Lists have what the token keeps.
 type editForm struct {
 	Name, Description  string
-	Date               string // an earlier end; empty: as it is
+	Date               string // another end; empty: as it is
+	Cap                string // the longest lifetime; empty: there is none, or it is another user's
 	Policies, Lines    []string
 	Gates, Schemes     []string
 	AllowFrom          []string
@@ -31,12 +32,12 @@ func (s *site) editForm(w http.ResponseWriter, r *http.Request, c *admin.Caller)
 	if err != nil {
 		return err
 	}
-	s.fillEdit(v)
+	s.fillEdit(c, v)
 	return s.show(w, http.StatusOK, "edit", v)
 }
 
 // fillEdit fills in what the token has.
-func (s *site) fillEdit(v *tokenView) {
+func (s *site) fillEdit(c *admin.Caller, v *tokenView) {
 	d := v.Token
 	v.Title = "Change " + d.DisplayName
 	e := &v.Edit
@@ -50,6 +51,9 @@ func (s *site) fillEdit(v *tokenView) {
 	if d.Expires != nil {
 		e.Most = date(*d.Expires)
 	}
+	if capped(&c.Rights) && v.Own {
+		e.Cap, e.Most = tokens.LifetimeText(c.Rights.MaxLifetime), date(d.Issued.Add(c.Rights.MaxLifetime))
+	}
 }
 
 // edit changes a token.
@@ -62,7 +66,7 @@ func (s *site) edit(w http.ResponseWriter, r *http.Request, c *admin.Caller) err
 	if err != nil {
 		return err
 	}
-	s.fillEdit(v)
+	s.fillEdit(c, v)
 	if s.h.Secure() { // whatever was sent
 		_, err := s.h.Update(r.Context(), c, v.Token.Name, []edit.Field{{Key: "displayName", Value: values.Get("name")}}, "")
 		return err

@@ -19,7 +19,7 @@ func functions(now func() time.Time) template.FuncMap {
 		"date": date, "moment": moment, "machine": machine, "ago": func(t time.Time) string { return ago(t, now()) },
 		"stateText": stateText, "stateClass": stateClass, "left": left, "limits": limits, "join": strings.Join, "has": slices.Contains[[]string],
 		"count": count, "dict": dict, "language": language, "schemeText": schemeText, "plus": func(a, b int) int { return a + b }, "small": func(n uint64) int { return int(min(n, 1<<30)) },
-		"ended": ended, "lifetime": lifetime, "tryMethods": func() []string { return tryMethods }, "overlaps": func() []choice { return overlapChoices },
+		"ended": ended, "reason": reasonText, "lifetime": lifetime, "tryMethods": func() []string { return tryMethods }, "overlaps": func() []choice { return overlapChoices },
 	}
 }
 
