@@ -323,7 +323,7 @@ func (w *window) fits(name string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, text := range w.said {
-		if !strings.Contains(text, "status of 4") { // the browser says so of every 401 and 404
+		if !strings.Contains(text, "the server responded with a status of") { // the browser says so of every page that is a refusal
 			w.t.Errorf("%s: the console says %s", name, text)
 		}
 	}
