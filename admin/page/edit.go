@@ -1,9 +1,11 @@
 package page
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/patgate/patgate/admin"
@@ -17,6 +19,7 @@ type editForm struct {
 	Date               string // another end; empty: as it is
 	Cap                string // the longest lifetime; empty: there is none, or it is another user's
 	Policies, Lines    []string
+	Allow              []allowRow // rules in their long form
 	Gates, Schemes     []string
 	AllowFrom          []string
 	Least, Most        string
@@ -25,6 +28,35 @@ type editForm struct {
 	Ranges, DenyRanges []string
 	More               string // rules that are added
 	Revision           string
+}
+
+// allowRow is a rule in its long form.
+type allowRow struct {
+	Index string
+	Text  string
+	Keep  bool
+}
+
+// allowRows shows rules in their long form.
+func allowRows(rules []any) (rows []allowRow) {
+	for i, rule := range rules {
+		text, err := json.Marshal(rule)
+		if err != nil {
+			text = []byte("a rule that can't be shown")
+		}
+		rows = append(rows, allowRow{strconv.Itoa(i), string(text), true})
+	}
+	return rows
+}
+
+// keptRules are the rules whose rows are ticked.
+func (e *editForm) keptRules(rules []any, sent []string) (list []any) {
+	for i := range e.Allow {
+		if e.Allow[i].Keep = slices.Contains(sent, e.Allow[i].Index); e.Allow[i].Keep {
+			list = append(list, rules[i])
+		}
+	}
+	return list
 }
 
 func (s *site) editForm(w http.ResponseWriter, r *http.Request, c *admin.Caller) error {
@@ -42,7 +74,7 @@ func (s *site) fillEdit(c *admin.Caller, v *tokenView) {
 	v.Title = "Change " + d.DisplayName
 	e := &v.Edit
 	*e = editForm{
-		Name: d.DisplayName, Description: d.Description, Policies: d.Policies, Lines: d.LimitTo, Gates: d.Gates, AllGates: d.Gates,
+		Name: d.DisplayName, Description: d.Description, Policies: d.Policies, Lines: d.LimitTo, Allow: allowRows(d.Allow), Gates: d.Gates, AllGates: d.Gates,
 		Schemes: d.Schemes, AllSchemes: d.Schemes, Least: date(s.h.Now().Add(day)), Revision: string(d.Revision),
 	}
 	if d.Clients != nil {
@@ -135,6 +167,12 @@ func (e *editForm) change(values url.Values, d *admin.Details) (map[string]any, 
 			clients["deny"] = anys(was.DenyRanges)
 		}
 		changed["clients"] = clients
+	}
+	if rules := e.keptRules(d.Allow, values["allow"]); len(rules) < len(d.Allow) {
+		changed["allow"] = rules
+		if len(rules) == 0 {
+			changed["allow"] = nil
+		}
 	}
 	if d.Free && len(d.Policies)+len(d.LimitTo) == 0 && e.More != "" {
 		changed["unrestricted"] = nil // rules are less than everything

@@ -21,9 +21,9 @@ func TestMistakesAreShownBesideTheirField(t *testing.T) {
 		status int
 		want   []string
 	}{
-		"no name":            {func(v url.Values) { v.Set("name", " ") }, 400, []string{`id="name-error"`, "the display name is missing"}},
-		"nothing chosen":     {func(v url.Values) { v.Del("policy") }, 400, []string{`id="scope-error"`, "nothing says what the token may do"}},
-		"a bad rule":         {func(v url.Values) { v.Set("lines", "/ok\n/bad[") }, 400, []string{`id="scope-error"`, "rule 2: ", "!spec.", "/bad["}},
+		"no name":            {func(v url.Values) { v.Set("name", " ") }, 400, []string{`id="name-error"`, "The display name is missing"}},
+		"nothing chosen":     {func(v url.Values) { v.Del("policy") }, 400, []string{`id="scope-error"`, "Nothing says what the token may do"}},
+		"a bad rule":         {func(v url.Values) { v.Set("lines", "/ok\n/bad[") }, 400, []string{`id="scope-error"`, "Rule 2: ", "!spec.", "/bad["}},
 		"an unknown policy":  {func(v url.Values) { v.Set("policy", "none") }, 400, []string{`id="scope-error"`, "!office.yaml"}},
 		"beyond the cap":     {func(v url.Values) { v.Set("ends", "90d") }, 400, []string{`id="ends-error"`, "beyond the cap", "developers"}},
 		"forever":            {func(v url.Values) { v.Set("ends", "forever") }, 400, []string{`id="ends-error"`}},
@@ -79,13 +79,13 @@ func TestThePreviewIsWhatTheAPISays(t *testing.T) {
 		"try-method": {"GET"}, "try-path": {"/rest/a.b/1"},
 	}
 	_, text := g.as("alice", "/new", form)
-	must(t, text, "POST of /rest/c", "2026-07-01", "group developers", "This request passes", "2 gates")
+	must(t, text, "POST of /rest/c", "2026-07-01", "Group developers", "This request passes", "2 gates")
 	form.Set("try-path", "/rest/axb/1") // the dot is a dot
 	_, text = g.as("alice", "/new", form)
 	must(t, text, "This request is refused (403)", "no rule allows it")
 	form.Set("try-client", "nowhere")
 	answer, text := g.as("alice", "/new", form)
-	if must(t, text, `id="try-error"`, "no address"); answer.StatusCode != http.StatusUnprocessableEntity {
+	if must(t, text, `id="try-error"`, "o address"); answer.StatusCode != http.StatusUnprocessableEntity {
 		t.Error(answer.StatusCode)
 	}
 	if got := len(g.log.events); got != 0 {
@@ -167,8 +167,8 @@ func TestAChangeNarrows(t *testing.T) {
 		"later":         {func(v url.Values) { v.Set("date", "2026-07-10") }, 303, "done=changed"}, // within the cap
 		"beyond":        {func(v url.Values) { v.Set("date", "2026-08-01") }, 400, `id="ends-error"`},
 		"no gate":       {func(v url.Values) { v.Del("gate") }, 400, `id="gates-error"`},
-		"no address":    {func(v url.Values) { v.Del("allow-from") }, 400, `id="clients-error"`},
-		"an old form":   {func(v url.Values) { v.Set("name", "X"); v.Set("revision", "00") }, 409, "somebody else changed it"},
+		"o address":     {func(v url.Values) { v.Del("allow-from") }, 400, `id="clients-error"`},
+		"an old form":   {func(v url.Values) { v.Set("name", "X"); v.Set("revision", "00") }, 409, "omebody else changed it"},
 		"another's way": {func(v url.Values) { v["gate"] = []string{"jira", "none"} }, 303, "done=changed"}, // what it never had is not added
 	} {
 		form := all()
@@ -187,6 +187,28 @@ func TestAChangeNarrows(t *testing.T) {
 	if answer, _ := g.as("bob", "/tokens/ci/edit", form); answer.StatusCode != http.StatusNotFound {
 		t.Errorf("another's token: %d", answer.StatusCode)
 	}
+}
+
+// TestEveryRuleCanBeTaken takes away rules in their long form, and limits a token that had none.
+func TestEveryRuleCanBeTaken(t *testing.T) {
+	g := newRig(t, nil)
+	put := func(name, spec string) {
+		g.store.Put(name+".yaml", fmt.Sprintf("apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: %s}\nspec: {user: bob, issued: 2026-05-30T00:00:00Z, digest: %s, %s}\n", name, token.Sum(token.Mint()), spec))
+	}
+	put("long", `allow: [{methods: [GET], path: /rest/a}, {path: /rest/b}]`)
+	put("free", "unrestricted: true")
+	must(t, g.get("bob", "/tokens/long/edit"), "/rest/a", "/rest/b")
+	at := url.Values{"gate": {"builds", "jira"}, "scheme": {"basic", "bearer"}}
+	for name, form := range map[string]url.Values{"long": {"name": {"long"}, "allow": {"1"}}, "free": {"name": {"free"}, "more": {"/rest/c"}}} {
+		for field, values := range at {
+			form[field] = values
+		}
+		if answer, text := g.as("bob", "/tokens/"+name+"/edit", form); answer.StatusCode != http.StatusSeeOther {
+			t.Errorf("%s: %d\n%s", name, answer.StatusCode, text)
+		}
+	}
+	must(t, g.get("bob", "/tokens/long"), "!<code>GET /rest/a", "/rest/b")
+	must(t, g.get("bob", "/tokens/free"), "!Everything that its user may do", "/rest/c")
 }
 
 // TestWhatUsedATokenIsSaid shows calls, and sums up those of the last day.
@@ -243,7 +265,7 @@ func TestWhoMayNotCreate(t *testing.T) {
 func TestSecureModeIsSaid(t *testing.T) {
 	g := newRig(t, func(o *admin.Options) { o.Secure = true })
 	answer, text := g.create("alice", nil)
-	if must(t, text, "secure mode is on", "!curl"); answer.StatusCode != http.StatusCreated {
+	if must(t, text, "Secure mode is on", "!curl"); answer.StatusCode != http.StatusCreated {
 		t.Error(answer.StatusCode)
 	}
 	must(t, g.get("alice", "/tokens/ci"), "Secure mode is on", ">Rotate<", ">Revoke<", "!>Change<", "!>Suspend<")
