@@ -33,6 +33,8 @@ type Options struct {
 	Remind   time.Duration // how often the log repeats that the last load was rejected; default 1 min
 	Now      func() time.Time
 	Logger   *slog.Logger
+
+	Documents bool // keep the documents for Documents, and let single files that this process writes take effect by themselves
 }
 
 // Report is what became of a load.
@@ -72,6 +74,9 @@ type Loader struct {
 
 	writes  chan write // files that this process has written
 	written []write    // of the load under way
+	paths   []string   // of the files that were written last
+	alone   *dir.Tree  // a reading of nothing but those
+	aside   *documents // what Documents returns; nil: nothing is kept
 
 	rejected time.Time // since when loads are rejected; zero: the last one runs
 	reported time.Time // when that was logged last
@@ -107,6 +112,9 @@ func New(index *policy.Index, roots []string, report func(Report), o Options) *L
 		l.parts = newParts(roots)
 		l.restore()
 	}
+	if o.Documents {
+		l.aside = new(documents)
+	}
 	l.tree = func() *dir.Tree { return dir.Scan{Roots: roots, MaxBytes: o.MaxBytes, Known: l.known()}.Read() }
 	return l
 }
@@ -115,10 +123,15 @@ func New(index *policy.Index, roots []string, report func(Report), o Options) *L
 // the last time. It returns ctx's error where it was interrupted.
 func (l *Loader) Load(ctx context.Context) error {
 	start := time.Now()
-	t := l.read()
+	return l.take(ctx, l.read(), start)
+}
+
+// take applies what a reading has found.
+func (l *Loader) take(ctx context.Context, t *dir.Tree, start time.Time) error {
 	for {
 		var err error
 		if l.seen != nil && t.Digest == l.seen.Digest {
+			l.confirm(t)
 			return nil
 		}
 		if !l.isWritten(t) {
@@ -127,6 +140,7 @@ func (l *Loader) Load(ctx context.Context) error {
 			}
 		}
 		if l.seen != nil && t.Digest == l.seen.Digest {
+			l.confirm(t)
 			return nil
 		}
 		read, large := time.Now(), false
@@ -134,7 +148,7 @@ func (l *Loader) Load(ctx context.Context) error {
 		if len(l.parts) > 0 {
 			large = t.Size() > largeLoad
 			r := l.loadParts(t)
-			l.done(t, &r, start, read)
+			l.done(t, nil, &r, start, read)
 			free(large)
 			return nil
 		}
@@ -149,7 +163,7 @@ func (l *Loader) Load(ctx context.Context) error {
 			t = l.whole(t) // what it steps from is not what runs
 			continue
 		}
-		l.done(t, &r, start, read)
+		l.done(t, step, &r, start, read)
 		free(large)
 		return nil
 	}
@@ -163,8 +177,9 @@ func free(large bool) {
 }
 
 // done reports what became of a reading.
-func (l *Loader) done(t *dir.Tree, r *Report, start, read time.Time) {
+func (l *Loader) done(t *dir.Tree, step *ruleset.Step, r *Report, start, read time.Time) {
 	l.seen = t.Forget()
+	l.keepDocuments(t, step)
 	r.Took, r.Applied = time.Since(start), time.Since(read)
 	l.note(r)
 	l.report(*r)
@@ -201,6 +216,9 @@ func (l *Loader) whole(t *dir.Tree) *dir.Tree {
 }
 
 func (l *Loader) read() *dir.Tree {
+	if l.aside != nil {
+		l.aside.start()
+	}
 	t := l.tree()
 	l.dirs = t.Watched
 	return t
@@ -373,6 +391,11 @@ func (l *Loader) Run(ctx context.Context, nudge <-chan struct{}) {
 			}
 			continue
 		case <-w.Changed:
+			if known, err := l.isKnown(ctx, w); err != nil {
+				return
+			} else if known {
+				continue
+			}
 		case <-nudge:
 			before := l.seen
 			if l.Load(ctx) != nil {
@@ -384,7 +407,7 @@ func (l *Loader) Run(ctx context.Context, nudge <-chan struct{}) {
 		case <-poll.C:
 			l.remind()
 		}
-		if l.Load(ctx) != nil {
+		if l.loadAside(ctx) != nil {
 			return
 		}
 	}

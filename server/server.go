@@ -160,6 +160,7 @@ func New(o Options) (*Server, error) {
 		return nil, errors.Join(err, s.listener.Close(), s.status.Close())
 	}
 	o.Loader.MaxBytes, o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.LastGood, o.Logger, o.Now
+	o.Loader.Documents = o.Manage != nil
 	s.loader = loader.New(s.index, o.Manifests, s.loaded, o.Loader)
 	if o.Manage != nil {
 		s.manage, err = newManagement(o.Manage, &managed{o.Manifests, s.index, s.audit, s.loader, o.Now, o.Logger, recent, &s.counters})
