@@ -7,6 +7,7 @@ CACHE     := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/patgate
 TOOLS     := $(CACHE)/bin
 GO        := go
 LINT      := $(TOOLS)/golangci-lint-v2.15.0
+ACTIONS   := $(TOOLS)/actionlint-v1.7.12
 VULN      := $(TOOLS)/govulncheck-v1.8.0
 CYCLONEDX := $(TOOLS)/cyclonedx-gomod-v1.10.0
 FUZZTIME  := 20s
@@ -138,7 +139,7 @@ envoy: ## put the tested Envoy into the cache, and print its path
 	@python3 envoy/install.py
 
 .PHONY: check
-check: $(LINT) $(VULN) ## format, vet, lint, and known vulnerabilities
+check: $(LINT) $(VULN) $(ACTIONS) ## format, vet, lint, workflows, and known vulnerabilities
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	GOOS=windows $(GO) vet ./cmd/patgate
@@ -148,6 +149,7 @@ check: $(LINT) $(VULN) ## format, vet, lint, and known vulnerabilities
 	$(GO) -C image vet ./...
 	$(LINT) run
 	cd image && $(LINT) run
+	$(ACTIONS) -shellcheck= -pyflakes= .github/workflows/*.yaml docs/examples/gitops/ci/github.yaml
 	@VULN=$(VULN) sh .ci/vuln
 
 .PHONY: fuzz
@@ -201,6 +203,10 @@ golden: envoy ## write the golden files anew; read the diff before you commit it
 $(LINT):
 	GOBIN=$(TOOLS)/build $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	mv $(TOOLS)/build/golangci-lint $@
+
+$(ACTIONS):
+	GOBIN=$(TOOLS)/build $(GO) install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+	mv $(TOOLS)/build/actionlint $@
 
 $(VULN):
 	GOBIN=$(TOOLS)/build $(GO) install golang.org/x/vuln/cmd/govulncheck@v1.8.0

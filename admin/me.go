@@ -64,7 +64,7 @@ func rightsView(r *tokens.Rights) RightsView {
 	v := RightsView{Admin: r.Admin, Create: r.Create || r.Admin, Max: r.Max, Held: r.Held}
 	if r.MaxLifetime > 0 {
 		v.MaxLifetime = tokens.LifetimeText(r.MaxLifetime)
-		v.CapBy = r.CapBy.Metadata.Name.Text
+		v.CapBy = r.CapBy.Key()
 	}
 	return v
 }

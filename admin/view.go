@@ -35,7 +35,7 @@ func (m *Manager) view(ctx context.Context) (*view, error) {
 	v := &view{set: set, tokens: make(map[string]*manifest.Document, len(set.Tokens)), good: set}
 	for _, doc := range set.Tokens {
 		if doc.APIToken != nil {
-			v.tokens[doc.Metadata.Name.Text] = doc
+			v.tokens[doc.Key()] = doc
 		}
 	}
 	switch {

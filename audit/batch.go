@@ -2,7 +2,6 @@ package audit
 
 import (
 	"context"
-	"strconv"
 )
 
 // Batch gathers the events of several checks, so that one write puts out all of them. One
@@ -14,6 +13,7 @@ type Batch struct {
 	size    int
 	buffer  []byte
 	ends    []int // of each entry, in buffer
+	seals   []tag // of each entry
 	late    []Late
 }
 
@@ -24,7 +24,7 @@ func (l *Log) NewBatch() *Batch { return &Batch{log: l} }
 func (b *Batch) Add(e *Event) {
 	en := entries.Get().(*entry)
 	en.line = appendEvent(en.line[:0], e, b.log.o.Instance)
-	b.events, b.entries = append(b.events, e), append(b.entries, en)
+	b.events, b.entries = append(b.events, e), append(b.entries, en) // panic: batch
 	b.size += len(en.line)
 }
 
@@ -72,7 +72,7 @@ func (b *Batch) clear() {
 // queue queues an event of the batch.
 func (b *Batch) queue(i int) {
 	l, en := b.log, b.entries[i]
-	waits := b.events[i].Decision == Allow && !l.skipWait()
+	waits := b.events[i].Decision == Allow && !l.skipWait() // mutant: late-allow
 	switch {
 	case en.seq != 0: // its first bytes are written
 		en.waiting = waits
@@ -96,7 +96,7 @@ func (l *Log) writeNow(b *Batch) (done int) {
 	if !ok || len(l.queue) > 0 || l.closing || len(b.entries) == 0 {
 		return 0
 	}
-	b.assemble(l.seq)
+	b.assemble(l.seq, l.lastSeal())
 	n, ok := sink.WriteNow(b.buffer)
 	if !ok {
 		return 0
@@ -113,8 +113,10 @@ func (l *Log) writeNow(b *Batch) (done int) {
 	start := 0
 	if done > 0 {
 		start = b.ends[done-1]
+		l.sealed(b.seals[done-1])
 	}
 	if n > start {
+		l.sealed(b.seals[done])
 		l.push(b.entries[done], false)
 		b.entries[done].taken = true
 		l.torn = append(l.torn[:0], b.buffer[n:b.ends[done]]...)
@@ -122,15 +124,13 @@ func (l *Log) writeNow(b *Batch) (done int) {
 	return done
 }
 
-// assemble puts the lines together, numbered from the one that follows seq.
-func (b *Batch) assemble(seq uint64) {
-	b.buffer, b.ends = b.buffer[:0], b.ends[:0]
+// assemble puts the lines together, numbered from the one that follows seq, which has this seal.
+func (b *Batch) assemble(seq uint64, seal tag) {
+	b.buffer, b.ends, b.seals = b.buffer[:0], b.ends[:0], b.seals[:0]
 	for _, en := range b.entries {
 		seq++
-		b.buffer = append(b.buffer, head...)
-		b.buffer = strconv.AppendUint(b.buffer, seq, 10)
-		b.buffer = append(b.buffer, en.line...)
-		b.ends = append(b.ends, len(b.buffer))
+		b.buffer, seal = b.log.appendLine(b.buffer, en, seq, seal)
+		b.ends, b.seals = append(b.ends, len(b.buffer)), append(b.seals, seal)
 	}
 }
 

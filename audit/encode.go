@@ -40,7 +40,7 @@ type line struct {
 // appendEvent appends the event from its second field on: the line begins with
 // `{"v":1,"seq":N`, and N is known only when it is queued.
 func appendEvent(b []byte, e *Event, instance string) []byte {
-	l := line{b: b, masker: token.NewMasker(longEnough(e.Secret), longEnough(e.Credential))}
+	l := line{b: b, masker: token.NewMasker(longEnough(e.Secret), longEnough(e.Credential))} // panic: line
 	l.text("instance", instance, maxText)
 	l.time("time", e.Time, timeFormat)
 	l.word("kind", string(e.Kind))
@@ -357,7 +357,7 @@ const minSecret = 8
 
 // mask hides minted values and the one that was presented.
 func (l *line) mask(s string) string {
-	return l.masker.Mask(s)
+	return l.masker.Mask(s) // mutant: audit-shows-values
 }
 
 // longEnough returns a secret that is looked for in other fields.

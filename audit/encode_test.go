@@ -18,7 +18,7 @@ var at = time.Date(2026, 6, 1, 12, 0, 0, 1500, time.FixedZone("", 3600))
 func written(t testing.TB, e *Event) (text string, fields map[string]any) {
 	t.Helper()
 	en := &entry{seq: 7, line: appendEvent(nil, e, "pod-1")}
-	b := en.appendTo(nil)
+	b, _ := new(Log).appendLine(nil, en, en.seq, tag{})
 	if n := strings.Count(string(b), "\n"); n != 1 || b[len(b)-1] != '\n' {
 		t.Fatalf("%d line ends in %q", n, b)
 	}

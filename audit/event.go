@@ -29,6 +29,7 @@ const (
 	TokenExpires   Kind = "token.expires-soon"
 	ManageRefused  Kind = "manage.refused"
 	ClockStepped   Kind = "clock.stepped"
+	Checkpoint     Kind = "audit.checkpoint"
 	TokenUsage     Kind = "token.usage" // how a token was used since the process started
 )
 

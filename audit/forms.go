@@ -179,6 +179,9 @@ func documentOverLines(in *bufio.Reader) *elements {
 	if first = bytes.TrimSpace(first[1:]); len(first) > 0 && first[0] != '"' && first[0] != '{' && first[0] != '[' {
 		return nil // a line that only begins like one, such as `[pod/…] {…}`
 	}
+	if first = bytes.TrimSpace(first); len(first) > 0 && !bytes.ContainsRune([]byte("[{,:"), rune(first[len(first)-1])) {
+		return nil // a line that was cut
+	}
 	if dec := json.NewDecoder(bytes.NewReader(trimmed)); !manyTokens(dec) {
 		return nil
 	}

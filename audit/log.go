@@ -29,6 +29,8 @@ type Options struct {
 	Wait       time.Duration // how long an allow waits for its event; default 200 ms
 	QueueBytes int           // how much may wait to be written; default 8 MiB
 	Instance   string        // the process, in every event
+	Chain      *ChainKey     // a private one seals each line; nil: lines are not sealed
+	Checkpoint time.Duration // between checkpoints of sealed lines; default 10 s
 	Now        func() time.Time
 	Logger     *slog.Logger
 }
@@ -54,7 +56,9 @@ type Log struct {
 	bytes      int
 	torn       []byte // what is left of the first entry, if its beginning is written
 	seq        uint64
-	unreported int // events lost since the last gap event
+	chain      *chain // nil: lines are not sealed
+	checked    uint64 // the number of the last checkpoint
+	unreported int    // events lost since the last gap event
 	stats      Stats
 	reportedAt time.Time // when a stalled sink was logged last
 	reported   bool      // the stall was logged, its end not yet
@@ -71,7 +75,9 @@ type entry struct {
 	written chan struct{} // holds one value when the event is written and somebody waits
 	waiting bool
 	taken   bool // in the writer's hands: it can't be changed any more
-	timer   *time.Timer
+
+	checkpoint checkpoint
+	timer      *time.Timer
 }
 
 var entries = sync.Pool{New: func() any {
@@ -88,15 +94,21 @@ func New(sink Sink, o Options) *Log {
 	if o.QueueBytes == 0 {
 		o.QueueBytes = 8 << 20
 	}
+	if o.Checkpoint == 0 {
+		o.Checkpoint = 10 * time.Second
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	l := &Log{o: o, sink: sink, room: make(chan struct{}), done: make(chan struct{}), giveUp: make(chan struct{})}
+	l := &Log{o: o, sink: sink, room: make(chan struct{}), done: make(chan struct{}), giveUp: make(chan struct{}), chain: newChain(o.Chain, o.Instance)}
 	l.wake = sync.NewCond(&l.mu)
 	go l.write()
+	if l.chain != nil {
+		go l.checkpoints(o.Checkpoint)
+	}
 	return l
 }
 
@@ -113,7 +125,7 @@ func (l *Log) Record(ctx context.Context, e *Event) error {
 		l.mu.Unlock()
 		return nil
 	}
-	en.timer.Reset(l.o.Wait)
+	en.timer.Reset(l.o.Wait) // panic: queue
 	return l.recordAllow(ctx, e, en)
 }
 
@@ -259,7 +271,7 @@ const (
 
 // recycle returns an entry that nothing else refers to.
 func (en *entry) recycle() {
-	en.seq, en.waiting, en.taken = 0, false, false
+	en.seq, en.waiting, en.taken, en.checkpoint = 0, false, false, noCheckpoint
 	entries.Put(en)
 }
 
@@ -277,6 +289,9 @@ func (l *Log) Stats() Stats {
 func (l *Log) Close(ctx context.Context) error {
 	l.mu.Lock()
 	l.enqueueGap()
+	if !l.closing {
+		l.enqueueCheckpoint(lastCheckpoint)
+	}
 	l.closing = true
 	l.wake.Signal()
 	l.mu.Unlock()
@@ -312,8 +327,27 @@ func (l *Log) enqueueGap() {
 // head is how each line begins, before its sequence number.
 var head = fmt.Sprintf(`{"v":%d,"seq":`, Version)
 
-func (en *entry) appendTo(b []byte) []byte {
+// appendLine appends the line of an entry. Before is the seal of the line before it; it returns that of the line.
+func (l *Log) appendLine(b []byte, en *entry, seq uint64, before tag) ([]byte, tag) {
+	if l.chain != nil {
+		return l.chain.append(b, en, seq, before)
+	}
 	b = append(b, head...)
-	b = strconv.AppendUint(b, en.seq, 10)
-	return append(b, en.line...)
+	b = strconv.AppendUint(b, seq, 10)
+	return append(b, en.line...), before
+}
+
+// lastSeal is the seal of the last line whose first bytes are written.
+func (l *Log) lastSeal() (t tag) {
+	if l.chain != nil {
+		t = l.chain.last
+	}
+	return t
+}
+
+// sealed notes that the first bytes of a line are written.
+func (l *Log) sealed(t tag) {
+	if l.chain != nil {
+		l.chain.last = t
+	}
 }

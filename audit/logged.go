@@ -64,5 +64,6 @@ type Logged struct {
 	Via      string  `json:"via,omitempty"`
 	Fields   Strings `json:"fields,omitempty"`
 	Uses     []Use   `json:"uses,omitempty"`
-	Chain    string  `json:"chain,omitempty"`
+	Chain    string  `json:"chain,omitempty"` // see SealOf
+	Note     string  `json:"note,omitempty"`  // of a checkpoint
 }

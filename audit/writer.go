@@ -70,6 +70,7 @@ type batch struct {
 	rest   []byte // of buffer, not yet written
 	torn   bool   // Batch.Commit has written the beginning of the first entry
 	ends   []int  // of each entry, from the end of buffer
+	seals  []tag  // of each entry
 }
 
 // awaitEntries waits until there is something to write. It returns false when the log
@@ -92,23 +93,25 @@ func (l *Log) awaitEntries() bool {
 func (l *Log) take(w *batch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	w.buffer, w.ends = w.buffer[:0], w.ends[:0]
+	w.buffer, w.ends, w.seals = w.buffer[:0], w.ends[:0], w.seals[:0]
+	seal := l.lastSeal()
 	if len(l.torn) > 0 {
-		w.buffer, w.ends = append(w.buffer, l.torn...), append(w.ends, len(l.torn))
+		w.buffer, w.ends, w.seals = append(w.buffer, l.torn...), append(w.ends, len(l.torn)), append(w.seals, seal)
 		w.rest, l.torn, w.torn = w.buffer, l.torn[:0], true
 		return
 	}
 	for _, en := range l.queue {
 		before := len(w.buffer)
-		w.buffer = en.appendTo(w.buffer)
+		var next tag
+		w.buffer, next = l.appendLine(w.buffer, en, en.seq, seal)
 		if before > 0 && len(w.buffer) > l.sink.Chunk() {
 			w.buffer = w.buffer[:before]
 			break
 		}
-		en.taken = true
-		w.ends = append(w.ends, len(w.buffer))
+		en.taken, seal = true, next
+		w.ends, w.seals = append(w.ends, len(w.buffer)), append(w.seals, seal)
 	}
-	w.rest = w.buffer
+	w.rest = w.buffer // panic: writer
 }
 
 // finish notes that n bytes more are written: whole entries are done, one that is cut
@@ -148,14 +151,18 @@ func (l *Log) finish(w *batch, n int) {
 	w.ends = w.ends[done:]
 	w.torn = w.torn && done == 0
 	keep := 0
-	if at > start || w.torn {
+	if at > start || w.torn { // mutant: torn-event
 		keep = 1 // the entry that is cut
 	}
+	if begun := done + keep; begun > 0 {
+		l.sealed(w.seals[begun-1])
+	}
+	w.seals = w.seals[done:]
 	for _, en := range l.queue[keep:max(keep, len(w.ends))] {
 		en.taken = false
 	}
 	if len(w.ends) > keep {
-		w.ends = w.ends[:keep]
+		w.ends, w.seals = w.ends[:keep], w.seals[:keep]
 		w.cutTo(keep)
 	}
 }

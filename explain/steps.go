@@ -55,6 +55,8 @@ func refusal(s policy.Step, r *policy.Request, d *policy.Decision) string {
 		return "a header names another method, URL or host than the request's"
 	case policy.StepTLS:
 		return "the client came without TLS, and the gate requires it"
+	case policy.StepGateValid:
+		return d.Gate.Name + " is not accepted, and has no last good version"
 	case policy.StepGateClients:
 		return clientText(d) + "; the gate takes " + d.Gate.Clients.Text()
 	case policy.StepCredential:

@@ -236,7 +236,7 @@ func TestStraysAreRemoved(t *testing.T) {
 func TestEventOfARefusedCredential(t *testing.T) {
 	s, p := newServer(t)
 	_, _ = check(s, request("authorization", "Bearer patg_mistyped"))
-	if e := p.events[0]; e.Decision != audit.Deny || e.Detail != "a patg_ value with a wrong checksum" {
+	if e := p.events[0]; e.Decision != audit.Deny || e.Detail != "the value is mistyped or cut off: its checksum is wrong" {
 		t.Errorf("%+v", e)
 	}
 }

@@ -15,10 +15,10 @@ import (
 // gateExtension is the context extension by which an Envoy route names its gate.
 const gateExtension = "patgate.gate"
 
-// attributes are what the decision needs of a CheckRequest, the Envoy fields by their
+// Attributes are what the decision needs of a CheckRequest, the Envoy fields by their
 // names. What is missing stays at its zero value, which no check passes. They are read
 // from the wire (wire.go) or from the message.
-type attributes struct {
+type Attributes struct {
 	method, path, query, host, protocol string
 
 	headers    headers // of both forms; see readHeaders
@@ -38,10 +38,10 @@ type attributes struct {
 }
 
 // readAttributes reads them from a message.
-func readAttributes(in *authv3.CheckRequest) attributes {
+func readAttributes(in *authv3.CheckRequest) Attributes {
 	c := in.GetAttributes()
 	http := c.GetRequest().GetHttp()
-	a := attributes{
+	a := Attributes{
 		method: http.GetMethod(), path: http.GetPath(), query: http.GetQuery(), host: http.GetHost(), protocol: http.GetProtocol(),
 		headers: readHeaders(http.GetHeaders(), http.GetHeaderMap()), rawHeaders: len(http.GetHeaderMap().GetHeaders()) > 0,
 		body: http.GetBody(), rawBody: string(http.GetRawBody()), size: http.GetSize(),
@@ -81,8 +81,8 @@ func readRequest(in *authv3.CheckRequest, now time.Time) policy.Request {
 // A TLS session counts by its server name: with include_tls_session, Envoy 1.40 sends an
 // empty session for plain connections too (measured). A client that sends no name is
 // known by x-forwarded-proto.
-func (a *attributes) request(now time.Time) policy.Request {
-	r := policy.Request{
+func (a *Attributes) request(now time.Time) policy.Request {
+	r := policy.Request{ // panic: read
 		Time:       now,
 		Method:     a.method,
 		Target:     a.target(),
@@ -108,7 +108,7 @@ func (a *attributes) request(now time.Time) policy.Request {
 // Over HTTP/2, bytes that are not UTF-8 reach the upstream as they are, and patgate as
 // `!` (measured). The raw headers have them (encode_raw_headers); without these, a `!`
 // may stand for any byte.
-func (a *attributes) target() policy.Target {
+func (a *Attributes) target() policy.Target {
 	path := a.path
 	raw, n := a.headers.Get(":path")
 	switch {
@@ -135,14 +135,14 @@ func isHTTP2(protocol string) bool {
 
 // isUpgrade reports whether the request asks for another protocol, of which a body would
 // be the first bytes. Envoy answers h2c as an ordinary request.
-func (a *attributes) isUpgrade() bool {
+func (a *Attributes) isUpgrade() bool {
 	value, n := a.headers.Get("upgrade")
 	return n > 0 && !strings.EqualFold(value, "h2c")
 }
 
 // bodyOf decides how much of the body there is. Envoy reports whether it cut the body, and
 // how long it was: at least one of the two must be given, and they must agree.
-func (a *attributes) bodyOf() policy.Body {
+func (a *Attributes) bodyOf() policy.Body {
 	if a.rawBody == "" && a.body == "" || a.isUpgrade() {
 		return policy.Body{}
 	}

@@ -58,7 +58,7 @@ func TestTargets(t *testing.T) {
 		for _, raw := range c.raw {
 			in.HeaderMap.Headers = append(in.HeaderMap.Headers, &corev3.HeaderValue{Key: ":path", RawValue: []byte(raw)})
 		}
-		a := attributes{path: c.path, query: c.query, protocol: c.protocol, headers: readHeaders(nil, in.HeaderMap), rawHeaders: len(c.raw) > 0}
+		a := Attributes{path: c.path, query: c.query, protocol: c.protocol, headers: readHeaders(nil, in.HeaderMap), rawHeaders: len(c.raw) > 0}
 		got := a.target()
 		if got.Path != c.wantPath || got.Query != c.wantQuery || (c.wantPath == "") != (got.Problem() != "") {
 			t.Errorf("%s: %+v", c.name, got)
@@ -80,7 +80,7 @@ func TestTLSSessions(t *testing.T) {
 
 func TestPeers(t *testing.T) {
 	for addr, want := range map[string]string{"192.0.2.7": "192.0.2.7", "2001:db8::1": "2001:db8::1", "": "invalid IP", "@/sock": "invalid IP"} {
-		a := attributes{peer: addr}
+		a := Attributes{peer: addr}
 		if r := a.request(time.Now()); r.Peer.String() != want {
 			got := r.Peer
 			t.Errorf("%q: %s", addr, got)
@@ -120,7 +120,7 @@ func TestBodies(t *testing.T) {
 		for _, v := range c.partial {
 			h = append(h, header{"x-envoy-auth-partial-body", v})
 		}
-		a := attributes{rawBody: c.raw, body: c.text, size: c.size, headers: h}
+		a := Attributes{rawBody: c.raw, body: c.text, size: c.size, headers: h}
 		got := a.bodyOf()
 		if got.State != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got.State, c.want)
@@ -131,7 +131,7 @@ func TestBodies(t *testing.T) {
 func TestAnUpgradeHasNoBody(t *testing.T) {
 	for protocol, want := range map[string]policy.BodyState{"websocket": policy.BodyAbsent, "": policy.BodyAbsent, "h2c": policy.BodyWhole, "H2C": policy.BodyWhole} {
 		h := headers{{"upgrade", protocol}, {"x-envoy-auth-partial-body", "false"}}
-		a := attributes{rawBody: "12345", size: 5, headers: h}
+		a := Attributes{rawBody: "12345", size: 5, headers: h}
 		if got := a.bodyOf(); got.State != want {
 			t.Errorf("upgrade to %q: %v, want %v", protocol, got.State, want)
 		}

@@ -59,7 +59,7 @@ func BenchmarkCheck(b *testing.B) {
 				if err := c.Unmarshal(wires[i%len(wires)], in); err != nil {
 					b.Fatal(err)
 				}
-				if _, err := c.Marshal(s.check(context.Background(), &in.attributes)); err != nil {
+				if _, err := c.Marshal(s.check(context.Background(), &in.Attributes)); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -24,7 +24,7 @@ func sharePerToken() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 func (s *shares) take(token string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.held[token] >= sharePerToken() {
+	if s.held[token] >= sharePerToken() { // mutant: no-share-per-token
 		return false
 	}
 	if s.held == nil {

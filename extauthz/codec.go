@@ -15,7 +15,7 @@ import (
 // incoming is a CheckRequest on its way in. Bytes that don't decode leave it empty: such a
 // check is refused like any other whose target is missing, with its event, whereas an
 // error would be subject to failure_mode_allow.
-type incoming struct{ attributes }
+type incoming struct{ Attributes }
 
 // codec reads checks by parseWire where it can, and sends answers that are encoded
 // already. It leaves everything else to gRPC's own codec: what parseWire does not take,
@@ -32,7 +32,7 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 		return c.CodecV2.Unmarshal(data, v)
 	}
 	defer func() { in.keepPanic(recover()) }()
-	in.attributes = readMessage(joined(data))
+	in.Attributes = readMessage(joined(data))
 	return nil
 }
 
@@ -48,29 +48,29 @@ func joined(data mem.BufferSlice) string {
 
 // readMessage reads an encoded CheckRequest. Bytes that are none leave the attributes empty.
 // A panic waits in them until the check recovers from it.
-func readMessage(message string) (a attributes) {
+func readMessage(message string) (a Attributes) {
 	defer func() { a.keepPanic(recover()) }()
-	a, ok := parseWire(message)
+	a, ok := parseWire(message) // panic: decode
 	if ok {
 		return a
 	}
 	stock := &authv3.CheckRequest{}
 	if protobuf.Unmarshal([]byte(message), stock) != nil {
-		return attributes{}
+		return Attributes{}
 	}
 	return readAttributes(stock)
 }
 
 // keepPanic keeps what reading the attributes panicked with.
-func (a *attributes) keepPanic(p any) {
+func (a *Attributes) keepPanic(p any) {
 	if p != nil {
-		*a = attributes{panicked: p}
+		*a = Attributes{panicked: p} // mutant: panic-in-decoding
 	}
 }
 
 // Marshal implements encoding.CodecV2.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
-	if r, ok := v.(*reply); ok {
+	if r, ok := v.(*reply); ok { // panic: answer
 		return mem.BufferSlice{mem.SliceBuffer(r.wire)}, nil
 	}
 	return c.CodecV2.Marshal(v)
@@ -78,7 +78,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 
 // checker is what the service needs of its server.
 type checker interface {
-	check(context.Context, *attributes) *reply
+	check(context.Context, *Attributes) *reply
 }
 
 // service is authv3.Authorization_ServiceDesc with a handler that lets the codec read
@@ -97,6 +97,6 @@ func handleCheck(server any, ctx context.Context, decode func(any) error, interc
 	}
 	info := &grpc.UnaryServerInfo{Server: server, FullMethod: authv3.Authorization_Check_FullMethodName}
 	return interceptor(ctx, in, info, func(ctx context.Context, in any) (any, error) {
-		return server.(checker).check(ctx, &in.(*incoming).attributes), nil
+		return server.(checker).check(ctx, &in.(*incoming).Attributes), nil
 	})
 }

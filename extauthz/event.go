@@ -6,7 +6,7 @@ import (
 )
 
 // newEvent returns the audit event of the decision.
-func (c *call) newEvent() *audit.Event {
+func (c *Call) newEvent() *audit.Event {
 	d, r := &c.answer.decision, &c.request
 	e := &audit.Event{
 		Time: c.answer.now, Kind: audit.Decision, Severity: severity(d), ID: c.answer.id,
@@ -18,7 +18,7 @@ func (c *call) newEvent() *audit.Event {
 		Revision: c.answer.revision, BasicEnds: d.BasicEnds, Secret: r.Credential.Secret, Credential: r.Credential.Text,
 		RouteNamed: r.RouteNamed, BodyState: r.Body.State.String(), Destination: d.TwoPaths,
 	}
-	if d.Located {
+	if d.Located { // panic: event
 		e.Client, e.ClientSource = d.Client, d.ClientBy.String()
 	}
 	if d.Foreign != "" {

@@ -26,7 +26,7 @@ func (s *Server) guard(ctx context.Context, in any, info *grpc.UnaryServerInfo, 
 		}
 	}()
 	out, err = handler(ctx, in)
-	if r, ok := out.(*reply); err == nil && ok && proper(r) {
+	if r, ok := out.(*reply); err == nil && ok && proper(r) { // mutant: improper-answer
 		return out, nil
 	}
 	s.Logger.Error("an improper answer was replaced by a refusal", "error", err)

@@ -43,7 +43,7 @@ func encodeRemovals(up *policy.Upstream) *removals {
 	var r removals
 	for identity := range r {
 		for consumed := range r[identity] {
-			for _, name := range up.Remove(policy.Identity(identity), consumed == 1) {
+			for _, name := range up.Remove(policy.Identity(identity), consumed == 1) { // mutant: forged-identities-stay
 				r[identity][consumed] = r[identity][consumed].name(okRemove, name)
 			}
 		}

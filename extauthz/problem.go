@@ -32,7 +32,7 @@ const maxDetail = 600
 // problemBody writes the body of a refusal. What is wrong with a credential stays in
 // the audit: to the caller every bad one is the same.
 func (a *answer) problemBody(code int) string {
-	p := problem{Type: "about:blank", Title: http.StatusText(code), Status: code, Reason: a.decision.Reason.String(), ID: a.id}
+	p := problem{Type: "about:blank", Title: http.StatusText(code), Status: code, Reason: a.decision.Reason.String(), ID: a.id} // panic: problem
 	if code == http.StatusUnauthorized && a.given {
 		p.Reason = "invalid_token"
 	}

@@ -30,7 +30,7 @@ func (a *answer) reply() *reply {
 	var contentRoom [2048]byte // what is put together here stays on the stack
 	var metadataRoom [512]byte
 	metadata := a.metadata(metadataRoom[:0])
-	if a.decision.Effect == policy.Allow && a.decision.Gate != nil {
+	if a.decision.Effect == policy.Allow && a.decision.Gate != nil { // mutant: allow-without-gate
 		return compose(codes.OK, responseOK, a.allowed(contentRoom[:0]), metadata)
 	}
 	code := a.decision.Status()
@@ -47,7 +47,7 @@ func compose(code codes.Code, outcome protowire.Number, content, metadata messag
 	if code != codes.OK {
 		status = status.number(statusCode, uint64(code))
 	}
-	const prefixes = 3 * (1 + 5) // a tag and a length each
+	const prefixes = 3 * (1 + 5) // a tag and a length each // panic: compose
 	m := make(message, 0, prefixes+len(status)+len(content)+len(metadata))
 	return &reply{m.message(responseStatus, status).message(outcome, content).message(responseMetadata, metadata)}
 }
@@ -70,7 +70,7 @@ func grpcCode(status int) codes.Code {
 // allowed appends the OkHttpResponse: it sets the identity headers, and removes those that
 // the client sent.
 func (a *answer) allowed(m message) message {
-	d := &a.decision
+	d := &a.decision // panic: allow
 	up, identity := d.Gate.Upstream, d.Identity()
 	m = m.header(okHeaders, policy.HeaderID, a.id)
 	if identity != policy.NoIdentity {
@@ -84,7 +84,7 @@ func (a *answer) allowed(m message) message {
 	}
 	consumed := identity != policy.NoIdentity && !up.KeepAuthorization
 	m = m.removed(up, identity, consumed)
-	for _, name := range d.Remove {
+	for _, name := range d.Remove { // mutant: underscores-stay
 		if !sets(up, identity, name) {
 			m = m.text(okRemove, name)
 		}
@@ -132,7 +132,7 @@ var refusalHeaders = message(nil).header(deniedHeaders, "content-type", "applica
 // refused appends the DeniedHttpResponse. The headers of a 401 depend on the gate and the time
 // alone, whatever is wrong with the credential.
 func (a *answer) refused(m message, code int) message {
-	var room [8]byte
+	var room [8]byte // panic: refusal
 	m = m.message(deniedStatus, message(room[:0]).number(httpCode, uint64(code)))
 	m = append(m, refusalHeaders...)
 	m = m.header(deniedHeaders, policy.HeaderID, a.id)
@@ -175,7 +175,7 @@ func (a *answer) challenges() []string {
 // later filters: a Struct.
 func (a *answer) metadata(m message) message {
 	d := &a.decision
-	user := d.Principal.User
+	user := d.Principal.User // panic: metadata
 	if d.Effect == policy.Allow && d.Identity() == policy.NoIdentity {
 		user = "" // nothing proves it, and a later filter might take it for proven
 	}

@@ -8,8 +8,6 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
-	"runtime"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,22 +61,37 @@ type Server struct {
 	once       sync.Once
 }
 
-// largeBody is from how many bytes on a body is one of few that are read at a time.
-const largeBody = 64 << 10
-
-// admitLarge waits until a large body may be read, and returns what ends that.
-func (s *Server) admitLarge(size int) (done func()) {
-	if size < largeBody {
-		return func() {}
+// Check decides one check (envoy.service.auth.v3.Authorization), whatever happens. It is the middle of a
+// request's life, which both transports lead it through:
+//
+//  1. A transport receives a message, and readMessage reads it into Attributes.
+//  2. Check decides, and makes the answer and the event.
+//  3. The transport has the event written: alone by Call.record, or with those of other checks by a batch.
+//  4. Call.finish returns the answer. An allow whose event was not written becomes a refusal.
+//
+// A panic anywhere becomes a refusal. A check that is crowded out is refused as overloaded.
+func (s *Server) Check(ctx context.Context, in *Attributes, crowded bool) (c *Call) {
+	c = &Call{server: s, start: time.Now(), peerName: in.peerName}
+	c.answer.id = rand.Text()
+	defer func() {
+		if p := recover(); p != nil {
+			c.fault(p)
+		}
+	}()
+	c.read(in)                           // what Envoy sent becomes a policy.Request
+	snapshot := c.snapshot(ctx, crowded) // one revision decides the whole check
+	if crowded {
+		c.answer.decision.Refuse(policy.Overloaded)
+	} else {
+		c.evaluate(ctx, snapshot) // policy.Evaluate makes the decision
 	}
-	s.once.Do(func() { s.large = make(chan struct{}, 2*runtime.GOMAXPROCS(0)) })
-	s.large <- struct{}{}
-	return func() { <-s.large }
+	c.out = c.answer.reply() // for Envoy
+	c.event = c.newEvent()   // for the audit. All that can fail comes before it is written
+	return c
 }
 
-// call is one check: begin decides it, record has its event written, finish answers it. A
-// transport may write the events of several calls at once between begin and finish.
-type call struct {
+// Call is one check: Check decides it, record has its event written, finish returns its answer.
+type Call struct {
 	server   *Server
 	start    time.Time
 	recorded bool // the audit has its event
@@ -90,15 +103,15 @@ type call struct {
 	event    *audit.Event // nil if it could not be made
 }
 
-func (c *call) elapsed() time.Duration { return time.Since(c.start) }
+func (c *Call) elapsed() time.Duration { return time.Since(c.start) }
 
-// check answers one check (envoy.service.auth.v3.Authorization), whatever happens.
-func (s *Server) check(ctx context.Context, in *attributes) *reply {
+// check takes one check through its whole life.
+func (s *Server) check(ctx context.Context, in *Attributes) *reply {
 	defer s.leave()
 	if s.namesPeers {
 		in.peerName = connectionName(ctx)
 	}
-	c := s.begin(ctx, in, s.enter())
+	c := s.Check(ctx, in, s.enter())
 	return c.finish(c.record(ctx))
 }
 
@@ -109,67 +122,37 @@ func (s *Server) enter() (crowded bool) {
 
 func (s *Server) leave() { s.inFlight.Add(-1) }
 
-// begin decides a check and makes its answer and its event.
-func (s *Server) begin(ctx context.Context, in *attributes, crowded bool) (c *call) {
-	c = &call{server: s, start: time.Now(), peerName: in.peerName}
-	c.answer.id = rand.Text()
-	defer func() {
-		if p := recover(); p != nil {
-			c.fault(p)
-		}
-	}()
-	c.decide(ctx, in, crowded)
-	// All that can fail comes before the event is written.
-	c.out = c.answer.reply()
-	c.event = c.newEvent()
-	return c
-}
-
-// decide reads the request and evaluates it by one snapshot.
-func (c *call) decide(ctx context.Context, in *attributes, crowded bool) {
-	a := &c.answer
-	a.now = c.server.Clock.Now()
+// read makes the request that the decision is about.
+func (c *Call) read(in *Attributes) {
+	c.answer.now = c.server.Clock.Now()
 	if in.panicked != nil {
 		panic(in.panicked)
 	}
-	c.request = in.request(a.now)
-	a.given = c.request.CredentialGiven()
-	snapshot := c.server.Index.Snapshot()
-	if !snapshot.Ready() && !crowded {
-		snapshot = c.server.awaitLoaded(ctx)
+	c.request = in.request(c.answer.now)
+	c.answer.given = c.request.CredentialGiven()
+}
+
+// snapshot returns the running revision. At the start, a check that is not crowded out waits for it.
+func (c *Call) snapshot(ctx context.Context, crowded bool) *policy.Snapshot {
+	running := c.server.Index.Snapshot() // panic: snapshot
+	if !running.Ready() && !crowded {
+		running = c.server.awaitLoaded(ctx)
 	}
-	a.revision = snapshot.Revision().Number
-	if crowded {
-		a.decision.Refuse(policy.Overloaded)
-		return
-	}
+	c.answer.revision = running.Revision().Number
+	return running
+}
+
+// evaluate decides the request, within its budget.
+func (c *Call) evaluate(ctx context.Context, snapshot *policy.Snapshot) {
 	defer c.server.admitLarge(len(c.request.Body.Bytes))()
 	c.budget = callBudget{ctx: ctx, shares: &c.server.shares}
 	defer c.budget.release()
 	c.request.Budget = &c.budget
-	a.decision = policy.Evaluate(snapshot, &c.request, nil)
-}
-
-// startWait is how long a check waits for the first manifests: less than Envoy waits for it.
-const startWait = 400 * time.Millisecond
-
-// awaitLoaded returns the running revision once there is one, or the empty one after
-// startWait: then the check is refused as not_ready, which is clearer than a timeout.
-func (s *Server) awaitLoaded(ctx context.Context) *policy.Snapshot {
-	if s.Loaded != nil {
-		timer := time.NewTimer(startWait)
-		defer timer.Stop()
-		select {
-		case <-s.Loaded:
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-	}
-	return s.Index.Snapshot()
+	c.answer.decision = policy.Evaluate(snapshot, &c.request, nil)
 }
 
 // record has the event written.
-func (c *call) record(ctx context.Context) (err error) {
+func (c *Call) record(ctx context.Context) (err error) {
 	c.recorded = c.writeEvent(func(e *audit.Event) { err = c.server.Audit.Record(ctx, e) })
 	return err
 }
@@ -177,7 +160,7 @@ func (c *call) record(ctx context.Context) (err error) {
 // writeEvent writes the event. If that panics, the call is refused, and the event of that is
 // written; if that panics too, one that holds only the decision. It reports whether
 // one is written.
-func (c *call) writeEvent(write func(*audit.Event)) bool {
+func (c *Call) writeEvent(write func(*audit.Event)) bool {
 	p := panicOf(func() { write(c.event) })
 	if p == nil {
 		return true
@@ -186,22 +169,15 @@ func (c *call) writeEvent(write func(*audit.Event)) bool {
 	if panicOf(func() { write(c.event) }) == nil {
 		return true
 	}
-	c.event = c.bareEvent()
+	c.event = c.bareEvent() // mutant: panicking-event
 	return panicOf(func() { write(c.event) }) == nil
-}
-
-// panicOf returns what a function panics with; nil: it does not.
-func panicOf(f func()) (p any) {
-	defer func() { p = recover() }()
-	f()
-	return nil
 }
 
 // finish returns the answer once it is known whether the event was written. An allow
 // whose event was not is refused.
-func (c *call) finish(err error) *reply {
+func (c *Call) finish(err error) *reply {
 	d := &c.answer.decision
-	if err != nil && d.Effect == policy.Allow {
+	if err != nil && d.Effect == policy.Allow { // mutant: allow-without-event
 		d.Refuse(policy.AuditUnavailable)
 		c.guard(func() { c.out = c.answer.reply() })
 	}
@@ -210,45 +186,4 @@ func (c *call) finish(err error) *reply {
 		c.guard(func() { c.server.Seen(d, c.event) })
 	}
 	return c.out
-}
-
-// guard makes a panic a refusal.
-func (c *call) guard(f func()) {
-	if p := panicOf(f); p != nil {
-		c.fault(p)
-	}
-}
-
-// fault turns a panic into a refusal, with an event of its own if none is written yet.
-func (c *call) fault(p any) {
-	c.server.Observer.Faulted()
-	// The panic's value may hold what a client sent: its type and place are enough.
-	c.server.Logger.Error("a check panicked, the request is refused", "id", c.answer.id, "panic", panicText(p), "stack", string(debug.Stack()))
-	decision := policy.Decision{Gate: c.answer.decision.Gate}
-	decision.Refuse(policy.Internal)
-	c.answer.decision = decision
-	if c.answer.now.IsZero() {
-		c.answer.now = time.Now().UTC()
-	}
-	c.out = c.answer.reply()
-	if !c.recorded {
-		c.event = c.faultEvent()
-	}
-}
-
-// faultEvent is the event of a refusal after a panic. If the event is what panics, it
-// holds only the decision.
-func (c *call) faultEvent() (e *audit.Event) {
-	if panicOf(func() { e = c.newEvent() }) != nil {
-		e = c.bareEvent()
-	}
-	return e
-}
-
-func (c *call) bareEvent() *audit.Event {
-	d := &c.answer.decision
-	return &audit.Event{
-		Time: c.answer.now, Kind: audit.Decision, Severity: audit.Notice, ID: c.answer.id,
-		Decision: d.Effect.String(), Reason: d.Reason.String(), Status: d.Status(), Revision: c.answer.revision,
-	}
 }

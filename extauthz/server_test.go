@@ -276,8 +276,7 @@ func TestAPanicInDecodingIsARefusal(t *testing.T) {
 func TestAnEventThatPanicsIsReplaced(t *testing.T) {
 	s, p := newServer(t)
 	a := readAttributes(withToken())
-	c := &call{server: s, start: time.Now()}
-	c.decide(context.Background(), &a, false)
+	c := s.Check(context.Background(), &a, false)
 	c.request.Header = panicky{}
 	c.fault("planted")
 	if out := decoded(c.finish(c.record(context.Background()))); reasonOf(out) != "internal" {

@@ -28,16 +28,16 @@ func (h handler) Decide(call wire.Call) wire.Decision {
 	in.peerName = call.Peer
 	ctx := &callContext{Context: context.Background(), deadline: call.Deadline}
 	defer ctx.end()
-	return h.begin(ctx, &in, false)
+	return h.check(ctx, &in, false)
 }
 
 // Refuse implements wire.Handler.
 func (h handler) Refuse() wire.Decision {
-	return h.begin(context.Background(), &attributes{}, true)
+	return h.check(context.Background(), &Attributes{}, true)
 }
 
-// begin decides a check. What fault can't answer becomes a nil call.
-func (h handler) begin(ctx context.Context, in *attributes, crowded bool) (c *call) {
+// check decides a check. What fault can't answer becomes a nil call.
+func (h handler) check(ctx context.Context, in *Attributes, crowded bool) (c *Call) {
 	defer h.server.leave()
 	defer func() {
 		if p := recover(); p != nil {
@@ -45,7 +45,7 @@ func (h handler) begin(ctx context.Context, in *attributes, crowded bool) (c *ca
 			c = nil
 		}
 	}()
-	return h.server.begin(ctx, in, h.server.enter() || crowded)
+	return h.server.Check(ctx, in, h.server.enter() || crowded)
 }
 
 // Slow implements wire.Handler: large bodies are read by few at a time, and before the
@@ -87,13 +87,13 @@ type batch struct {
 // batched is a check of a batch.
 type batched struct {
 	stream uint32
-	call   *call // nil: nothing is known but that it is refused
+	call   *Call // nil: nothing is known but that it is refused
 	late   bool
 }
 
 // Add implements wire.Batch.
 func (b *batch) Add(stream uint32, d wire.Decision) {
-	c := d.(*call)
+	c := d.(*Call)
 	if c != nil && b.lines != nil && c.writeEvent(b.lines.Add) {
 		b.order = append(b.order, len(b.calls))
 	}
@@ -112,7 +112,7 @@ func (b *batch) Size() int {
 func (b *batch) Commit(answer wire.Answer) (late func(wire.Answer)) {
 	waits := b.write()
 	for i := range b.calls {
-		if c := &b.calls[i]; !c.late {
+		if c := &b.calls[i]; !c.late { // mutant: answer-before-event
 			answer(c.stream, b.server.conclude(c.call, nil))
 		}
 	}
@@ -144,7 +144,7 @@ func (s *Server) await(w lateCall) (out []byte) {
 // lateCall is a check whose event is waited for.
 type lateCall struct {
 	stream uint32
-	call   *call
+	call   *Call
 	wait   func() error
 }
 
@@ -201,7 +201,7 @@ func (b *batch) recordEach() (waits []lateCall) {
 
 // conclude returns the answer of a check once it is known whether its event was written.
 // Whatever happens, it is an explicit one.
-func (s *Server) conclude(c *call, err error) (out []byte) {
+func (s *Server) conclude(c *Call, err error) (out []byte) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.Logger.Error("an answer panicked, the request is refused", "panic", panicText(p))

@@ -11,7 +11,7 @@ import "unicode/utf8"
 
 // parseWire reads the attributes of an encoded CheckRequest. They share its memory. ok is
 // false for what only the stock decoder should read.
-func parseWire(message string) (a attributes, ok bool) {
+func parseWire(message string) (a Attributes, ok bool) {
 	ok = fields(message, single, func(n byte, v wireValue) bool {
 		return n == 1 && v.message(1<<10, func(n byte, v wireValue) bool { return a.contextField(n, v) })
 	})
@@ -19,7 +19,7 @@ func parseWire(message string) (a attributes, ok bool) {
 }
 
 // contextField reads a field of AttributeContext.
-func (a *attributes) contextField(n byte, v wireValue) bool {
+func (a *Attributes) contextField(n byte, v wireValue) bool {
 	switch n {
 	case 1: // source
 		return v.message(single, func(n byte, v wireValue) bool { return peerField(n, v, &a.peer) })
@@ -39,7 +39,7 @@ func (a *attributes) contextField(n byte, v wireValue) bool {
 }
 
 // contextExtension reads an entry of a map, of which the last would win.
-func (a *attributes) contextExtension(v wireValue) bool {
+func (a *Attributes) contextExtension(v wireValue) bool {
 	key, value, ok := v.entry()
 	if !ok || key == gateExtension && a.routeNamed {
 		return false
@@ -76,7 +76,7 @@ func socketField(n byte, v wireValue, address *string) bool {
 }
 
 // requestField reads a field of Request.
-func (a *attributes) requestField(n byte, v wireValue) bool {
+func (a *Attributes) requestField(n byte, v wireValue) bool {
 	switch n {
 	case 1: // time
 		return v.message(single, func(n byte, v wireValue) bool { return n <= 2 && !v.isBytes })
@@ -87,7 +87,7 @@ func (a *attributes) requestField(n byte, v wireValue) bool {
 }
 
 // httpField reads a field of HttpRequest.
-func (a *attributes) httpField(n byte, v wireValue) bool {
+func (a *Attributes) httpField(n byte, v wireValue) bool {
 	var unused string
 	switch n {
 	case 1, 6, 8: // id, scheme, fragment
@@ -121,7 +121,7 @@ func (a *attributes) httpField(n byte, v wireValue) bool {
 // typicalHeaders is for how many headers there is room at first.
 const typicalHeaders = 32
 
-func (a *attributes) add(h header) bool {
+func (a *Attributes) add(h header) bool {
 	if a.headers == nil {
 		a.headers = make(headers, 0, typicalHeaders)
 	}
@@ -130,7 +130,7 @@ func (a *attributes) add(h header) bool {
 }
 
 // joinedHeader reads an entry of the map of headers, whose names differ.
-func (a *attributes) joinedHeader(v wireValue) bool {
+func (a *Attributes) joinedHeader(v wireValue) bool {
 	name, value, ok := v.entry()
 	if !ok || a.rawHeaders {
 		return false
@@ -144,7 +144,7 @@ func (a *attributes) joinedHeader(v wireValue) bool {
 }
 
 // rawHeader reads a HeaderValue of the header_map.
-func (a *attributes) rawHeader(v wireValue) bool {
+func (a *Attributes) rawHeader(v wireValue) bool {
 	var h header
 	var raw string
 	ok := v.message(single, func(n byte, v wireValue) bool {
@@ -237,7 +237,7 @@ func fields(text string, lists repeated, field func(n byte, v wireValue) bool) b
 			return false
 		}
 		bit := repeated(1) << (tag >> 3)
-		if seen&bit&^lists != 0 || !field(tag>>3, v) {
+		if seen&bit&^lists != 0 || !field(tag>>3, v) { // mutant: field-twice
 			return false
 		}
 		seen |= bit

@@ -15,7 +15,7 @@ import (
 
 // sameAttributes compares what the wire and the message say. A map's entries have no
 // order.
-func sameAttributes(a, b attributes) bool {
+func sameAttributes(a, b Attributes) bool {
 	for _, list := range []headers{a.headers, b.headers} {
 		if !a.rawHeaders {
 			slices.SortFunc(list, func(x, y header) int { return cmp.Compare(x.name, y.name) })

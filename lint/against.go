@@ -103,7 +103,7 @@ func (c *comparison) stone(digest token.Digest) (manifest.Tombstone, bool) {
 
 // add makes a revival. The message is a format for the token's name and the older place.
 func (c *comparison) add(in *ruleset.Set, v value, field []any, was, message string) {
-	name := v.doc.Metadata.Name.Text
+	name := v.doc.Key()
 	c.list = append(c.list, Revival{Token: name, Was: was, Problem: diag.Problem{
 		File: v.doc.File, Pos: placeIn(in, v.doc, field), Field: manifest.FieldPath(field...), Message: fmt.Sprintf(message, name, was),
 	}})
@@ -259,7 +259,7 @@ func values(in *ruleset.Set) map[token.Digest]value {
 	all := map[token.Digest]value{}
 	for _, d := range in.Tokens {
 		valuesOf(d, func(digest token.Digest, v value) {
-			if row := rows[d.Metadata.Name.Text]; row != nil {
+			if row := rows[d.Key()]; row != nil {
 				v.Value = index.Snapshot().Value(row, digest)
 			}
 			if other, twice := all[digest]; !twice || v.deader(other) {

@@ -94,22 +94,22 @@ func (l *linter) index() {
 	for _, t := range l.in.Rows.Tokens {
 		l.tokens[t.Name] = t
 	}
-	names := func(kind string, refs []manifest.Ref) {
+	names := func(d *manifest.Document, kind string, refs []manifest.Ref) {
 		for _, ref := range refs {
-			l.named[kind+"/"+ref.Text] = true
+			l.named[kind+"/"+d.Resolve(ref)] = true
 		}
 	}
 	l.unrouted = map[string]bool{}
 	for _, d := range l.in.Gates {
-		l.unrouted[d.Metadata.Name.Text] = d.Gate.Upstream == nil || !d.Gate.Upstream.Routing.Given
-		names(manifest.KindUserGroup, d.Gate.Groups)
-		names(manifest.KindTokenPolicy, d.Gate.Policies)
+		l.unrouted[d.Key()] = d.Gate.Upstream == nil || !d.Gate.Upstream.Routing.Given
+		names(d, manifest.KindUserGroup, d.Gate.Groups)
+		names(d, manifest.KindTokenPolicy, d.Gate.Policies)
 	}
 	for _, d := range l.in.Groups {
-		names(manifest.KindTokenPolicy, d.UserGroup.Policies)
+		names(d, manifest.KindTokenPolicy, d.UserGroup.Policies)
 	}
 	for _, d := range l.in.Tokens {
-		names(manifest.KindTokenPolicy, d.APIToken.Policies)
+		names(d, manifest.KindTokenPolicy, d.APIToken.Policies)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 func (l *linter) gate(d *manifest.Document) {
-	g, row := d.Gate, l.gates[d.Metadata.Name.Text]
+	g, row := d.Gate, l.gates[d.Key()]
 	if len(g.ForwardUnknown) > 0 {
 		l.warn(ForwardUnknown, d, spec("forwardUnknown"),
 			"credentials that are no tokens go to the upstream untouched (%s): who holds a password needs no token", strings.Join(row.ForwardedSchemes(), ", "))
@@ -89,7 +89,7 @@ func weaker(g, other *policy.Gate) (ways []string) {
 
 func (l *linter) group(d *manifest.Document) {
 	g := d.UserGroup
-	if l.named[manifest.KindUserGroup+"/"+d.Metadata.Name.Text] {
+	if l.named[manifest.KindUserGroup+"/"+d.Key()] {
 		return
 	}
 	if len(g.Policies) > 0 {
@@ -101,7 +101,7 @@ func (l *linter) group(d *manifest.Document) {
 
 func (l *linter) policy(d *manifest.Document) {
 	p := d.TokenPolicy
-	if !l.named[manifest.KindTokenPolicy+"/"+d.Metadata.Name.Text] {
+	if !l.named[manifest.KindTokenPolicy+"/"+d.Key()] {
 		l.warnAt(UnusedPolicy, d, d.Metadata.Name.At, []any{"metadata", "name"}, "no gate, group or token names the policy: it has no effect")
 	}
 	if p.Enforcement.Observe {
@@ -112,7 +112,7 @@ func (l *linter) policy(d *manifest.Document) {
 }
 
 func (l *linter) token(d *manifest.Document) {
-	t, row := d.APIToken, l.tokens[d.Metadata.Name.Text]
+	t, row := d.APIToken, l.tokens[d.Key()]
 	if row.Canary || row.Revoked {
 		return // refused everywhere, for good
 	}

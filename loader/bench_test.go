@@ -1,4 +1,4 @@
-package loader
+package loader_test
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
@@ -72,8 +73,8 @@ func BenchmarkLoad(b *testing.B) {
 		}
 		b.Run(fmt.Sprintf("%s/tokens=%d", name, tokens), func(b *testing.B) {
 			b.ReportAllocs()
-			var last Report
-			l := New(policy.NewIndex(), []string{dir}, func(r Report) { last = r }, Options{Settle: time.Microsecond})
+			var last loader.Report
+			l := loader.New(policy.NewIndex(), directories(time.Microsecond, 0, dir), func(r loader.Report) { last = r }, loader.Options{})
 			load := func() {
 				if err := l.Load(b.Context()); err != nil || last.Rejected() {
 					b.Fatal(err, last.Problems)
@@ -82,7 +83,7 @@ func BenchmarkLoad(b *testing.B) {
 			load()
 			for i := 0; b.Loop(); i++ {
 				if start {
-					l = New(policy.NewIndex(), []string{dir}, func(r Report) { last = r }, Options{Settle: time.Microsecond})
+					l = loader.New(policy.NewIndex(), directories(time.Microsecond, 0, dir), func(r loader.Report) { last = r }, loader.Options{})
 				} else {
 					b.StopTimer()
 					text := strings.Replace(tokensFile(0, perFile), "user: user-7\n", fmt.Sprintf("user: user-7-%d\n", i), 1)

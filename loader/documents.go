@@ -2,79 +2,66 @@ package loader
 
 import (
 	"context"
-	"maps"
 	"sync/atomic"
 	"time"
 
-	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/ruleset"
 )
 
 // documents keeps what the loader has read, as documents, for those who change them: so that one
 // change among many tokens costs as much as among a few.
 type documents struct {
-	current atomic.Pointer[dir.Kept]
-
-	bare  *dir.Tree // the last reading that was checked, without what files held
-	began time.Time // when the reading under way began
-	reads int       // how many have begun
+	current atomic.Pointer[Documents]
+	began   time.Time // when the last reading of everything began
 }
 
-func (d *documents) start() { d.began, d.reads = time.Now(), d.reads+1 }
+// Documents are what was read last: with its problems, whether it runs or not. They are only read.
+type Documents struct {
+	Set   *ruleset.Set
+	Began time.Time // when that was read, or found to be unchanged
+}
 
-// Documents returns what was read last: with its problems, whether it runs or not. It is nil before
-// the first load, and where Options.Documents is not set.
-func (l *Loader) Documents() *dir.Kept {
+// Documents returns what was read last. It is nil before the first load, and where Options.Documents
+// is not set.
+func (l *Loader) Documents() *Documents {
 	if l.aside == nil {
 		return nil
 	}
 	return l.aside.current.Load()
 }
 
-// keepDocuments keeps a reading that was checked.
-func (l *Loader) keepDocuments(t *dir.Tree, step *ruleset.Step) {
-	d := l.aside
-	if d == nil {
+// keepDocuments keeps updates that were checked.
+func (l *Loader) keepDocuments(updates []*Update, step *ruleset.Step) {
+	if l.aside == nil {
 		return
 	}
-	before := d.current.Load()
+	before := l.aside.current.Load()
 	var set *ruleset.Set
 	switch {
 	case step != nil && step.Whole:
 		set = step.Set.Alone()
 	case before != nil:
-		set = before.Set.Reload(l.complete(t).Input(l.roots))
+		set = before.Set.Reload(l.input(updates))
 	default:
-		set = ruleset.Load(l.complete(t).Input(l.roots), ruleset.Options{Workers: l.workers()})
+		set = ruleset.Load(l.input(updates), ruleset.Options{Workers: l.workers()})
 	}
-	d.bare = t.Bare()
-	d.current.Store(dir.NewKept(set, d.bare, d.began))
+	l.aside.current.Store(&Documents{set, l.aside.began})
 }
 
-// confirm notes that a reading found what is known.
-func (l *Loader) confirm(t *dir.Tree) {
+// confirm notes that the documents are at least as new as a reading of everything.
+func (l *Loader) confirm(began time.Time) {
 	if l.aside == nil {
 		return
 	}
+	l.aside.began = began
 	if before := l.aside.current.Load(); before != nil {
-		l.aside.bare = t.Bare()
-		l.aside.current.Store(dir.NewKept(before.Set, l.aside.bare, l.aside.began))
+		l.aside.current.Store(&Documents{before.Set, began})
 	}
 }
 
-// complete returns a reading with what its parts were completed by.
-func (l *Loader) complete(t *dir.Tree) *dir.Tree {
-	if len(t.Parts) == 0 {
-		return t
-	}
-	whole := dir.Join(t.Parts, nil)
-	whole.Problems, whole.Digest = t.Problems, t.Digest
-	return whole
-}
-
-// sound reports whether the last reading runs, so that a single file can be exchanged in it.
+// sound reports whether what was read last runs, so that a source may look at what differs alone.
 func (l *Loader) sound() bool {
-	if l.aside == nil || l.aside.bare == nil || l.loaded == nil || l.rejectedSums != nil {
+	if l.aside == nil || l.loaded == nil || l.rejectedSums != nil {
 		return false
 	}
 	for _, p := range l.parts {
@@ -85,80 +72,77 @@ func (l *Loader) sound() bool {
 	return true
 }
 
-// isKnown reports whether the events of a watch are about what is known, such as what this process
-// has written. Writes that are yet to be loaded are loaded first.
-func (l *Loader) isKnown(ctx context.Context, w *dir.Watch) (bool, error) {
-	if l.aside == nil {
-		return false, nil
-	}
-	for rest := time.After(debounce); rest != nil; {
-		select {
-		case <-ctx.Done():
-			return false, ctx.Err()
-		case first := <-l.writes:
-			if err := l.loadWritten(ctx, first); err != nil {
-				return false, err
-			}
-		case <-rest:
-			rest = nil
-		}
-	}
-	paths, all := w.Take()
-	return all && l.sound() && l.aside.bare.Explains(paths), nil
-}
-
-// single returns a reading that differs from the last one by the files that this process has
-// written; nil: everything must be read.
-func (l *Loader) single() *dir.Tree {
+// loadChanged loads after events. Where they are about what this process has written, nothing more
+// need be read.
+func (l *Loader) loadChanged(ctx context.Context) error {
 	if !l.sound() {
-		return nil
-	}
-	t := l.aside.bare
-	for _, w := range l.written {
-		if t = t.With(w.path, l.o.MaxBytes); t == nil || !l.reads(t, &w) {
-			return nil // somebody else writes it too
-		}
-	}
-	l.alone = t
-	return t
-}
-
-// reads reports whether a reading has what was written.
-func (l *Loader) reads(t *dir.Tree, w *write) bool { return t.Holds(t.NameOf(w.path), w.sum) }
-
-// loadAside does what Load does, and lets what this process writes take effect while it reads.
-func (l *Loader) loadAside(ctx context.Context) error {
-	if l.aside == nil {
 		return l.Load(ctx)
 	}
-	start := time.Now()
-	l.aside.start()
-	reads := l.aside.reads
-	scan := dir.Scan{Roots: l.roots, MaxBytes: l.o.MaxBytes, Known: maps.Clone(l.known())}
-	read := make(chan *dir.Tree, 1)
-	go func() { read <- scan.Read() }()
-	var meanwhile []string
+	if err := l.rest(ctx); err != nil {
+		return err
+	}
+	for _, s := range l.sources {
+		if p, ok := s.(Preparer); !ok || !p.Known() {
+			return l.loadAside(ctx)
+		}
+	}
+	return nil
+}
+
+// rest waits for the debounce, and loads what this process writes meanwhile.
+func (l *Loader) rest(ctx context.Context) error {
+	rest := time.NewTimer(debounce)
+	defer rest.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case first := <-l.writes:
-			err := l.loadWritten(ctx, first)
-			if err != nil {
+			if err := l.loadWritten(ctx, first); err != nil {
 				return err
 			}
-			meanwhile = append(meanwhile, l.paths...)
-		case t := <-read:
-			l.dirs = t.Watched
-			if l.aside.reads != reads {
-				return nil // everything was read since
+		case <-rest.C:
+			return nil
+		}
+	}
+}
+
+// loadAside does what Load does, and lets what this process writes take effect while sources are
+// read.
+func (l *Loader) loadAside(ctx context.Context) error {
+	if !l.sound() {
+		return l.Load(ctx)
+	}
+	began := time.Now()
+	var reads []func()
+	for _, s := range l.sources {
+		if p, ok := s.(Preparer); ok {
+			reads = append(reads, p.Prepare(l.have()))
+		}
+	}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for _, do := range reads {
+			do()
+		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			<-read
+			return ctx.Err()
+		case first := <-l.writes:
+			if err := l.loadWritten(ctx, first); err != nil {
+				<-read
+				return err
 			}
-			for _, path := range meanwhile {
-				if t = t.With(path, l.o.MaxBytes); t == nil {
-					return l.Load(ctx)
-				}
-			}
-			return l.take(ctx, t, start)
+		case <-read:
+			have := l.have()
+			have.Prepared = true
+			err := l.load(ctx, have)
+			l.confirm(began)
+			return err
 		}
 	}
 }

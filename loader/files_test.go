@@ -4,7 +4,16 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"github.com/patgate/patgate/loader"
+	loaderdir "github.com/patgate/patgate/loader/dir"
 )
+
+// directories is the source of most loaders here.
+func directories(settle, patience time.Duration, roots ...string) []loader.Source {
+	return []loader.Source{&loaderdir.Source{Roots: roots, Settle: settle, Patience: patience}}
+}
 
 // gateNamed is the shortest good manifest of a gate, for a host of its own.
 func gateNamed(name string) string {

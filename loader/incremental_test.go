@@ -1,4 +1,4 @@
-package loader
+package loader_test
 
 import (
 	"fmt"
@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
 )
@@ -26,11 +27,11 @@ func TestAStepIsWhatAWholeLoadIs(t *testing.T) {
 		quick, whole := newWitness(t, w.dir), newWitness(t, w.dir)
 		for step := range 40 {
 			w.write()
-			before := quick.loader.loaded
+			before := quick.loader.Loaded()
 			quick.load()
-			whole.loader.loaded = nil
+			whole.loader.Unload()
 			whole.load()
-			if step > 0 && before != nil && before == quick.loader.loaded {
+			if step > 0 && before != nil && before == quick.loader.Loaded() {
 				incremental++
 			}
 			loads++
@@ -49,20 +50,20 @@ func TestAStepIsWhatAWholeLoadIs(t *testing.T) {
 // witness is a loader, and its last report.
 type witness struct {
 	t      *testing.T
-	loader *Loader
-	last   Report
+	loader *loader.Loader
+	last   loader.Report
 }
 
 func newWitness(t *testing.T, dir string) *witness {
 	w := &witness{t: t}
-	w.loader = New(policy.NewIndex(), []string{dir}, func(r Report) { w.last = r }, Options{
-		Settle: time.Microsecond, Patience: time.Minute, Now: func() time.Time { return time.Unix(1_780_000_000, 0) },
+	w.loader = loader.New(policy.NewIndex(), directories(time.Microsecond, time.Minute, dir), func(r loader.Report) { w.last = r }, loader.Options{
+		Now: func() time.Time { return time.Unix(1_780_000_000, 0) },
 	})
 	return w
 }
 
 func (w *witness) load() {
-	w.last = Report{}
+	w.last = loader.Report{}
 	if err := w.loader.Load(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
@@ -76,7 +77,7 @@ func (w *witness) describe(digests []token.Digest) string {
 	fmt.Fprintf(&b, "%+v\n", r.Change.Names)
 	r.Change.Names = nil
 	fmt.Fprintf(&b, "%+v\n", r)
-	s := w.loader.index.Snapshot()
+	s := w.loader.Index().Snapshot()
 	fmt.Fprintf(&b, "revision %d, %x\n", s.Revision().Number, s.Revision().SHA256)
 	for row := range s.Tokens {
 		fmt.Fprintf(&b, "%s at %v: user %s, %v, previous %v, revoked %v, suspended %v, gates %v, schemes %v, clients %v, fingerprint %x, grants", row.Name,

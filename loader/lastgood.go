@@ -3,11 +3,8 @@ package loader
 import (
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
 
-	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/policy"
 )
 
@@ -24,7 +21,7 @@ func (l *Loader) restore() {
 		return
 	}
 	for _, p := range l.parts {
-		s, err := dir.ReadSaved(dir.SavedPath(l.o.LastGood, p.origin), p.origin)
+		s, err := readState(savedPath(l.o.LastGood, p.origin), p.origin)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -52,33 +49,11 @@ func (l *Loader) saveParts() {
 		if state == p.saved {
 			continue
 		}
-		err := dir.WriteSaved(dir.SavedPath(l.o.LastGood, p.origin), &dir.Saved{Origin: p.origin, Since: p.since, Files: p.good, Ended: p.ended})
+		err := writeState(savedPath(l.o.LastGood, p.origin), &saved{Origin: p.origin, Since: p.since, Files: p.good, Ended: p.ended})
 		if err != nil {
 			l.o.Logger.Error("the last good state can't be stored: a restart with bad manifests would fail", "directory", p.origin, "error", err)
 			state = savedState{} // the next load tries it again
 		}
 		p.saved = state
 	}
-}
-
-// Check returns what is wrong with the directories of a loader themselves, whatever is in them: their
-// restrictions, and where its last good states are kept.
-func Check(roots []string, lastGood string) error {
-	roots = dir.Distinct(roots)
-	if problems := dir.CheckRoots(roots); len(problems) > 0 {
-		return fmt.Errorf("--manifests %s", problems[0].String())
-	}
-	if lastGood == "" {
-		return nil
-	}
-	for _, path := range dir.Paths(roots) {
-		if dir.Within(path, lastGood) {
-			return fmt.Errorf("--last-good %s: the directory is within %s, expected one outside of the manifests", lastGood, path)
-		}
-	}
-	f, err := os.CreateTemp(lastGood, ".patgate-*")
-	if err != nil {
-		return fmt.Errorf("--last-good %s: %w, expected a directory that can be written", lastGood, dir.Reason(err))
-	}
-	return errors.Join(f.Close(), os.Remove(f.Name()))
 }

@@ -1,4 +1,4 @@
-package loader
+package loader_test
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
 )
@@ -15,7 +16,7 @@ import (
 // live tells which values are good, and by what rules.
 func (w *witness) live(digests []token.Digest) string {
 	var b strings.Builder
-	s := w.loader.index.Snapshot()
+	s := w.loader.Index().Snapshot()
 	for i, d := range digests {
 		if row := s.Token(&d); row != nil && !row.Revoked {
 			fmt.Fprintf(&b, "value %d: %s at %v, suspended %v, in %d groups, grants", i, row.Name, row.Source, row.Suspended, len(row.Groups))
@@ -30,8 +31,8 @@ func (w *witness) live(digests []token.Digest) string {
 
 func newKeepingWitness(t *testing.T, dir, lastGood string) *witness {
 	w := &witness{t: t}
-	w.loader = New(policy.NewIndex(), []string{dir}, func(r Report) { w.last = r }, Options{
-		LastGood: lastGood, Settle: time.Microsecond, Patience: time.Minute, Now: func() time.Time { return time.Unix(1_780_000_000, 0) },
+	w.loader = loader.New(policy.NewIndex(), directories(time.Microsecond, time.Minute, dir), func(r loader.Report) { w.last = r }, loader.Options{
+		LastGood: lastGood, Now: func() time.Time { return time.Unix(1_780_000_000, 0) },
 	})
 	return w
 }
@@ -119,7 +120,7 @@ func TestTeamsRestart(t *testing.T) {
 		roots := []string{top + "/platform", top + "/team,kinds=APIToken"}
 		start := func(state string) *witness {
 			k := newKeepingWitness(t, top, state)
-			k.loader = New(policy.NewIndex(), roots, func(r Report) { k.last = r }, k.loader.o)
+			k.loader = loader.New(policy.NewIndex(), directories(time.Microsecond, time.Minute, roots...), func(r loader.Report) { k.last = r }, k.loader.Options())
 			return k
 		}
 		keeps := start(state)
@@ -130,7 +131,7 @@ func TestTeamsRestart(t *testing.T) {
 			if step > 0 && keeps.last.Loaded && len(keeps.last.Kept) > 0 {
 				mixed++
 			}
-			if whole := keeps.loader.try(nil); len(whole.Problems) > 0 {
+			if whole := keeps.loader.TryKept(); len(whole.Problems) > 0 {
 				t.Fatalf("seed %d, step %d: %s\nwhat runs is not sound: %v", seed, step, w.last, whole.Problems)
 			}
 			copied := t.TempDir()

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/patgate/patgate/diag"
-	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/ruleset"
 )
@@ -21,11 +20,10 @@ type Kept struct {
 	Stored   bool           // an earlier process loaded it
 }
 
-// part is a set of directories with its own last good state: one restricted directory, or all of
-// the others together.
+// part is an origin with its own last good state.
 type part struct {
 	origin    string
-	good      *dir.Tree              // its last good state; nil: none yet
+	good      *Update                // its last good state; nil: none yet
 	since     time.Time              // when good was loaded
 	stored    bool                   // an earlier process loaded good
 	ended     []policy.Ending        // tokens that its rejected states ended since
@@ -33,7 +31,7 @@ type part struct {
 	rejection rejection              // of the last reading that was rejected
 	saved     savedState             // the state on disk
 
-	now      *dir.Tree    // the reading under way
+	now      *Update      // the reading under way
 	docs     *ruleset.Set // the documents of now that good does not have
 	own      bool         // now has problems independent of the other parts
 	narrowed []string     // tokens that were refused since the last report
@@ -46,11 +44,10 @@ type rejection struct {
 	problems []diag.Problem
 }
 
-// newParts divides the directories.
-func newParts(roots []string) []*part {
-	var parts []*part
-	for _, origin := range dir.Origins(roots) {
-		parts = append(parts, &part{origin: origin, known: map[policy.Ending]bool{}})
+// newParts makes a part for each origin.
+func newParts(origins []Origin) (parts []*part) {
+	for _, o := range origins {
+		parts = append(parts, &part{origin: o.Name, known: map[policy.Ending]bool{}})
 	}
 	return parts
 }
@@ -58,9 +55,10 @@ func newParts(roots []string) []*part {
 // loadParts applies as much of a reading as is valid. Parts that are not valid, by themselves or
 // together with the others, keep their last good state. The set of states that becomes active was
 // checked as one, as a load of all directories is.
-func (l *Loader) loadParts(t *dir.Tree) Report {
-	r := Report{SHA256: t.Digest, Files: len(t.Files)}
-	changed := l.changedParts(t)
+func (l *Loader) loadParts(updates []*Update) Report {
+	all := l.input(updates)
+	r := Report{SHA256: all.Digest, Files: len(all.Files)}
+	changed := l.changedParts(updates)
 	taken, step := l.takeParts(changed)
 	if step == nil {
 		r.Problems = l.try(changed).Problems
@@ -88,12 +86,12 @@ func (l *Loader) loadParts(t *dir.Tree) Report {
 }
 
 // changedParts gives each part its reading, and returns those whose reading is not what runs.
-func (l *Loader) changedParts(t *dir.Tree) (changed []*part) {
+func (l *Loader) changedParts(updates []*Update) (changed []*part) {
 	ready := l.index.Snapshot().Ready()
-	for i, reading := range t.Each() {
+	for i, reading := range updates {
 		p := l.parts[i]
 		p.now, p.docs, p.own = reading, nil, false
-		p.now.Complete(p.good)
+		p.now.complete(p.good)
 		if !ready || p.rejection.problems != nil || p.now.Digest != p.good.Digest {
 			changed = append(changed, p)
 		}
@@ -155,8 +153,8 @@ func (l *Loader) inspect(p *part) {
 		return
 	}
 	in := ruleset.Input{Origin: p.origin, Scopes: l.scopes}
-	for _, f := range p.now.Input(nil).Files {
-		if !p.good.Holds(f.Name, f.Sum) {
+	for _, f := range p.now.Documents {
+		if p.good.find(f.Name, f.Sum) == nil {
 			in.Files = append(in.Files, f)
 		}
 	}
@@ -197,18 +195,18 @@ func (l *Loader) end(p *part) {
 
 // try checks parts as they are now, together with the last good states of the others.
 func (l *Loader) try(now []*part) *ruleset.Step {
-	trees := make([]*dir.Tree, len(l.parts))
+	states := make([]*Update, len(l.parts))
 	from := l.loaded
 	for i, p := range l.parts {
-		trees[i] = p.good
+		states[i] = p.good
 		if p.good == nil || slices.Contains(now, p) {
-			trees[i] = p.now
+			states[i] = p.now
 			if len(p.ended) > 0 {
 				from = nil // active rows may differ from what was loaded
 			}
 		}
 	}
-	in := dir.Join(trees, nil).Input(l.roots)
+	in := l.input(states)
 	o := ruleset.Options{Workers: l.workers(), Running: l.index.Snapshot()}
 	step := from.Step(in, o)
 	if !step.Check() && !step.Whole {
@@ -238,7 +236,7 @@ func (l *Loader) applyParts(r *Report, step *ruleset.Step, taken []*part) {
 	if r.Change, r.Err = change, err; err != nil {
 		return
 	}
-	r.Loaded, l.loaded, r.Revived = true, step.Accept(), l.revived(running, step.Changes.New.Tokens)
+	r.Loaded, l.loaded, r.Revived = true, step.Accept(), l.revived(running, step.Changes.New.All)
 	for _, p := range taken {
 		p.good, p.since, p.stored = p.now, l.o.Now(), false
 		p.ended, p.known, p.rejection, p.narrowed = nil, map[policy.Ending]bool{}, rejection{}, nil
@@ -264,7 +262,7 @@ func sameProblem(a, b diag.Problem) bool { return a.String() == b.String() }
 // problemsOf returns what is wrong with a part, or with it and the others together.
 func (l *Loader) problemsOf(p *part) []diag.Problem {
 	all := l.try([]*part{p}).Problems
-	if own := slices.DeleteFunc(slices.Clone(all), func(q diag.Problem) bool { return !p.now.Owns(q.File) }); len(own) > 0 && p.own {
+	if own := slices.DeleteFunc(slices.Clone(all), func(q diag.Problem) bool { return !p.now.owns(q.File) }); len(own) > 0 && p.own {
 		all = own
 	}
 	if len(all) == 0 { // the conflict is gone meanwhile: the next load takes it

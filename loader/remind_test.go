@@ -1,4 +1,4 @@
-package loader
+package loader_test
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/patgate/patgate/loader/dir"
+	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/policy"
 )
 
@@ -25,21 +25,12 @@ func (s logLines) Write(b []byte) (int, error) {
 // TestARejectedLoadIsLoggedAgain checks that a rejected load is logged again until it is fixed.
 func TestARejectedLoadIsLoggedAgain(t *testing.T) {
 	lines := make(logLines)
-	reports := make(chan Report, 1)
-	l := New(policy.NewIndex(), []string{"m"}, func(r Report) { reports <- r }, Options{
-		Settle: time.Millisecond, Poll: 2 * time.Millisecond, Remind: 5 * time.Millisecond,
+	reports := make(chan loader.Report, 1)
+	source := newMemory("m", map[string]string{"gate.yaml": "x: ["})
+	l := loader.New(policy.NewIndex(), []loader.Source{source}, func(r loader.Report) { reports <- r }, loader.Options{
+		Poll: 2 * time.Millisecond, Remind: 5 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(lines, nil)),
 	})
-	trees := make(chan *dir.Tree)
-	next := reading("x: [", 1, true)
-	l.tree = func() *dir.Tree {
-		select {
-		case next = <-trees:
-		default:
-		}
-		t := *next
-		return &t
-	}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); l.Run(ctx, nil) }()
@@ -55,13 +46,13 @@ func TestARejectedLoadIsLoggedAgain(t *testing.T) {
 		}
 	}
 	<-reports
-	trees <- reading(settleGate, 2, true)
+	source.set(map[string]string{"gate.yaml": gateNamed("jira")})
 	if r := <-reports; r.Rejected() {
 		t.Errorf("%+v", r)
 	}
 	stop()
 	<-done
-	if !l.rejected.IsZero() {
+	if l.StillRejected() {
 		t.Error("a fixed load is still logged as rejected")
 	}
 }

@@ -46,7 +46,7 @@ func revokeBeside(t *testing.T, file ugly.File) time.Duration {
 	write(t, dir+"/a.yaml", tokenNamed("a", ""))
 	index := policy.NewIndex()
 	reports := make(chan loader.Report, 10)
-	l := loader.New(index, []string{dir}, func(r loader.Report) { reports <- r }, loader.Options{})
+	l := loader.New(index, directories(0, 0, dir), func(r loader.Report) { reports <- r }, loader.Options{})
 	if err := l.Load(t.Context()); err != nil || !known(index.Snapshot(), "a") {
 		t.Fatal(err, (<-reports).Problems)
 	}

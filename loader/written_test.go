@@ -35,7 +35,9 @@ func names(set *ruleset.Set) string {
 func TestSingleWrites(t *testing.T) {
 	for name, arguments := range map[string]func(dir string) ([]string, loader.Options){
 		"one directory": func(dir string) ([]string, loader.Options) { return []string{dir}, loader.Options{} },
-		"last good":     func(dir string) ([]string, loader.Options) { return []string{dir}, loader.Options{LastGood: t.TempDir()} },
+		"last good": func(dir string) ([]string, loader.Options) {
+			return []string{dir}, loader.Options{LastGood: t.TempDir()}
+		},
 		"restricted": func(dir string) ([]string, loader.Options) {
 			return []string{dir, filepath.Join(dir, "tokens") + ",kinds=APIToken"}, loader.Options{}
 		},
@@ -47,12 +49,12 @@ func TestSingleWrites(t *testing.T) {
 				t.Fatal(err)
 			}
 			roots, o := arguments(dir)
-			o.Settle, o.Documents = time.Millisecond, true
+			o.Documents = true
 			o.Now = func() time.Time { return at }
 			write(t, filepath.Join(dir, "gate.yaml"), gateText)
 			write(t, filepath.Join(into, "first.yaml"), tokenNamed("first", ""))
 			index := policy.NewIndex()
-			l := loader.New(index, roots, func(loader.Report) {}, o)
+			l := loader.New(index, []loader.Source{&loaderdir.Source{Roots: roots, Settle: time.Millisecond, Singles: true}}, func(loader.Report) {}, o)
 			if err := l.Load(t.Context()); err != nil || !index.Snapshot().Ready() {
 				t.Fatal(err)
 			}
@@ -107,7 +109,7 @@ func TestABrokenFileBesideWrites(t *testing.T) {
 	write(t, filepath.Join(dir, "gate.yaml"), gateText)
 	write(t, filepath.Join(dir, "a.yaml"), tokenNamed("a", ""))
 	index := policy.NewIndex()
-	l := loader.New(index, []string{dir}, func(loader.Report) {}, loader.Options{Settle: time.Millisecond, Documents: true, Now: func() time.Time { return at }})
+	l := loader.New(index, []loader.Source{&loaderdir.Source{Roots: []string{dir}, Settle: time.Millisecond, Singles: true}}, func(loader.Report) {}, loader.Options{Documents: true, Now: func() time.Time { return at }})
 	if err := l.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -119,7 +119,7 @@ func (s *scope) checkToken(t *APIToken, spec *yaml.Node) {
 		return
 	}
 	switch {
-	case !has(spec, "user") && !t.AnyUser:
+	case !has(spec, "user") && !meant(spec, "anyUser"):
 		s.problem(spec, "spec.user", "missing, expected user, or `anyUser: true` for a token of any user")
 	case has(spec, "user") && t.AnyUser:
 		s.problem(find(spec, "anyUser"), "spec.anyUser", "given together with user, expected one of the two")
@@ -130,7 +130,7 @@ func (s *scope) checkToken(t *APIToken, spec *yaml.Node) {
 	if t.Unrestricted && (has(spec, "allow") || has(spec, "limitTo")) {
 		s.problem(find(spec, "unrestricted"), "spec.unrestricted", "given together with rules that allow, expected one of the two")
 	}
-	if !t.Unrestricted && !has(spec, "allow") && !has(spec, "limitTo") && !filled(spec, "policies") {
+	if !meant(spec, "unrestricted") && !has(spec, "allow") && !has(spec, "limitTo") && !filled(spec, "policies") {
 		s.problem(spec, "spec.allow", "missing, expected allow, limitTo, policies or `unrestricted: true`: the token may do nothing")
 	}
 	s.checkTimes(t, spec)

@@ -191,6 +191,11 @@ func structuralValue(t reflect.Type, o options) *schema {
 		return &schema{Type: "string", Format: "date-time", Pattern: rfc3339.String()}
 	case reflect.TypeFor[Digest](), reflect.TypeFor[CIDR]():
 		return &schema{Type: "string", MaxLength: 128}
+	case reflect.TypeFor[From](): // text or a map, which a structural schema has no word for
+		return &schema{
+			Pattern: "^(Same|All)$", Required: []string{"matchLabels"}, Unknown: true,
+			Properties: properties{{"matchLabels", &schema{Type: "object", MinKeys: 1, Others: &schema{Type: "string"}}}},
+		}
 	case reflect.TypeFor[HeaderName]():
 		return &schema{Type: "string", Pattern: `^` + headerSyntax + `+$`, MaxLength: 256}
 	}

@@ -19,6 +19,10 @@ type Lines []Rule
 func (Lines) expects() string { return "rules in the one-line form, one a line" }
 
 func (v *Lines) decode(s *scope, n *yaml.Node, field string) {
+	if n.Kind == yaml.SequenceNode {
+		s.problem(n, field, "a list, expected text with one rule a line: write `limitTo: |`, and the rules below without `- `")
+		return
+	}
 	text, ok := s.text(n, field)
 	if !ok || !s.wholeLines(n, field) {
 		return

@@ -89,7 +89,7 @@ func (d *Document) Problem(p Pos, field, format string, args ...any) Problem {
 // Metadata is a manifest's metadata, as Kubernetes has it.
 type Metadata struct {
 	Name        Name              `yaml:"name,required"`
-	Namespace   string            `yaml:"namespace"`
+	Namespace   Namespace         `yaml:"namespace"`
 	Labels      map[string]string `yaml:"labels,empty"`
 	Annotations map[string]string `yaml:"annotations,empty"`
 }
@@ -105,6 +105,7 @@ type Gate struct {
 	Schemes        []Scheme    `yaml:"schemes"`
 	BasicEnds      Time        `yaml:"basicEnds"`
 	Groups         []Ref       `yaml:"groups"`
+	TokensFrom     *TokensFrom `yaml:"tokensFrom"`
 	Anonymous      *Anonymous  `yaml:"anonymous"`
 	ForwardUnknown []Forwarded `yaml:"forwardUnknown"`
 	RequireTLS     bool        `yaml:"requireTLS"`

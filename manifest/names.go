@@ -47,12 +47,10 @@ func isKubernetesName(name string) bool {
 	return true
 }
 
-// Ref is another manifest's name and the place where it is named.
+// Ref is another manifest's name, in the own namespace or with one in front, and the place where it is named.
 type Ref Name
 
 func (Ref) expects() string { return "a manifest's name" }
-
-func (v *Ref) decode(s *scope, n *yaml.Node, field string) { (*Name)(v).decode(s, n, field) }
 
 // User is a user's name, compared byte for byte everywhere.
 type User string

@@ -63,6 +63,7 @@ type schema struct {
 	Then        *schema    `json:"then,omitempty"`
 	Else        *schema    `json:"else,omitempty"`
 	Defs        properties `json:"$defs,omitempty"`
+	Unknown     bool       `json:"x-kubernetes-preserve-unknown-fields,omitempty"`
 	ListType    string     `json:"x-kubernetes-list-type,omitempty"`
 	ListKeys    []string   `json:"x-kubernetes-list-map-keys,omitempty"`
 	Rules       []celRule  `json:"x-kubernetes-validations,omitempty"`

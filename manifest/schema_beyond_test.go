@@ -10,7 +10,7 @@ var beyondSchema = map[string]string{
 	"needs the other manifests": `
 		dir-no-gate name-twice test-name-twice gate-tie gate-tie-case gate-tie-default token-digest-twice
 		gate-groups-dangling gate-groups-dangling-near gate-policies-dangling group-policies-dangling
-		token-gates-dangling token-policies-dangling
+		token-gates-dangling token-policies-dangling token-policy-of-another
 		gate-clients-without-clientip group-bound-without-clientip token-clients-without-clientip
 		token-any-user-bearer-gate token-schemes-none-in-common
 		token-no-grant-deny-only token-unrestricted-and-policy`,

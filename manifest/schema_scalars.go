@@ -12,6 +12,8 @@ import (
 // never less: FuzzSchema holds that.
 
 const (
+	namespaceSyntax = `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`
+
 	nameSyntax = `[a-z0-9]([a-z0-9-]*[a-z0-9])?`
 	// httpSyntax are the characters of a method (RFC 9110, section 5.6.2).
 	httpSyntax = "[A-Za-z0-9!#$%&'*+.^_`|~-]"
@@ -29,7 +31,13 @@ func (Name) schema() *schema {
 	return &schema{Type: "string", Pattern: `^` + nameSyntax + `(\.` + nameSyntax + `)*$`, MaxLength: 253}
 }
 
-func (Ref) schema() *schema { return Name{}.schema() }
+func (Ref) schema() *schema {
+	return &schema{Type: "string", Pattern: `^(` + namespaceSyntax + `/)?` + nameSyntax + `(\.` + nameSyntax + `)*$`, MaxLength: 63 + 1 + 253}
+}
+
+func (Namespace) schema() *schema {
+	return &schema{Type: "string", Pattern: `^` + namespaceSyntax + `$`}
+}
 
 func (User) schema() *schema {
 	return &schema{Type: "string", Pattern: `^\S(.*\S)?$`, MaxLength: policy.MaxUser}

@@ -14,7 +14,7 @@ var descriptions = map[string]string{
 
 	"Metadata":             "The manifest's name, and what Kubernetes tools add to it.",
 	"Metadata.name":        "Its name, unique per kind: lower-case letters, digits, `-` and `.`.",
-	"Metadata.namespace":   "Kept; it has no meaning to patgate.",
+	"Metadata.namespace":   "The namespace of its name, and of what it names without one. Default: none.",
 	"Metadata.labels":      "Kept; they have no meaning to patgate.",
 	"Metadata.annotations": "Kept; they have no meaning to patgate.",
 
@@ -24,6 +24,7 @@ var descriptions = map[string]string{
 	"Gate.schemes":        "How tokens may be presented. Default: basic.",
 	"Gate.basicEnds":      "From then on Basic is refused; before, answers to Basic name this time.",
 	"Gate.groups":         "UserGroups whose members may use tokens here. Default: any user.",
+	"Gate.tokensFrom":     "Namespaces whose tokens it admits, where they name it. Default: its own.",
 	"Gate.anonymous":      "What callers without a credential may do. Default: a credential is required.",
 	"Gate.forwardUnknown": "Schemes whose credentials go to the upstream untouched if they are not patgate tokens: basic, bearer, or any other, such as oauth. Default: none.",
 	"Gate.requireTLS":     "Refuse a request that did not come by TLS. Default: false.",
@@ -43,6 +44,9 @@ var descriptions = map[string]string{
 	"Anonymous.unrestricted": "They may do everything.",
 	"Anonymous.allow":        "What they may do; one match is enough.",
 	"Anonymous.deny":         "What they may not do; one match is enough.",
+
+	"TokensFrom":            "Whose tokens a gate admits.",
+	"TokensFrom.namespaces": "Same: the gate's own namespace; All: every namespace; matchLabels: those with these labels.",
 
 	"Clients":       "Ranges of client addresses, IPv4 and IPv6; deny wins.",
 	"Clients.allow": "Ranges such as 10.0.0.0/8 that may call; a bare address is one host. Default: all.",
@@ -77,7 +81,7 @@ var descriptions = map[string]string{
 	"APIToken.issued":       "When it was issued, such as 2026-05-01T00:00:00Z.",
 	"APIToken.expires":      "When it ends. Default: never, unless a group of the user has a longest lifetime.",
 	"APIToken.schemes":      "How it may be presented. Default: as its gates take it.",
-	"APIToken.gates":        "Gates that it is for. Default: every gate.",
+	"APIToken.gates":        "Gates that it is for, by name or NAMESPACE/NAME. Default: every gate of its namespace.",
 	"APIToken.clients":      "Client addresses that may use it. Default: all.",
 	"APIToken.policies":     "TokenPolicies whose allow rules say what it may do; their deny rules hold too.",
 	"APIToken.allow":        "Rules of its own that say what it may do.",

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"bytes"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -70,12 +71,37 @@ func (s *scope) syntaxError(err error) (Pos, string) {
 	if at < 0 {
 		return s.libraryPlace(err), inOurWords(message)
 	}
+	if key := s.closedColon(at, message); key != nil {
+		return s.posOf(s.chunk.text[:key[0]]), fmt.Sprintf("no blank after the colon of `%[1]s:`, expected `%[1]s: VALUE`", s.chunk.text[key[0]:key[1]])
+	}
 	message = inOurWords(message)
 	line, _, _ := bytes.Cut(s.chunk.text[at:], []byte("\n"))
 	if blanks := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]; bytes.IndexByte(blanks, '\t') >= 0 {
 		message = "a tab, expected blanks before the line"
 	}
 	return s.posOf(s.chunk.text[:at]), message
+}
+
+// closedKey is a line with a key and no blank after its colon, which YAML reads as text.
+var closedKey = regexp.MustCompile(`^[ \t]*(?:- +)*([A-Za-z][A-Za-z0-9_.-]*):(?:[^\s:/]|/[^\s/])\S*[ \t]*(?:#.*)?$`)
+
+// closedColon returns where a key without a blank after its colon begins and ends, or nil.
+// Such a line breaks the document itself, or makes the next one with a key break it.
+func (s *scope) closedColon(at int, message string) []int {
+	text := s.chunk.text
+	switch message {
+	case "could not find expected ':'":
+	case "mapping values are not allowed in this context":
+		at = bytes.LastIndexByte(bytes.TrimRight(text[:at], " \t\r\n"), '\n') + 1
+	default:
+		return nil
+	}
+	line, _, _ := bytes.Cut(text[at:], []byte("\n"))
+	m := closedKey.FindSubmatchIndex(bytes.TrimRight(line, "\r"))
+	if m == nil {
+		return nil
+	}
+	return []int{at + m[2], at + m[3]}
 }
 
 // What the search for culprits may parse: beginnings of one document, their bytes, and

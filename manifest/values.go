@@ -71,7 +71,11 @@ func (s *scope) value(n *yaml.Node, v reflect.Value, field string, o options) {
 		}
 	case reflect.Bool:
 		if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!bool" {
-			s.problem(n, field, "%s, expected true or false", got(n))
+			what := got(n)
+			if isOldBoolean(n) {
+				what += fmt.Sprintf(" (%s)", n.Value)
+			}
+			s.problem(n, field, "%s, expected true or false", what)
 			return
 		}
 		v.SetBool(strings.EqualFold(n.Value, "true"))

@@ -70,13 +70,23 @@ func TestLinesThatJoin(t *testing.T) {
 func TestFormsOfOthers(t *testing.T) {
 	const group = "apiVersion: patgate.dev/v1alpha1\nkind: UserGroup\nmetadata: {name: g}\nspec: {members: [a], tokens: {maxLifetime: 1y}}\n"
 	for name, c := range map[string]struct{ text, want string }{
-		"%YAML":     {"%YAML 1.1\n---\n" + group, ""},
-		"a year":    {group, ""},
-		"a list":    {"apiVersion: v1\nkind: List\nitems:\n- a\n", "f:1:1: a List of Kubernetes, expected its items as documents of their own, with `---` between them"},
-		"no labels": {"apiVersion: patgate.dev/v1alpha1\nkind: UserGroup\nmetadata:\n  name: g\n  annotations:\nspec: {members: [a]}\n", "({} for none)"},
-		"a date":    {"apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: g}\nspec: {basicEnds: 2027-06-30}\n", "f:4:19: spec.basicEnds: 2027-06-30 is a date, expected a time: write 2027-06-30T00:00:00Z"},
-		"a colon":   {"apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: g}\nspec: a: b\n", "not YAML: a second colon on the line"},
-		"a quote":   {"apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: \"g}\n", "not YAML: a text in quotes that does not end, expected the closing quote"},
+		"%YAML":            {"%YAML 1.1\n---\n" + group, ""},
+		"a year":           {group, ""},
+		"a list":           {"apiVersion: v1\nkind: List\nitems:\n- a\n", "f:1:1: a List of Kubernetes, expected its items as documents of their own, with `---` between them"},
+		"no labels":        {"apiVersion: patgate.dev/v1alpha1\nkind: UserGroup\nmetadata:\n  name: g\n  annotations:\nspec: {members: [a]}\n", "({} for none)"},
+		"a date":           {"apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: g}\nspec: {basicEnds: 2027-06-30}\n", "f:4:19: spec.basicEnds: 2027-06-30 is a date, expected a time: write 2027-06-30T00:00:00Z"},
+		"a colon":          {"apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: g}\nspec: a: b\n", "not YAML: a second colon on the line"},
+		"no blank, first":  {"apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata:\n  name: t\nspec:\n  user:bob\n  digest: x\n", "f:6:3: not YAML: no blank after the colon of `user:`, expected `user: VALUE`"},
+		"no blank, middle": {"apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata:\n  name: t\nspec:\n  digest: x\n  user:bob\n  issued: y\n", "f:7:3: not YAML: no blank after the colon of `user:`, expected `user: VALUE`"},
+		"no blank, last":   {"apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata:\n  name: t\nspec:\n  digest: x\n  user:bob\n", "f:7:3: not YAML: no blank after the colon of `user:`, expected `user: VALUE`"},
+		"no blank, top":    {"apiVersion:patgate.dev/v1alpha1\nkind: APIToken\n", "f:1:1: not YAML: no blank after the colon of `apiVersion:`, expected `apiVersion: VALUE`"},
+		"no blank, entry":  {"apiVersion: patgate.dev/v1alpha1\nkind: TokenPolicy\nmetadata: {name: p}\nspec:\n  allow:\n  - path:/a\n    methods: [GET]\n", "f:6:5: not YAML: no blank after the colon of `path:`, expected `path: VALUE`"},
+		"no blank, CRLF":   {"apiVersion: patgate.dev/v1alpha1\r\nkind: APIToken\r\nmetadata:\r\n  name:t\r\n  labels: {}\r\n", "f:4:3: not YAML: no blank after the colon of `name:`, expected `name: VALUE`"},
+		"a URL above":      {"apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: g}\nspec: https://a\n  b: c\n", "not YAML: a second colon on the line"},
+		"yes for true":     {"apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: t}\nspec:\n  anyUser: yes\n  digest: sha256:0000000000000000000000000000000000000000000000000000000000000005\n  issued: 2026-05-01T00:00:00Z\n  policies: [p]\n", "f:5:12: spec.anyUser: text (yes), expected true or false"},
+		"on for true":      {"apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: t}\nspec:\n  user: a\n  digest: sha256:0000000000000000000000000000000000000000000000000000000000000005\n  issued: 2026-05-01T00:00:00Z\n  unrestricted: on\n", "f:8:17: spec.unrestricted: text (on), expected true or false"},
+		"a list of lines":  {"apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: t}\nspec:\n  user: a\n  digest: sha256:0000000000000000000000000000000000000000000000000000000000000005\n  issued: 2026-05-01T00:00:00Z\n  limitTo:\n  - /a\n", "f:9:3: spec.limitTo: a list, expected text with one rule a line: write `limitTo: |`, and the rules below without `- `"},
+		"a quote":          {"apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: \"g}\n", "not YAML: a text in quotes that does not end, expected the closing quote"},
 	} {
 		_, problems := new(Decoder).Decode("f", []byte(c.text))
 		switch {

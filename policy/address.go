@@ -94,7 +94,7 @@ func entryFromRight(list string, skip int) string {
 		}
 		list = list[:i]
 	}
-	return strings.Trim(list[strings.LastIndexByte(list, ',')+1:], " \t")
+	return strings.Trim(list[strings.LastIndexByte(list, ',')+1:], " \t") // mutant: leftmost-address-counts
 }
 
 func parseAddress(text string) netip.Addr {
@@ -106,7 +106,7 @@ func parseAddress(text string) netip.Addr {
 }
 
 func plainAddress(addr netip.Addr) netip.Addr {
-	if addr.Zone() != "" {
+	if addr.Zone() != "" { // mutant: address-with-zone
 		return netip.Addr{}
 	}
 	return addr.Unmap()

@@ -37,7 +37,7 @@ func outerProblem(r *Request, rule *Rule) string {
 	if r.Body.State == BodyAbsent || len(r.Body.Bytes) == 0 {
 		return "there is none"
 	}
-	if r.Body.State != BodyWhole {
+	if r.Body.State != BodyWhole { // mutant: cut-body-read
 		return "it did not arrive whole"
 	}
 	if _, n := r.Header.Get("content-encoding"); n > 0 {
@@ -63,7 +63,7 @@ func (r *Rule) BodyTypes() []string {
 // anything else: some then have no body at all.
 func isTypeOf(value string, types []string) bool {
 	media, parameter, given := strings.Cut(value, ";")
-	if given && !isUTF8Charset(strings.TrimLeft(parameter, " ")) {
+	if given && !isUTF8Charset(strings.TrimLeft(parameter, " ")) { // mutant: content-type-parameter
 		return false
 	}
 	if given {

@@ -30,7 +30,7 @@ func (m *meter) spend(steps int) bool {
 	if m.steps += steps; m.steps < pieceOfWork {
 		return true
 	}
-	m.over = m.over || m.budget != nil && !m.budget.MayContinue(m.token)
+	m.over = m.over || m.budget != nil && !m.budget.MayContinue(m.token) // mutant: costly-rules-dont-stop
 	if !m.over {
 		m.steps = 0
 	}

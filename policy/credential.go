@@ -95,7 +95,7 @@ const (
 	detailNoUser     = "an empty user"
 	detailNoPassword = "an empty password"
 	detailControl    = "a control character"
-	detailChecksum   = "a patg_ value with a wrong checksum"
+	detailChecksum   = "the value is mistyped or cut off: its checksum is wrong"
 )
 
 // ParseAuthorization reads the Authorization header of a request: its value, and
@@ -110,7 +110,7 @@ func ParseAuthorization(value string, count int) Credential {
 	switch {
 	case count == 0:
 		return Credential{State: CredentialAbsent}
-	case count > 1:
+	case count > 1: // mutant: two-credentials
 		c.Detail = detailTwoHeaders
 		return c
 	case value == "":
@@ -134,7 +134,7 @@ func ParseAuthorization(value string, count int) Credential {
 	default:
 		return c.other(name, rest, spaced)
 	}
-	if c.Detail == "" && !token.WellFormed(c.Secret) {
+	if c.Detail == "" && !token.WellFormed(c.Secret) { // mutant: wrong-checksum-passes
 		c.Detail = detailChecksum
 	}
 	if c.Detail != "" {
@@ -181,7 +181,7 @@ func isSchemeName(text string) bool {
 
 // strictBase64 refuses the second spellings of a value: unused bits that are set,
 // missing padding, another alphabet. (Line breaks it would skip: isToken68 has none.)
-var strictBase64 = base64.StdEncoding.Strict()
+var strictBase64 = base64.StdEncoding.Strict() // mutant: lenient-base64
 
 // parseBasic reads the credentials of RFC 7617, section 2, in UTF-8.
 func parseBasic(encoded string) (user string, secret token.Secret, problem string) {
@@ -204,7 +204,7 @@ func parseBasic(encoded string) (user string, secret token.Secret, problem strin
 		return "", token.Secret{}, detailControl
 	case user == "":
 		return "", token.Secret{}, detailNoUser
-	case password == "":
+	case password == "": // mutant: empty-password-passes
 		return "", token.Secret{}, detailNoPassword
 	}
 	return user, token.NewSecret(password), ""

@@ -52,7 +52,7 @@ func (r *Request) destinationPath(value string, n int) (path, problem string) {
 		return "", "has no path"
 	}
 	host, ok := normalizeHost(rest[:slash])
-	if own, _ := normalizeHost(r.Host); !ok || host == "" || host != own {
+	if own, _ := normalizeHost(r.Host); !ok || host == "" || host != own { // mutant: destination-host
 		return "", "does not name the request's host"
 	}
 	return rest[slash:], ""
@@ -70,7 +70,7 @@ func (e *evaluation) destinationProblem() string {
 	host, _ := normalizeHost(e.request.Host)
 	other := e.snapshot.revision.gates.find(host, d.target.Path)
 	// Where the route names the gate, its hosts and paths need not be those of the request.
-	if other == g || other == nil && e.request.RouteNamed {
+	if other == g || other == nil && e.request.RouteNamed { // mutant: destination-gate
 		return ""
 	}
 	return "Destination belongs to another gate, or to none"
@@ -89,7 +89,7 @@ func (e *evaluation) path() string {
 // deny rules do.
 func (e *evaluation) matchesPath(p *Pattern, deny bool) bool {
 	path := e.path()
-	if deny && e.gate().IgnoreCase {
+	if deny && e.gate().IgnoreCase { // mutant: deny-minds-case
 		return e.meter.spend(p.size*len(path)) && p.matchFold(path)
 	}
 	return e.meter.allows(p, path) && p.Match(path)
@@ -107,7 +107,7 @@ func (e *evaluation) allowedOnBoth(grant *Grant) Reason {
 
 func (e *evaluation) onBoth(ask func() Reason) Reason {
 	reason := ask()
-	if reason != OK || !e.destination.given {
+	if reason != OK || !e.destination.given { // mutant: destination-unchecked
 		return reason
 	}
 	e.decision.AtDestination = true

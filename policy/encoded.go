@@ -55,9 +55,9 @@ func (e Encoded) String() string {
 // can't open it.
 func encodedByte(c byte) Encoded {
 	switch c {
-	case '/':
+	case '/': // mutant: encoded-slash-passes
 		return EncodedSlash
-	case '%':
+	case '%': // mutant: encoded-percent-sign-passes
 		return EncodedPercent
 	case '#':
 		return EncodedHash
@@ -72,7 +72,7 @@ func encodedByte(c byte) Encoded {
 // Closed describes the first encoded byte, with its offset, that a gate does not permit. It is
 // empty where the gate permits all of them.
 func (t *Target) Closed(open Encoded) (problem string) {
-	if t.Encoded&^open == 0 {
+	if t.Encoded&^open == 0 { // mutant: gate-opens-more
 		return ""
 	}
 	for i := range len(t.Raw) {
@@ -88,7 +88,7 @@ func (t *Target) Closed(open Encoded) (problem string) {
 
 // maxDecodings is how often a path is decoded to see what it could become. No real
 // client encodes a name that often.
-const maxDecodings = 8
+const maxDecodings = 8 // mutant: decoded-once
 
 // judgeDecodings refuses a path that would have a dot segment or an empty one if its
 // escapes were decoded too, once or more often: some upstream does. Then a backslash may

@@ -63,7 +63,7 @@ func (r *Rows) bodyRules(g *Gate) iter.Seq2[*Rule, []string] {
 		if !g.yieldBodyRules(g.Policies, yield) || g.Anonymous != nil && !g.yieldBodyRules(g.Anonymous.Policies, yield) {
 			return
 		}
-		for _, t := range r.Tokens {
+		for t := range r.All {
 			if t.Revoked || t.Canary || !t.For(g) || !t.AdmittedAt(g) {
 				continue
 			}

@@ -47,7 +47,7 @@ type evaluation struct {
 // decision is the same with and without.
 func Evaluate(s *Snapshot, r *Request, t *Trace) Decision {
 	e := evaluation{snapshot: s, request: r, trace: t, meter: meter{budget: r.Budget}}
-	e.decision.Scheme = r.Credential.Scheme
+	e.decision.Scheme = r.Credential.Scheme // panic: evaluate
 	if reason := e.admit(); reason != OK {
 		e.decision.Refuse(reason)
 		return e.decision
@@ -79,6 +79,9 @@ func (e *evaluation) admit() Reason {
 		return MethodOverride
 	case !e.step(StepGate, e.findGate()):
 		return NoGate
+	case e.gate().Invalid:
+		e.step(StepGateValid, false)
+		return GateInvalid
 	case !e.step(StepGateTarget, e.goodAtGate()):
 		return BadTarget
 	case !e.step(StepTLS, !e.gate().RequireTLS || e.secure()):
@@ -103,6 +106,9 @@ func (e *evaluation) authorize() Reason {
 	}
 	if e.step(StepToken, e.findToken()) {
 		return e.token()
+	}
+	if e.decision.Token != nil {
+		return TokenUnknown
 	}
 	return e.forwarded()
 }
@@ -153,17 +159,17 @@ func (e *evaluation) forwarded() Reason {
 func (e *evaluation) token() Reason {
 	t, now, scheme := e.decision.Token, e.request.Time, e.request.Credential.Scheme
 	switch {
-	case !e.step(StepCanary, !t.Canary):
+	case !e.step(StepCanary, !t.Canary): // mutant: canary-passes
 		return TokenCanary
 	case !e.step(StepGateSchemes, e.gate().takes(scheme, now)):
 		return SchemeDenied
-	case !e.step(StepRevoked, !t.Revoked):
+	case !e.step(StepRevoked, !t.Revoked): // mutant: revoked-token-passes
 		return TokenRevoked
-	case !e.step(StepSuspended, !t.Suspended):
+	case !e.step(StepSuspended, !t.Suspended): // mutant: suspended-token-passes
 		return TokenSuspended
 	case !e.step(StepNotYetValid, !e.span.notYetValid(now)):
 		return TokenNotYetValid
-	case !e.step(StepExpired, !e.span.expired(now)):
+	case !e.step(StepExpired, !e.span.expired(now)): // mutant: expired-token-passes
 		return TokenExpired
 	case !e.step(StepTokenSchemes, t.Takes(scheme)):
 		return SchemeDenied
@@ -172,11 +178,11 @@ func (e *evaluation) token() Reason {
 	}
 	e.identify(now)
 	switch {
-	case !e.step(StepGateGroups, e.gate().admits(e.own)):
+	case !e.step(StepGateGroups, e.snapshot.admits(e.gate(), t.Namespace, e.decision.Principal.User, e.own)): // mutant: gate-groups-dont-count
 		return TokenDeactivated
-	case !e.step(StepTokenGates, t.forGate(e.gate())):
+	case !e.step(StepTokenGates, t.forGate(e.gate())): // mutant: token-gates-dont-count
 		return GateDenied
-	case !e.step(StepTokenClients, t.Clients.Admits(e.decision.Client)):
+	case !e.step(StepTokenClients, t.Clients.Admits(e.decision.Client)): // mutant: token-addresses-dont-count
 		return ClientDenied
 	case !e.step(StepActAs, e.actAs()):
 		if e.meter.over {
@@ -210,14 +216,14 @@ func (e *evaluation) shadow(refusal Reason) {
 
 // identify fills in the groups of a good token's user, and how long its value lasts.
 func (e *evaluation) identify(now time.Time) {
-	d := &e.decision
+	d := &e.decision // panic: identify
 	d.Principal.Groups = e.own
 	d.Expires, d.ExpiresSoon = e.span.end, e.span.soon(now)
 }
 
 // step notes a check in the trace, where there is one, and returns its result.
 func (e *evaluation) step(s Step, passed bool) bool {
-	if e.trace != nil {
+	if e.trace != nil { // panic: step
 		e.trace.step(s, passed)
 	}
 	return passed

@@ -54,7 +54,7 @@ func (e *evaluation) goodCredential() bool {
 // turn it into.
 func isUpperMethod(method string) bool {
 	for i := range len(method) {
-		if c := method[i]; 'a' <= c && c <= 'z' || c >= utf8.RuneSelf {
+		if c := method[i]; 'a' <= c && c <= 'z' || c >= utf8.RuneSelf { // mutant: methods-in-lower-case
 			return false
 		}
 	}
@@ -118,7 +118,7 @@ func (r *Request) Secure() bool {
 		return true
 	}
 	value, n := r.Header.Get("x-forwarded-proto")
-	return n == 1 && value == "https"
+	return n == 1 && value == "https" // mutant: plain-connection
 }
 
 // findToken looks the presented value up: the one look-up of a request. The groups of
@@ -131,7 +131,7 @@ func (e *evaluation) findToken() bool {
 	}
 	e.own = t.Groups
 	if t.AnyUser && c.Scheme == Basic {
-		e.own = e.snapshot.GroupsOf(c.User)
+		e.own = e.snapshot.GroupsIn(t.Namespace, c.User)
 	}
 	e.span = t.lifetime(c.Digest, e.own)
 	e.decision.Token, e.decision.Previous = t, e.span.previous
@@ -139,8 +139,14 @@ func (e *evaluation) findToken() bool {
 	if !t.AnyUser && (c.Scheme != Basic || t.belongsTo(c.User)) {
 		e.decision.Principal = Principal{User: t.User}
 	}
-	return true
+	if t.NotAccepted {
+		e.decision.Detail = detailNotAccepted
+	}
+	return !t.NotAccepted
 }
+
+// detailNotAccepted is the detail of a refusal of a token that is there, and is at fault or names what is.
+const detailNotAccepted = "not accepted"
 
 // valueAsUser reports whether the user of an unknown Basic credential is the value of a
 // token that we know, as some clients send it. It is a secret then, and no name.
@@ -150,7 +156,7 @@ func (e *evaluation) valueAsUser() bool {
 		return false
 	}
 	digest := token.Sum(token.NewSecret(c.User))
-	if e.snapshot.Token(&digest) == nil {
+	if !e.snapshot.holds(&digest) {
 		return false
 	}
 	e.decision.Principal = Principal{}
@@ -181,8 +187,9 @@ func (e *evaluation) actAs() bool {
 	}
 	for _, pattern := range e.decision.Token.ActAs {
 		if e.meter.allows(pattern, target) && pattern.Match(target) {
-			e.target = e.snapshot.GroupsOf(target)
-			if !e.gate().admits(e.target) {
+			t := e.decision.Token
+			e.target = e.snapshot.GroupsIn(t.Namespace, target)
+			if !e.snapshot.admits(e.gate(), t.Namespace, target, e.target) {
 				return false
 			}
 			p := &e.decision.Principal

@@ -99,7 +99,7 @@ func cutPrefix(path, prefix string, ignoreCase bool) (rest string, ok bool) {
 	} else {
 		rest, ok = strings.CutPrefix(path, prefix)
 	}
-	return rest, ok && (rest == "" || rest[0] == '/')
+	return rest, ok && (rest == "" || rest[0] == '/') // mutant: prefix-begins-alike
 }
 
 // cutPrefixFold is strings.CutPrefix without regard to case.

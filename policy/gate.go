@@ -13,9 +13,12 @@ type Fingerprint [32]byte
 // Gate is what is protected and which credentials it takes. Rows are immutable once
 // they are in an Index.
 type Gate struct {
-	Name        string
+	Name        string // with its namespace in front, where it has one: edge/jira
+	Namespace   string
 	Source      Source
 	Fingerprint Fingerprint
+	Invalid     bool // it is not accepted, and every request that it guards is refused
+	TokensFrom  TokensFrom
 
 	Hosts        []string // exact, `*.` wildcards, or AnyHost; lower case
 	Prefixes     []string // guarded path prefixes by whole segments, without a trailing slash
@@ -40,6 +43,22 @@ type Gate struct {
 	Upstream       *Upstream
 	FormBodies     FormBodies
 	Observe        bool // refusals from the credential step on become allows without identity headers
+}
+
+// TokensFrom says whose tokens a gate admits. The zero value admits those of the gate's own namespace.
+type TokensFrom struct {
+	All        bool
+	Selected   bool     // Namespaces alone, the gate's own too only if it is among them
+	Namespaces []string // sorted
+}
+
+// admitsTokensOf reports whether a gate admits tokens of a namespace.
+func (g *Gate) admitsTokensOf(namespace string) bool {
+	if g.TokensFrom.Selected {
+		_, found := slices.BinarySearch(g.TokensFrom.Namespaces, namespace)
+		return found
+	}
+	return g.TokensFrom.All || g.Namespace == namespace
 }
 
 // AnyHost among a gate's hosts guards every host.
@@ -139,7 +158,7 @@ func (g *Gate) joined(text string) bool {
 	}
 }
 
-// admits reports whether one of the groups is named by the gate.
+// admits reports whether one of the groups is named by the gate, or the gate names none.
 func (g *Gate) admits(groups []*Group) bool {
 	if len(g.Groups) == 0 {
 		return true
@@ -150,6 +169,12 @@ func (g *Gate) admits(groups []*Group) bool {
 		}
 	}
 	return false
+}
+
+// mayAdmit reports whether a gate admits groups of a namespace, or names groups of another one, whose members
+// are not known here.
+func (g *Gate) mayAdmit(groups []*Group, namespace string) bool {
+	return g.admits(groups) || slices.ContainsFunc(g.Groups, func(other *Group) bool { return other.Namespace != namespace })
 }
 
 // CanonicalPrefix returns a path prefix as gates keep it: `/rest/` and `/rest` guard
@@ -204,9 +229,12 @@ func (t *gateTable) forwards() bool {
 	return false
 }
 
-// longestFirst inserts a guard before the first with a shorter prefix.
+// longestFirst inserts a guard before the first with a shorter prefix. Of gates that guard the same, one
+// that is invalid comes last: another one's fault takes no request from a gate.
 func longestFirst(guards []guard, g guard) []guard {
-	at := slices.IndexFunc(guards, func(have guard) bool { return len(have.prefix) < len(g.prefix) })
+	at := slices.IndexFunc(guards, func(have guard) bool {
+		return len(have.prefix) < len(g.prefix) || have.prefix == g.prefix && have.gate.Invalid && !g.gate.Invalid
+	})
 	if at < 0 {
 		at = len(guards)
 	}
@@ -227,7 +255,7 @@ func (t *gateTable) find(host, path string) *Gate {
 // guards returns those of the strongest host: exact, then the longest wildcard, then
 // those for every host.
 func (t *gateTable) guards(host string) []guard {
-	if guards, ok := t.exact[host]; ok {
+	if guards, ok := t.exact[host]; ok { // mutant: less-specific-host
 		return guards
 	}
 	for i := 1; i < len(host) && len(t.wildcard) > 0; i++ {

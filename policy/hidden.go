@@ -22,7 +22,7 @@ func (s *Snapshot) known(text string) bool {
 		return false
 	}
 	digest := token.Sum(token.NewSecret(text))
-	return s.Token(&digest) != nil || s.Gone(digest)
+	return s.holds(&digest) || s.Gone(digest)
 }
 
 // holdsToken reports whether a credential that is no token holds one: a minted value

@@ -117,7 +117,7 @@ func TestDetailOfBadCredentials(t *testing.T) {
 		"Basic " + b64(":hunter2"): "an empty user",
 		"Basic " + b64("hunter2:"): "an empty password",
 		"Basic " + b64("a:hunt\n"): "a control character",
-		"Bearer patg_hunter2":      "a patg_ value with a wrong checksum",
+		"Bearer patg_hunter2":      "the value is mistyped or cut off: its checksum is wrong",
 	} {
 		d := w.want(value, request(with(header1(value))), policy.BadCredential)
 		if d.Detail != want {

@@ -21,7 +21,7 @@ func normalizeHost(host string) (name string, ok bool) {
 	} else if i := strings.IndexByte(host, ':'); i >= 0 {
 		name, port = host[:i], host[i+1:]
 	}
-	name = lowerASCII(name)
+	name = lowerASCII(name) // mutant: trailing-dot
 	return name, isHostName(name) && isDigits(port)
 }
 

@@ -14,8 +14,9 @@ import (
 )
 
 // Index holds the gates, groups, policies and tokens of the running revision as rows
-// of one MemDB. Writers take turns; readers take snapshots and never wait. Make one
-// with NewIndex.
+// of one MemDB; of the tokens, a row is a chunk. What finds a request's gate and token is
+// derived from the rows in the same transaction. Writers take turns; readers take snapshots
+// and never wait. Make one with NewIndex.
 type Index struct {
 	writer  sync.Mutex
 	db      *memdb.MemDB
@@ -28,6 +29,7 @@ type Rows struct {
 	Groups   []*Group
 	Policies []*Policy
 	Tokens   []*Token
+	Packed   *Packed  // more tokens, of a large load
 	SHA256   [32]byte // of the files that they come from
 }
 
@@ -69,7 +71,7 @@ func NewIndex() *Index {
 		panic(fmt.Sprintf("the schema of the index: %v", err)) // a constant; a test makes one
 	}
 	x := &Index{db: db}
-	x.current.Store(&Snapshot{txn: db.Txn(false), revision: &Revision{}})
+	x.current.Store(&Snapshot{txn: db.Txn(false), revision: noRevision})
 	return x
 }
 
@@ -85,8 +87,8 @@ type Changes struct {
 	New    Rows // its SHA256 is of all files
 }
 
-// Replace makes rows the whole of the running revision. Rows that are the same pointers as in the
-// revision before are left in place.
+// Replace makes rows the whole of the running revision. Gates, groups and policies that are the same
+// pointers as in the revision before, and tokens that are the same (see Snapshot.Same), are left in place.
 func (x *Index) Replace(rows Rows, now time.Time) (Change, error) {
 	return x.Apply(Changes{All: true, New: rows}, now)
 }
@@ -109,8 +111,13 @@ func (x *Index) Apply(c Changes, now time.Time) (Change, error) {
 		apply(txn, tableGates, &c, &c.Old.Gates, c.New.Gates, gateOf, &change),
 		apply(txn, tableGroups, &c, &c.Old.Groups, c.New.Groups, groupOf, &change),
 		apply(txn, tablePolicies, &c, &c.Old.Policies, c.New.Policies, policyOf, &change),
-		apply(txn, tableTokens, &c, &c.Old.Tokens, c.New.Tokens, tokenOf, &change),
 	)
+	if err == nil {
+		next.tokens, err = running.revision.tokens.apply(&c, &change)
+	}
+	if err == nil {
+		err = exchangeChunks(txn, running.revision.tokens, next.tokens)
+	}
 	if err != nil {
 		return Change{}, err
 	}
@@ -120,7 +127,7 @@ func (x *Index) Apply(c Changes, now time.Time) (Change, error) {
 	if c.All || groups {
 		next.members = membership(rowsIn[Group](txn, tableGroups))
 	}
-	next.gone = running.remember(&c, &next.gates)
+	next.gone = running.remember(&c, &next)
 	return change, x.commit(txn, &next)
 }
 
@@ -130,7 +137,6 @@ type naming[T any] func(*T) (name string, from Source)
 func gateOf(g *Gate) (string, Source)     { return g.Name, g.Source }
 func groupOf(g *Group) (string, Source)   { return g.Name, g.Source }
 func policyOf(p *Policy) (string, Source) { return p.Name, p.Source }
-func tokenOf(t *Token) (string, Source)   { return t.Name, t.Source }
 
 // rowsIn returns the rows of a table, by name.
 func rowsIn[T any](txn *memdb.Txn, table string) (rows []*T) {
@@ -162,13 +168,25 @@ func apply[T any](txn *memdb.Txn, table string, c *Changes, old *[]*T, rows []*T
 	for _, row := range rows {
 		name, from := of(row)
 		if c.Origin != "" && from.Origin != c.Origin {
-			return fmt.Errorf("%s %s comes from %q and not from %q", kindOf[table], name, from.Origin, c.Origin)
+			return wrongOrigin(table, name, from, c.Origin)
 		}
 		if there, taken := stays[name]; taken {
-			return fmt.Errorf("the name of the %s %s is taken at %s", kindOf[table], name, there)
+			return nameTaken(table, name, there)
 		}
 	}
 	return exchangeRows(txn, table, *old, rows, func(row *T) string { name, _ := of(row); return name }, change)
+}
+
+func nameTaken(table, name string, at Source) error {
+	return fmt.Errorf("the name of the %s %s is taken at %s", kindOf[table], name, at)
+}
+
+func wrongOrigin(table, name string, from Source, origin string) error {
+	return fmt.Errorf("%s %s comes from %q and not from %q", kindOf[table], name, from.Origin, origin)
+}
+
+func notRunning(table, name string) error {
+	return fmt.Errorf("the %s %s is not what runs", kindOf[table], name)
 }
 
 // fit checks that old rows run, and that no new one has the name of a row that stays.
@@ -184,14 +202,14 @@ func fit[T any](txn *memdb.Txn, table string, old, rows []*T, of naming[T]) erro
 	}
 	for _, row := range old {
 		if there, name := running(row); there != row {
-			return fmt.Errorf("the %s %s is not what runs", kindOf[table], name)
+			return notRunning(table, name)
 		}
 		going[row] = true
 	}
 	for _, row := range rows {
 		if there, name := running(row); there != nil && there != row && !going[there] {
 			_, from := of(there)
-			return fmt.Errorf("the name of the %s %s is taken at %s", kindOf[table], name, from)
+			return nameTaken(table, name, from)
 		}
 	}
 	return nil
@@ -215,12 +233,9 @@ func (x *Index) RevokeEarly(endings []Ending) (names []string, revision uint64, 
 	old := x.Snapshot().Revision()
 	txn := x.db.Txn(true)
 	defer txn.Abort()
+	edit := old.tokens.edit()
 	for i := range endings {
-		narrowed, err := narrowRow(txn, &endings[i])
-		if err != nil {
-			return nil, old.Number, err
-		}
-		if narrowed {
+		if edit.end(&endings[i]) {
 			names = append(names, endings[i].Token)
 		}
 	}
@@ -229,21 +244,12 @@ func (x *Index) RevokeEarly(endings []Ending) (names []string, revision uint64, 
 	}
 	next := *old
 	next.Number++
+	next.tokens = edit.table()
+	if err := exchangeChunks(txn, old.tokens, next.tokens); err != nil {
+		return nil, old.Number, err
+	}
 	slices.Sort(names)
 	return slices.Compact(names), next.Number, x.commit(txn, &next)
-}
-
-// narrowRow ends one token, unless it has ended by the same word.
-func narrowRow(txn *memdb.Txn, e *Ending) (narrowed bool, err error) {
-	raw, err := txn.First(tableTokens, indexDigest, &e.Digest)
-	if err != nil || raw == nil {
-		return false, err
-	}
-	ended := raw.(*Token).EndedBy(e)
-	if ended == nil {
-		return false, nil
-	}
-	return true, txn.Insert(tableTokens, ended)
 }
 
 // EndedBy returns the token as an ending leaves it, or nil where the ending is about another one, or
@@ -323,18 +329,28 @@ func exchangeRows[T any](txn *memdb.Txn, table string, old, rows []*T, name func
 	return nil
 }
 
+// membersByName are users' groups, by namespace and by the user's name.
+type membersByName map[string]map[string][]*Group
+
 // membership lists each user's groups, by name.
-func membership(groups []*Group) map[string][]*Group {
-	members := map[string][]*Group{}
+func membership(groups []*Group) membersByName {
+	members := membersByName{}
 	for _, g := range groups {
+		in := members[g.Namespace]
+		if in == nil {
+			in = map[string][]*Group{}
+			members[g.Namespace] = in
+		}
 		for _, user := range g.Members {
-			if !slices.Contains(members[user], g) {
-				members[user] = append(members[user], g)
+			if !slices.Contains(in[user], g) {
+				in[user] = append(in[user], g)
 			}
 		}
 	}
-	for _, of := range members {
-		SortGroups(of)
+	for _, in := range members {
+		for _, of := range in {
+			SortGroups(of)
+		}
 	}
 	return members
 }

@@ -57,7 +57,7 @@ func parseDocument(body []byte) (d document, ok bool) {
 		return document{}, false
 	}
 	p.space()
-	return p.document, p.at == len(body)
+	return p.document, p.at == len(body) // mutant: text-after-body-passes
 }
 
 type jsonParser struct {
@@ -165,7 +165,7 @@ func (p *jsonParser) object(i, depth int) bool {
 		p.space()
 		if p.take('}') {
 			p.values[i].next = int32(len(p.values))
-			return !p.repeatsKey(i, sameBytes)
+			return !p.repeatsKey(i, sameBytes) // mutant: duplicate-key-in-body
 		}
 		if !p.take(',') {
 			return false

@@ -11,7 +11,7 @@ import "slices"
 // matched and none might have. The user that the token acts for comes last: every check is
 // made for its own user first.
 func (e *evaluation) denied(grant []*Policy) Reason {
-	if reason := e.deniedAt(LevelGate, e.gate().Policies); reason != OK {
+	if reason := e.deniedAt(LevelGate, e.gate().Policies); reason != OK { // mutant: gate-denies-dont-count
 		return reason
 	}
 	if reason := e.deniedByGroups(e.own); reason != OK {
@@ -49,7 +49,7 @@ func (e *evaluation) deniedAt(level Level, policies []*Policy) Reason {
 // deniedBy checks one policy's deny rules. One that can't be decided refuses too.
 func (e *evaluation) deniedBy(level Level, p *Policy) Reason {
 	for _, r := range p.Deny {
-		o := e.ask(r, false)
+		o := e.ask(r, false) // panic: denies
 		if e.meter.over {
 			return Overloaded
 		}
@@ -60,7 +60,7 @@ func (e *evaluation) deniedBy(level Level, p *Policy) Reason {
 			return RuleDenied
 		case undecided:
 			e.decide(r, o)
-			return o.reason()
+			return o.reason() // mutant: undecided-deny
 		}
 	}
 	return OK
@@ -71,7 +71,7 @@ func (e *evaluation) allowed(grant *Grant) Reason {
 	if reason := e.bounded(LevelGate, e.gate().Policies); reason != OK {
 		return reason
 	}
-	if reason := e.boundedByGroups(e.own); reason != OK {
+	if reason := e.boundedByGroups(e.own); reason != OK { // mutant: groups-bounds-dont-count
 		return reason
 	}
 	// The grant's rule is the one to name, so it is checked last.
@@ -112,12 +112,12 @@ func (e *evaluation) allowedAt(level Level, policies []*Policy) Reason {
 			continue
 		}
 		for _, r := range p.Allow {
-			o := e.ask(r, true)
+			o := e.ask(r, true) // panic: allows
 			if e.meter.over {
 				return Overloaded
 			}
 			e.traceRule(level, r, false, o)
-			if o.verdict == matches {
+			if o.verdict == matches { // mutant: undecided-allow
 				e.decide(r, outcome{})
 				return OK
 			}
@@ -144,7 +144,7 @@ func (o outcome) nearer(other outcome) bool {
 
 // decide notes the rule that decided, and its part that did not match.
 func (e *evaluation) decide(r *Rule, o outcome) {
-	e.decision.Rule, e.decision.Failed, e.decision.PartName, e.decision.Problem = r, o.part, o.name, o.why
+	e.decision.Rule, e.decision.Failed, e.decision.PartName, e.decision.Problem = r, o.part, o.name, o.why // panic: decided
 }
 
 // observe records what an observing policy would have decided on its own. A policy that

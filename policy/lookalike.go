@@ -125,7 +125,7 @@ func (s *headerScan) seeOdd(name, value string) {
 
 // seeMethod checks that a header that overrides the method has one value, the method itself.
 func (s *headerScan) seeMethod(bit uint8, value string) {
-	s.overrides = s.overrides || s.methods&bit != 0 || value != s.method
+	s.overrides = s.overrides || s.methods&bit != 0 || value != s.method // mutant: overriding-headers-pass
 	s.methods |= bit
 }
 
@@ -141,7 +141,7 @@ func (s *headerScan) seeHost(name, value string) {
 	}
 	for item := range strings.SplitSeq(value, ",") {
 		item = strings.Trim(item, " \t")
-		if host, ok := normalizeHost(item); item != "" && (!ok || host != s.host) {
+		if host, ok := normalizeHost(item); item != "" && (!ok || host != s.host) { // mutant: header-names-host
 			s.overrides = true
 		}
 	}
@@ -208,7 +208,7 @@ func (w *headerWatch) see(name string) {
 	switch underscores := strings.ReplaceAll(name, "_", "-"); {
 	case w.uses(name):
 	case strings.HasPrefix(folded, patgatePrefix):
-		w.note(name, folded, isPlainName(underscores))
+		w.note(name, folded, isPlainName(underscores)) // mutant: own-header-lookalike
 	default:
 		for _, watched := range w.names {
 			if FoldHeader(watched) == folded {
@@ -233,7 +233,7 @@ func (w *headerWatch) uses(name string) bool {
 // note has a spelling removed, or refused.
 func (w *headerWatch) note(name, watched string, removable bool) {
 	if !removable {
-		w.like = watched
+		w.like = watched // mutant: header-look-alikes-pass
 		return
 	}
 	w.remove = append(w.remove, name)

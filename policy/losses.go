@@ -82,26 +82,25 @@ const maxGone = 1 << 20
 // remember returns the digests of tokens that were deleted since the start, if any gate
 // forwards unknown credentials: the value of a deleted token is never forwarded as a
 // password.
-func (s *Snapshot) remember(c *Changes, gates *gateTable) map[token.Digest]struct{} {
-	if !gates.forwards() {
+func (s *Snapshot) remember(c *Changes, next *Revision) map[token.Digest]struct{} {
+	if !next.gates.forwards() {
 		return nil
 	}
 	gone := maps.Clone(s.revision.gone)
 	if gone == nil {
 		gone = map[token.Digest]struct{}{}
 	}
-	for _, t := range c.Old.Tokens {
+	old := slices.Values(c.Old.Tokens)
+	if c.All {
+		old = s.revision.tokens.each
+	}
+	for t := range old {
 		for _, d := range t.digests() {
 			gone[d] = struct{}{}
 		}
 	}
-	return without(gone, c.New.Tokens)
-}
-
-// without takes the digests of tokens that there are out of those that went.
-func without(gone map[token.Digest]struct{}, tokens []*Token) map[token.Digest]struct{} {
-	for _, t := range tokens {
-		for _, d := range t.digests() {
+	for d := range gone {
+		if _, there := next.tokens.byDigest(&d); there {
 			delete(gone, d)
 		}
 	}

@@ -25,7 +25,7 @@ func (s *Snapshot) GroupLosses(next *Rows, now time.Time) []GroupLoss {
 		return nil
 	}
 	l := losing{next: next, now: now, lost: lost, members: membership(next.Groups)}
-	tokens := slices.SortedFunc(slices.Values(next.Tokens), func(a, b *Token) int { return cmp.Compare(a.Name, b.Name) })
+	tokens := slices.SortedFunc(next.All, func(a, b *Token) int { return cmp.Compare(a.Name, b.Name) })
 	var losses []GroupLoss
 	for _, g := range lost {
 		for _, t := range tokens {
@@ -61,8 +61,8 @@ func (s *Snapshot) lostGroups(next []*Group) []*Group {
 type losing struct {
 	next    *Rows
 	now     time.Time
-	lost    []*Group            // by name
-	members map[string][]*Group // each user's groups that stay
+	lost    []*Group      // by name
+	members membersByName // each user's groups that stay
 }
 
 // needs reports whether a token could do more without a group that goes: without its
@@ -76,30 +76,30 @@ func (l *losing) needs(t *Token, g *Group) (bounds, lifetime bool) {
 		users = g.Members
 	}
 	for _, user := range users {
-		groups := l.members[user]
-		if !slices.Contains(g.Members, user) || !l.admitted(t, groups) {
+		groups := l.members[t.Namespace][user]
+		if g.Namespace != t.Namespace || !slices.Contains(g.Members, user) || !l.admitted(t, groups) {
 			continue
 		}
-		bounds = bounds || unbound(g, groups)
-		lifetime = lifetime || g.MaxLifetime > 0 && l.longer(t, user)
+		bounds = bounds || unbound(g, groups)                         // mutant: lost-group-bounds-go
+		lifetime = lifetime || g.MaxLifetime > 0 && l.longer(t, user) // mutant: lost-group-cap-goes
 	}
 	return bounds || l.speaksForUnbound(t, g), lifetime
 }
 
 // admitted reports whether one of the token's gates would admit a user of these groups.
 func (l *losing) admitted(t *Token, groups []*Group) bool {
-	return slices.ContainsFunc(l.next.Gates, func(gate *Gate) bool { return t.forGate(gate) && gate.admits(groups) })
+	return slices.ContainsFunc(l.next.Gates, func(gate *Gate) bool { return t.forGate(gate) && gate.mayAdmit(groups, t.Namespace) })
 }
 
 // speaksForUnbound reports whether the token may act for a member whom the group's bounds
 // would no longer hold.
 func (l *losing) speaksForUnbound(t *Token, g *Group) bool {
 	return len(t.ActAs) > 0 && slices.ContainsFunc(g.Members, func(target string) bool {
-		groups := l.members[target]
+		groups := l.members[t.Namespace][target]
 		return unbound(g, groups) &&
 			slices.ContainsFunc(t.ActAs, func(p *Pattern) bool { return p.Match(target) }) &&
 			slices.ContainsFunc(l.next.Gates, func(gate *Gate) bool {
-				return gate.ActAsHeader != "" && t.forGate(gate) && gate.admits(t.Groups) && gate.admits(groups)
+				return gate.ActAsHeader != "" && t.forGate(gate) && gate.mayAdmit(t.Groups, t.Namespace) && gate.mayAdmit(groups, t.Namespace)
 			})
 	})
 }
@@ -126,7 +126,7 @@ func enforced(policies []*Policy) []string {
 // longer reports whether one of the token's values would end later, or never, than with
 // the groups that go, and has not ended either way.
 func (l *losing) longer(t *Token, user string) bool {
-	groups := l.members[user]
+	groups := l.members[t.Namespace][user]
 	all := slices.Clone(groups)
 	for _, g := range l.lost {
 		if slices.Contains(g.Members, user) {

@@ -177,7 +177,7 @@ func (s *search) match(v *jsonValue) {
 
 // container notes an array or object where the path expects something else.
 func (s *search) container() {
-	if !s.all && s.unclear == 0 {
+	if !s.all && s.unclear == 0 { // mutant: containers-pass-deny-rules
 		s.unclear = unclearContainer
 	}
 }

@@ -38,7 +38,7 @@ func CompilePattern(text string) (*Pattern, error) {
 	if len(text) > MaxPattern {
 		return nil, fmt.Errorf("a pattern of %d bytes, expected at most %d", len(text), MaxPattern)
 	}
-	parsed, err := syntax.Parse(text, syntax.Perl)
+	parsed, err := syntax.Parse(text, syntax.Perl) // mutant: pattern-in-a-group
 	if err != nil {
 		return nil, patternError(err)
 	}
@@ -53,7 +53,7 @@ func CompilePattern(text string) (*Pattern, error) {
 		return nil, fmt.Errorf("a pattern of %d instructions, expected at most %d: use smaller repeat counts",
 			len(prog.Inst), MaxInstructions)
 	}
-	full, err := regexp.Compile(`\A(?:` + text + `)\z`)
+	full, err := regexp.Compile(`\A(?:` + text + `)\z`) // mutant: pattern-anchor-dropped
 	if err != nil {
 		return nil, patternError(err)
 	}

@@ -27,16 +27,23 @@ func LooksLike(a, b string) bool {
 	return p.folds[foldWhole] != "" && (foldsTo(b, foldWhole, p.folds[foldWhole]) || foldsTo(b, foldCut, p.folds[foldCut]))
 }
 
-// whyQuery is why the query itself can't be decided.
-const whyQuery = "it has more than one reading"
+// Why a query, or a parameter in it, can't be decided.
+const (
+	whySemicolon = "it has a raw ';', which some servers take for '&': send %3B"
+	whyFragment  = "it has a raw '#': send %23"
+	whyFields    = "it has more than 1,000 parameters, and some servers read no more"
+	whyEscape    = "it has a malformed escape, or is not UTF-8 once decoded"
+	whyAlike     = "another name in it is one that some servers take for the same parameter"
+	whyLong      = "a value is too long to be matched"
+)
 
 type pair struct{ name, value string }
 
 // query is a request's query, read as form data when the first rule needs it.
 type query struct {
-	read     bool
-	readable bool
-	pairs    []pair
+	read    bool
+	problem string // why it can't be read
+	pairs   []pair
 }
 
 // load reads the query once. What a lenient reader would repair or drop (a malformed
@@ -47,37 +54,49 @@ func (q *query) load(raw string) {
 		return
 	}
 	q.read = true
-	if strings.ContainsAny(raw, ";#") {
+	if q.problem = separatorProblem(raw); q.problem != "" {
 		return
 	}
 	for rest, more, fields := raw, raw != "", 0; more; fields++ {
 		var field string
 		field, rest, more = strings.Cut(rest, "&")
 		if fields == maxFields {
-			q.pairs = nil
+			q.pairs, q.problem = nil, whyFields
 			return
 		}
-		if field == "" {
+		if field == "" { // mutant: empty-fields-uncounted
 			continue
 		}
 		name, value, _ := strings.Cut(field, "=")
 		name, ok1 := unescapeForm(name)
 		value, ok2 := unescapeForm(value)
 		if !ok1 || !ok2 {
-			q.pairs = nil
+			q.pairs, q.problem = nil, whyEscape
 			return
 		}
 		q.pairs = append(q.pairs, pair{name, value})
 	}
-	q.readable = true
+}
+
+// separatorProblem returns why a raw byte of a query has more than one reading.
+func separatorProblem(raw string) string {
+	i := strings.IndexAny(raw, ";#")
+	switch {
+	case i < 0:
+		return ""
+	case raw[i] == ';':
+		return whySemicolon
+	}
+	return whyFragment
 }
 
 // check reports whether a parameter is there and matches: every occurrence where all
 // is set (allow rules), else one (deny rules). It is undecided where the query is
-// unreadable or holds a look-alike, which some upstreams take for the same parameter.
-func (q *query) check(p *Parameter, all bool, m *meter) verdict {
-	if !q.readable {
-		return undecided
+// unreadable or holds a look-alike, which some upstreams take for the same parameter; why
+// is the reason.
+func (q *query) check(p *Parameter, all bool, m *meter) (v verdict, why string) {
+	if q.problem != "" {
+		return undecided, q.problem
 	}
 	found, matched := 0, 0
 	for i := range q.pairs {
@@ -85,22 +104,22 @@ func (q *query) check(p *Parameter, all bool, m *meter) verdict {
 		case name == p.Name:
 			found++
 			if len(q.pairs[i].value) > maxMatched || !m.allows(p.Pattern, q.pairs[i].value) {
-				return undecided
+				return undecided, whyLong
 			}
 			if p.Pattern.Match(q.pairs[i].value) {
 				matched++
 			}
 		case p.folds[foldWhole] == "": // nothing looks like it
 		case foldsTo(name, foldWhole, p.folds[foldWhole]), foldsTo(name, foldCut, p.folds[foldCut]):
-			return undecided
+			return undecided, whyAlike // mutant: look-alike-parameters-pass
 		}
 	}
-	return quantify(found, matched, all)
+	return quantify(found, matched, all), ""
 }
 
 // quantify turns counts into a verdict: at least one matches, and all of them where all is set.
 func quantify(found, matched int, all bool) verdict {
-	if matched == 0 || all && matched < found {
+	if matched == 0 || all && matched < found { // mutant: one-value-allows
 		return failed
 	}
 	return matches

@@ -63,3 +63,23 @@ func FuzzLooksLike(f *testing.F) {
 		}
 	})
 }
+
+// TestUnreadableQueriesNameTheCause checks that a refusal says what the client can change.
+func TestUnreadableQueriesNameTheCause(t *testing.T) {
+	r := rule(t, "r", "query", "a=1")
+	for query, want := range map[string]string{
+		"a=1;b=2": "it has a raw ';'", "a=1&b=;": "it has a raw ';'", "a=1#b": "it has a raw '#'", "a=1&b=%zz": "it has a malformed escape",
+		"a=1&b=%ff":                          "it has a malformed escape, or is not UTF-8",
+		"a=1" + strings.Repeat("&b=1", 1000): "it has more than 1,000 parameters",
+		"a=1" + strings.Repeat("&", 1000):    "it has more than 1,000 parameters",
+		"a=1&A=2":                            "another name in it is one that some servers take for the same parameter",
+		"a=" + strings.Repeat("1", 1<<20):    "a value is too long to be matched",
+	} {
+		w := newWorld(t)
+		w.token.Grant = policy.Grant{Policies: []*policy.Policy{allowing(r)}}
+		d := w.ask(request(target("/s?" + query)))
+		if d.Reason != policy.QueryUnreadable || !strings.HasPrefix(d.Problem, want) || d.PartName != "a" {
+			t.Errorf("%.20s: %s, %q of %q, want %q", query, d.Reason, d.Problem, d.PartName, want)
+		}
+	}
+}

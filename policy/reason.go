@@ -14,7 +14,7 @@ type Effect uint8
 
 // The effects.
 const (
-	Deny Effect = iota
+	Deny Effect = iota // mutant: zero-effect-allows
 	Allow
 )
 
@@ -61,6 +61,7 @@ const (
 	QueryUnreadable
 	AuditUnavailable
 	Overloaded
+	GateInvalid
 	reasonCount
 )
 
@@ -98,6 +99,7 @@ var reasons = [reasonCount]struct {
 	QueryUnreadable:  {"query_unreadable", statusForbidden},
 	AuditUnavailable: {"audit_unavailable", statusUnavailable},
 	Overloaded:       {"overloaded", statusUnavailable},
+	GateInvalid:      {"gate_invalid", statusUnavailable},
 }
 
 // String returns the reason's stable name.
@@ -118,7 +120,7 @@ func (r Reason) Status() int {
 }
 
 // Allows reports whether a decision with this reason lets the request through.
-func (r Reason) Allows() bool { return r == OK || r == Anonymous || r == Forwarded }
+func (r Reason) Allows() bool { return r == OK || r == Anonymous || r == Forwarded } // mutant: unknown-reason-allows
 
 // ParseReason finds a reason by its name.
 func ParseReason(name string) (Reason, bool) {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -124,10 +125,10 @@ type Revived struct {
 // Revivals compares tokens with the rows of their values in an older snapshot, by their
 // digests, whatever the tokens were called. Tokens that are the same rows in both are passed
 // over. A token is listed once; the list is by name.
-func (s *Snapshot) Revivals(older *Snapshot, tokens []*Token) []Revived {
+func (s *Snapshot) Revivals(older *Snapshot, tokens iter.Seq[*Token]) []Revived {
 	var list []Revived
 	raised := RaisedCaps(older.groups(), s.groups())
-	for _, t := range tokens {
+	for t := range tokens {
 		if how := s.revival(older, t, raised); how != NotRevived {
 			list = append(list, Revived{t.Name, t.User, t.Source, how})
 		}
@@ -137,7 +138,7 @@ func (s *Snapshot) Revivals(older *Snapshot, tokens []*Token) []Revived {
 }
 
 func (s *Snapshot) revival(older *Snapshot, t *Token, raised []RaisedCap) Revival {
-	if len(raised) == 0 && older.TokenByName(t.Name) == t {
+	if len(raised) == 0 && older.Same(t) {
 		return NotRevived
 	}
 	for _, d := range t.digests() {

@@ -127,7 +127,7 @@ func (e *evaluation) askMethod(r *Rule, all bool) outcome {
 	if all && !listed {
 		return outcome{verdict: failed, part: PartMethod}
 	}
-	if replaced := e.form.replacesMethod(e, !all); replaced.verdict == undecided {
+	if replaced := e.form.replacesMethod(e, !all); replaced.verdict == undecided { // mutant: form-method-ignored
 		return replaced
 	}
 	if !listed {
@@ -138,16 +138,16 @@ func (e *evaluation) askMethod(r *Rule, all bool) outcome {
 
 // askQuery checks the conditions on parameters. result is that of the conditions before.
 func (e *evaluation) askQuery(r *Rule, all bool, result outcome) outcome {
-	if e.form.addsParameters(e) {
+	if e.form.addsParameters(e) { // mutant: form-parameters-dont-count
 		return result.or(PartQuery, r.Query[0].Name, whyFormQuery)
 	}
-	e.query.load(e.request.Target.Query)
+	e.query.load(e.request.Target.Query) // panic: query
 	for i := range r.Query {
-		switch v := e.query.check(&r.Query[i], all, &e.meter); v {
+		switch v, why := e.query.check(&r.Query[i], all, &e.meter); v {
 		case failed:
 			return outcome{verdict: failed, part: PartQuery, name: r.Query[i].Name}
 		case undecided:
-			result = result.or(PartQuery, r.Query[i].Name, whyQuery)
+			result = result.or(PartQuery, r.Query[i].Name, why)
 		}
 	}
 	return result
@@ -158,7 +158,7 @@ func (e *evaluation) askBody(r *Rule, all bool, result outcome) outcome {
 	if e.request.Body.Recorded != nil {
 		return recorded(e.request.Body.Recorded(r), r, result)
 	}
-	if problem := e.body.open(e.request, r); problem != "" {
+	if problem := e.body.open(e.request, r); problem != "" { // panic: body
 		return result.or(PartJSON, r.JSON[0].Text, problem)
 	}
 	for i := range r.JSON {

@@ -24,12 +24,16 @@ type Revision struct {
 	SHA256  [32]byte // of the files of the last good load
 	Loaded  time.Time
 	gates   gateTable
-	members map[string][]*Group
+	tokens  *tokenTable
+	members membersByName
 	gone    map[token.Digest]struct{} // of tokens that went since the start
 }
 
+// noRevision is the one before the first load.
+var noRevision = &Revision{tokens: newTable(0).table()}
+
 func newSnapshot(txn *memdb.Txn) *Snapshot {
-	s := &Snapshot{txn: txn, revision: &Revision{}}
+	s := &Snapshot{txn: txn, revision: noRevision}
 	if raw, err := txn.First(tableRevision, indexID); err == nil && raw != nil {
 		s.revision = raw.(*Revision)
 	}
@@ -37,7 +41,7 @@ func newSnapshot(txn *memdb.Txn) *Snapshot {
 }
 
 // Ready reports whether manifests are loaded. A missing snapshot is not ready.
-func (s *Snapshot) Ready() bool { return s != nil && s.revision.Number > 0 }
+func (s *Snapshot) Ready() bool { return s != nil && s.revision.Number > 0 } // mutant: empty-index-ready
 
 // Revision describes what is loaded.
 func (s *Snapshot) Revision() *Revision { return s.revision }
@@ -45,20 +49,17 @@ func (s *Snapshot) Revision() *Revision { return s.revision }
 // Token finds a token by the digest of the value presented, its present one or one
 // that a rotation replaced. It returns nil where there is none.
 func (s *Snapshot) Token(d *token.Digest) *Token {
-	raw, err := s.txn.First(tableTokens, indexDigest, d)
-	if err != nil || raw == nil {
+	number, found := s.revision.tokens.byDigest(d)
+	if !found {
 		return nil
 	}
-	t := raw.(*Token)
-	if t.Digest.Equal(*d) {
-		return t
-	}
-	for i := range t.Previous {
-		if t.Previous[i].Digest.Equal(*d) {
-			return t
-		}
-	}
-	return nil
+	return s.revision.tokens.token(number)
+}
+
+// holds reports whether a digest is that of a token's value.
+func (s *Snapshot) holds(d *token.Digest) bool {
+	_, found := s.revision.tokens.byDigest(d)
+	return found
 }
 
 // Gone reports whether a digest was that of a token which went since the start.
@@ -67,8 +68,27 @@ func (s *Snapshot) Gone(d token.Digest) bool {
 	return gone
 }
 
-// GroupsOf returns a user's groups, by name.
-func (s *Snapshot) GroupsOf(user string) []*Group { return s.revision.members[user] }
+// GroupsOf returns a user's groups of no namespace, by name.
+func (s *Snapshot) GroupsOf(user string) []*Group { return s.GroupsIn("", user) }
+
+// GroupsIn returns a user's groups in a namespace, by name.
+func (s *Snapshot) GroupsIn(namespace, user string) []*Group {
+	return s.revision.members[namespace][user]
+}
+
+// admits reports whether a gate admits a user: one of the groups that it names has the user. Those of the
+// namespace are own; those of others are looked up.
+func (s *Snapshot) admits(g *Gate, namespace, user string, own []*Group) bool {
+	if g.admits(own) {
+		return true
+	}
+	for _, group := range g.Groups {
+		if group.Namespace != namespace && slices.Contains(s.GroupsIn(group.Namespace, user), group) {
+			return true
+		}
+	}
+	return false
+}
 
 // Gate finds a gate by its name, or nil.
 func (s *Snapshot) Gate(name string) *Gate { return row[Gate](s, tableGates, name) }
@@ -87,16 +107,59 @@ func (s *Snapshot) Group(name string) *Group { return row[Group](s, tableGroups,
 func (s *Snapshot) Policy(name string) *Policy { return row[Policy](s, tablePolicies, name) }
 
 // TokenByName finds a token by its name, or nil.
-func (s *Snapshot) TokenByName(name string) *Token { return row[Token](s, tableTokens, name) }
+func (s *Snapshot) TokenByName(name string) *Token {
+	number, found := s.revision.tokens.byName(name)
+	if !found {
+		return nil
+	}
+	return s.revision.tokens.token(number)
+}
+
+// Same reports whether the token of this one's name is what its manifest says, and refers to the same groups and
+// policies.
+func (s *Snapshot) Same(t *Token) bool {
+	number, found := s.revision.tokens.byName(t.Name)
+	return found && s.revision.tokens.same(number, t)
+}
 
 // Tokens calls yield with each token, by name, until it returns false.
 func (s *Snapshot) Tokens(yield func(*Token) bool) {
-	all, err := s.txn.Get(tableTokens, indexID)
-	if err != nil {
-		return
+	for _, number := range s.revision.tokens.inOrder() {
+		if !yield(s.revision.tokens.token(number)) {
+			return
+		}
 	}
-	for raw := all.Next(); raw != nil && yield(raw.(*Token)); raw = all.Next() {
+}
+
+// TokensIn calls yield with each token that comes from a file for which in returns true, until it returns false.
+func (s *Snapshot) TokensIn(in func(file, origin string) bool, yield func(*Token) bool) {
+	t := s.revision.tokens
+	wanted := map[uint32]bool{}
+	for i, f := range t.files {
+		if in(f.name, f.origin) {
+			wanted[uint32(i)] = true
+		}
 	}
+	for _, c := range t.chunks {
+		if !c.mayHold(wanted) {
+			continue
+		}
+		for i := range c.rows {
+			if r := &c.rows[i]; !r.free() && wanted[r.file] && !yield(t.unpack(c, r)) {
+				return
+			}
+		}
+	}
+}
+
+// mayHold reports whether some of the chunk's rows may come from a file of a set.
+func (c *chunk) mayHold(files map[uint32]bool) bool {
+	for file := range files {
+		if c.firstFile <= file && file <= c.lastFile {
+			return true
+		}
+	}
+	return false
 }
 
 // Gates returns the gates by name.

@@ -62,14 +62,14 @@ func decodePath(raw string) (path string, kept Encoded, problem string) {
 		case forbiddenRaw(c):
 			return "", 0, fmt.Sprintf("%s at offset %d", quoteByte(c), i)
 		case c == ';':
-			kept |= Semicolon
+			kept |= Semicolon // mutant: path-parameter-passes
 		}
 	}
 	if !utf8.ValidString(path) {
 		at := invalidUTF8At(path)
 		return "", 0, fmt.Sprintf("not UTF-8 when decoded: %s at offset %d", quoteByte(path[at]), rawOffset(raw, at))
 	}
-	if problem = judgeSegments(raw); problem == "" && kept != 0 {
+	if problem = judgeSegments(raw); problem == "" && kept != 0 { // mutant: dots-behind-slash
 		problem = judgeDecodings(raw, path)
 	}
 	if problem != "" {
@@ -144,7 +144,7 @@ func judgeSegments(raw string) (problem string) {
 		}
 		segment, _, _ := strings.Cut(raw[start:start+end], ";")
 		switch {
-		case segment == "" && !last:
+		case segment == "" && !last: // mutant: empty-segments-pass
 			return fmt.Sprintf("an empty segment: %s at offset %d", quoteByte(raw[start]), start)
 		case isDots(segment):
 			return fmt.Sprintf("a dot segment: '.' at offset %d", start)
@@ -168,7 +168,7 @@ func isDots(segment string) bool {
 		}
 		dots++
 	}
-	return dots == 1 || dots == 2
+	return dots == 1 || dots == 2 // mutant: dot-segments-pass
 }
 
 // rawOffset returns where in a raw path a byte of the decoded path is spelt.

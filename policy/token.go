@@ -11,9 +11,11 @@ import (
 // Token is one credential as the index holds it: the digest of its value, never the
 // value. Rows are immutable once they are in an Index.
 type Token struct {
-	Name        string
+	Name        string // with its namespace in front, where it has one: team-a/ci
+	Namespace   string
 	Source      Source
 	Fingerprint Fingerprint
+	NotAccepted bool // it is at fault, or names what is: its value counts as unknown
 
 	User      string // the principal; empty for a token of any user
 	AnyUser   bool
@@ -27,12 +29,12 @@ type Token struct {
 	Canary    bool
 
 	Schemes Schemes  // zero: those of the gate
-	Gates   []string // empty: every gate
+	Gates   []string // empty: every gate of its namespace
 	Clients Ranges
 	Grant   Grant
 	ActAs   []*Pattern
 
-	Groups []*Group // of User, by name; empty for a token of any user
+	Groups []*Group // of User in the token's namespace, by name; empty for a token of any user
 }
 
 // PreviousValue is a value that a rotation replaced, and when it ends.
@@ -43,7 +45,8 @@ type PreviousValue struct {
 
 // Group is a UserGroup: its members' right to have tokens and the bounds on them.
 type Group struct {
-	Name        string
+	Name        string // with its namespace in front, where it has one
+	Namespace   string
 	Source      Source
 	Fingerprint Fingerprint
 	Members     []string
@@ -65,7 +68,7 @@ const SoonSpan = 5 * 24 * time.Hour
 // Cap returns the longest maxLifetime of the groups, and the group that sets it; nil: none does.
 func Cap(groups []*Group) (longest time.Duration, group *Group) {
 	for _, g := range groups {
-		if g.MaxLifetime > longest {
+		if g.MaxLifetime > longest { // mutant: shortest-cap-counts
 			longest, group = g.MaxLifetime, g
 		}
 	}
@@ -92,7 +95,7 @@ func (t *Token) lifetime(d token.Digest, groups []*Group) lifetime {
 			}
 		}
 	}
-	if longest, _ := Cap(groups); longest > 0 && longest != Forever {
+	if longest, _ := Cap(groups); longest > 0 && longest != Forever { // mutant: cap-does-not-count
 		l.end = earlier(l.end, l.issued.Add(longest))
 	}
 	return l
@@ -107,7 +110,7 @@ func earlier(a, b time.Time) time.Time {
 }
 
 func (l lifetime) notYetValid(now time.Time) bool { return l.issued.After(now.Add(Skew)) }
-func (l lifetime) expired(now time.Time) bool     { return !l.end.IsZero() && !now.Before(l.end) }
+func (l lifetime) expired(now time.Time) bool     { return !l.end.IsZero() && !now.Before(l.end) } // mutant: one-instant-longer
 func (l lifetime) soon(now time.Time) bool {
 	return !l.end.IsZero() && !now.Before(l.end.Add(-SoonSpan))
 }
@@ -122,11 +125,15 @@ func (t *Token) belongsTo(user string) bool {
 	if t.AnyUser {
 		return presentableUser(user)
 	}
-	return user == t.User || slices.Contains(t.Logins, user)
+	return user == t.User || slices.Contains(t.Logins, user) // mutant: any-user
 }
 
+// forGate reports whether the token is for a gate, and the gate for tokens of its namespace.
 func (t *Token) forGate(g *Gate) bool {
-	return len(t.Gates) == 0 || slices.Contains(t.Gates, g.Name)
+	if !g.admitsTokensOf(t.Namespace) {
+		return false
+	}
+	return len(t.Gates) == 0 && t.Namespace == g.Namespace || slices.Contains(t.Gates, g.Name)
 }
 
 // State is what a token is at a moment, computed and never stored.
@@ -183,7 +190,7 @@ func (t *Token) EndOf(d token.Digest) time.Time { return t.lifetime(d, t.Groups)
 // admitted reports whether one of the token's gates admits its user.
 func (s *Snapshot) admitted(t *Token) bool {
 	for _, g := range s.revision.gates.byName {
-		if t.For(g) && t.AdmittedAt(g) {
+		if t.For(g) && !g.Invalid && t.AdmittedAt(g) {
 			return true
 		}
 	}
@@ -195,6 +202,10 @@ func (t *Token) For(g *Gate) bool { return t.forGate(g) }
 
 // AdmittedAt reports whether a gate admits the token's user, as far as that is known:
 // of a token of any user it is the one who presents it.
-func (t *Token) AdmittedAt(g *Gate) bool { return t.AnyUser || g.admits(t.Groups) }
+func (t *Token) AdmittedAt(g *Gate) bool {
+	return t.AnyUser || g.admits(t.Groups) || slices.ContainsFunc(g.Groups, func(other *Group) bool {
+		return other.Namespace != t.Namespace && slices.Contains(other.Members, t.User)
+	})
+}
 
 func looksMinted(value string) bool { return strings.HasPrefix(value, token.Prefix) }

@@ -47,6 +47,7 @@ const (
 	StepTarget
 	StepMethodOverride
 	StepGate
+	StepGateValid
 	StepGateTarget
 	StepTLS
 	StepGateClients
@@ -74,6 +75,7 @@ func (s Step) String() string {
 		StepTarget:         "target",
 		StepMethodOverride: "method override",
 		StepGate:           "gate",
+		StepGateValid:      "gate valid",
 		StepGateTarget:     "target at this gate",
 		StepTLS:            "TLS",
 		StepGateClients:    "the gate's clients",

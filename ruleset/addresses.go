@@ -25,14 +25,21 @@ func (s *Set) checkClientIP() {
 	}
 }
 
-func (s *Set) groupsByUser() map[manifest.User][]*manifest.Document {
+// memberOf is a user in a namespace.
+type memberOf struct {
+	namespace manifest.Namespace
+	user      manifest.User
+}
+
+func (s *Set) groupsByUser() map[memberOf][]*manifest.Document {
 	if s.users != nil {
 		return s.users
 	}
-	byUser := map[manifest.User][]*manifest.Document{}
+	byUser := map[memberOf][]*manifest.Document{}
 	for _, g := range s.Groups {
 		for _, user := range g.UserGroup.Members {
-			byUser[user] = append(byUser[user], g)
+			key := memberOf{g.Metadata.Namespace, user}
+			byUser[key] = append(byUser[key], g)
 		}
 	}
 	s.users = byUser
@@ -40,7 +47,7 @@ func (s *Set) groupsByUser() map[manifest.User][]*manifest.Document {
 }
 
 // rangeAt returns the place of a range that counts at a gate, or nothing.
-func (s *Set) rangeAt(g *manifest.Document, byUser map[manifest.User][]*manifest.Document) string {
+func (s *Set) rangeAt(g *manifest.Document, byUser map[memberOf][]*manifest.Document) string {
 	spec := g.Gate
 	if spec.Clients != nil {
 		return g.Place(spec.Clients.At)
@@ -50,16 +57,16 @@ func (s *Set) rangeAt(g *manifest.Document, byUser map[manifest.User][]*manifest
 			return place
 		}
 	}
-	if place := s.rangeInPolicies(spec.Policies); place != "" {
+	if place := s.rangeInPolicies(g, spec.Policies); place != "" {
 		return place
 	}
-	return s.rangesOfTokens(spec.ActAs != nil, byUser).at(g.Metadata.Name.Text)
+	return s.rangesOfTokens(spec.ActAs != nil, byUser).at(g)
 }
 
 // tokenRanges are the first tokens that have a range, for each gate that tokens name and for those
 // that are for every gate.
 type tokenRanges struct {
-	every  rangePlace
+	every  map[manifest.Namespace]rangePlace // of those for every gate of their namespace
 	byGate map[string]rangePlace
 }
 
@@ -70,32 +77,33 @@ type rangePlace struct {
 }
 
 // at returns the place of the first token's range that counts at a gate, or nothing.
-func (r *tokenRanges) at(gate string) string {
-	own, named := r.byGate[gate]
-	if named && (r.every.place == "" || own.index < r.every.index) {
+func (r *tokenRanges) at(gate *manifest.Document) string {
+	own, named := r.byGate[gate.Key()]
+	every := r.every[gate.Metadata.Namespace]
+	if named && (every.place == "" || own.index < every.index) {
 		return own.place
 	}
-	return r.every.place
+	return every.place
 }
 
 // rangesOfTokens looks through the tokens once, for gates at which tokens may act for others
 // and for the rest.
-func (s *Set) rangesOfTokens(actAs bool, byUser map[manifest.User][]*manifest.Document) *tokenRanges {
+func (s *Set) rangesOfTokens(actAs bool, byUser map[memberOf][]*manifest.Document) *tokenRanges {
 	if r := s.ranges[actAs]; r != nil {
 		return r
 	}
-	r := &tokenRanges{byGate: map[string]rangePlace{}}
+	r := &tokenRanges{every: map[manifest.Namespace]rangePlace{}, byGate: map[string]rangePlace{}}
 	for i, t := range s.Tokens {
 		place := s.rangeInToken(t, actAs, byUser)
 		if place == "" {
 			continue
 		}
-		if len(t.APIToken.Gates) == 0 && r.every.place == "" {
-			r.every = rangePlace{i, place}
+		if _, known := r.every[t.Metadata.Namespace]; len(t.APIToken.Gates) == 0 && !known {
+			r.every[t.Metadata.Namespace] = rangePlace{i, place}
 		}
 		for _, g := range t.APIToken.Gates {
-			if _, known := r.byGate[g.Text]; !known {
-				r.byGate[g.Text] = rangePlace{i, place}
+			if _, known := r.byGate[t.Resolve(g)]; !known {
+				r.byGate[t.Resolve(g)] = rangePlace{i, place}
 			}
 		}
 	}
@@ -106,7 +114,7 @@ func (s *Set) rangesOfTokens(actAs bool, byUser map[manifest.User][]*manifest.Do
 	return r
 }
 
-func (s *Set) rangeInToken(t *manifest.Document, actAs bool, byUser map[manifest.User][]*manifest.Document) string {
+func (s *Set) rangeInToken(t *manifest.Document, actAs bool, byUser map[memberOf][]*manifest.Document) string {
 	spec := t.APIToken
 	if spec.Clients != nil {
 		return t.Place(spec.Clients.At)
@@ -114,24 +122,24 @@ func (s *Set) rangeInToken(t *manifest.Document, actAs bool, byUser map[manifest
 	if place := rangeInRules(t, spec.Allow, nil); place != "" {
 		return place
 	}
-	if place := s.rangeInPolicies(spec.Policies); place != "" {
+	if place := s.rangeInPolicies(t, spec.Policies); place != "" {
 		return place
 	}
-	groups := byUser[spec.User]
+	groups := byUser[memberOf{t.Metadata.Namespace, spec.User}]
 	if spec.AnyUser || actAs && len(spec.ActAs) > 0 {
 		groups = s.Groups // any of them may come to be the user's
 	}
 	for _, g := range groups {
-		if place := s.rangeInPolicies(g.UserGroup.Policies); place != "" {
+		if place := s.rangeInPolicies(g, g.UserGroup.Policies); place != "" {
 			return place
 		}
 	}
 	return ""
 }
 
-func (s *Set) rangeInPolicies(refs []manifest.Ref) string {
+func (s *Set) rangeInPolicies(doc *manifest.Document, refs []manifest.Ref) string {
 	for _, ref := range refs {
-		p := s.names[manifest.KindTokenPolicy+"/"+ref.Text]
+		p := s.names[manifest.KindTokenPolicy+"/"+doc.Resolve(ref)]
 		if p == nil || p.TokenPolicy == nil {
 			continue
 		}

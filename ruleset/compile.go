@@ -17,7 +17,8 @@ type compiler struct {
 	old      *policy.Snapshot
 	policies map[string]*policy.Policy
 	groups   map[string]*policy.Group
-	members  map[string][]*policy.Group // by user, by name
+	members  map[member][]*policy.Group   // by name
+	labels   map[string]map[string]string // of namespaces
 }
 
 // compile makes the rows of documents that were checked.
@@ -45,7 +46,7 @@ func compile(docs *Set, old *policy.Snapshot) policy.Rows {
 
 // newCompiler returns a compiler of what names these rows.
 func newCompiler(policies []*policy.Policy, groups []*policy.Group) *compiler {
-	c := &compiler{policies: map[string]*policy.Policy{}, groups: map[string]*policy.Group{}, members: map[string][]*policy.Group{}}
+	c := &compiler{policies: map[string]*policy.Policy{}, groups: map[string]*policy.Group{}, members: map[member][]*policy.Group{}}
 	for _, row := range policies {
 		c.policies[row.Name] = row
 	}
@@ -59,15 +60,19 @@ func (c *compiler) addGroups(groups []*policy.Group) {
 	for _, g := range groups {
 		c.groups[g.Name] = g
 		for _, user := range g.Members {
-			if of := c.members[user]; len(of) == 0 || of[len(of)-1] != g {
-				c.members[user] = append(of, g)
+			m := member{g.Namespace, user}
+			if of := c.members[m]; len(of) == 0 || of[len(of)-1] != g {
+				c.members[m] = append(of, g)
 			}
 		}
 	}
 }
 
+// member is a user in a namespace.
+type member struct{ namespace, user string }
+
 func (c *compiler) policy(d *manifest.Document) *policy.Policy {
-	name := d.Metadata.Name.Text
+	name := d.Key()
 	if old := c.old.Policy(name); old != nil && old.Fingerprint == d.Fingerprint {
 		return old
 	}
@@ -116,12 +121,12 @@ func ranges(c *manifest.Clients) policy.Ranges {
 }
 
 func (c *compiler) group(d *manifest.Document) *policy.Group {
-	name, spec := d.Metadata.Name.Text, d.UserGroup
-	bounds := c.named(spec.Policies)
+	name, spec := d.Key(), d.UserGroup
+	bounds := c.named(d, spec.Policies)
 	if old := c.old.Group(name); old != nil && old.Fingerprint == d.Fingerprint && slices.Equal(old.Policies, bounds) {
 		return old
 	}
-	row := &policy.Group{Name: name, Source: d.At(d.Pos), Fingerprint: d.Fingerprint, Policies: bounds, Admin: spec.Admin}
+	row := &policy.Group{Name: name, Namespace: string(d.Metadata.Namespace), Source: d.At(d.Pos), Fingerprint: d.Fingerprint, Policies: bounds, Admin: spec.Admin}
 	for _, user := range spec.Members {
 		row.Members = append(row.Members, string(user))
 	}
@@ -132,28 +137,28 @@ func (c *compiler) group(d *manifest.Document) *policy.Group {
 }
 
 // named returns the policies of a list of names.
-func (c *compiler) named(refs []manifest.Ref) []*policy.Policy {
+func (c *compiler) named(d *manifest.Document, refs []manifest.Ref) []*policy.Policy {
 	var list []*policy.Policy
 	for _, ref := range refs {
-		list = append(list, c.policies[ref.Text])
+		list = append(list, c.policies[d.Resolve(ref)])
 	}
 	return list
 }
 
 func (c *compiler) gate(d *manifest.Document) *policy.Gate {
-	name, spec := d.Metadata.Name.Text, d.Gate
-	bounds := c.named(spec.Policies)
+	name, spec := d.Key(), d.Gate
+	bounds, from := c.named(d, spec.Policies), c.tokensFrom(spec)
 	var groups []*policy.Group
 	for _, ref := range spec.Groups {
-		groups = append(groups, c.groups[ref.Text])
+		groups = append(groups, c.groups[d.Resolve(ref)])
 	}
 	if old := c.old.Gate(name); old != nil && old.Fingerprint == d.Fingerprint &&
-		slices.Equal(old.Policies, bounds) && slices.Equal(old.Groups, groups) {
+		slices.Equal(old.Policies, bounds) && slices.Equal(old.Groups, groups) && slices.Equal(old.TokensFrom.Namespaces, from.Namespaces) && !old.Invalid {
 		return old
 	}
 	up := spec.UpstreamOrDefault()
 	row := &policy.Gate{
-		Name: name, Source: d.At(d.Pos), Fingerprint: d.Fingerprint,
+		Name: name, Namespace: string(d.Metadata.Namespace), Source: d.At(d.Pos), Fingerprint: d.Fingerprint, TokensFrom: from,
 		Hosts: gateHosts(spec), Prefixes: gatePrefixes(spec), Schemes: gateSchemes(spec),
 		BearerFirst: len(spec.Schemes) > 0 && spec.Schemes[0].Is == policy.Bearer,
 		BasicEnds:   spec.BasicEnds.Time, Challenge: manifest.Schemes(spec.Challenge), Contact: string(spec.Contact),
@@ -180,6 +185,15 @@ func (c *compiler) gate(d *manifest.Document) *policy.Gate {
 		}}}
 	}
 	return row
+}
+
+// tokensFrom says tokens of which namespaces a gate admits.
+func (c *compiler) tokensFrom(g *manifest.Gate) policy.TokensFrom {
+	if g.TokensFrom == nil {
+		return policy.TokensFrom{}
+	}
+	from := g.TokensFrom.Namespaces
+	return policy.TokensFrom{All: from.All, Selected: len(from.Labels) > 0, Namespaces: from.Select(c.labels)}
 }
 
 // gateHosts returns a gate's hosts; by default it guards every host.
@@ -219,15 +233,15 @@ func gateSchemes(g *manifest.Gate) policy.Schemes {
 }
 
 func (c *compiler) token(d *manifest.Document) *policy.Token {
-	name, spec := d.Metadata.Name.Text, d.APIToken
-	granted := c.named(spec.Policies)
-	groups := c.members[string(spec.User)]
-	if old := c.old.TokenByName(name); old != nil && old.Fingerprint == d.Fingerprint &&
+	name, spec := d.Key(), d.APIToken // panic: compile
+	granted := c.named(d, spec.Policies)
+	groups := c.members[member{string(d.Metadata.Namespace), string(spec.User)}]
+	if old := c.old.TokenByName(name); old != nil && old.Fingerprint == d.Fingerprint && !old.NotAccepted &&
 		slices.Equal(old.Groups, groups) && sameNamed(old.Grant.Policies, granted) {
 		return old
 	}
 	row := &policy.Token{
-		Name: name, Source: d.At(d.Pos), Fingerprint: d.Fingerprint,
+		Name: name, Namespace: string(d.Metadata.Namespace), Source: d.At(d.Pos), Fingerprint: d.Fingerprint,
 		User: string(spec.User), AnyUser: spec.AnyUser, Digest: spec.Digest.Sum,
 		Issued: spec.Issued.Time, Expires: spec.Expires.Time,
 		Revoked: !spec.Revoked.IsZero(), Suspended: spec.Suspended, Canary: spec.Canary,
@@ -241,7 +255,7 @@ func (c *compiler) token(d *manifest.Document) *policy.Token {
 		row.Previous = append(row.Previous, policy.PreviousValue{Digest: p.Digest.Sum, Issued: p.Issued.Time, Until: p.Until.Time})
 	}
 	for _, ref := range spec.Gates {
-		row.Gates = append(row.Gates, ref.Text)
+		row.Gates = append(row.Gates, d.Resolve(ref))
 	}
 	for _, p := range spec.ActAs {
 		row.ActAs = append(row.ActAs, p.Pattern)

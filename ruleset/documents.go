@@ -35,10 +35,10 @@ func (s *Set) problem(doc *manifest.Document, at diag.Pos, field, format string,
 func (s *Set) add(doc *manifest.Document) {
 	s.kinds[doc.Kind] = true
 	if name := doc.Metadata.Name; name.Text != "" {
-		key := doc.Kind + "/" + name.Text
+		key := doc.Kind + "/" + doc.Key()
 		if other, taken := s.names[key]; taken {
 			s.problem(doc, name.At, "metadata.name", "%s %s appears twice, first at %s, expected a name of its own",
-				doc.Kind, name.Text, other.Place(other.Metadata.Name.At))
+				doc.Kind, doc.Key(), other.Place(other.Metadata.Name.At))
 		} else {
 			s.names[key] = doc
 		}
@@ -70,7 +70,7 @@ func Endings(docs []*manifest.Document) (list []policy.Ending) {
 		for _, digest := range append([]manifest.Digest{spec.Digest}, previousDigests(spec)...) {
 			if digest.Sum != (token.Digest{}) {
 				list = append(list, policy.Ending{
-					Token: doc.Metadata.Name.Text, Origin: doc.Origin, Digest: digest.Sum, Revoked: spec.Ends.Revoked, Suspended: spec.Ends.Suspended,
+					Token: doc.Key(), Origin: doc.Origin, Digest: digest.Sum, Revoked: spec.Ends.Revoked, Suspended: spec.Ends.Suspended,
 				})
 			}
 		}
@@ -105,6 +105,7 @@ func (s *Set) check() {
 	for _, doc := range s.Tokens {
 		s.checkReferences(doc, "spec.gates", doc.APIToken.Gates, manifest.KindGate)
 		s.checkReferences(doc, "spec.policies", doc.APIToken.Policies, manifest.KindTokenPolicy)
+		s.checkNamespace(doc)
 		s.checkGrants(doc)
 		s.checkSchemes(doc)
 	}
@@ -117,10 +118,20 @@ func (s *Set) check() {
 // checkReferences reports names that no manifest has.
 func (s *Set) checkReferences(doc *manifest.Document, field string, refs []manifest.Ref, kind string) {
 	for i, ref := range refs {
-		if ref.Text == "" || s.names[kind+"/"+ref.Text] != nil {
+		if ref.Text == "" || s.names[kind+"/"+doc.Resolve(ref)] != nil {
 			continue
 		}
-		s.problem(doc, ref.At, fmt.Sprintf("%s[%d]", field, i), "no %s is called %s, %s", kind, ref.Text, s.hint(kind, ref.Text))
+		s.problem(doc, ref.At, fmt.Sprintf("%s[%d]", field, i), "no %s is called %s, %s", kind, doc.Resolve(ref), s.hint(kind, doc.Resolve(ref)))
+	}
+}
+
+// checkNamespace reports policies of another namespace that a token names: what it may do is its own
+// namespace's word.
+func (s *Set) checkNamespace(doc *manifest.Document) {
+	for i, ref := range doc.APIToken.Policies {
+		if doc.IsForeign(ref) {
+			s.problem(doc, ref.At, fmt.Sprintf("spec.policies[%d]", i), "%s is a policy of another namespace, expected one of the token's own", ref.Text)
+		}
 	}
 }
 
@@ -173,7 +184,7 @@ func (s *Set) checkGrants(doc *manifest.Document) {
 	}
 	allow := len(spec.Allow)+len(spec.LimitTo) > 0
 	for i, ref := range spec.Policies {
-		named := s.names[manifest.KindTokenPolicy+"/"+ref.Text]
+		named := s.names[manifest.KindTokenPolicy+"/"+doc.Resolve(ref)]
 		if named == nil || named.Broken() || named.TokenPolicy == nil {
 			return // reported elsewhere, and unknown what it grants
 		}
@@ -203,14 +214,14 @@ func (s *Set) checkSchemes(doc *manifest.Document) {
 		own = policy.Schemes(0).With(policy.Basic)
 	}
 	var gates []string
-	if len(spec.Gates) == 0 && own&s.schemesOfGates() != 0 {
+	if len(spec.Gates) == 0 && own&s.schemesOfGates(doc.Metadata.Namespace) != 0 {
 		return
 	}
-	for _, g := range s.gatesOf(spec) {
+	for _, g := range s.gatesOf(doc) {
 		if g.Bad("spec.schemes") || own == 0 || own&gateSchemes(g.Gate) != 0 {
 			return
 		}
-		if gates = append(gates, g.Metadata.Name.Text); len(gates) > maxNamed {
+		if gates = append(gates, g.Key()); len(gates) > maxNamed {
 			gates[maxNamed] = "…"
 			break // the others are alike, or schemesOfGates had shown it
 		}
@@ -228,28 +239,34 @@ func (s *Set) checkSchemes(doc *manifest.Document) {
 // maxNamed is how many gates a problem names.
 const maxNamed = 10
 
-// schemesOfGates returns what any gate takes; every scheme where one can't be read.
-func (s *Set) schemesOfGates() policy.Schemes {
-	if s.schemes == 0 {
+// schemesOfGates returns what any gate of a namespace takes; every scheme where one can't be read.
+func (s *Set) schemesOfGates(namespace manifest.Namespace) policy.Schemes {
+	if s.schemes == nil {
+		s.schemes = map[manifest.Namespace]policy.Schemes{}
 		for _, g := range s.Gates {
-			s.schemes |= gateSchemes(g.Gate)
+			in := g.Metadata.Namespace
+			s.schemes[in] |= gateSchemes(g.Gate)
 			if g.Bad("spec.schemes") {
-				s.schemes = ^policy.Schemes(0)
-				break
+				s.schemes[in] = ^policy.Schemes(0)
 			}
 		}
 	}
-	return s.schemes
+	return s.schemes[namespace]
 }
 
 // gatesOf returns the gates that a token is for.
-func (s *Set) gatesOf(spec *manifest.APIToken) []*manifest.Document {
-	if len(spec.Gates) == 0 {
-		return s.Gates
-	}
+func (s *Set) gatesOf(doc *manifest.Document) []*manifest.Document {
 	var gates []*manifest.Document
-	for _, ref := range spec.Gates {
-		if g := s.names[manifest.KindGate+"/"+ref.Text]; g != nil && g.Gate != nil {
+	if len(doc.APIToken.Gates) == 0 {
+		for _, g := range s.Gates {
+			if g.Metadata.Namespace == doc.Metadata.Namespace {
+				gates = append(gates, g)
+			}
+		}
+		return gates
+	}
+	for _, ref := range doc.APIToken.Gates {
+		if g := s.names[manifest.KindGate+"/"+doc.Resolve(ref)]; g != nil && g.Gate != nil {
 			gates = append(gates, g)
 		}
 	}
@@ -270,7 +287,7 @@ func (s *Set) checkDigests() {
 		}
 		if other, taken := seen[digest.Sum]; taken {
 			s.problem(doc, digest.At, field, "the digest is that of %s at %s already, expected a value of its own",
-				other.doc.Metadata.Name.Text, other.doc.Place(other.at))
+				other.doc.Key(), other.doc.Place(other.at))
 			return
 		}
 		seen[digest.Sum] = use{doc, digest.At, field}
@@ -325,7 +342,7 @@ func (s *Set) checkAmbiguousGates() {
 				key := host + " " + policy.FoldPath(prefix)
 				other := same(seen[key], doc, prefix)
 				seen[key] = append(seen[key], guard{doc, prefix})
-				if other == nil || doc.Metadata.Name.Text != "" && other.Metadata.Name.Text == doc.Metadata.Name.Text {
+				if other == nil || doc.Key() != "" && other.Key() == doc.Key() {
 					continue // the second of a name is reported as that
 				}
 				at, field := doc.Gate.At, "spec"

@@ -96,7 +96,7 @@ func (l *level) add(s share) {
 
 func (l *level) policies(refs []manifest.Ref) {
 	for i, ref := range refs {
-		l.add(share{"spec.policies", i, ref.At, l.of(ref.Text)})
+		l.add(share{"spec.policies", i, ref.At, l.of(l.doc.Resolve(ref))})
 	}
 }
 
@@ -119,7 +119,7 @@ func (l *level) actAs(patterns []manifest.Pattern) {
 
 // check reports a level that costs too much, at the field that costs most.
 func (l *level) check() {
-	if l.total <= policy.MaxLevel {
+	if l.total <= policy.MaxLevel { // mutant: patterns-cost-anything
 		return
 	}
 	what := map[string]string{

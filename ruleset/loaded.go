@@ -112,7 +112,7 @@ func (s *Step) differences() {
 		s.changed = append(s.changed, f)
 	}
 	for name := range s.from.known {
-		if !there[name] {
+		if !there[name] { // mutant: removed-file-stays
 			s.leaving[name] = true
 		}
 	}
@@ -125,7 +125,7 @@ func (s *Step) tokensAlone() bool {
 		return false
 	}
 	for name := range s.leaving {
-		if _, alone := s.from.tokens[name]; !alone {
+		if _, alone := s.from.tokens[name]; !alone { // mutant: policy-file-leaves
 			return false
 		}
 	}
@@ -188,7 +188,7 @@ func namedPolicies(grant []*policy.Policy) []*policy.Policy {
 
 // checkTokens checks a step in which nothing but tokens may differ.
 func (s *Step) checkTokens() bool {
-	if !s.tokensAlone() || !s.clean() {
+	if !s.tokensAlone() || !s.clean() { // mutant: wrong-tokens-taken
 		return false
 	}
 	if s.check(); len(s.Problems) > 0 || s.taken() {
@@ -197,7 +197,7 @@ func (s *Step) checkTokens() bool {
 	s.Changes = policy.Changes{Origin: s.changedOrigin(), New: policy.Rows{SHA256: s.input.Digest}}
 	for name := range s.leaving {
 		for _, row := range s.from.tokens[name] {
-			if s.options.Running.TokenByName(row.Name) != row {
+			if !s.options.Running.Same(row) {
 				return false // a rejected load has revoked it since
 			}
 			s.Changes.Old.Tokens = append(s.Changes.Old.Tokens, row)
@@ -220,7 +220,7 @@ func (s *Step) taken() bool {
 	running := s.options.Running
 	stays := func(t *policy.Token) bool { return t != nil && !s.leaving[t.Source.File] }
 	for _, doc := range s.Tokens {
-		if stays(running.TokenByName(doc.Metadata.Name.Text)) || stays(running.Token(&doc.APIToken.Digest.Sum)) {
+		if stays(running.TokenByName(doc.Key())) || stays(running.Token(&doc.APIToken.Digest.Sum)) { // mutant: name-or-value-taken
 			return true
 		}
 		for i := range doc.APIToken.Previous {

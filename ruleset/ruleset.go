@@ -67,8 +67,8 @@ type Set struct {
 	hints   map[string]string
 	sorted  map[string][]string // names of a kind, once they were needed
 	ranges  map[bool]*tokenRanges
-	schemes policy.Schemes                         // of all gates, once they were needed
-	users   map[manifest.User][]*manifest.Document // their groups, once they were needed
+	schemes map[manifest.Namespace]policy.Schemes // of all gates, once they were needed
+	users   map[memberOf][]*manifest.Document     // their groups, once they were needed
 
 	id       uint64         // of this set
 	came     policy.Changes // how its rows differ from those of the set with the id cameFrom
@@ -339,7 +339,7 @@ func (s *Set) Holds(name string, sum [sha256.Size]byte) bool {
 func (s *Set) TokenNames() []string {
 	var names []string
 	for _, doc := range s.Tokens {
-		if name := doc.Metadata.Name.Text; name != "" {
+		if name := doc.Key(); name != "" {
 			names = append(names, name)
 		}
 	}
@@ -347,11 +347,11 @@ func (s *Set) TokenNames() []string {
 	return slices.Compact(names)
 }
 
-// LongestLifetime returns the user's cap, and the group that gives it.
-func (s *Set) LongestLifetime(user string) (longest time.Duration, group *manifest.Document) {
+// LongestLifetime returns a user's cap in a namespace, and the group that gives it.
+func (s *Set) LongestLifetime(namespace manifest.Namespace, user string) (longest time.Duration, group *manifest.Document) {
 	for _, g := range s.Groups {
 		spec := g.UserGroup
-		if spec.Tokens == nil || !slices.Contains(spec.Members, manifest.User(user)) {
+		if spec.Tokens == nil || g.Metadata.Namespace != namespace || !slices.Contains(spec.Members, manifest.User(user)) {
 			continue
 		}
 		if l := time.Duration(spec.Tokens.MaxLifetime); l > longest {

@@ -90,7 +90,7 @@ func (x *exchange) check(changed []int) bool {
 			if doc.Kind != manifest.KindAPIToken || doc.APIToken == nil {
 				return false
 			}
-			delete(x.to.names, doc.Kind+"/"+doc.Metadata.Name.Text)
+			delete(x.to.names, doc.Kind+"/"+doc.Key())
 		}
 	}
 	part := newSet() // what is new alone

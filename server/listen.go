@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"github.com/patgate/patgate/extauthz"
-	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/dir"
 )
 
 // unixPrefix begins the address of a unix socket.
@@ -51,7 +51,7 @@ func checkOptions(o *Options) error {
 	case o.TLSClientCA != "" && o.TLSCert == "":
 		return &UsageError{"TLSClientCA needs TLSCert and TLSKey"}
 	}
-	if err := loader.Check(o.Manifests, o.LastGood); err != nil {
+	if err := dir.Check(o.Manifests, o.LastGood); err != nil {
 		return &UsageError{err.Error()}
 	}
 	path, unix := strings.CutPrefix(o.Listen, unixPrefix)
@@ -142,10 +142,14 @@ func (s *socket) Close() error {
 
 // instance names the process in the audit: the host, or pod, and a word that a restart
 // changes.
-func instance() string {
+func instance(sealed bool) string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	return host + "/" + strings.ToLower(rand.Text()[:6])
+	random := strings.ToLower(rand.Text())
+	if !sealed {
+		random = random[:6]
+	}
+	return host + "/" + random
 }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/patgate/patgate/admin"
 	"github.com/patgate/patgate/admin/oidc"
+	"github.com/patgate/patgate/admin/page"
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/loader/dir"
@@ -130,6 +131,9 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 	}
 	if signIn != nil {
 		signIn.Register(g.handler)
+	}
+	if err := page.Add(g.handler); err != nil {
+		return nil, err
 	}
 	if o.Extend != nil {
 		if err := o.Extend(g.handler); err != nil {
@@ -336,11 +340,11 @@ func NewManage(o Options) (*Manage, error) {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
 	m := &Manage{logger: o.Logger, nudge: make(chan struct{}, 1)}
-	m.audit = audit.New(sink, audit.Options{Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: instance(), Now: o.Now, Logger: o.Logger})
+	m.audit = audit.New(sink, audit.Options{Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: instance(o.AuditChain != nil), Now: o.Now, Logger: o.Logger, Chain: o.AuditChain})
 	index := policy.NewIndex()
-	o.Loader.MaxBytes, o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.LastGood, o.Logger, o.Now
+	o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.LastGood, o.Logger, o.Now
 	o.Loader.Documents = true
-	m.loader = loader.New(index, o.Manifests, m.loaded, o.Loader)
+	m.loader = loader.New(index, sources(&o), m.loaded, o.Loader)
 	m.management, err = newManagement(o.Manage, &managed{o.Manifests, index, m.audit, m.loader, o.Now, o.Logger, nil, nil})
 	return m, err
 }

@@ -81,7 +81,7 @@ func newMetrics(s *Server) *metrics {
 
 // Decided implements extauthz.Observer.
 func (m *metrics) Decided(d *policy.Decision, took time.Duration) {
-	gate := ""
+	gate := "" // panic: metrics
 	if d.Gate != nil {
 		gate = d.Gate.Name
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/extauthz"
 	"github.com/patgate/patgate/loader"
+	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/usage"
 )
@@ -44,9 +45,10 @@ type Options struct {
 
 	Audit         *os.File // default os.Stdout
 	AuditOverflow audit.Overflow
-	AuditWait     time.Duration // default 200 ms
-	AuditReadable bool          // a readable line an event, for people, instead of JSON
-	AuditColored  bool          // and in colors
+	AuditWait     time.Duration   // default 200 ms
+	AuditChain    *audit.ChainKey // a private key seals each line; nil: lines are not sealed
+	AuditReadable bool            // a readable line an event, for people, instead of JSON
+	AuditColored  bool            // and in colors
 
 	Transport   string        // of the check listener: one of extauthz.Transports; default h2
 	MaxBody     int           // bytes of a request's body, as Envoy sends it; default 1 MiB
@@ -126,7 +128,7 @@ func New(o Options) (*Server, error) {
 	if err := checkOptions(&o); err != nil {
 		return nil, err
 	}
-	s := &Server{o: o, index: policy.NewIndex(), nudge: make(chan struct{}, 1), up: make(chan struct{}), instance: instance()}
+	s := &Server{o: o, index: policy.NewIndex(), nudge: make(chan struct{}, 1), up: make(chan struct{}), instance: instance(o.AuditChain != nil)}
 	certs, err := newCertificates(&o)
 	if err != nil {
 		return nil, err
@@ -143,7 +145,7 @@ func New(o Options) (*Server, error) {
 		return nil, &ListenError{"StatusListen", o.StatusListen, err}
 	}
 	s.audit = audit.New(sink, audit.Options{
-		Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: s.instance, Now: o.Now, Logger: o.Logger,
+		Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: s.instance, Now: o.Now, Logger: o.Logger, Chain: o.AuditChain,
 	})
 	s.clock = extauthz.NewClock(o.Now, s.clockStepped)
 	s.certificates = certs
@@ -159,9 +161,9 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.listener.Close(), s.status.Close())
 	}
-	o.Loader.MaxBytes, o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.MaxManifests, o.LastGood, o.Logger, o.Now
+	o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.LastGood, o.Logger, o.Now
 	o.Loader.Documents = o.Manage != nil
-	s.loader = loader.New(s.index, o.Manifests, s.loaded, o.Loader)
+	s.loader = loader.New(s.index, sources(&o), s.loaded, o.Loader)
 	if o.Manage != nil {
 		s.manage, err = newManagement(o.Manage, &managed{o.Manifests, s.index, s.audit, s.loader, o.Now, o.Logger, recent, &s.counters})
 		if err != nil {
@@ -169,6 +171,11 @@ func New(o Options) (*Server, error) {
 		}
 	}
 	return s, nil
+}
+
+// sources lists what manifests come from.
+func sources(o *Options) []loader.Source {
+	return []loader.Source{&dir.Source{Roots: o.Manifests, MaxBytes: o.MaxManifests, Logger: o.Logger, Singles: o.Manage != nil}}
 }
 
 // auditSink is where the audit goes, in the configured form.

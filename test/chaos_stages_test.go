@@ -13,6 +13,7 @@ import (
 
 	"github.com/patgate/patgate/extauthz"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/test/marks"
 	"github.com/patgate/patgate/token"
 )
 
@@ -20,33 +21,32 @@ import (
 // request it is. A build with a panic planted at each shows that any failure, anywhere, is
 // a refusal. A stage panics for requests and tokens with its name.
 type stage struct {
-	name, file string
-	before     string // this text, which appears once in the file
-	at         string // what identifies the request
+	name string // of its mark, `// panic: NAME`, at the end of the line before which it panics
+	at   string // what identifies the request there
 }
 
 // The stages of a check in their order. Those of policy.Step are planted all at once.
 var stages = []stage{
-	{"decode", "extauthz/codec.go", "a, ok := parseWire(message)", "message"},
-	{"read", "extauthz/attributes.go", "r := policy.Request{", "a.path"},
-	{"snapshot", "extauthz/server.go", "snapshot := c.server.Index.Snapshot()", "c.request.Target.Raw"},
-	{"evaluate", "policy/evaluate.go", "e.decision.Scheme = r.Credential.Scheme", "r.Target.Raw"},
-	{"identify", "policy/evaluate.go", "d := &e.decision\n\td.Principal.Groups", "e.request.Target.Raw"},
-	{"denies", "policy/levels.go", "o := e.ask(r, false)", "e.request.Target.Raw"},
-	{"allows", "policy/levels.go", "o := e.ask(r, true)", "e.request.Target.Raw"},
-	{"query", "policy/rule.go", "e.query.load(e.request.Target.Query)", "e.request.Target.Raw"},
-	{"body", "policy/rule.go", "if problem := e.body.open(e.request, r)", "e.request.Target.Raw"},
-	{"decided", "policy/levels.go", "e.decision.Rule, e.decision.Failed", "e.request.Target.Raw"},
-	{"allow", "extauthz/response.go", "d := &a.decision\n\tup, identity", "tokenName(&a.decision)"},
-	{"refusal", "extauthz/response.go", "var room [8]byte\n\tm = m.message(deniedStatus", "tokenName(&a.decision)"},
-	{"metadata", "extauthz/response.go", "user := d.Principal.User\n", "tokenName(d)"},
-	{"problem", "extauthz/problem.go", "p := problem{Type:", "tokenName(&a.decision)"},
-	{"compose", "extauthz/response.go", "const prefixes =", "string(metadata)"},
-	{"event", "extauthz/event.go", "if d.Located {", "r.Target.Raw"},
-	{"line", "audit/encode.go", "l := line{b: b, masker: token.NewMasker(longEnough(e.Secret), longEnough(e.Credential))}", "e.Path"},
-	{"queue", "audit/log.go", "en.timer.Reset(l.o.Wait)", "e.Path"},                            // by grpc-go, one event at a time
-	{"batch", "audit/batch.go", "b.events, b.entries = append(b.events, e), append", "e.Path"}, // by our own transport
-	{"metrics", "server/metrics.go", "gate := \"\"\n\tif d.Gate != nil {", "fmt.Sprint(d.Token)"},
+	{"decode", "message"},
+	{"read", "a.path"},
+	{"snapshot", "c.request.Target.Raw"},
+	{"evaluate", "r.Target.Raw"},
+	{"identify", "e.request.Target.Raw"},
+	{"denies", "e.request.Target.Raw"},
+	{"allows", "e.request.Target.Raw"},
+	{"query", "e.request.Target.Raw"},
+	{"body", "e.request.Target.Raw"},
+	{"decided", "e.request.Target.Raw"},
+	{"allow", "tokenName(&a.decision)"},
+	{"refusal", "tokenName(&a.decision)"},
+	{"metadata", "tokenName(d)"},
+	{"problem", "tokenName(&a.decision)"},
+	{"compose", "string(metadata)"},
+	{"event", "r.Target.Raw"},
+	{"line", "e.Path"},
+	{"queue", "e.Path"}, // by grpc-go, one event at a time
+	{"batch", "e.Path"}, // by our own transport
+	{"metrics", "textOf(d.Token)"},
 }
 
 // onlyBy names the transport whose checks reach a stage, unless both do.
@@ -62,13 +62,13 @@ func reached(stage string) bool {
 }
 
 // What makes a manifest's row.
-var compiling = []stage{{"compile", "ruleset/compile.go", "name, spec := d.Metadata.Name.Text, d.APIToken", "d.Metadata.Name.Text"}}
+var compiling = []stage{{"compile", "d.Metadata.Name.Text"}}
 
 // The stages outside of any check: a panic there ends the process.
 var deadly = []stage{
-	{"answer", "extauthz/codec.go", "if r, ok := v.(*reply); ok {", "answerOf(v)"},
-	{"response", "extauthz/wire/output.go", "st.deciding, st.done = false, true", "string(message)"},
-	{"writer", "audit/writer.go", "w.rest = w.buffer\n}", "string(w.buffer)"},
+	{"answer", "answerOf(v)"},
+	{"response", "string(message)"},
+	{"writer", "string(w.buffer)"},
 }
 
 // TestPanicsInEveryStage makes a check panic in each of its stages, behind an Envoy that
@@ -231,30 +231,25 @@ func plantedBinary(t *testing.T) string {
 		return out
 	}
 	texts := map[string]string{}
-	insert := func(file, before, code string) {
-		if _, read := texts[file]; !read {
-			b, err := os.ReadFile(filepath.Join(root, file))
-			if err != nil {
-				t.Fatal(err)
-			}
-			texts[file] = string(b)
-		}
-		if n := strings.Count(texts[file], before); n != 1 {
-			t.Fatalf("%q appears %d times in %s, want once", before, n, file)
-		}
-		texts[file] = strings.Replace(texts[file], before, code+"\n"+before, 1)
-	}
+	code := map[string]string{stepMark: "plantedStep(s, e.request.Target.Raw)"}
 	for _, s := range slices.Concat(stages, compiling, deadly) {
-		insert(s.file, s.before, fmt.Sprintf("planted(%q, %s)", s.name, s.at))
+		code[s.name] = fmt.Sprintf("planted(%q, %s)", s.name, s.at)
 	}
-	insert("policy/evaluate.go", "if e.trace != nil {\n\t\te.trace.step", `planted(fmt.Sprintf("step%d", s), e.request.Target.Raw)`)
-	texts["policy/evaluate.go"] = strings.Replace(texts["policy/evaluate.go"], `import "time"`, "import (\n\"fmt\"\n\"time\"\n)", 1)
-	if text, there := texts["server/metrics.go"]; there {
-		texts["server/metrics.go"] = strings.Replace(text, "import (", "import (\n\"fmt\"", 1)
+	for file, marked := range markedLines(t, root) {
+		b, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(string(b), "\n")
+		for name, i := range marked {
+			lines[i] = code[name] + "\n" + lines[i]
+		}
+		texts[file] = strings.Join(lines, "\n")
 	}
 	for _, name := range []string{"policy", "extauthz", "extauthz/wire", "audit", "server", "ruleset"} {
 		texts[name+"/planted.go"] = "package " + filepath.Base(name) + plantedCode
 	}
+	texts["policy/planted.go"] += "func plantedStep(s Step, at string) { planted(fmt.Sprintf(\"step%d\", s), at) }\n"
 	texts["extauthz/planted.go"] += "func answerOf(v any) string { if r, ok := v.(*reply); ok { return string(r.wire) }; return \"\" }\n"
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
 	for file, text := range texts {
@@ -276,6 +271,42 @@ func plantedBinary(t *testing.T) string {
 	return out
 }
 
+// stepMark is the mark where each step of Evaluate panics.
+const stepMark = "step"
+
+// markedLines returns the marked lines, by file and name.
+func markedLines(t *testing.T, root string) map[string]map[string]int {
+	t.Helper()
+	found, err := marks.Find(root, marks.Panic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byFile := map[string]map[string]int{}
+	for name, m := range found {
+		if byFile[m.File] == nil {
+			byFile[m.File] = map[string]int{}
+		}
+		byFile[m.File][name] = m.Line
+	}
+	return byFile
+}
+
+// TestStagesFit checks that each stage's mark is in the code once, and that each mark of the code
+// has a stage.
+func TestStagesFit(t *testing.T) {
+	found, err := marks.Find(repository(t), marks.Panic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := []string{stepMark}
+	for _, s := range slices.Concat(stages, compiling, deadly) {
+		used = append(used, s.name)
+	}
+	for _, problem := range marks.Compare(found, used) {
+		t.Error(problem)
+	}
+}
+
 // build builds patgate with these arguments.
 func build(t *testing.T, out string, args ...string) {
 	t.Helper()
@@ -288,7 +319,12 @@ func build(t *testing.T, out string, args ...string) {
 
 const plantedCode = `
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
+
+func textOf(v any) string { return fmt.Sprint(v) }
 
 func planted(stage, at string) {
 	if strings.Contains(at, "planted-"+stage+"-here") {

@@ -24,7 +24,7 @@ func (s Secret) Reveal() string { return s.value }
 func (s Secret) Empty() bool { return s.value == "" }
 
 // String implements fmt.Stringer without the value.
-func (Secret) String() string { return redacted }
+func (Secret) String() string { return redacted } // mutant: secret-printed
 
 // Format implements fmt.Formatter, so that no verb and no flag reaches the value.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }

@@ -212,7 +212,7 @@ func (s *Service) setTimes(t *edit.NewToken, r *CreateRequest, rights *Rights) e
 
 func beyondCap(asked time.Duration, rights *Rights, user string) error {
 	return Refuse(BeyondCap, "expires", "a lifetime of %s is beyond the cap: group %s gives %s at most %s (%s)",
-		LifetimeText(asked), rights.CapBy.Metadata.Name.Text, user, LifetimeText(rights.MaxLifetime), rights.CapBy.Place(rights.CapBy.Pos))
+		LifetimeText(asked), rights.CapBy.Key(), user, LifetimeText(rights.MaxLifetime), rights.CapBy.Place(rights.CapBy.Pos))
 }
 
 // warnings reports a user whom no gate admits: their token would be deactivated.
@@ -229,7 +229,7 @@ func warnings(set *ruleset.Set, user string) []string {
 			return nil
 		}
 		for _, ref := range g.Gate.Groups {
-			group := set.Find(manifest.KindUserGroup, ref.Text)
+			group := set.Find(manifest.KindUserGroup, g.Resolve(ref))
 			if group == nil || group.UserGroup == nil || slices.Contains(group.UserGroup.Members, manifest.User(user)) {
 				return nil
 			}

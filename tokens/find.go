@@ -37,7 +37,7 @@ func (e *UnknownError) Error() string {
 func Find(set *ruleset.Set, name string) (*manifest.Document, error) {
 	var found []*manifest.Document
 	for _, doc := range slices.Concat(set.Tokens, set.Unread()) {
-		if doc.Kind == manifest.KindAPIToken && doc.Metadata.Name.Text == name {
+		if doc.Kind == manifest.KindAPIToken && doc.Key() == name {
 			found = append(found, doc)
 		}
 	}

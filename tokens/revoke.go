@@ -90,7 +90,7 @@ func (s *Service) delete(ctx context.Context, r *RevokeRequest, stored *Stored) 
 // untils returns when each value of a token would end, of those that have not ended.
 func untils(set *ruleset.Set, doc *manifest.Document, now time.Time) Ends {
 	spec := doc.APIToken
-	longest, _ := set.LongestLifetime(string(spec.User))
+	longest, _ := set.LongestLifetime(doc.Metadata.Namespace, string(spec.User))
 	ends := Ends{}
 	add := func(digest manifest.Digest, issued time.Time, written ...time.Time) {
 		end := edit.Forever

@@ -32,12 +32,13 @@ type Rights struct {
 	Held        int // live tokens
 }
 
-// RightsOf looks up the rights that groups give a user now.
+// RightsOf looks up the rights that groups give a user now. Groups in a namespace give none: a team must not make
+// its members administrators of everybody's tokens.
 func RightsOf(set *ruleset.Set, user string, now time.Time) Rights {
 	var r Rights
 	for _, doc := range set.Groups {
 		spec := doc.UserGroup
-		if !slices.Contains(spec.Members, manifest.User(user)) {
+		if doc.Metadata.Namespace != "" || !slices.Contains(spec.Members, manifest.User(user)) {
 			continue
 		}
 		r.Admin = r.Admin || spec.Admin
@@ -47,7 +48,7 @@ func RightsOf(set *ruleset.Set, user string, now time.Time) Rights {
 			r.Max = max(r.Max, int(spec.Tokens.Max))
 		}
 	}
-	r.MaxLifetime, r.CapBy = set.LongestLifetime(user)
+	r.MaxLifetime, r.CapBy = set.LongestLifetime("", user)
 	for _, t := range set.Tokens {
 		if string(t.APIToken.User) == user && live(t.APIToken, r.MaxLifetime, now) {
 			r.Held++
@@ -105,5 +106,5 @@ func (a *Actor) mayChange(doc *manifest.Document) error {
 	if a.byHand() || a.Admin || string(doc.APIToken.User) == a.User && !doc.APIToken.AnyUser && !doc.APIToken.Canary {
 		return nil
 	}
-	return &UnknownError{Name: doc.Metadata.Name.Text} // others' tokens are not shown to exist
+	return &UnknownError{Name: doc.Key()} // others' tokens are not shown to exist
 }

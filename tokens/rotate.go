@@ -159,7 +159,7 @@ func (r *rotation) setTimes() error {
 	case life == 0:
 		life = r.row.Expires.Sub(r.row.Issued)
 		if longest > 0 && life > longest {
-			made.Shortened = "group " + r.rights.CapBy.Metadata.Name.Text + " gives " + made.User + " at most " + LifetimeText(longest)
+			made.Shortened = "group " + r.rights.CapBy.Key() + " gives " + made.User + " at most " + LifetimeText(longest)
 			life = longest
 		}
 	}

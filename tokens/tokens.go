@@ -177,6 +177,6 @@ func (s *Service) event(r *Request, action Action, doc *manifest.Document, field
 	}
 	s.Events(Event{
 		Action: action, Time: s.now().UTC(), By: r.Actor.User, Via: r.Via,
-		Token: doc.Metadata.Name.Text, User: string(doc.APIToken.User), Fields: fields,
+		Token: doc.Key(), User: string(doc.APIToken.User), Fields: fields,
 	})
 }

@@ -23,7 +23,7 @@ func verify(t *testing.T, logs ...[]string) *Verification {
 	for i, log := range logs {
 		inputs = append(inputs, audit.Input{Name: fmt.Sprint("log", i), Reader: strings.NewReader(strings.Join(log, "\n") + "\n")})
 	}
-	v, err := Verify(context.Background(), inputs, nil)
+	v, err := Verify(context.Background(), inputs, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestVerifyFindsDamage(t *testing.T) {
 		index := at % 2
 
 		v := verify(t, slices.Delete(slices.Clone(whole), at, at+1))
-		if gaps := v.Instances[index].Gaps; v.OK || len(gaps) != 1 || gaps[0] != (Gap{After: seq - 1, Missing: 1}) || len(v.Broken) > 0 {
+		if gaps := v.Instances[index].Gaps; v.OK || len(gaps) != 1 || gaps[0].After != seq-1 || gaps[0].Missing != 1 || gaps[0].Line != at-1 || len(v.Broken) > 0 {
 			t.Fatalf("without event %d of %s: %+v", seq, instance, v)
 		}
 		swapped := slices.Clone(whole)

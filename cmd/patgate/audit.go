@@ -28,7 +28,7 @@ func newAudit(s streams) *cobra.Command {
 		Args: cobra.ArbitraryArgs, // groupOnly knows a mistyped one
 		RunE: groupOnly,
 	}
-	cmd.AddCommand(newAuditShow(s), newAuditTail(s), newAuditSummary(s), newAuditVerify(s))
+	cmd.AddCommand(newAuditShow(s), newAuditTail(s), newAuditSummary(s), newAuditVerify(s), newAuditKey(s))
 	return cmd
 }
 

@@ -8,36 +8,42 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/audit/report"
 	"github.com/patgate/patgate/diag"
 )
 
 func newAuditVerify(s streams) *cobra.Command {
 	var logs []string
-	var output string
+	var output, keyFile string
 	cmd := &cobra.Command{
 		Use:   "verify --log FILE... [FILE...]",
 		Short: "Find what is missing from logs: gaps, cut lines, clock steps",
 		Long: "Each process numbers its events without a gap. Verify finds events that are missing or out of order,\n" +
 			"lines that were cut, events that patgate says it could not write (audit.gap), and clocks that were\n" +
-			"set. A log may begin and end anywhere. It exits with 1 where it finds something.",
+			"set. A log may begin and end anywhere. With the key of serve --audit-chain, verify also finds each line\n" +
+			"that was changed or replaced, and checks the signed checkpoints; the public key checks those alone.\n" +
+			"It exits with 1 where it finds something.",
 		Example: "  patgate audit verify --log audit-1.jsonl.gz --log audit-2.jsonl.gz\n" +
+			"  patgate audit verify --log audit.jsonl --key audit.key\n" +
 			"  kubectl logs deploy/patgate --prefix | patgate audit verify --log - -o json",
 		RunE: func(_ *cobra.Command, given []string) error {
 			names, err := logsOf(logs, given)
-			if err := firstOf(checkOutput(output), err); err != nil {
+			key, keyErr := readChainKey("--key", keyFile)
+			if err := firstOf(checkOutput(output), err, keyErr); err != nil {
 				return err
 			}
 			s.colored()
-			return auditVerify(s, names, output)
+			return auditVerify(s, names, key, output)
 		},
 	}
 	logFlag(cmd, &logs)
+	cmd.Flags().StringVar(&keyFile, "key", "", "`file` with the private or the public key of serve --audit-chain")
 	outputFlag(cmd, &output)
 	return cmd
 }
 
-func auditVerify(s streams, names []string, output string) error {
+func auditVerify(s streams, names []string, key *audit.ChainKey, output string) error {
 	inputs, closeAll, err := openLogs(s, names)
 	if err != nil {
 		return err
@@ -46,7 +52,7 @@ func auditVerify(s streams, names []string, output string) error {
 	ctx, stop := interrupted()
 	defer stop()
 	show, done := progressOf(s)
-	v, cut := report.Verify(ctx, inputs, show)
+	v, cut := report.Verify(ctx, inputs, key, show)
 	done()
 	v.OK = v.OK && cut == nil
 	if output == outputJSON {
@@ -74,10 +80,10 @@ func printVerification(out io.Writer, v *report.Verification) error {
 		for n, g := range i.Gaps {
 			missing += g.Missing
 			if n < report.MaxDamages {
-				fmt.Fprintf(&b, "instance %s: %s missing after event %d\n", diag.Escape(i.Instance), plural(int(g.Missing), "event is", "events are"), g.After)
+				fmt.Fprintf(&b, "instance %s: %s missing after event %d (%s:%d)\n", diag.Escape(i.Instance), plural(int(g.Missing), "event is", "events are"), g.After, g.File, g.Line)
 			}
 		}
-		fmt.Fprintf(&b, "instance %s: events %d to %d%s\n", diag.Escape(i.Instance), i.From, i.To, repeatedText(i.Repeated))
+		fmt.Fprintf(&b, "instance %s: events %d to %d%s%s\n", diag.Escape(i.Instance), i.From, i.To, repeatedText(i.Repeated), openText(&i))
 	}
 	if v.OK {
 		fmt.Fprintf(&b, "ok: %s, none missing\n", count(int(v.Events), "event"))
@@ -86,6 +92,17 @@ func printVerification(out io.Writer, v *report.Verification) error {
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+// openText says what can't be known of the end of a sealed log.
+func openText(i *report.Instance) string {
+	switch {
+	case !i.Open:
+		return ""
+	case i.Checkpoint == 0:
+		return ", no checkpoint: what came after the last event may be missing"
+	}
+	return fmt.Sprintf(", last checkpoint %d, not closed: what came after the last event may be missing", i.Checkpoint)
 }
 
 func repeatedText(n int64) string {

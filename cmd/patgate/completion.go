@@ -29,6 +29,8 @@ var flagValues = map[string]cobra.CompletionFunc{
 	"tls-key":        files,
 	"token-file":     files,
 	"usage":          files,
+	"audit-chain":    files,
+	"key":            files,
 	"audit-overflow": fixed("deny\trefuse an allow whose event can't be written", "drop\tlet it pass"),
 	"audit-format":   fixed("auto", "text", "json"),
 	"log-format":     fixed("auto", "text", "json"),
@@ -86,8 +88,8 @@ func namesIn(cmd *cobra.Command, given []string, kind string) []string {
 	set := dir.Load(dirs)
 	var names []string
 	for _, doc := range slices.Concat(set.Gates, set.Groups, set.Policies, set.Tokens, set.Unread()) {
-		if doc.Kind == kind && doc.Metadata.Name.Text != "" {
-			names = append(names, doc.Metadata.Name.Text)
+		if doc.Kind == kind && doc.Key() != "" {
+			names = append(names, doc.Key())
 		}
 	}
 	slices.Sort(names)

@@ -15,14 +15,14 @@ import (
 )
 
 func newDemo(s streams) *cobra.Command {
-	var hold bool
+	var hold, step bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the whole thing on loopback, and take a tour",
 		Long: "Demo starts a sample API, patgate and a real Envoy on loopback, and shows a tour of\n" +
 			"requests: each as the curl line that a user would type, with Envoy's answer and\n" +
 			"patgate's audit event. It exits with 1 where one differs from what it tells. On a\n" +
-			"terminal it keeps serving until Ctrl-C. ENVOY_PATH names the Envoy to use.",
+			"terminal it keeps serving until Ctrl-C. With --step each step waits for Enter. ENVOY_PATH names the Envoy to use.",
 		Example: "  patgate demo\n  ENVOY_PATH=/usr/bin/envoy patgate demo --hold",
 		Args:    args(cobra.NoArgs, "takes no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,7 +37,11 @@ func newDemo(s streams) *cobra.Command {
 			}
 			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
-			err = demo.Run(ctx, demo.Options{Out: s.out, Executable: self, Hold: hold, Readable: audit.Readable})
+			o := demo.Options{Out: s.out, Executable: self, Hold: hold, Readable: audit.Readable}
+			if step {
+				o.Enter = s.in
+			}
+			err = demo.Run(ctx, o)
 			if errors.Is(err, context.Canceled) {
 				return nil // Ctrl-C is how a demo ends
 			}
@@ -45,5 +49,6 @@ func newDemo(s streams) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&hold, "hold", false, "keep serving after the tour, until Ctrl-C (default: on a terminal)")
+	cmd.Flags().BoolVar(&step, "step", false, "wait for Enter after each step of the tour")
 	return cmd
 }

@@ -17,7 +17,7 @@ import (
 
 func newManage(s streams) *cobra.Command {
 	o := server.Options{Manage: &server.ManageOptions{Flags: "--"}}
-	var logFormat, logLevel string
+	var chainFile, logFormat, logLevel string
 	cmd := &cobra.Command{
 		Use:   "manage --manifests DIR --into DIR",
 		Short: "Let people manage their tokens over HTTP",
@@ -38,6 +38,9 @@ func newManage(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if o.AuditChain, err = readPrivateChainKey(chainFile); err != nil {
+				return err
+			}
 			o.Logger, o.Version = logger, thisBuild().Version
 			o.Manage.Announce = announceLink(s)
 			return manage(o)
@@ -46,6 +49,7 @@ func newManage(s streams) *cobra.Command {
 	f := cmd.Flags()
 	f.StringArrayVar(&o.Manifests, "manifests", nil, "`directory` of manifests, read recursively; may repeat")
 	f.Int64Var(&o.MaxManifests, "manifests-max-bytes", dir.MaxBytes, "how much a load reads at most")
+	f.StringVar(&chainFile, "audit-chain", "", "`file` with the key that seals each line, which `patgate audit key` makes")
 	manageFlags(f, "", o.Manage)
 	f.Lookup("listen").DefValue = "127.0.0.1:9193"
 	o.Manage.Listen = "127.0.0.1:9193"

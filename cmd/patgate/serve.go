@@ -28,7 +28,7 @@ const envPrefix = "PATGATE_"
 func newServe(s streams) *cobra.Command {
 	var o server.Options
 	managed := server.ManageOptions{Flags: "--manage-"}
-	var overflow, auditFormat, logFormat, logLevel string
+	var overflow, auditFormat, chainFile, logFormat, logLevel string
 	cmd := &cobra.Command{
 		Use:   "serve [DIR...]",
 		Short: "Answer Envoy's checks by the manifests of a directory",
@@ -72,6 +72,12 @@ func newServe(s streams) *cobra.Command {
 			if o.AuditReadable, err = readableAudit(auditFormat, term.IsTerminal(int(os.Stdout.Fd()))); err != nil {
 				return err
 			}
+			if o.AuditChain, err = readPrivateChainKey(chainFile); err != nil {
+				return err
+			}
+			if o.AuditChain != nil && o.AuditReadable {
+				return usageError{fmt.Errorf("--audit-chain: lines for people have no seals, expected --audit-format json")}
+			}
 			o.AuditColored = wantsColor(os.Stdout, os.LookupEnv)
 			o.Logger, o.Version = logger, thisBuild().Version
 			if managed.Announce = announceLink(s); managed.Listen != "" {
@@ -86,13 +92,14 @@ func newServe(s streams) *cobra.Command {
 	f.Int64Var(&o.MaxManifests, "manifests-max-bytes", dir.MaxBytes, "how much a load reads at most")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:9191", "`address` of checks: host:port or unix:///path (mode 0660)")
 	f.BoolVar(&o.InsecureListen, "insecure-listen", false, "allow an address beyond loopback without mTLS")
-	f.StringVar(&o.StatusListen, "status-listen", "127.0.0.1:9192", "`address` of /livez, /readyz, /metrics and /revision")
+	f.StringVar(&o.StatusListen, "status-listen", "127.0.0.1:9192", "`address` of /livez, /readyz, /metrics, /revision, /usage")
 	f.StringVar(&o.TLSCert, "tls-cert", "", "`file` of the certificate for checks, reloaded when it changes")
 	f.StringVar(&o.TLSKey, "tls-key", "", "`file` of its key")
 	f.StringVar(&o.TLSClientCA, "tls-client-ca", "", "`file` of the authority whose clients may ask (mTLS)")
 	f.StringArrayVar(&o.TLSClientNames, "tls-client-name", nil, "`name` in the certificates of clients that may ask: DNS, SPIFFE URI or IP; may repeat")
 	f.StringVar(&overflow, "audit-overflow", "deny", "what becomes of an allow whose event can't be written: deny or drop")
 	f.StringVar(&auditFormat, "audit-format", "auto", "form of the audit: json, text, or auto (text on a terminal)")
+	f.StringVar(&chainFile, "audit-chain", "", "`file` with the key that seals each line, which `patgate audit key` makes")
 	f.DurationVar(&o.AuditWait, "audit-wait", 200*time.Millisecond, "how long an allow waits for its event")
 	f.IntVar(&o.MaxBody, "max-body-bytes", 1<<20, "largest body that Envoy sends; no less than its max_request_bytes")
 	f.IntVar(&o.MaxHeader, "max-header-bytes", 16<<10, "largest headers of a check's own call (gRPC metadata)")

@@ -130,7 +130,7 @@ func (f *importFlags) write(file string, list []migrate.Imported) (told []import
 		}
 	}
 	if err == nil && left == 0 {
-		err = &tokens.RefusedError{Code: tokens.Invalid, Reasons: append(reasons, "Nothing was written: every token was refused or left out")}
+		err = &tokens.RefusedError{Code: tokens.Invalid, Reasons: []string{"Nothing was written: every token was refused or left out"}}
 	}
 	return told, err
 }
@@ -203,6 +203,8 @@ func (f *importFlags) print(s streams, told []importedToken) error {
 			fmt.Fprintf(&b, "%s %s: %s of %s\n", wrote, diag.Escape(t.File), t.Name, user)
 		case t.LeftOut:
 			fmt.Fprintf(&b, "left out %q: %s\n", t.From, diag.Escape(t.Refused))
+		case t.Refused != "" && !f.skipRefused:
+			continue // the error has every reason, with its place
 		case t.Refused != "":
 			fmt.Fprintf(&b, "refused %q: %s\n", t.From, diag.Escape(t.Refused))
 		default:

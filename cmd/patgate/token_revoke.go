@@ -119,7 +119,7 @@ func (f *revokeFlags) printJSON(ctx context.Context, s streams, service *tokens.
 		return err
 	}
 	return json.NewEncoder(s.out).Encode(revokedToken{
-		Name: r.Document.Metadata.Name.Text, User: string(r.Document.APIToken.User), File: r.File, Revoked: r.Since.UTC(),
+		Name: r.Document.Key(), User: string(r.Document.APIToken.User), File: r.File, Revoked: r.Since.UTC(),
 		Changed: !r.Before, Deleted: f.remove && !r.Before, Problems: diag.Reports(set.Problems),
 	})
 }

@@ -90,7 +90,10 @@ func groupOnly(cmd *cobra.Command, given []string) error {
 	} else if len(near) == 0 {
 		near = deeper(cmd, given[0])
 	}
-	if len(near) > 0 {
+	switch {
+	case cmd.Name() == "completion":
+		message = fmt.Sprintf("no completion for %q, expected bash, fish, powershell or zsh", given[0])
+	case len(near) > 0:
 		message += ", did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return usageError{fmt.Errorf("%s\nSee '%s --help'.", message, cmd.CommandPath())}

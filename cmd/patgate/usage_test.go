@@ -12,6 +12,7 @@ import (
 // TestNoValueIsEchoed types a token's value wherever one can be typed, and checks that
 // no output shows it.
 func TestNoValueIsEchoed(t *testing.T) {
+	t.Chdir(t.TempDir()) // some commands write the file that is named
 	value := token.Mint().Reveal()
 	random := strings.TrimPrefix(value, token.Prefix)
 	forms := []string{value, value[:20], "alice:" + value, "Authorization: Bearer " + value, "https://x.example/?t=" + value,

@@ -143,7 +143,7 @@ func okTrailers(id uint32) []byte {
 // answer answers a call. A stream that is gone gets none, and no other stream can get it:
 // numbers are not used twice.
 func (c *conn) answer(id uint32, message []byte) {
-	st := c.streams[id]
+	st := c.streams[id] // mutant: answer-after-reset
 	if st == nil {
 		if st = c.orphaned[id]; st != nil {
 			delete(c.orphaned, id)
@@ -156,7 +156,7 @@ func (c *conn) answer(id uint32, message []byte) {
 	if !st.deciding {
 		return
 	}
-	st.deciding, st.done = false, true
+	st.deciding, st.done = false, true // panic: response
 	size := messagePrefix + len(message)
 	c.out = appendHeaders(c.out, id, 0, c.firstBlock(), headOK)
 	if int64(size) <= min(c.sendWindow, st.send) && size <= maxFrame {

@@ -7,36 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
-
-	"github.com/patgate/patgate/ruleset"
 )
-
-// Kept is what was read last, as documents. It is only read.
-type Kept struct {
-	Set    *ruleset.Set
-	Began  time.Time       // when that reading began
-	Atomic map[string]bool // the files that belong to a mounted volume
-	names  *Tree           // of the directories
-}
-
-// NewKept returns a reading as documents.
-func NewKept(set *ruleset.Set, t *Tree, began time.Time) *Kept {
-	return &Kept{set, began, t.atomic(), t}
-}
-
-// atomic returns the names of the files that belong to a mounted volume; nil: none does.
-func (t *Tree) atomic() (names map[string]bool) {
-	for _, f := range t.Files {
-		if f.Atomic {
-			if names == nil {
-				names = map[string]bool{}
-			}
-			names[f.Name] = true
-		}
-	}
-	return names
-}
 
 // named notes by which name a directory was read.
 func (t *Tree) named(real, name string) {
@@ -46,23 +17,23 @@ func (t *Tree) named(real, name string) {
 	t.dirs[real] = name
 }
 
-// Bare returns the reading without what its files held, so that single files can take the place of
+// bare returns the reading without what its files held, so that single files can take the place of
 // others in it.
-func (t *Tree) Bare() *Tree {
+func (t *Tree) bare() *Tree {
 	bare := *t
 	bare.Files, bare.Tests, bare.Parts = slices.Clone(t.Files), nil, nil
 	for i := range bare.Files {
 		bare.Files[i].Data = nil
 	}
 	for _, part := range t.Parts {
-		bare.Parts = append(bare.Parts, part.Bare())
+		bare.Parts = append(bare.Parts, part.bare())
 	}
 	return &bare
 }
 
-// With returns a bare reading in which one file is as it is now, or there for the first time. It
+// withFile returns a reading in which one file is as it is now, or there for the first time. It
 // returns nil where that alone does not say what a reading of everything would find.
-func (t *Tree) With(path string, max int64) *Tree {
+func (t *Tree) withFile(path string, max int64) *Tree {
 	if len(t.Parts) == 0 {
 		return t.with(path, max, "")
 	}
@@ -84,7 +55,7 @@ func (t *Tree) With(path string, max int64) *Tree {
 
 // with does so in one part, whose files have this origin.
 func (t *Tree) with(path string, max int64, origin string) *Tree {
-	name := t.NameOf(path)
+	name := t.nameOf(path)
 	if name == "" || !IsManifest(name) || len(t.Problems) > 0 {
 		return nil
 	}
@@ -108,8 +79,8 @@ func (t *Tree) with(path string, max int64, origin string) *Tree {
 	return &next
 }
 
-// NameOf returns the name by which a reading knows a file; empty where that is not clear.
-func (t *Tree) NameOf(path string) string {
+// nameOf returns the name by which a reading knows a file; empty where that is not clear.
+func (t *Tree) nameOf(path string) string {
 	base := filepath.Base(path)
 	name := t.dirs[realPath(filepath.Dir(path))]
 	if name == "" || strings.HasPrefix(base, ".") {
@@ -130,10 +101,10 @@ func readOne(path string) (data []byte, stamp int64, ok bool) {
 	return slices.Clone(read), stamp, err == nil
 }
 
-// Explains reports whether a reading of everything would find nothing new although these paths have
-// an event: what is there is what is known.
-func (t *Tree) Explains(paths []string) bool {
-	if len(t.Problems)+len(t.links) > 0 {
+// explain reports whether a reading of everything would find nothing new although these paths have
+// had an event: what is there is what is known.
+func (t *Tree) explain(paths []string) bool {
+	if t == nil || len(t.Problems)+len(t.links) > 0 {
 		return false
 	}
 	for _, path := range paths {
@@ -152,7 +123,7 @@ func (t *Tree) explains(path string) bool {
 	if strings.HasPrefix(base, ".") && base != dataLink {
 		return true // hidden files are not read
 	}
-	name := t.NameOf(path)
+	name := t.nameOf(path)
 	info, err := os.Lstat(path)
 	switch _, known := t.known(name); {
 	case name == "":

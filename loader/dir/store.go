@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/ruleset"
 	"github.com/patgate/patgate/tokens"
@@ -26,7 +27,7 @@ type Store struct {
 
 	// Kept returns what another has read, so that the directories need not be read for each request;
 	// nil, or one that returns nil: they are.
-	Kept func() *Kept
+	Kept func() *loader.Documents
 
 	lock    sync.Mutex
 	tree    *Tree // of last
@@ -46,7 +47,7 @@ func (s *Store) load() (*ruleset.Set, *Tree) {
 	defer s.lock.Unlock()
 	if s.Kept != nil {
 		if k := s.Kept(); k != nil {
-			return s.written.upon(k), nil
+			return s.written.upon(k, s.nameOf), nil
 		}
 	}
 	roots := Distinct(s.roots())
@@ -126,7 +127,7 @@ func (s *Store) get(name string) (*tokens.Stored, *File, error) {
 	}
 	f := File{Name: doc.File, Data: data}
 	if tree == nil {
-		f.Atomic = s.Kept().Atomic[f.Name]
+		f.Atomic = inMount(f.Name, Distinct(s.roots()))
 	} else {
 		f.Atomic = slices.ContainsFunc(tree.Files, func(other File) bool { return other.Name == f.Name && other.Atomic })
 	}

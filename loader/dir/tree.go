@@ -170,25 +170,9 @@ func (t *Tree) unmoved() bool {
 	return true
 }
 
-// Size is how many bytes of files the reading holds.
-func (t *Tree) Size() (n int) {
-	for _, f := range t.Files {
-		n += len(f.Data)
-	}
-	return n
-}
-
 // Input returns the reading as what a ruleset is loaded from.
 func (t *Tree) Input(roots []string) ruleset.Input {
 	return ruleset.Input{Origin: t.Origin, Scopes: Scopes(roots), Files: named(t.Files), Tests: named(t.Tests), Problems: t.Problems, Empty: t.empty, Digest: t.Digest}
-}
-
-func named(files []File) []ruleset.File {
-	list := make([]ruleset.File, len(files))
-	for i, f := range files {
-		list[i] = ruleset.File{Name: f.Name, Data: f.Data, Sum: f.Sum, Origin: f.Origin}
-	}
-	return list
 }
 
 // Forget returns the reading without what files held.
@@ -238,59 +222,30 @@ func (t *Tree) Reject(parts []*Tree, message string) *Tree {
 	return t
 }
 
-// Complete gives files without data those of a reading before.
-func (t *Tree) Complete(before *Tree) {
-	for i := range t.Files {
-		if f := &t.Files[i]; f.Data == nil {
-			if known := before.file(f.Name, f.Sum); known != nil {
-				f.Data = known.Data
-			}
-		}
-	}
-	t.Partial = false
-}
-
-// Holds reports whether a reading, which may be none, has a file that holds what has this digest.
-func (t *Tree) Holds(name string, sum [sha256.Size]byte) bool { return t.file(name, sum) != nil }
-
-func (t *Tree) file(name string, sum [sha256.Size]byte) *File {
-	if t == nil {
-		return nil
-	}
-	i, _ := slices.BinarySearchFunc(t.Files, name, func(f File, name string) int { return strings.Compare(f.Name, name) })
-	for ; i < len(t.Files) && t.Files[i].Name == name; i++ {
-		if t.Files[i].Sum == sum {
-			return &t.Files[i]
-		}
-	}
-	return nil
-}
-
-// Owns reports whether a file, or a directory that can't be read, is one of the reading.
-func (t *Tree) Owns(name string) bool {
-	_, found := slices.BinarySearchFunc(t.Files, name, func(f File, name string) int { return strings.Compare(f.Name, name) })
-	return found || slices.ContainsFunc(t.Problems, func(p diag.Problem) bool { return p.File == name })
-}
-
 // Seal sums up the files and problems in Digest and Plain, after either was changed.
 func (t *Tree) Seal() {
-	all, plain := sha256.New(), sha256.New()
+	t.Digest = ruleset.Digest(func(yield func(ruleset.File) bool) {
+		for i := range t.Files {
+			if !yield(t.Files[i].ruleset()) {
+				return
+			}
+		}
+	}, t.Problems)
+	plain := sha256.New()
 	var head []byte
-	for _, f := range t.Files {
-		head = head[:0]
-		head = binary.AppendUvarint(head, uint64(len(f.Name)))
+	for i := range t.Files {
+		f := &t.Files[i]
+		if f.Atomic {
+			continue
+		}
+		head = binary.AppendUvarint(head[:0], uint64(len(f.Name)))
 		head = append(head, f.Name...)
 		head = append(head, f.Sum[:]...)
-		all.Write(head)
-		if !f.Atomic {
-			plain.Write(binary.AppendVarint(head, f.Stamp))
-		}
+		head = binary.AppendVarint(head, f.Stamp)
+		plain.Write(head)
 	}
 	for _, p := range t.Problems {
-		text := []byte(p.String() + "\n")
-		all.Write(text)
-		plain.Write(text)
+		plain.Write([]byte(p.String() + "\n"))
 	}
-	all.Sum(t.Digest[:0])
 	plain.Sum(t.Plain[:0])
 }

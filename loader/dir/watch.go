@@ -16,7 +16,6 @@ type Interest map[string]bool
 // and never files: a ConfigMap changes by the rename of its `..data` link, after which
 // a watch on a file is deaf.
 type Watch struct {
-	Changed  chan struct{}     // has one entry after any number of changes
 	notifier *fsnotify.Watcher // nil where the system has none to give: the poll remains
 	logger   *slog.Logger
 	pump     sync.WaitGroup
@@ -57,9 +56,9 @@ func (w *Watch) note(path string) {
 	w.paths[path] = true
 }
 
-// NewWatch watches no directory yet.
-func NewWatch(logger *slog.Logger) *Watch {
-	w := &Watch{Changed: make(chan struct{}, 1), logger: logger, refused: map[string]bool{}}
+// NewWatch watches no directory yet. It calls changed after each event that matters, until Close returns.
+func NewWatch(logger *slog.Logger, changed func()) *Watch {
+	w := &Watch{logger: logger, refused: map[string]bool{}}
 	n, err := fsnotify.NewWatcher()
 	if err != nil {
 		logger.Warn("directories can't be watched, changes are found by polling alone", "error", err)
@@ -84,10 +83,7 @@ func NewWatch(logger *slog.Logger) *Watch {
 				}
 				w.note("")
 			}
-			select {
-			case w.Changed <- struct{}{}:
-			default: // a change is pending already
-			}
+			changed()
 		}
 	})
 	return w
@@ -129,6 +125,7 @@ func (w *Watch) Follow(dirs map[string]Interest) (added bool) {
 			continue
 		}
 		added = true
+		w.note("") // what changed before has no event
 	}
 	return added
 }

@@ -1,10 +1,12 @@
 package dir
 
 import (
-	"cmp"
 	"crypto/sha256"
+	"os"
+	"path/filepath"
 	"time"
 
+	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/ruleset"
 )
 
@@ -36,13 +38,13 @@ func (w *written) forget(path string) {
 }
 
 // upon returns what another has read, with what was written since.
-func (w *written) upon(k *Kept) *ruleset.Set {
+func (w *written) upon(k *loader.Documents, nameOf func(string) string) *ruleset.Set {
 	if w.fresh && w.of == k.Set {
 		return w.set
 	}
 	var files []ruleset.File
 	for path, f := range w.files {
-		name := cmp.Or(k.names.NameOf(path), path)
+		name := nameOf(path)
 		if k.Began.After(f.at) || k.Set.Holds(name, f.sum) {
 			delete(w.files, path) // it was read, or somebody else has changed it
 			continue
@@ -54,4 +56,33 @@ func (w *written) upon(k *Kept) *ruleset.Set {
 		w.set = k.Set.With(files...)
 	}
 	return w.set
+}
+
+// nameOf returns the name by which a reading of the roots knows a file.
+func (s *Store) nameOf(path string) string {
+	real := realPath(filepath.Dir(path))
+	for _, root := range Distinct(s.Roots) {
+		base := filepath.Clean(parsePath(root))
+		if rel, err := filepath.Rel(realPath(base), real); err == nil && filepath.IsLocal(rel) {
+			return filepath.Join(base, rel, filepath.Base(path))
+		}
+	}
+	return path
+}
+
+// inMount reports whether a file belongs to a mounted volume, such as a ConfigMap.
+func inMount(name string, roots []string) bool {
+	for dir := filepath.Dir(name); ; dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(filepath.Join(dir, dataLink)); err == nil {
+			return true
+		}
+		if parent := filepath.Dir(dir); parent == dir {
+			return false
+		}
+		for _, root := range roots {
+			if filepath.Clean(parsePath(root)) == dir {
+				return false
+			}
+		}
+	}
 }

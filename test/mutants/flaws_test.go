@@ -1,21 +1,23 @@
 package main
 
 import (
-	"os"
-	"strings"
 	"testing"
+
+	"github.com/patgate/patgate/test/marks"
 )
 
-// TestFlawsFit checks that each flaw's text appears once in its file, so that a
-// change of the code does not leave one behind until somebody runs `make mutants`.
+// TestFlawsFit checks that each flaw's mark is in the code once, and that each mark of the code
+// has a flaw.
 func TestFlawsFit(t *testing.T) {
+	found, err := marks.Find("../..", marks.Mutant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var used []string
 	for _, f := range flaws {
-		text, err := os.ReadFile("../../" + f.file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n := strings.Count(string(text), f.old); n != 1 {
-			t.Errorf("%s: its text appears %d times in %s", f.what, n, f.file)
-		}
+		used = append(used, f.mark)
+	}
+	for _, problem := range marks.Compare(found, used) {
+		t.Error(problem)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/patgate/patgate/test/marks"
 )
 
 func main() {
@@ -36,18 +38,22 @@ func run(only *regexp.Regexp) error {
 	if err := os.CopyFS(dir, os.DirFS(".")); err != nil {
 		return err
 	}
+	lines, err := marks.Find(dir, marks.Mutant)
+	if err != nil {
+		return err
+	}
 	survivors, tried := 0, 0
 	for _, f := range flaws {
-		if !only.MatchString(f.what) {
+		if !only.MatchString(f.mark + " " + f.what) {
 			continue
 		}
 		tried++
-		killer, err := f.plant(dir)
+		killer, err := f.plant(dir, lines[f.mark])
 		if killer == "" || err != nil {
 			survivors++
-			killer = fmt.Sprint("NOBODY ", err)
+			killer = fmt.Sprint("NO TEST ", err)
 		}
-		fmt.Printf("%-62s %-28s killed by %s\n", f.what, f.file, killer)
+		fmt.Printf("%-62s %-28s killed by %s\n", f.what, lines[f.mark].File, killer)
 	}
 	fmt.Printf("%d flaws, %d survived\n", tried, survivors)
 	if survivors > 0 || tried == 0 {
@@ -58,16 +64,15 @@ func run(only *regexp.Regexp) error {
 
 // plant plants a flaw, runs the tests of its package and then the others, and restores the file. It returns the first test
 // that failed, or nothing, and an error where the flaw does not build.
-func (f *flaw) plant(dir string) (killer string, err error) {
-	path := filepath.Join(dir, f.file)
+func (f *flaw) plant(dir string, at marks.Mark) (killer string, err error) {
+	path := filepath.Join(dir, at.File)
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("no line has the mark %q", f.mark)
 	}
-	if n := strings.Count(string(text), f.old); n != 1 {
-		return "", fmt.Errorf("the text %q appears %d times in %s, expected once", f.old, n, f.file)
-	}
-	if err := os.WriteFile(path, []byte(strings.Replace(string(text), f.old, f.new, 1)), 0o644); err != nil {
+	lines := strings.Split(string(text), "\n")
+	lines[at.Line] = f.line
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o644); err != nil {
 		return "", err
 	}
 	defer func() {
@@ -78,7 +83,7 @@ func (f *flaw) plant(dir string) (killer string, err error) {
 	if out, err := goTool(dir, "build", "./..."); err != nil {
 		return "", fmt.Errorf("it does not build: %s", out)
 	}
-	for _, packages := range [][]string{{"./" + filepath.ToSlash(filepath.Dir(f.file))}, {"./policy", "./extauthz", "./token", "./loader/...", "./ruleset", "./manifest/...", "./explain", "./audit", "./server"}, {"./test"}} {
+	for _, packages := range [][]string{{"./" + filepath.ToSlash(filepath.Dir(at.File))}, {"./policy", "./extauthz", "./token", "./loader/...", "./ruleset", "./manifest/...", "./explain", "./audit", "./server"}, {"./test"}} {
 		if killer, err = tests(dir, packages); killer != "" || err != nil {
 			return killer, err
 		}

@@ -26,6 +26,7 @@ import (
 type Options struct {
 	Out        io.Writer // the tour
 	Executable string    // patgate itself
+	Enter      io.Reader // a step ends with a line from it; nil: the tour runs through
 	Hold       bool      // keep serving after the tour, until ctx is done
 
 	// Readable makes a readable line of an audit event, which ends with a line end.

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"bufio"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -54,7 +55,7 @@ func (d *demo) tour(ctx context.Context) error {
 	d.printf("A sample API behind Envoy, and patgate as its gate: API=%s\n"+
 		"Each step has one thing to learn, the request, and below it Envoy's answer | patgate's audit event.\n"+
 		"In brackets stands the product whose page describes the same.\n\n", d.url)
-	wrong := 0
+	wrong, enter := 0, d.enter()
 	for i, s := range steps {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -70,12 +71,43 @@ func (d *demo) tour(ctx context.Context) error {
 			d.printf("    DIFFERS: %v\n", err)
 		}
 		d.printf("%s\n", note)
+		if i+1 < len(steps) {
+			enter(ctx)
+		}
 	}
 	if wrong > 0 {
 		return fmt.Errorf("%d of %d steps: %w", wrong, len(steps), ErrDiffers)
 	}
 	d.printf("%d steps, all as described.\n", len(steps))
 	return nil
+}
+
+// enter returns what waits for the next line of o.Enter. It does not wait where there is none,
+// and no longer once the input has ended.
+func (d *demo) enter() func(context.Context) {
+	if d.o.Enter == nil {
+		return func(context.Context) {}
+	}
+	lines := make(chan struct{})
+	go func() {
+		defer close(lines)
+		for s := bufio.NewScanner(d.o.Enter); s.Scan(); {
+			lines <- struct{}{}
+		}
+	}()
+	ended := false
+	return func(ctx context.Context) {
+		if ended {
+			return
+		}
+		d.printf("    [Enter for the next step] ")
+		select {
+		case _, more := <-lines:
+			ended = !more
+		case <-ctx.Done():
+		}
+		d.printf("\n")
+	}
 }
 
 // take sends the request of one step and compares the outcome with the expected one.

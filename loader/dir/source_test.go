@@ -1,4 +1,4 @@
-package loader
+package dir
 
 import (
 	"context"
@@ -8,29 +8,29 @@ import (
 	"testing"
 	"time"
 
-	"github.com/patgate/patgate/loader/dir"
+	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/policy"
 )
 
 const settleGate = "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: jira}\nspec: {hosts: [jira.example.com]}\n"
 
 // reading is a tree with one file, which was written at a moment.
-func reading(text string, stamp int64, atomic bool) *dir.Tree {
-	t := &dir.Tree{Files: []dir.File{{Name: "m/gate.yaml", Data: []byte(text), Sum: sha256.Sum256([]byte(text)), Stamp: stamp, Atomic: atomic}}}
+func reading(text string, stamp int64, atomic bool) *Tree {
+	t := &Tree{Files: []File{{Name: "m/gate.yaml", Data: []byte(text), Sum: sha256.Sum256([]byte(text)), Stamp: stamp, Atomic: atomic}}}
 	t.Seal()
 	return t
 }
 
 // settling returns a loader that reads these trees, one after the other, and repeats the last.
-func settling(o Options, report func(Report), readings ...*dir.Tree) (l *Loader, taken *int) {
-	l = New(policy.NewIndex(), []string{"m"}, report, o)
+func settling(s Source, report func(loader.Report), readings ...*Tree) (l *loader.Loader, taken *int) {
 	taken = new(int)
-	l.tree = func() *dir.Tree {
+	s.Roots = []string{"m"}
+	s.read = func(map[string][sha256.Size]byte) *Tree {
 		t := *readings[min(*taken, len(readings)-1)]
 		*taken++
 		return &t
 	}
-	return l, taken
+	return loader.New(policy.NewIndex(), []loader.Source{&s}, report, loader.Options{}), taken
 }
 
 // TestHalfWrittenFilesDoNotCount checks that a load needs two readings with equal bytes and equal
@@ -38,15 +38,15 @@ func settling(o Options, report func(Report), readings ...*dir.Tree) (l *Loader,
 func TestHalfWrittenFilesDoNotCount(t *testing.T) {
 	for _, c := range []struct {
 		name     string
-		readings []*dir.Tree
+		readings []*Tree
 		taken    int
 	}{
-		{"at rest", []*dir.Tree{reading(settleGate, 1, false)}, 2},
-		{"cut, then whole", []*dir.Tree{reading(settleGate[:90], 1, false), reading(settleGate, 2, false)}, 3},
-		{"the same bytes, written again", []*dir.Tree{reading("", 1, false), reading("", 2, false), reading(settleGate, 3, false)}, 4},
+		{"at rest", []*Tree{reading(settleGate, 1, false)}, 2},
+		{"cut, then whole", []*Tree{reading(settleGate[:90], 1, false), reading(settleGate, 2, false)}, 3},
+		{"the same bytes, written again", []*Tree{reading("", 1, false), reading("", 2, false), reading(settleGate, 3, false)}, 4},
 	} {
-		var got []Report
-		l, taken := settling(Options{Settle: time.Millisecond}, func(r Report) { got = append(got, r) }, c.readings...)
+		var got []loader.Report
+		l, taken := settling(Source{Settle: time.Millisecond}, func(r loader.Report) { got = append(got, r) }, c.readings...)
 		if err := l.Load(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -57,8 +57,8 @@ func TestHalfWrittenFilesDoNotCount(t *testing.T) {
 }
 
 func TestAConfigMapNeedNotRest(t *testing.T) {
-	var got []Report
-	l, taken := settling(Options{Settle: time.Millisecond}, func(r Report) { got = append(got, r) },
+	var got []loader.Report
+	l, taken := settling(Source{Settle: time.Millisecond}, func(r loader.Report) { got = append(got, r) },
 		reading(settleGate, 1, true), reading(settleGate, 1, true), reading(settleGate+"# changed\n", 2, true))
 	for range 2 {
 		if err := l.Load(context.Background()); err != nil {
@@ -71,12 +71,12 @@ func TestAConfigMapNeedNotRest(t *testing.T) {
 }
 
 func TestFilesThatNeverRestAreRejected(t *testing.T) {
-	var readings []*dir.Tree
+	var readings []*Tree
 	for i := range 1000 {
 		readings = append(readings, reading(settleGate, int64(i), false))
 	}
-	var got []Report
-	l, _ := settling(Options{Settle: time.Millisecond, Patience: 20 * time.Millisecond}, func(r Report) { got = append(got, r) }, readings...)
+	var got []loader.Report
+	l, _ := settling(Source{Settle: time.Millisecond, Patience: 20 * time.Millisecond}, func(r loader.Report) { got = append(got, r) }, readings...)
 	if err := l.Load(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestFilesThatNeverRestAreRejected(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	l, _ = settling(Options{}, func(Report) {}, readings...)
+	l, _ = settling(Source{}, func(loader.Report) {}, readings...)
 	if err := l.Load(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}

@@ -1,4 +1,4 @@
-package dir
+package loader
 
 import (
 	"bufio"
@@ -13,17 +13,20 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/ruleset"
 )
 
-// Saved is the last good state of directories, as a file keeps it over a restart. The file has a
+// saved is the last good state of an origin, as a file keeps it over a restart. The file has a
 // JSON object a line: what it is, each manifest, and the digest of all lines before.
-type Saved struct {
+type saved struct {
 	Origin string
 	Since  time.Time       // when it was loaded
-	Files  *Tree           // what was loaded
+	Files  *Update         // what was loaded
 	Ended  []policy.Ending // what was revoked and suspended since
 }
 
@@ -48,15 +51,15 @@ type savedEnd struct {
 	SHA256 string `json:"sha256"`
 }
 
-// SavedPath returns where the last good state of an origin is kept in a directory.
-func SavedPath(in, origin string) string {
+// savedPath returns where the last good state of an origin is kept in a directory.
+func savedPath(in, origin string) string {
 	sum := sha256.Sum256([]byte(origin))
 	return filepath.Join(in, hex.EncodeToString(sum[:8])+".lastgood")
 }
 
-// WriteSaved writes a last good state in the place of the one before, whole or not at all. Where
+// writeState writes a last good state in the place of the one before, whole or not at all. Where
 // that fails the one before is removed: it would bring back what was revoked since.
-func WriteSaved(path string, s *Saved) error {
+func writeState(path string, s *saved) error {
 	err := writeSaved(path, s)
 	if err == nil {
 		return nil
@@ -67,7 +70,7 @@ func WriteSaved(path string, s *Saved) error {
 	return err
 }
 
-func writeSaved(path string, s *Saved) error {
+func writeSaved(path string, s *saved) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".patgate-*") // mode 0600
 	if err != nil {
 		return err
@@ -81,15 +84,19 @@ func writeSaved(path string, s *Saved) error {
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	return syncDir(path)
-}
-
-func encodeSaved(w io.Writer, sum hash.Hash, s *Saved) error {
-	lines := json.NewEncoder(w)
-	if err := lines.Encode(savedHead{savedFormat, s.Origin, s.Since, len(s.Files.Files), s.Ended}); err != nil {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
 		return err
 	}
-	for _, f := range s.Files.Files {
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+func encodeSaved(w io.Writer, sum hash.Hash, s *saved) error {
+	lines := json.NewEncoder(w)
+	if err := lines.Encode(savedHead{savedFormat, s.Origin, s.Since, len(s.Files.Documents), s.Ended}); err != nil {
+		return err
+	}
+	for _, f := range s.Files.Documents {
 		if err := lines.Encode(savedFile{f.Name, f.Origin, f.Data}); err != nil {
 			return err
 		}
@@ -97,9 +104,9 @@ func encodeSaved(w io.Writer, sum hash.Hash, s *Saved) error {
 	return lines.Encode(savedEnd{hex.EncodeToString(sum.Sum(nil))})
 }
 
-// ReadSaved reads the last good state of an origin. It returns fs.ErrNotExist where there is none,
+// readState reads the last good state of an origin. It returns fs.ErrNotExist where there is none,
 // and an error for one that is not whole, or is another origin's.
-func ReadSaved(path, origin string) (*Saved, error) {
+func readState(path, origin string) (*saved, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -110,7 +117,7 @@ func ReadSaved(path, origin string) (*Saved, error) {
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
-		return nil, errNotRegular
+		return nil, errors.New("not a regular file, expected one")
 	case info.Mode().Perm()&0o002 != 0:
 		return nil, errors.New("anybody may write it, expected mode 0600")
 	}
@@ -127,7 +134,7 @@ func ReadSaved(path, origin string) (*Saved, error) {
 // errDamaged means that a stored state is not what was written.
 var errDamaged = errors.New("it is damaged, expected content that matches its digest")
 
-func decodeSaved(r *bufio.Reader) (*Saved, error) {
+func decodeSaved(r *bufio.Reader) (*saved, error) {
 	sum := sha256.New()
 	next := func(into any) error {
 		line, err := r.ReadBytes('\n')
@@ -144,13 +151,13 @@ func decodeSaved(r *bufio.Reader) (*Saved, error) {
 	if head.Format != savedFormat {
 		return nil, errors.New("it is of another format, which this version does not read")
 	}
-	s := &Saved{Origin: head.Origin, Since: head.Since, Ended: head.Ended, Files: &Tree{Origin: head.Origin}}
+	s := &saved{Origin: head.Origin, Since: head.Since, Ended: head.Ended, Files: &Update{Origin: head.Origin}}
 	for range head.Files {
 		var f savedFile
 		if err := next(&f); err != nil {
 			return nil, err
 		}
-		s.Files.Files = append(s.Files.Files, File{Name: f.Name, Origin: f.Origin, Data: f.Data, Sum: sha256.Sum256(f.Data)})
+		s.Files.Documents = append(s.Files.Documents, ruleset.File{Name: f.Name, Origin: f.Origin, Data: f.Data, Sum: sha256.Sum256(f.Data)})
 	}
 	digest := sum.Sum(nil)
 	var end savedEnd
@@ -160,7 +167,7 @@ func decodeSaved(r *bufio.Reader) (*Saved, error) {
 	if written, err := hex.DecodeString(end.SHA256); err != nil || !bytes.Equal(written, digest) {
 		return nil, errDamaged
 	}
-	s.Files.sort()
-	s.Files.Seal()
+	slices.SortFunc(s.Files.Documents, func(a, b ruleset.File) int { return strings.Compare(a.Name, b.Name) })
+	s.Files.Digest = ruleset.Digest(slices.Values(s.Files.Documents), nil)
 	return s, nil
 }

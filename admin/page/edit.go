@@ -1,0 +1,144 @@
+package page
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/patgate/patgate/admin"
+	"github.com/patgate/patgate/tokens"
+)
+
+// editForm is what the form of a change holds. Lists have what the token keeps.
+type editForm struct {
+	Name, Description  string
+	Date               string // an earlier end; empty: as it is
+	Policies, Lines    []string
+	Gates, Schemes     []string
+	AllowFrom          []string
+	Least, Most        string
+	AllGates           []string
+	AllSchemes         []string
+	Ranges, DenyRanges []string
+	More               string // rules that are added
+	Revision           string
+}
+
+func (s *site) editForm(w http.ResponseWriter, r *http.Request, c *admin.Caller) error {
+	v, err := s.tokenView(r, c)
+	if err != nil {
+		return err
+	}
+	s.fillEdit(v)
+	return s.show(w, http.StatusOK, "edit", v)
+}
+
+// fillEdit fills in what the token has.
+func (s *site) fillEdit(v *tokenView) {
+	d := v.Token
+	v.Title = "Change " + d.DisplayName
+	e := &v.Edit
+	*e = editForm{
+		Name: d.DisplayName, Description: d.Description, Policies: d.Policies, Lines: d.LimitTo, Gates: d.Gates, AllGates: d.Gates,
+		Schemes: d.Schemes, AllSchemes: d.Schemes, Least: date(s.h.Now().Add(day)), Revision: string(d.Revision),
+	}
+	if d.Clients != nil {
+		e.AllowFrom, e.Ranges, e.DenyRanges = d.Clients.Allow, d.Clients.Allow, d.Clients.Deny
+	}
+	if d.Expires != nil {
+		e.Most = date(*d.Expires)
+	}
+}
+
+// edit changes a token.
+func (s *site) edit(w http.ResponseWriter, r *http.Request, c *admin.Caller) error {
+	values, err := readForm(r)
+	if err != nil {
+		return err
+	}
+	v, err := s.tokenView(r, c)
+	if err != nil {
+		return err
+	}
+	s.fillEdit(v)
+	changed, err := v.Edit.change(values, v.Token)
+	if err == nil && len(changed) == 0 {
+		return back(w, r, v.Token.Name, "unchanged")
+	}
+	if err == nil {
+		fields, failed := admin.ChangeOf(changed)
+		if err = failed; err == nil {
+			_, err = s.h.Update(r.Context(), c, v.Token.Name, fields, tokens.Revision(values.Get("revision")))
+		}
+	}
+	if err == nil {
+		return back(w, r, v.Token.Name, "changed")
+	}
+	p := shownProblem(s.h.Refuse(r, c, err))
+	v.Problem = p
+	if field := fieldFor(p.Field); field != "" {
+		v.Errors[field] = p.Detail
+	}
+	return s.show(w, p.Status, "edit", v)
+}
+
+// change takes over what was sent, and returns what of it is new, as the API takes it.
+func (e *editForm) change(values url.Values, d *admin.Details) (map[string]any, error) {
+	was := *e
+	e.Name, e.Description, e.Date, e.More = values.Get("name"), strings.TrimSpace(values.Get("description")), values.Get("date"), values.Get("more")
+	e.Policies, e.Lines, e.Gates, e.Schemes = kept(was.Policies, values["policy"]), kept(was.Lines, values["line"]), kept(was.Gates, values["gate"]), kept(was.Schemes, values["scheme"])
+	e.AllowFrom = kept(was.Ranges, values["allow-from"])
+	changed := map[string]any{}
+	if e.Name != was.Name {
+		changed["displayName"] = e.Name
+	}
+	if e.Description != was.Description {
+		changed["description"] = e.Description
+		if e.Description == "" {
+			changed["description"] = nil
+		}
+	}
+	if e.Date != "" {
+		changed["expires"] = e.Date + "T00:00:00Z"
+	}
+	for _, list := range []struct {
+		field    string
+		was, now []string
+	}{
+		{"policies", was.Policies, e.Policies}, {"limitTo", was.Lines, append(slices.Clone(e.Lines), linesOf(e.More)...)},
+		{"gates", was.Gates, e.Gates}, {"schemes", was.Schemes, e.Schemes},
+	} {
+		if slices.Equal(list.was, list.now) {
+			continue
+		}
+		if len(list.now) == 0 && (list.field == "gates" || list.field == "schemes") {
+			return nil, admin.Expected(http.StatusBadRequest, "invalid", list.field, "none is left, which would stand for all of them: expected one at least; revoke the token to end it")
+		}
+		changed[list.field] = anys(list.now)
+	}
+	if !slices.Equal(was.Ranges, e.AllowFrom) {
+		if len(e.AllowFrom) == 0 {
+			return nil, admin.Expected(http.StatusBadRequest, "invalid", "clients", "no address is left, which would stand for all of them: expected one at least")
+		}
+		clients := map[string]any{"allow": anys(e.AllowFrom)}
+		if len(was.DenyRanges) > 0 {
+			clients["deny"] = anys(was.DenyRanges)
+		}
+		changed["clients"] = clients
+	}
+	if d.Free && len(d.Policies)+len(d.LimitTo) == 0 && e.More != "" {
+		changed["unrestricted"] = nil // rules are less than everything
+	}
+	return changed, nil
+}
+
+// kept are those of a list that were sent, in their order.
+func kept(was, sent []string) (list []string) {
+	for _, one := range was {
+		if slices.Contains(sent, one) {
+			list = append(list, one)
+		}
+	}
+	return list
+}
