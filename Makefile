@@ -68,6 +68,15 @@ $(OIDC):
 test-keycloak: ## sign in to the management with Keycloak (Maven, Java 17; its first run takes minutes)
 	dir=$$(python3 test/keycloak/install.py) && PATGATE_TEST_KEYCLOAK=$$dir $(GO) test -tags keycloak -count 1 -timeout 15m -run '^TestKeycloak$$' ./test
 
+# The page in a real Chromium, from a module of its own. Pictures of every view go to bin/screenshots;
+# PICTURES=1 also writes those of docs/manage.md.
+.PHONY: test-page
+test-page: envoy build ## drive the page with Chromium and axe-core, with and without JavaScript, light and dark, wide and narrow (Debian 12)
+	rm -rf bin/screenshots && mkdir -p bin/screenshots
+	parts=$$(python3 test/page/install.py) && cd test/page && $(GO) vet . && \
+	env $$parts PATGATE_TEST_PAGE_BINARY=$(CURDIR)/bin/patgate PATGATE_TEST_PAGE_SHOTS=$(CURDIR)/bin/screenshots \
+	$(GO) test -count 1 -timeout 8m . $(if $(PICTURES),-args -pictures $(CURDIR)/docs/images)
+
 # Envoy Gateway's translator, from a module of its own.
 EG_XDS    := $(TOOLS)/envoy-gateway-xds-$(shell cat test/envoygateway/* | cksum | cut -d' ' -f1)
 
@@ -101,6 +110,10 @@ $(CLIENTS)/installed:
 .PHONY: test-upstreams
 test-upstreams: envoy ## send look-alikes to real APIs, and check what each says that it read (Debian 12, Java, Maven, Node)
 	dir=$$(python3 test/upstreams/install.py) && PATGATE_TEST_UPSTREAMS=$$dir $(GO) test -tags upstreams -count 1 -timeout 20m -run '^TestUpstream' ./test $(UPDATE)
+
+.PHONY: test-fronts
+test-fronts: envoy ## ask patgate over HTTP from nginx, HAProxy, Caddy and Envoy: the corpus, forged headers, printed configurations (Debian 12)
+	dir=$$(python3 test/fronts/install.py) && PATGATE_TEST_FRONTS=$$dir $(GO) test -tags fronts -count 1 -timeout 10m -run '^TestFront' ./test $(UPDATE)
 
 .PHONY: test-kube
 test-kube: envoy ## run the chart and the examples with Helm and a real API server; its first run builds one
@@ -144,7 +157,7 @@ check: $(LINT) $(VULN) $(ACTIONS) ## format, vet, lint, workflows, and known vul
 	$(GO) vet ./...
 	GOOS=windows $(GO) vet ./cmd/patgate
 	GOOS=windows $(GO) build -o /dev/null ./cmd/patgate
-	$(GO) vet -tags chaos,soak,upstreams,clients,mesh ./test
+	$(GO) vet -tags chaos,soak,upstreams,clients,mesh,fronts ./test
 	$(GO) -C test/registry vet ./...
 	$(GO) -C image vet ./...
 	$(LINT) run

@@ -70,9 +70,10 @@ type Set struct {
 	schemes map[manifest.Namespace]policy.Schemes // of all gates, once they were needed
 	users   map[memberOf][]*manifest.Document     // their groups, once they were needed
 
-	id       uint64         // of this set
-	came     policy.Changes // how its rows differ from those of the set with the id cameFrom
-	cameFrom uint64
+	id          uint64         // of this set
+	came        policy.Changes // how its rows differ from those of the set with the id cameFrom
+	cameFrom    uint64
+	policyCosts map[string]int // instructions of each policy, once they were needed
 
 	more     int // problems that are counted alone
 	compared int // names, for hints

@@ -18,8 +18,8 @@ import (
 //go:embed templates assets
 var files embed.FS
 
-// policy is what a page may load: its own style sheet, script and icon. Nothing is inline.
-const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+// contentPolicy is what a page may load: its own style sheet, script and icon. Nothing is inline.
+const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // site answers the requests of the page.
 type site struct {
@@ -126,7 +126,7 @@ func (s *site) write(w http.ResponseWriter, status int, view, part string, data 
 		return err
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", policy)
+	w.Header().Set("Content-Security-Policy", contentPolicy)
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes())
 	return nil
