@@ -187,6 +187,7 @@ bench-scale: build ## load, memory, revocation and reload with 100,000 and 1,000
 .PHONY: bench-manage
 bench-manage: ## how long changes of tokens take over HTTP, until they are in force, among 10,000
 	$(GO) test -run '^$$' -bench '^BenchmarkManage$$' -benchtime 250x ./server
+
 .PHONY: bench-evidence
 bench-evidence: build ## read an audit log of a million events: verify, usage, summary and replay
 	$(GO) build -o bin/bench ./test/bench

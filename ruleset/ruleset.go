@@ -126,10 +126,6 @@ func replaceFile(files []File, f File) []File {
 			files[i], known = f, true
 		}
 	}
-	if !known && slices.IsSortedFunc(files, byName) {
-		i, _ := slices.BinarySearchFunc(files, f, byName)
-		return slices.Insert(files, i, f)
-	}
 	if !known {
 		files = append(files, f)
 	}

@@ -46,10 +46,11 @@ func sameScopes(a, b *Input) bool {
 // files takes over the files that stay, and decodes the others. It returns the places of these.
 func (x *exchange) files() (changed []int, ok bool) {
 	from, in := x.from.input.Files, &x.to.input
-	if !slices.IsSortedFunc(from, byName) || !slices.IsSortedFunc(in.Files, byName) || x.from.input.ambiguous() || in.ambiguous() {
+	in.Files = slices.Clone(in.Files)
+	slices.SortStableFunc(in.Files, byName)
+	if !slices.IsSortedFunc(from, byName) || x.from.input.ambiguous() || in.ambiguous() {
 		return nil, false
 	}
-	in.Files = slices.Clone(in.Files)
 	x.to.files, x.kept = make([][]*manifest.Document, len(in.Files)), make([]int, len(in.Files))
 	k := 0
 	for i := range in.Files {
