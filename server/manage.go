@@ -46,7 +46,7 @@ type ManageOptions struct {
 	LoginLink      string   // the user of a one-time link, on loopback
 	SecureMode     bool     // what exists can be ended and not changed
 	GateStatus     []string // the status ports of the servers that follow the manifests
-	OIDC           OIDC     // sign in with an identity provider; without an issuer: nobody does
+	OIDC           OIDC     // sign in with an identity provider; without an issuer: no user does
 	Flags          string   // begins the names of the flags, such as --manage-
 	Announce       func(string)
 
@@ -127,7 +127,7 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 		options.Links = g.links
 	}
 	if g.handler, err = admin.New(options); err != nil {
-		return nil, &UsageError{fmt.Sprintf("nobody could sign in: expected %[1]sgate, %[1]suser-header, %[1]soidc-issuer or %[1]slogin-link", o.Flags)}
+		return nil, &UsageError{fmt.Sprintf("there is no way to sign in: expected %[1]sgate, %[1]suser-header, %[1]soidc-issuer or %[1]slogin-link", o.Flags)}
 	}
 	if signIn != nil {
 		signIn.Register(g.handler)
@@ -180,7 +180,7 @@ func (o *ManageOptions) check(manifests []string) error {
 	case o.Into == "":
 		return refuse("into", "missing, expected the directory of new tokens")
 	case !slices.ContainsFunc(dir.Paths(manifests), func(root string) bool { return dir.Within(root, o.Into) }):
-		return refuse("into", "%s is not within the manifests, expected one of their directories or one in it: nobody would read the new tokens", o.Into)
+		return refuse("into", "%s is not within the manifests, expected one of their directories or one in it: the new tokens would not be read", o.Into)
 	case unix && !filepath.IsAbs(path):
 		return refuse("listen", "%s: expected unix:// and an absolute path, such as unix:///run/patgate/manage.sock", o.Listen)
 	case !unix && err != nil:

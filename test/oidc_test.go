@@ -140,7 +140,7 @@ func (p *person) signIn(s *signInSite) {
 	p.logIn(s.id)
 }
 
-// who returns the user of a browser; empty: nobody.
+// who returns the user of a browser; empty: no user.
 func (s *signInSite) who(p *person) string {
 	s.t.Helper()
 	answer, err := p.Client.Get(s.url + "/api/v1/me")

@@ -131,7 +131,7 @@ func (r *rotation) checkState() error {
 	case policy.StateRevoked:
 		return Refuse(BadState, "", "%s: the token %s is revoked, and stays so: create a new one with `patgate token create`", place, r.Name)
 	case policy.StateCanary:
-		return Refuse(BadState, "", "%s: the token %s is a canary, which nobody presents: create a new one by hand", place, r.Name)
+		return Refuse(BadState, "", "%s: the token %s is a canary, which no client presents: create a new one by hand", place, r.Name)
 	case policy.StateExpired:
 		return Refuse(BadState, "", "%s: the token %s expired at %s: create a new one with `patgate token create`", place, r.Name, writtenTime(r.row.End()))
 	case policy.StateNotYetValid:
