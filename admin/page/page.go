@@ -91,7 +91,7 @@ type answerer func(http.ResponseWriter, *http.Request, *admin.Caller) error
 type frame struct {
 	Title   string
 	At      string // the part of the site that it belongs to
-	User    string // empty: nobody is signed in
+	User    string // empty: no user is signed in
 	Admin   bool
 	Create  bool
 	SignOut bool

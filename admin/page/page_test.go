@@ -98,7 +98,7 @@ func newRig(t *testing.T, change func(*admin.Options)) *rig {
 	return g
 }
 
-// as sends a request of a user; empty: of nobody. A form makes it a POST.
+// as sends a request of a user; empty: without one. A form makes it a POST.
 func (g *rig) as(user, path string, form url.Values) (*http.Response, string) {
 	g.t.Helper()
 	method, body := http.MethodGet, ""
