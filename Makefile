@@ -184,6 +184,12 @@ bench-scale: build ## load, memory, revocation and reload with 100,000 and 1,000
 	$(GO) build -o bin/bench ./test/bench
 	bin/bench scale -o bin/scale.json
 
+.PHONY: bench-evidence
+bench-evidence: build ## read an audit log of a million events: verify, usage, summary and replay
+	$(GO) build -o bin/bench ./test/bench
+	bin/bench evidence -o bin/evidence.json
+	$(GO) test -run '^$$' -bench '^(BenchmarkSeen|BenchmarkSeal)$$' -benchmem ./usage ./audit
+
 .PHONY: bench-parts
 bench-parts: ## benchmarks of the parts
 	$(GO) test -run '^$$' -bench . -benchmem ./policy ./audit ./extauthz ./loader

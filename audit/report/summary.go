@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/patgate/patgate/audit"
@@ -173,12 +174,13 @@ func oneCall(l *audit.Logged, one *Group) *TokenSummary {
 		s.Schemes = map[string]int64{l.Scheme: 1}
 	}
 	if l.Previous {
-		s.Previous, s.PreviousLast = 1, &l.Time
+		last := l.Time // the event is not kept
+		s.Previous, s.PreviousLast = 1, &last
 	}
 	if l.Scheme == policy.Basic.String() {
-		s.BasicLast = &l.Time
-		if !l.BasicEnds.IsZero() {
-			s.BasicEnds = &l.BasicEnds
+		last, ends := l.Time, l.BasicEnds
+		if s.BasicLast = &last; !ends.IsZero() {
+			s.BasicEnds = &ends
 		}
 	}
 	if l.Client != "" {
@@ -190,6 +192,7 @@ func oneCall(l *audit.Logged, one *Group) *TokenSummary {
 func (t *tally) token(name string) *TokenSummary {
 	s := t.tokens[name]
 	if s == nil {
+		name = strings.Clone(name)
 		s = &TokenSummary{Token: name, Schemes: map[string]int64{}, Reasons: map[string]int64{}, clients: map[string]struct{}{}}
 		t.tokens[name] = s
 	}
@@ -231,6 +234,7 @@ func (t *tally) group(groups map[string]*Group, name string, g *Group) {
 			t.other += g.Allowed + g.Denied
 			return
 		}
+		name = strings.Clone(name) // its line is not kept
 		known = &Group{Name: name}
 		groups[name] = known
 	}

@@ -193,10 +193,12 @@ var arrows = []struct {
 		"extauthz", "extauthz/httpfront", "audit", "audit/report", "replay", "policy", "token", "token/snippet", "envoy", "envoy/check", "fronts", "cmd/patgate/demo", "usage"}, "flags, wiring and output"},
 	{"test/configmap", nil, "for tests alone"},
 	{"test/ugly", nil, "for tests alone"},
+	{"test/company", []string{"audit"}, "a company that is made up, and its log"},
+	{"test/company/log", []string{"test/company"}, "writes that log"},
 	{"test/marks", nil, "lines of the code that tests change"},
 	{"test/mutants", []string{"test/marks"}, "plants flaws in a copy"},
 	{"test/upstreams/lookalikes", []string{"token"}, "requests and what they mean, for whatever is in front of an API"},
-	{"test/bench", []string{"token", "envoy"}, "measures the binary from outside"},
+	{"test/bench", []string{"token", "envoy", "test/company"}, "measures the binary from outside"},
 }
 
 // outside says which packages may import a library, so that it can be replaced there.
@@ -208,7 +210,7 @@ var outside = map[string][]string{
 	"google.golang.org/grpc":              {"extauthz", "test/bench"},
 	"github.com/envoyproxy/":              {"extauthz", "test/bench"},
 	"github.com/prometheus/client_golang": {"server"},
-	"net/http":                            {"server", "admin", "admin/page", "admin/oidc", "extauthz", "extauthz/httpfront", "envoy", "usage", "cmd/patgate", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
+	"net/http":                            {"server", "admin", "loader/kube", "admin/page", "admin/oidc", "extauthz", "extauthz/httpfront", "envoy", "usage", "cmd/patgate", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
 	"github.com/spf13/":                   {"cmd/patgate"},
 	"github.com/coreos/go-oidc":           {"admin/oidc"},
 	"golang.org/x/oauth2":                 {"admin/oidc"},
