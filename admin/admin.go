@@ -90,7 +90,8 @@ type Manager struct {
 	o      Options
 	create sync.Mutex // creations take turns: their number is limited
 	mu     sync.Mutex
-	seen   *view // the last good documents
+	seen   *view         // the last documents
+	index  *policy.Index // of the last good ones
 }
 
 // Handler serves the management of tokens. Make one with New.
