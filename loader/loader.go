@@ -37,18 +37,18 @@ type Options struct {
 
 // Report is what became of a load.
 type Report struct {
-	Change   policy.Change
-	Loaded   bool             // something of it runs
-	Kept     []Kept           // origins that keep their last good state; none where all do
-	SHA256   [32]byte         // of the documents
-	Files    int              // that were read, or documents of sources without files
-	Problems []diag.Problem   // why the load was rejected; none: it runs
-	Faulted  bool             // one of them is a fault of patgate
+	Change       policy.Change
+	Loaded       bool             // something of it runs
+	Kept         []Kept           // origins that keep their last good state; none where all do
+	SHA256       [32]byte         // of the documents
+	Files        int              // that were read, or documents of sources without files
+	Problems     []diag.Problem   // why the load was rejected; none: it runs
+	Faulted      bool             // one of them is a fault of patgate
 	RevokedEarly []string         // tokens that a rejected load refused from now on
-	Revived  []policy.Revived // tokens whose validity the load extended
-	Err      error            // an internal error
-	Took     time.Duration
-	Applied  time.Duration // of Took, from when the files were read and at rest
+	Revived      []policy.Revived // tokens whose validity the load extended
+	Err          error            // an internal error
+	Took         time.Duration
+	Applied      time.Duration // of Took, from when the files were read and at rest
 }
 
 // Rejected reports whether some of the manifests don't run, and their last good state stays.

@@ -12,12 +12,12 @@ import (
 
 // Kept is a part of the directories that keeps its last good state, while the others load on.
 type Kept struct {
-	Origin   string         // the directory
-	Problems []diag.Problem // why
+	Origin       string         // the directory
+	Problems     []diag.Problem // why
 	RevokedEarly []string       // tokens of its own that it refused since the last report
-	New      bool           // its files or its problems differ from the last report, or it revoked tokens early
-	Since    time.Time      // when its last good state was loaded
-	Stored   bool           // an earlier process loaded it
+	New          bool           // its files or its problems differ from the last report, or it revoked tokens early
+	Since        time.Time      // when its last good state was loaded
+	Stored       bool           // an earlier process loaded it
 }
 
 // part is an origin with its own last good state.
@@ -31,10 +31,10 @@ type part struct {
 	rejection rejection              // of the last reading that was rejected
 	saved     savedState             // the state on disk
 
-	now      *Update      // the reading under way
-	docs     *ruleset.Set // the documents of now that good does not have
-	own      bool         // now has problems independent of the other parts
-	revokedEarly []string // tokens that were refused since the last report
+	now          *Update      // the reading under way
+	docs         *ruleset.Set // the documents of now that good does not have
+	own          bool         // now has problems independent of the other parts
+	revokedEarly []string     // tokens that were refused since the last report
 }
 
 // rejection is why a reading of a part was rejected.
