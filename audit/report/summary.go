@@ -25,7 +25,7 @@ type Summary struct {
 	Gates   []Group          `json:"gates"`   //
 	Clients []Group          `json:"clients"` //
 
-	Canaries []Group  `json:"canaries"` // tokens that nobody has a reason to use
+	Canaries []Group  `json:"canaries"` // tokens that no user has a reason to use
 	Broken   []Broken `json:"brokenClients"`
 
 	// Shadow counts the calls that were allowed, and that enforcing would refuse: by reason of observing
