@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -212,9 +213,22 @@ func bootHAProxy(t *testing.T, b *behind) *exec.Cmd {
 		config = replacing(t, "    http-request lua.patgate\n", "    http-request set-src hdr_ip(x-forwarded-for,-1)\n    http-request lua.patgate\n")(config)
 	}
 	write(t, filepath.Join(b.dir, "haproxy.cfg"), config)
-	cmd := exec.Command(installed(t, "debian", "root", "usr", "sbin", "haproxy"), "-W", "-f", filepath.Join(b.dir, "haproxy.cfg"))
-	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+installed(t, "debian", "root", "usr", "lib", "x86_64-linux-gnu"))
+	return haproxy(t, "-W", "-f", filepath.Join(b.dir, "haproxy.cfg"))
+}
+
+// haproxy runs Debian's HAProxy with the libraries that came with it.
+func haproxy(t *testing.T, args ...string) *exec.Cmd {
+	cmd := exec.Command(installed(t, "debian", "root", "usr", "sbin", "haproxy"), args...)
+	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+installed(t, "debian", "root", "usr", "lib", runtimeTriple()))
 	return cmd
+}
+
+// runtimeTriple names Debian's folder of libraries.
+func runtimeTriple() string {
+	if runtime.GOARCH == "arm64" {
+		return "aarch64-linux-gnu"
+	}
+	return "x86_64-linux-gnu"
 }
 
 func bootEnvoy(t *testing.T, b *behind) *exec.Cmd {
