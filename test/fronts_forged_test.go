@@ -121,7 +121,7 @@ func (s *standing) allowedStays(t *testing.T, header [2]string, value string) {
 
 // harmlessForged are headers that patgate neither reads nor sets, or that say what is true.
 var harmlessForged = []string{"X-Client-IP", "True-Client-IP", "X-Scheme", "X-Forwarded-Scheme", "X-Forwarded-Host",
-	"X-Forwarded-Server", "Forwarded", "Connection", "X-Envoy-External-Address", "X-Envoy-Original-Path", "X-Envoy-Original-Method",
+	"X-Forwarded-Server", "Forwarded", "X-Envoy-External-Address", "X-Envoy-Original-Path", "X-Envoy-Original-Method",
 	"X-Envoy-Auth-Partial-Body", "X-Auth-Request-Redirect", "X-Forwarded-Connection", "X-Original-Body", "X-Forwarded-Body", "X-Original-Host",
 	"X-Forwarded-Port"}
 
