@@ -25,19 +25,7 @@ type compiler struct {
 func compile(docs *Set, old *policy.Snapshot) policy.Rows {
 	c := newCompiler(nil, nil)
 	c.old = old
-	var rows policy.Rows
-	for _, d := range docs.Policies {
-		row := c.policy(d)
-		c.policies[row.Name] = row
-		rows.Policies = append(rows.Policies, row)
-	}
-	for _, d := range docs.Groups {
-		rows.Groups = append(rows.Groups, c.group(d))
-	}
-	c.addGroups(rows.Groups)
-	for _, d := range docs.Gates {
-		rows.Gates = append(rows.Gates, c.gate(d))
-	}
+	rows := c.restRows(docs)
 	for _, d := range docs.Tokens {
 		rows.Tokens = append(rows.Tokens, c.token(d))
 	}

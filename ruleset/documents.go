@@ -95,6 +95,16 @@ func (s *Set) check() {
 		}
 	}()
 	s.checkScopes()
+	s.checkRest()
+	for _, doc := range s.Tokens {
+		s.checkToken(doc)
+	}
+	s.checkDigests()
+	s.checkClientIP()
+}
+
+// checkRest checks gates, groups and policies against each other.
+func (s *Set) checkRest() {
 	for _, doc := range s.Gates {
 		s.checkReferences(doc, "spec.groups", doc.Gate.Groups, manifest.KindUserGroup)
 		s.checkReferences(doc, "spec.policies", doc.Gate.Policies, manifest.KindTokenPolicy)
@@ -102,17 +112,18 @@ func (s *Set) check() {
 	for _, doc := range s.Groups {
 		s.checkReferences(doc, "spec.policies", doc.UserGroup.Policies, manifest.KindTokenPolicy)
 	}
-	for _, doc := range s.Tokens {
-		s.checkReferences(doc, "spec.gates", doc.APIToken.Gates, manifest.KindGate)
-		s.checkReferences(doc, "spec.policies", doc.APIToken.Policies, manifest.KindTokenPolicy)
-		s.checkNamespace(doc)
-		s.checkGrants(doc)
-		s.checkSchemes(doc)
-	}
-	s.checkDigests()
 	s.checkAmbiguousGates()
-	s.checkClientIP()
 	s.checkLevels()
+}
+
+// checkToken checks a token against gates, groups and policies.
+func (s *Set) checkToken(doc *manifest.Document) {
+	s.checkReferences(doc, "spec.gates", doc.APIToken.Gates, manifest.KindGate)
+	s.checkReferences(doc, "spec.policies", doc.APIToken.Policies, manifest.KindTokenPolicy)
+	s.checkNamespace(doc)
+	s.checkGrants(doc)
+	s.checkSchemes(doc)
+	s.checkTokenLevel(doc)
 }
 
 // checkReferences reports names that no manifest has.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/extauthz"
@@ -31,10 +32,13 @@ const (
 	minReceive = 4 << 20
 )
 
+// minStale is more than the time between two bookmarks of a watch.
+const minStale = 90 * time.Second
+
 // checkOptions refuses options that are invalid or insecure.
 func checkOptions(o *Options) error {
 	switch {
-	case len(o.Manifests) == 0 || slices.Contains(o.Manifests, ""):
+	case len(o.Manifests) == 0 && o.Kubernetes == nil || slices.Contains(o.Manifests, ""):
 		return &UsageError{"no manifests, expected Manifests"}
 	case (o.TLSCert == "") != (o.TLSKey == ""):
 		return &UsageError{"TLSCert and TLSKey go together"}
@@ -44,6 +48,12 @@ func checkOptions(o *Options) error {
 		return &UsageError{fmt.Sprintf("MaxHeader %d: expected at least %d", o.MaxHeader, minHeader)}
 	case o.MaxReceive != 0 && o.MaxReceive < minReceive:
 		return &UsageError{fmt.Sprintf("MaxReceive %d: expected at least %d", o.MaxReceive, minReceive)}
+	case o.MaxStale != 0 && o.MaxStale < minStale:
+		return &UsageError{fmt.Sprintf("MaxStale %s: expected at least %s, as an API server says something once a minute where nothing changes", o.MaxStale, minStale)}
+	case o.StaleDeny && o.MaxStale == 0, o.MaxStale != 0 && o.Kubernetes == nil:
+		return &UsageError{"StaleDeny needs MaxStale, and MaxStale needs Kubernetes"}
+	case len(o.Manifests) == 0 && o.Manage != nil:
+		return &UsageError{"managing tokens needs Manifests, where it writes them"}
 	case o.Transport != "" && !slices.Contains(extauthz.Transports, o.Transport):
 		return &UsageError{fmt.Sprintf("Transport %q: expected %s", o.Transport, strings.Join(extauthz.Transports, " or "))}
 	case len(o.TLSClientNames) > 0 && o.TLSClientCA == "":
@@ -53,8 +63,10 @@ func checkOptions(o *Options) error {
 	case o.TLSClientCA != "" && o.TLSCert == "":
 		return &UsageError{"TLSClientCA needs TLSCert and TLSKey"}
 	}
-	if err := dir.Check(o.Manifests, o.LastGood); err != nil {
-		return &UsageError{err.Error()}
+	if len(o.Manifests) > 0 || o.LastGood != "" {
+		if err := dir.Check(o.Manifests, o.LastGood); err != nil {
+			return &UsageError{err.Error()}
+		}
 	}
 	if err := checkFront(o); err != nil {
 		return err

@@ -32,9 +32,13 @@ import (
 
 // Options of a Server. Zero values mean the defaults, where one is named.
 type Options struct {
-	Manifests    []string // directories, as dir.ParseRoot reads them; at least one
+	Manifests    []string // directories, as dir.ParseRoot reads them; at least one, unless Kubernetes is set
 	LastGood     string   // a directory that keeps their last good state over restarts; empty: none
 	MaxManifests int64    // bytes read at most; default dir.MaxBytes
+
+	Kubernetes *KubernetesOptions // also follow the objects of a cluster; nil: don't
+	MaxStale   time.Duration      // after how long without a sign of the cluster the server is not ready; 0: never
+	StaleDeny  bool               // then refuse every request too, with not_ready
 
 	Listen         string // for checks: host:port or unix:///path; default 127.0.0.1:9191
 	HTTPListen     string // for checks over HTTP, like Listen; empty: none
@@ -110,8 +114,9 @@ type Server struct {
 	audit        *audit.Log
 	manage       *management // nil: tokens are not managed here
 	transport    extauthz.Transport
-	front        *listening // checks over HTTP; nil: none
-	loader       *loader.Loader
+	front        *listening     // checks over HTTP; nil: none
+	loader       *loader.Loader // nil: no directories
+	cluster      *cluster       // nil: no objects
 	metrics      *metrics
 	clock        *extauthz.Clock
 	certificates *certificates // nil: no TLS
@@ -167,8 +172,11 @@ func New(o Options) (*Server, error) {
 	if o.Manage != nil {
 		recent = new(admin.Recent)
 	}
+	if s.cluster, err = s.newCluster(); err != nil {
+		return nil, errors.Join(err, closeAll(bound))
+	}
 	checks := &extauthz.Server{
-		Index: s.index, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight), Loaded: s.up,
+		Index: revisions{s.index, s.cluster}, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight), Loaded: s.up,
 		HandshakeFailed: s.handshakeFailed, Seen: s.seen(recent),
 	}
 	s.transport, err = extauthz.NewTransport(checks, extauthz.TransportOptions{Name: o.Transport, MaxBody: o.MaxBody, MaxHeader: o.MaxHeader, MaxReceive: o.MaxReceive, TLS: certs.config()})
@@ -181,7 +189,10 @@ func New(o Options) (*Server, error) {
 		})
 	}
 	o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.LastGood, o.Logger, o.Now
-	s.loader = loader.New(s.index, sources(&o), s.loaded, o.Loader)
+	o.Loader.Documents = o.Manage != nil
+	if len(o.Manifests) > 0 {
+		s.loader = loader.New(s.index, sources(&o), s.loaded, o.Loader)
+	}
 	if o.Manage != nil {
 		s.manage, err = newManagement(o.Manage, &managed{o.Manifests, s.index, s.audit, s.loader, o.Now, o.Logger, recent, &s.counters})
 		if err != nil {
@@ -193,7 +204,7 @@ func New(o Options) (*Server, error) {
 
 // sources lists what manifests come from.
 func sources(o *Options) []loader.Source {
-	return []loader.Source{&dir.Source{Roots: o.Manifests, MaxBytes: o.MaxManifests, Logger: o.Logger}}
+	return []loader.Source{&dir.Source{Roots: o.Manifests, MaxBytes: o.MaxManifests, Logger: o.Logger, Singles: o.Manage != nil}}
 }
 
 // auditSink is where the audit goes, in the configured form.
@@ -298,21 +309,23 @@ func (s *Server) Run(ctx context.Context) error {
 	go func() { failed <- statusServer.Serve(s.status) }()
 	defer func() { _ = statusServer.Close() }()
 
+	background, halt := context.WithCancel(context.Background())
+	var loops sync.WaitGroup
+	defer loops.Wait()
+	defer halt()
+	loops.Go(func() { s.cluster.follow(background, s) })
 	if err := s.start(ctx); err != nil {
 		return errors.Join(err, s.stop(0))
 	}
-	background, halt := context.WithCancel(context.Background())
-	var loops sync.WaitGroup
-	loops.Go(func() { s.loader.Run(background, s.nudge) })
+	if s.loader != nil {
+		loops.Go(func() { s.loader.Run(background, s.nudge) })
+	}
 	loops.Go(func() { s.reportUsage(background) })
 	if s.manage != nil {
 		loops.Go(func() { s.manage.usage.follow(background) })
 		go func() { failed <- s.manage.serve() }()
 		s.o.Logger.Info("managing tokens", "address", s.manage.url())
 	}
-	defer loops.Wait()
-	defer halt()
-
 	var err error
 	select {
 	case err = <-failed:
@@ -327,6 +340,30 @@ func (s *Server) Run(ctx context.Context) error {
 
 // start makes the first load and reports that the server is ready.
 func (s *Server) start(ctx context.Context) error {
+	if s.loader != nil {
+		if err := s.startLoader(ctx); err != nil {
+			return err
+		}
+	}
+	if s.cluster != nil {
+		select {
+		case <-s.cluster.Up():
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	close(s.up)
+	s.ready.Store(true)
+	s.setServing(true)
+	if s.front != nil {
+		s.o.Logger.Info("serving checks over HTTP", "address", s.HTTPAddr().String(), "front", s.o.HTTPFront)
+	}
+	s.o.Logger.Info("serving", "checks", s.Addr().String(), "status", s.StatusAddr().String(), "manifests", s.o.Manifests)
+	return nil
+}
+
+// startLoader makes the first load of the directories.
+func (s *Server) startLoader(ctx context.Context) error {
 	if err := s.loader.Load(ctx); err != nil {
 		return err
 	}
@@ -339,13 +376,6 @@ func (s *Server) start(ctx context.Context) error {
 	if !r.Loaded {
 		return &ManifestsError{r.Problems}
 	}
-	close(s.up)
-	s.ready.Store(true)
-	s.setServing(true)
-	if s.front != nil {
-		s.o.Logger.Info("serving checks over HTTP", "address", s.HTTPAddr().String(), "front", s.o.HTTPFront)
-	}
-	s.o.Logger.Info("serving", "checks", s.Addr().String(), "status", s.StatusAddr().String(), "manifests", s.o.Manifests)
 	return nil
 }
 

@@ -174,6 +174,7 @@ var arrows = []struct {
 	{"ruleset", []string{"diag", "manifest", "policy", "token"}, "documents of all origins as one set, and its rows"},
 	{"tokens", []string{"diag", "manifest", "manifest/edit", "policy", "ruleset", "token"}, "the one way to change tokens, over a store"},
 	{"tokens/storetest", []string{"diag", "manifest", "manifest/edit", "ruleset", "tokens"}, "what every store must do, for tests alone"},
+	{"loader/kube", []string{"manifest", "policy", "ruleset"}, "objects of a cluster, one at a time, into the index"},
 	{"loader", []string{"diag", "ruleset", "manifest", "policy", "token"}, "keeps the index in step with its sources"},
 	{"loader/dir", []string{"diag", "loader", "manifest", "manifest/edit", "ruleset", "tokens"}, "directories: a source of the loader, and a store of tokens"},
 	{"explain", []string{"diag", "manifest", "audit", "policy", "token"}, "questions to the same evaluation"},
@@ -186,17 +187,19 @@ var arrows = []struct {
 	{"extauthz", []string{"policy", "token", "audit", "extauthz/wire", "extauthz/httpfront"}, "Envoy's side: the only package that uses gRPC"},
 	{"admin", []string{"audit", "diag", "explain", "lint", "manifest", "manifest/edit", "policy", "ruleset", "token", "token/snippet", "tokens", "usage"}, "management over HTTP: every change goes through tokens"},
 	{"admin/oidc", []string{"admin"}, "signing in with an identity provider: the only user of its library"},
-	{"admin/page", []string{"admin", "explain", "tokens"}, "pages of what the management returns, rendered by the server"},
-	{"server", []string{"admin", "admin/page", "admin/oidc", "tokens", "diag", "extauthz", "extauthz/httpfront", "loader", "loader/dir", "manifest", "audit", "policy", "usage"}, "puts the parts together"},
+	{"admin/page", []string{"admin", "explain", "manifest/edit", "policy", "tokens"}, "pages of what the management returns, rendered by the server"},
+	{"server", []string{"admin", "admin/page", "admin/oidc", "tokens", "diag", "extauthz", "extauthz/httpfront", "loader", "loader/dir", "loader/kube", "manifest", "audit", "policy", "ruleset", "usage"}, "puts the parts together"},
 	{"cmd/patgate/demo", []string{"envoy", "token"}, "runs the binary as a user would"},
 	{"cmd/patgate", []string{"admin/oidc", "diag", "manifest/edit", "server", "loader", "loader/dir", "ruleset", "tokens", "manifest", "explain", "lint", "migrate",
 		"extauthz", "extauthz/httpfront", "audit", "audit/report", "replay", "policy", "token", "token/snippet", "envoy", "envoy/check", "fronts", "fronts/check", "cmd/patgate/demo", "usage"}, "flags, wiring and output"},
 	{"test/configmap", nil, "for tests alone"},
 	{"test/ugly", nil, "for tests alone"},
+	{"test/company", []string{"audit"}, "a company that is made up, and its log"},
+	{"test/company/log", []string{"test/company"}, "writes that log"},
 	{"test/marks", nil, "lines of the code that tests change"},
 	{"test/mutants", []string{"test/marks"}, "plants flaws in a copy"},
 	{"test/upstreams/lookalikes", []string{"token"}, "requests and what they mean, for whatever is in front of an API"},
-	{"test/bench", []string{"token", "envoy"}, "measures the binary from outside"},
+	{"test/bench", []string{"token", "envoy", "test/company"}, "measures the binary from outside"},
 }
 
 // outside says which packages may import a library, so that it can be replaced there.
@@ -204,11 +207,12 @@ var outside = map[string][]string{
 	"github.com/pelletier/go-toml":        {"fronts/check"},
 	"gopkg.in/yaml.v3":                    {"manifest", "manifest/edit", "envoy/check", "fronts/check"}, // manifests; configurations of Envoy
 	"github.com/hashicorp/go-memdb":       {"policy"},
+	"k8s.io/":                             {"loader/kube"},
 	"github.com/fsnotify/fsnotify":        {"loader/dir"},
 	"google.golang.org/grpc":              {"extauthz", "test/bench"},
 	"github.com/envoyproxy/":              {"extauthz", "test/bench"},
 	"github.com/prometheus/client_golang": {"server"},
-	"net/http":                            {"server", "admin", "admin/page", "admin/oidc", "extauthz", "extauthz/httpfront", "envoy", "usage", "cmd/patgate", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
+	"net/http":                            {"server", "admin", "loader/kube", "admin/page", "admin/oidc", "extauthz", "extauthz/httpfront", "envoy", "usage", "cmd/patgate", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
 	"github.com/spf13/":                   {"cmd/patgate"},
 	"github.com/coreos/go-oidc":           {"admin/oidc"},
 	"golang.org/x/oauth2":                 {"admin/oidc"},

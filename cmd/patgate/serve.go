@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -29,6 +30,9 @@ const envPrefix = "PATGATE_"
 func newServe(s streams) *cobra.Command {
 	var o server.Options
 	managed := server.ManageOptions{Flags: "--manage-"}
+	var fromCluster server.KubernetesOptions
+	var kubernetes bool
+	var staleAction string
 	var overflow, auditFormat, chainFile, logFormat, logLevel string
 	cmd := &cobra.Command{
 		Use:   "serve [DIR...]",
@@ -82,6 +86,15 @@ func newServe(s streams) *cobra.Command {
 			}
 			o.AuditColored = wantsColor(os.Stdout, os.LookupEnv)
 			o.Logger, o.Version = logger, thisBuild().Version
+			switch {
+			case staleAction != "unready" && staleAction != "deny":
+				return usageError{fmt.Errorf("--stale-action %s: expected unready or deny", staleAction)}
+			case !kubernetes && (fromCluster.Kubeconfig != "" || len(fromCluster.Namespaces) > 0):
+				return usageError{errors.New("--kubeconfig and --namespace need --kubernetes")}
+			case kubernetes:
+				o.Kubernetes = &fromCluster
+			}
+			o.StaleDeny = staleAction == "deny"
 			if managed.Announce = announceLink(s); managed.Listen != "" {
 				o.Manage = &managed
 			}
@@ -90,6 +103,11 @@ func newServe(s streams) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&o.Manifests, "manifests", nil, "`directory` of manifests, read recursively; may repeat")
+	f.BoolVar(&kubernetes, "kubernetes", false, "follow the objects of a Kubernetes cluster, beside or instead of directories")
+	f.StringVar(&fromCluster.Kubeconfig, "kubeconfig", "", "`file` that says where the cluster is (default $KUBECONFIG, the pod's service account)")
+	f.StringArrayVar(&fromCluster.Namespaces, "namespace", nil, "`namespace` whose objects count; may repeat (default all)")
+	f.DurationVar(&o.MaxStale, "max-stale", 0, "after how long without a sign of the cluster patgate is not ready (default never)")
+	f.StringVar(&staleAction, "stale-action", "unready", "what becomes of it then: unready, or deny (every request)")
 	f.StringVar(&o.LastGood, "last-good", "", "`directory` that keeps the last good manifests, for a start beside bad ones")
 	f.Int64Var(&o.MaxManifests, "manifests-max-bytes", dir.MaxBytes, "how much a load reads at most")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:9191", "`address` of checks: host:port or unix:///path (mode 0660)")
