@@ -103,22 +103,22 @@ func frontCheck(s streams, o *frontCheckOptions, names []string) error {
 
 // tellChecked prints findings, and returns the error of those that count.
 func tellChecked(s streams, findings []diag.Problem, strict bool, output string) (err error) {
-	var standing, accepted []diag.Problem
+	var open, accepted []diag.Problem
 	failures := 0
 	for _, f := range findings {
 		if f.Suppressed != "" {
 			accepted = append(accepted, f)
 			continue
 		}
-		standing = append(standing, f)
+		open = append(open, f)
 		if strict || f.Severity == diag.Error {
 			failures++
 		}
 	}
 	if output == outputJSON {
-		err = json.NewEncoder(s.out).Encode(envoyChecked{failures == 0, describeFindings(standing), describeFindings(accepted)})
+		err = json.NewEncoder(s.out).Encode(envoyChecked{failures == 0, describeFindings(open), describeFindings(accepted)})
 	} else {
-		err = tellFindings(s, standing, failures == 0)
+		err = tellFindings(s, open, failures == 0)
 	}
 	switch {
 	case err != nil:
@@ -128,5 +128,5 @@ func tellChecked(s streams, findings []diag.Problem, strict bool, output string)
 	case output == outputJSON:
 		return errSaid
 	}
-	return fmt.Errorf("refused: %s", countFindings(standing))
+	return fmt.Errorf("refused: %s", countFindings(open))
 }
