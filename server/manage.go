@@ -108,7 +108,7 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 		return nil, err
 	}
 	g := &management{o: o, signIn: signIn}
-	store := &dir.Store{Roots: m.manifests, Into: o.Into}
+	store := &dir.Store{Roots: m.manifests, Into: o.Into, Kept: m.loader.Documents}
 	options := admin.Options{
 		Service: &tokens.Service{Store: store, Documents: store, Now: m.now}, Snapshot: m.index.Snapshot, Audit: m.audit, InForce: o.inForce(m),
 		Gate: o.Gate, Header: o.UserHeader, Sessions: sessions, Secure: o.SecureMode, Now: m.now, Logger: m.logger, Others: o.Others || signIn != nil,
@@ -342,7 +342,8 @@ func NewManage(o Options) (*Manage, error) {
 	m := &Manage{logger: o.Logger, nudge: make(chan struct{}, 1)}
 	m.audit = audit.New(sink, audit.Options{Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: instance(o.AuditChain != nil), Now: o.Now, Logger: o.Logger, Chain: o.AuditChain})
 	index := policy.NewIndex()
-	o.Loader.Logger, o.Loader.Now = o.Logger, o.Now
+	o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.LastGood, o.Logger, o.Now
+	o.Loader.Documents = true
 	m.loader = loader.New(index, sources(&o), m.loaded, o.Loader)
 	m.management, err = newManagement(o.Manage, &managed{o.Manifests, index, m.audit, m.loader, o.Now, o.Logger, nil, nil})
 	return m, err
