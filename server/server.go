@@ -198,6 +198,7 @@ func (s *Server) Run(ctx context.Context) error {
 	loops.Go(func() { s.reportUsage(background) })
 	if s.manage != nil {
 		loops.Go(func() { s.manage.usage.follow(background) })
+		loops.Go(func() { s.manage.notices.run(background) })
 		go func() { failed <- s.manage.serve() }()
 		s.o.Logger.Info("managing tokens", "address", s.manage.url())
 	}
