@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -246,6 +247,25 @@ func TestArrows(t *testing.T) {
 					t.Errorf("%s imports %s, which is left to %v", from, to, users)
 				}
 			}
+		}
+	}
+}
+
+// TestArchitecture checks that ARCHITECTURE.md names every package, and no file that is not there.
+func TestArchitecture(t *testing.T) {
+	text, err := os.ReadFile("../../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range arrows {
+		room := strings.Split(a.from, "/")[0]
+		if !strings.Contains(string(text), "`"+room+"`") && !strings.Contains(string(text), "`"+a.from+"`") {
+			t.Errorf("ARCHITECTURE.md does not name %s", room)
+		}
+	}
+	for _, m := range regexp.MustCompile("`([a-z]+(?:/[a-z0-9_.]+)+)`").FindAllStringSubmatch(string(text), -1) {
+		if _, err := os.Stat(filepath.Join("../..", m[1])); err != nil {
+			t.Errorf("ARCHITECTURE.md names %s: %v", m[1], err)
 		}
 	}
 }
