@@ -184,8 +184,12 @@ bench-scale: build ## load, memory, revocation and reload with 100,000 and 1,000
 	$(GO) build -o bin/bench ./test/bench
 	bin/bench scale -o bin/scale.json
 
+.PHONY: bench-manage
+bench-manage: ## how long changes of tokens take over HTTP, until they are in force, among 10,000
+	$(GO) test -run '^$$' -bench '^BenchmarkManage$$' -benchtime 250x ./server
+
 .PHONY: bench-evidence
-bench-evidence: build ## read an audit log of a million events: verify, usage, summary and replay
+bench-evidence: build ## read an audit log of a million events: verify, usage, summary, replay and suggest
 	$(GO) build -o bin/bench ./test/bench
 	bin/bench evidence -o bin/evidence.json
 	$(GO) test -run '^$$' -bench '^(BenchmarkSeen|BenchmarkSeal)$$' -benchmem ./usage ./audit

@@ -31,22 +31,24 @@ type Options struct {
 	Remind   time.Duration // how often the log repeats that the last load was rejected; default 1 min
 	Now      func() time.Time
 	Logger   *slog.Logger
+
+	Documents bool // keep the documents for Loader.Documents
 }
 
 // Report is what became of a load.
 type Report struct {
-	Change   policy.Change
-	Loaded   bool             // something of it runs
-	Kept     []Kept           // origins that keep their last good state; none where all do
-	SHA256   [32]byte         // of the documents
-	Files    int              // that were read, or documents of sources without files
-	Problems []diag.Problem   // why the load was rejected; none: it runs
-	Faulted  bool             // one of them is a fault of patgate
-	Narrowed []string         // tokens that a rejected load refused from now on
-	Revived  []policy.Revived // tokens whose validity the load extended
-	Err      error            // an internal error
-	Took     time.Duration
-	Applied  time.Duration // of Took, from when the files were read and at rest
+	Change       policy.Change
+	Loaded       bool             // something of it runs
+	Kept         []Kept           // origins that keep their last good state; none where all do
+	SHA256       [32]byte         // of the documents
+	Files        int              // that were read, or documents of sources without files
+	Problems     []diag.Problem   // why the load was rejected; none: it runs
+	Faulted      bool             // one of them is a fault of patgate
+	RevokedEarly []string         // tokens that a rejected load refused from now on
+	Revived      []policy.Revived // tokens whose validity the load extended
+	Err          error            // an internal error
+	Took         time.Duration
+	Applied      time.Duration // of Took, from when the files were read and at rest
 }
 
 // Rejected reports whether some of the manifests don't run, and their last good state stays.
@@ -65,10 +67,10 @@ type Loader struct {
 
 	loaded       *ruleset.Loaded              // the active revision by source file; nil: unknown
 	rejectedSums map[string][sha256.Size]byte // digests of the files of the last load that was rejected
-	narrowed     []string                     // tokens that the current load revoked early so far
+	revokedEarly []string                     // tokens that the current load revoked early so far
 
-	writes  chan write // files that this process has written
-	written []Written  // of the load under way
+	writes chan write // files that this process has written
+	aside  *documents // what Documents returns; nil: nothing is kept
 
 	rejected time.Time // since when loads are rejected; zero: the last one runs
 	reported time.Time // when that was logged last
@@ -108,23 +110,37 @@ func New(index *policy.Index, sources []Source, report func(Report), o Options) 
 		l.parts = newParts(origins)
 		l.restore()
 	}
+	if o.Documents {
+		l.aside = new(documents)
+	}
 	return l
 }
 
 // Load reads the sources and applies what it finds, unless nothing changed since
 // the last time. It returns ctx's error where it was interrupted.
 func (l *Loader) Load(ctx context.Context) error {
+	began := time.Now()
+	err := l.load(ctx, l.have())
+	l.confirm(began)
+	return err
+}
+
+// have is what the loader has already.
+func (l *Loader) have() Have { return Have{Seen: l.seen, Documents: l.known()} }
+
+// load applies what the sources have beyond that.
+func (l *Loader) load(ctx context.Context, have Have) error {
 	start := time.Now()
-	updates, err := l.read(ctx, Have{Seen: l.seen, Documents: l.known(), Written: l.written})
+	updates, err := l.read(ctx, have)
 	if err != nil || updates == nil {
 		return err
 	}
 	read := time.Now()
-	l.narrowed = nil
+	l.revokedEarly = nil
 	if len(l.parts) > 0 {
 		large := size(updates) > largeLoad
 		r := l.loadParts(updates)
-		l.done(updates, &r, start, read)
+		l.done(updates, nil, &r, start, read)
 		free(large)
 		return nil
 	}
@@ -154,7 +170,7 @@ func (l *Loader) loadOne(ctx context.Context, u *Update, start, read time.Time) 
 			}
 			continue
 		}
-		l.done(updates, &r, start, read)
+		l.done(updates, step, &r, start, read)
 		free(large)
 		return nil
 	}
@@ -168,8 +184,9 @@ func free(large bool) {
 }
 
 // done reports what became of updates.
-func (l *Loader) done(updates []*Update, r *Report, start, read time.Time) {
+func (l *Loader) done(updates []*Update, step *ruleset.Step, r *Report, start, read time.Time) {
 	l.loads++
+	l.keepDocuments(updates, step)
 	l.seen = make(map[string][sha256.Size]byte, len(updates))
 	for _, u := range updates {
 		l.seen[u.Origin] = u.Digest
@@ -266,7 +283,7 @@ func (l *Loader) revived(before *policy.Snapshot, tokens iter.Seq[*policy.Token]
 // reject applies the revocations of a rejected load, and records the files' digests.
 func (l *Loader) reject(r *Report, u *Update, set *ruleset.Set) {
 	r.Err = l.revokeEarly(set.Tokens)
-	r.Narrowed, r.Change.Revision = l.narrowed, l.index.Snapshot().Revision().Number
+	r.RevokedEarly, r.Change.Revision = l.revokedEarly, l.index.Snapshot().Revision().Number
 	l.rejectedSums = make(map[string][sha256.Size]byte, len(u.Documents))
 	for _, f := range u.Documents {
 		l.rejectedSums[f.Name] = f.Sum
@@ -316,9 +333,9 @@ func (l *Loader) revokeEarly(docs []*manifest.Document) error {
 		return nil
 	}
 	names, _, err := l.index.RevokeEarly(list)
-	l.narrowed = append(l.narrowed, names...)
-	slices.Sort(l.narrowed)
-	l.narrowed = slices.Compact(l.narrowed)
+	l.revokedEarly = append(l.revokedEarly, names...)
+	slices.Sort(l.revokedEarly)
+	l.revokedEarly = slices.Compact(l.revokedEarly)
 	return err
 }
 
@@ -354,12 +371,12 @@ func (l *Loader) Run(ctx context.Context, nudge <-chan struct{}) {
 		case first := <-l.writes:
 			err = l.loadWritten(ctx, first)
 		case <-changed:
-			err = l.Load(ctx)
+			err = l.loadChanged(ctx)
 		case <-nudge:
 			err = l.loadNudged(ctx)
 		case <-poll.C:
 			l.remind()
-			err = l.Load(ctx)
+			err = l.loadAside(ctx)
 		}
 	}
 }

@@ -65,7 +65,7 @@ func post(t *testing.T, url string, value token.Secret, body string) map[string]
 }
 
 // run starts a server that runs until the test ends.
-func run(t *testing.T, f func(context.Context) error) {
+func run(t testing.TB, f func(context.Context) error) {
 	t.Helper()
 	ctx, stop := context.WithCancelCause(context.Background())
 	done := make(chan error, 1)

@@ -95,12 +95,13 @@ func (s *Service) Rotate(ctx context.Context, req RotateRequest) (*RotatedToken,
 
 // prepare decides what the rotation changes.
 func (r *rotation) prepare(set *ruleset.Set, stored *Stored) error {
-	index := policy.NewIndex()
-	if _, err := index.Replace(set.Rows, r.now); err != nil {
-		return err
-	}
-	if r.row = index.Snapshot().TokenByName(r.Name); r.row == nil {
+	if r.row = rowOf(&set.Rows, r.Name); r.row == nil {
 		return &ConflictError{stored.File}
+	}
+	index, alone := policy.NewIndex(), set.Rows
+	alone.Tokens = []*policy.Token{r.row} // its state depends on no other token
+	if _, err := index.Replace(alone, r.now); err != nil {
+		return err
 	}
 	r.rights = RightsOf(set, r.row.User, r.now)
 	r.made = RotatedToken{Name: r.Name, User: r.row.User, State: index.Snapshot().State(r.row, r.now)}

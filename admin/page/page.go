@@ -55,6 +55,7 @@ func Add(h *admin.Handler) error {
 func (s *site) routes() {
 	s.h.HandleSignIn(s.signIn)
 	s.h.HandleFailure(s.signInFailed)
+	s.h.HandleNothing(s.nothing)
 	s.h.HandlePublic("GET /assets/{file}", s.asset)
 	for pattern, answer := range map[string]answerer{
 		"GET /{$}":                    s.mine,
@@ -95,6 +96,7 @@ type frame struct {
 	Create  bool
 	SignOut bool
 	Secure  bool
+	Counts  bool   // uses of tokens are known
 	Done    string // what was done just now
 	Problem *admin.Problem
 }
@@ -102,7 +104,7 @@ type frame struct {
 func (s *site) frame(r *http.Request, c *admin.Caller, at, title string) frame {
 	return frame{
 		Title: title, At: at, User: c.User, Admin: c.Rights.Admin, Create: c.Rights.Create || c.Rights.Admin, SignOut: c.Session != nil,
-		Secure: s.h.Secure(), Done: doneTexts[r.URL.Query().Get("done")],
+		Secure: s.h.Secure(), Counts: s.h.Counts(), Done: doneTexts[r.URL.Query().Get("done")],
 	}
 }
 
@@ -158,6 +160,14 @@ func problemTitle(p *admin.Problem) string {
 		return "That did not happen"
 	}
 	return cmp.Or(p.Title, "Something went wrong")
+}
+
+// nothing is what a browser gets where there is no page.
+func (s *site) nothing(w http.ResponseWriter, _ *http.Request, p *admin.Problem) {
+	v := problemView{frame{Title: "There is no such page", Problem: p}, "/"}
+	if s.show(w, p.Status, "problem", v) != nil {
+		http.Error(w, "a fault of patgate", http.StatusInternalServerError)
+	}
 }
 
 // signInView offers the ways to sign in.

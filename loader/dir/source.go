@@ -20,15 +20,18 @@ type Source struct {
 	Settle   time.Duration // for how long files that may be half written must rest; default 200 ms
 	Patience time.Duration // after how long of no rest a reading is rejected; default 700 ms, so that a revocation counts within a second
 	Logger   *slog.Logger  // default none
+	Singles  bool          // what this process writes is read by itself, at the cost of what differs
 
 	read    func(known map[string][sha256.Size]byte) *Tree // for tests; default scan
 	last    *Tree                                          // the last reading that was returned, without the files' contents
 	dirs    map[string]Interest                            // what the last reading depends on
 	watch   *Watch                                         // nil: nothing is watched
 	changed func()
+	bare    *Tree     // with Singles, the last reading that the Loader has
+	ahead   *prepared // nil: nothing was prepared
 }
 
-var _ loader.Source = (*Source)(nil)
+var _ loader.Preparer = (*Source)(nil)
 
 // Origins returns an origin for each part of the directories.
 func (s *Source) Origins() (list []loader.Origin) {
@@ -43,9 +46,14 @@ func (s *Source) Origins() (list []loader.Origin) {
 // Read reads the directories once their files are at rest. What this process has written needs no
 // rest.
 func (s *Source) Read(ctx context.Context, have loader.Have) ([]loader.Update, error) {
-	t := s.scan(have.Documents)
+	if t := s.single(have); t != nil {
+		s.remember(t)
+		return t.updates(), nil
+	}
+	t := s.begin(have)
 	defer s.follow()
 	if t.seen(have.Seen) {
+		s.remember(t)
 		return nil, nil
 	}
 	if !t.written(have) {
@@ -54,10 +62,12 @@ func (s *Source) Read(ctx context.Context, have loader.Have) ([]loader.Update, e
 			return nil, err
 		}
 		if t.seen(have.Seen) {
+			s.remember(t)
 			return nil, nil
 		}
 	}
 	s.last = t.Forget()
+	s.remember(t)
 	return t.updates(), nil
 }
 
