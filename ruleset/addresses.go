@@ -70,6 +70,25 @@ type tokenRanges struct {
 	byGate map[string]rangePlace
 }
 
+func newTokenRanges() *tokenRanges {
+	return &tokenRanges{every: map[manifest.Namespace]rangePlace{}, byGate: map[string]rangePlace{}}
+}
+
+// note takes in a token, by its index, and the place of a range that applies to it; empty: none does.
+func (r *tokenRanges) note(index int, t *manifest.Document, place string) {
+	if place == "" {
+		return
+	}
+	if _, known := r.every[t.Metadata.Namespace]; len(t.APIToken.Gates) == 0 && !known {
+		r.every[t.Metadata.Namespace] = rangePlace{index, place}
+	}
+	for _, g := range t.APIToken.Gates {
+		if _, known := r.byGate[t.Resolve(g)]; !known {
+			r.byGate[t.Resolve(g)] = rangePlace{index, place}
+		}
+	}
+}
+
 // rangePlace is a place, and the index of its token.
 type rangePlace struct {
 	index int
@@ -92,20 +111,9 @@ func (s *Set) rangesOfTokens(actAs bool, byUser map[memberOf][]*manifest.Documen
 	if r := s.ranges[actAs]; r != nil {
 		return r
 	}
-	r := &tokenRanges{every: map[manifest.Namespace]rangePlace{}, byGate: map[string]rangePlace{}}
+	r := newTokenRanges()
 	for i, t := range s.Tokens {
-		place := s.rangeInToken(t, actAs, byUser)
-		if place == "" {
-			continue
-		}
-		if _, known := r.every[t.Metadata.Namespace]; len(t.APIToken.Gates) == 0 && !known {
-			r.every[t.Metadata.Namespace] = rangePlace{i, place}
-		}
-		for _, g := range t.APIToken.Gates {
-			if _, known := r.byGate[t.Resolve(g)]; !known {
-				r.byGate[t.Resolve(g)] = rangePlace{i, place}
-			}
-		}
+		r.note(i, t, s.rangeInToken(t, actAs, byUser))
 	}
 	if s.ranges == nil {
 		s.ranges = map[bool]*tokenRanges{}

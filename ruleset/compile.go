@@ -23,9 +23,17 @@ type compiler struct {
 
 // compile makes the rows of documents that were checked.
 func compile(docs *Set, old *policy.Snapshot) policy.Rows {
-	c := newCompiler(nil, nil)
+	c, rows := compileRest(docs, old)
+	for _, d := range docs.Tokens {
+		rows.Tokens = append(rows.Tokens, c.token(d))
+	}
+	return rows
+}
+
+// compileRest makes the rows of all documents but tokens, and what compiles those.
+func compileRest(docs *Set, old *policy.Snapshot) (c *compiler, rows policy.Rows) {
+	c = newCompiler(nil, nil)
 	c.old = old
-	var rows policy.Rows
 	for _, d := range docs.Policies {
 		row := c.policy(d)
 		c.policies[row.Name] = row
@@ -38,10 +46,7 @@ func compile(docs *Set, old *policy.Snapshot) policy.Rows {
 	for _, d := range docs.Gates {
 		rows.Gates = append(rows.Gates, c.gate(d))
 	}
-	for _, d := range docs.Tokens {
-		rows.Tokens = append(rows.Tokens, c.token(d))
-	}
-	return rows
+	return c, rows
 }
 
 // newCompiler returns a compiler of what names these rows.

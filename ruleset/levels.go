@@ -12,9 +12,9 @@ import (
 // may keep a processor busy. They are those of a gate (its bounds and its anonymous
 // callers), of a group, and of a token (its rules, and whom it may speak for).
 func (s *Set) checkLevels() {
-	c := costs{Set: s, named: map[string]int{}}
+	c := s.levelCosts()
 	for _, doc := range s.Gates {
-		l := level{costs: &c, doc: doc}
+		l := level{costs: c, doc: doc}
 		l.policies(doc.Gate.Policies)
 		if a := doc.Gate.Anonymous; a != nil {
 			l.rules("spec.anonymous.allow", a.Allow)
@@ -23,19 +23,29 @@ func (s *Set) checkLevels() {
 		l.check()
 	}
 	for _, doc := range s.Groups {
-		l := level{costs: &c, doc: doc}
+		l := level{costs: c, doc: doc}
 		l.policies(doc.UserGroup.Policies)
 		l.check()
 	}
-	for _, doc := range s.Tokens {
-		spec := doc.APIToken
-		l := level{costs: &c, doc: doc}
-		l.policies(spec.Policies)
-		l.rules("spec.allow", spec.Allow)
-		l.rules("spec.limitTo", spec.LimitTo)
-		l.actAs(spec.ActAs)
-		l.check()
+}
+
+// checkTokenLevel is checkLevels for the level of a token.
+func (s *Set) checkTokenLevel(doc *manifest.Document) {
+	spec := doc.APIToken
+	l := level{costs: s.levelCosts(), doc: doc}
+	l.policies(spec.Policies)
+	l.rules("spec.allow", spec.Allow)
+	l.rules("spec.limitTo", spec.LimitTo)
+	l.actAs(spec.ActAs)
+	l.check()
+}
+
+// levelCosts returns what is known of the costs of the set's policies.
+func (s *Set) levelCosts() *costs {
+	if s.policyCosts == nil {
+		s.policyCosts = map[string]int{}
 	}
+	return &costs{Set: s, named: s.policyCosts}
 }
 
 // costs remembers how many instructions the rules of each TokenPolicy have.

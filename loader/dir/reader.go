@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/ruleset"
 )
 
 // reader walks directories into a tree.
@@ -21,6 +22,7 @@ type reader struct {
 	*Tree
 	Scan
 	left     int64
+	held     int64  // bytes of files so far that are not what is known
 	entries  int    // of all directories so far
 	inside   string // the real directory that no link may leave
 	content  *contentReader
@@ -274,6 +276,8 @@ func (r *reader) file(name, real string, atomic bool) {
 	f.Stamp, f.Sum = stamp, sha256.Sum256(data)
 	if r.Known[f.Name] == f.Sum {
 		r.Partial = true
+	} else if r.held += int64(len(data)); r.hold > 0 && r.held > r.hold && ruleset.LooksLikeTokens(data) {
+		f.later, f.size = readLater(real, f.Sum), int64(len(data))
 	} else {
 		f.Data = bytes.Clone(data)
 	}
@@ -282,6 +286,16 @@ func (r *reader) file(name, real string, atomic bool) {
 		return
 	}
 	r.Files = append(r.Files, f)
+}
+
+// readLater returns what reads a file again, if it still is what it was.
+func readLater(real string, sum [sha256.Size]byte) func() ([]byte, bool) {
+	return func() ([]byte, bool) {
+		c := new(contentReader)
+		data, _, err := c.read(real, MaxFile)
+		c.close()
+		return data, err == nil && sha256.Sum256(data) == sum
+	}
 }
 
 func (r *reader) failed(name string, err error) {

@@ -19,6 +19,7 @@ type Source struct {
 	MaxBytes int64         // how much is read at most; default MaxBytes
 	Settle   time.Duration // for how long files that may be half written must rest; default 200 ms
 	Patience time.Duration // after how long of no rest a reading is rejected; default 700 ms, so that a revocation counts within a second
+	Hold     int64         // from how many bytes on files of tokens are read again when they are decoded, and not held; default 32 MiB
 	Logger   *slog.Logger  // default none
 
 	read    func(known map[string][sha256.Size]byte) *Tree // for tests; default scan
@@ -43,14 +44,14 @@ func (s *Source) Origins() (list []loader.Origin) {
 // Read reads the directories once their files are at rest. What this process has written needs no
 // rest.
 func (s *Source) Read(ctx context.Context, have loader.Have) ([]loader.Update, error) {
-	t := s.scan(have.Documents)
+	t := s.scan(&have)
 	defer s.follow()
 	if t.seen(have.Seen) {
 		return nil, nil
 	}
 	if !t.written(have) {
 		var err error
-		if t, err = s.settled(ctx, t, have.Documents); err != nil {
+		if t, err = s.settled(ctx, t, &have); err != nil {
 			return nil, err
 		}
 		if t.seen(have.Seen) {
@@ -83,13 +84,17 @@ func (s *Source) follow() {
 	}
 }
 
-// scan reads the directories, without the data of files that are known.
-func (s *Source) scan(known map[string][sha256.Size]byte) *Tree {
+// scan reads the directories, without the data of files that the Loader has.
+func (s *Source) scan(have *loader.Have) *Tree {
 	var t *Tree
 	if s.read != nil {
-		t = s.read(known)
+		t = s.read(have.Documents)
 	} else {
-		t = Scan{Roots: Distinct(s.Roots), MaxBytes: cmp.Or(s.MaxBytes, MaxBytes), Known: known}.Read()
+		scan := Scan{Roots: Distinct(s.Roots), MaxBytes: cmp.Or(s.MaxBytes, MaxBytes), Known: have.Documents}
+		if have.Later {
+			scan.hold = cmp.Or(s.Hold, 32<<20)
+		}
+		t = scan.Read()
 	}
 	s.dirs = t.Watched
 	return t
@@ -98,14 +103,14 @@ func (s *Source) scan(known map[string][sha256.Size]byte) *Tree {
 // settled waits until two readings agree, so that a file that is being written does
 // not count by its half. What a ConfigMap mount holds changes as one and need not rest.
 // A part that does not come to rest in time is rejected, and no other is.
-func (s *Source) settled(ctx context.Context, t *Tree, known map[string][sha256.Size]byte) (*Tree, error) {
+func (s *Source) settled(ctx context.Context, t *Tree, have *loader.Have) (*Tree, error) {
 	settle := cmp.Or(s.Settle, 200*time.Millisecond)
 	deadline := time.Now().Add(cmp.Or(s.Patience, 700*time.Millisecond))
 	before := s.last
 	for restless := t.Restless(before); len(restless) > 0; restless = t.Restless(before) {
 		if time.Now().After(deadline) {
 			if len(t.Parts) == 0 && t.Partial {
-				t = s.scan(nil)
+				t = s.scan(&loader.Have{Later: have.Later})
 				restless = t.Each()
 			}
 			return t.Reject(restless, "the files keep changing, expected them to rest for "+settle.String()), nil
@@ -116,7 +121,7 @@ func (s *Source) settled(ctx context.Context, t *Tree, known map[string][sha256.
 			return nil, ctx.Err()
 		case <-time.After(settle):
 		}
-		t = s.scan(known)
+		t = s.scan(have)
 	}
 	return t, nil
 }
@@ -168,5 +173,5 @@ func named(files []File) []ruleset.File {
 }
 
 func (f *File) ruleset() ruleset.File {
-	return ruleset.File{Name: f.Name, Data: f.Data, Sum: f.Sum, Origin: f.Origin}
+	return ruleset.File{Name: f.Name, Data: f.Data, Sum: f.Sum, Origin: f.Origin, Read: f.later, Size: f.size}
 }
