@@ -102,6 +102,10 @@ $(CLIENTS)/installed:
 test-upstreams: envoy ## send look-alikes to real APIs, and check what each says that it read (Debian 12, Java, Maven, Node)
 	dir=$$(python3 test/upstreams/install.py) && PATGATE_TEST_UPSTREAMS=$$dir $(GO) test -tags upstreams -count 1 -timeout 20m -run '^TestUpstream' ./test $(UPDATE)
 
+.PHONY: test-fronts
+test-fronts: envoy ## ask patgate over HTTP from nginx, HAProxy, Caddy and Envoy: the corpus, forged headers, printed configurations (Debian 12)
+	dir=$$(python3 test/fronts/install.py) && PATGATE_TEST_FRONTS=$$dir $(GO) test -tags fronts -count 1 -timeout 10m -run '^TestFront' ./test $(UPDATE)
+
 .PHONY: test-kube
 test-kube: envoy ## run the chart and the examples with Helm and a real API server; its first run builds one
 	dir=$$(python3 test/kube/install.py) && PATGATE_TEST_KUBE=$$dir $(GO) test -tags kube -count 1 -timeout 20m ./test/kube
@@ -144,7 +148,7 @@ check: $(LINT) $(VULN) $(ACTIONS) ## format, vet, lint, workflows, and known vul
 	$(GO) vet ./...
 	GOOS=windows $(GO) vet ./cmd/patgate
 	GOOS=windows $(GO) build -o /dev/null ./cmd/patgate
-	$(GO) vet -tags chaos,soak,upstreams,clients,mesh ./test
+	$(GO) vet -tags chaos,soak,upstreams,clients,mesh,fronts ./test
 	$(GO) -C test/registry vet ./...
 	$(GO) -C image vet ./...
 	$(LINT) run

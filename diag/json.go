@@ -1,5 +1,7 @@
 package diag
 
+import "strconv"
+
 // Report is a Problem in JSON.
 type Report struct {
 	Code     Code   `json:"code,omitempty"`
@@ -11,6 +13,7 @@ type Report struct {
 	Message  string `json:"message"`
 	Fix      string `json:"fix,omitempty"`
 	Reason   string `json:"reason,omitempty"` // of the comment that suppresses it
+	Source   string `json:"source,omitempty"` // FILE:LINE, as other commands have it
 }
 
 // Report returns the problem in the form for JSON.
@@ -19,7 +22,11 @@ func (p Problem) Report() Report {
 	if p.Code != "" {
 		severity = p.Severity.String()
 	}
-	return Report{p.Code, severity, p.File, p.Pos.Line, p.Pos.Column, p.Field, p.Message, p.Fix, p.Suppressed}
+	source := p.File
+	if p.Pos.Line > 0 {
+		source += ":" + strconv.Itoa(p.Pos.Line)
+	}
+	return Report{p.Code, severity, p.File, p.Pos.Line, p.Pos.Column, p.Field, p.Message, p.Fix, p.Suppressed, source}
 }
 
 // Reports returns problems in the form for JSON: a list that may be empty and is never null.

@@ -67,7 +67,7 @@ func (s Settings) YAML() (text string, notes []string, err error) {
 
 func templateOf(kind string) string {
 	switch kind {
-	case KindStandalone, KindSidecar, KindEdge:
+	case KindStandalone, KindSidecar, KindEdge, KindHTTP:
 		return "envoy.yaml.tmpl"
 	}
 	return kind + ".yaml.tmpl"
@@ -83,6 +83,11 @@ var heads = map[string][]string{
 		"A hardened Envoy 1.40 in the pod of an HTTP API, with patgate next to it on a unix socket.",
 		"The API listens on loopback only: a client that reaches its port bypasses the gate.",
 	},
+	KindHTTP: {
+		"A hardened Envoy 1.40 in front of an HTTP API, which asks patgate over HTTP (http_service,",
+		"`patgate serve --http-front envoy`). Prefer gRPC: it sends two headers of one name as two,",
+		"and needs no list of headers. patgate and the API get only what is named below.",
+	},
 	KindEdge: {
 		"A hardened Envoy 1.40 where clients come in: TLS and HTTP/2 from them, and several replicas",
 		"of patgate over mTLS. Change the addresses and the two directories of certificates.",
@@ -91,6 +96,12 @@ var heads = map[string][]string{
 
 // Edge reports whether clients come from anywhere.
 func (v view) Edge() bool { return v.Kind == KindEdge }
+
+// OverHTTP reports whether patgate is asked over HTTP.
+func (v view) OverHTTP() bool { return v.Kind == KindHTTP }
+
+// Identity lists the headers that patgate sets at any of the gates.
+func (v view) Identity() []string { return v.union((*policy.Gate).IdentityHeaders) }
 
 // Alone reports whether this Envoy has its own, single patgate.
 func (v view) Alone() bool { return isPipe(v.Patgate[0]) }

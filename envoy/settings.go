@@ -18,12 +18,13 @@ const (
 	KindStandalone   = "standalone"    // one Envoy in front of an API, plain HTTP
 	KindSidecar      = "sidecar"       // an Envoy in the API's pod, patgate on a unix socket
 	KindEdge         = "edge"          // TLS from clients, several replicas of patgate over mTLS
+	KindHTTP         = "envoy"         // like standalone, but patgate is asked over HTTP
 	KindIstio        = "istio"         // Kubernetes objects for Istio
 	KindIstioMesh    = "istio-mesh"    // Helm values for istiod, which KindIstio needs
 	KindEnvoyGateway = "envoy-gateway" // Kubernetes objects for Envoy Gateway
 )
 
-// Kinds lists the kinds in the order of their names above.
+// Kinds lists the kinds that are asked over gRPC, in the order of their names above.
 func Kinds() []string {
 	return []string{KindStandalone, KindSidecar, KindEdge, KindIstio, KindIstioMesh, KindEnvoyGateway}
 }
@@ -74,6 +75,7 @@ const (
 // defaults are each kind's values for empty fields.
 var defaults = map[string]Settings{
 	KindStandalone: {Listen: "127.0.0.1:8080", Patgate: []string{"127.0.0.1:9191"}, PatgateTLS: NoTLS},
+	KindHTTP:       {Listen: "127.0.0.1:8080", Patgate: []string{"127.0.0.1:9193"}, PatgateTLS: NoTLS},
 	KindSidecar:    {Listen: "0.0.0.0:8080", Patgate: []string{defaultSocket}, PatgateTLS: NoTLS},
 	KindEdge: {Listen: "0.0.0.0:8443", Upstream: "api.default.svc.cluster.local:80", Patgate: []string{defaultService},
 		TLS: "/etc/envoy/tls", PatgateTLS: "/etc/envoy/patgate"},

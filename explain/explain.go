@@ -52,7 +52,7 @@ type RuleResult struct {
 	Rule   string `json:"rule"`
 	Source string `json:"source"`
 	Text   string `json:"text"`   // its conditions
-	Result string `json:"result"` // matched, failed or unclear
+	Result string `json:"result"` // matched, unmatched or unclear
 	Part   string `json:"part,omitempty"`
 	Path   string `json:"path,omitempty"` // Destination: checked against that header's path
 	Why    string `json:"why,omitempty"`  // why it was unclear
@@ -119,7 +119,7 @@ func masked(r *policy.Request, text string) string {
 func ruleResult(rule policy.TraceRule) RuleResult {
 	r := RuleResult{
 		Level: rule.Level.String(), Group: rule.Group, Kind: "allow", Policy: rule.Rule.Policy, Rule: rule.Rule.Name,
-		Source: rule.Rule.Source.String(), Text: rule.Rule.Text(), Result: "failed",
+		Source: rule.Rule.Source.String(), Text: rule.Rule.Text(), Result: "unmatched",
 	}
 	if rule.Deny {
 		r.Kind = "deny"
@@ -204,7 +204,7 @@ func (r *RuleResult) mark() string {
 	switch {
 	case r.Kind == "allow" && r.Result != "matched":
 		return "--" // another one may match
-	case r.Kind == "deny" && r.Result != "failed":
+	case r.Kind == "deny" && r.Result != "unmatched":
 		return "NO"
 	}
 	return "ok"

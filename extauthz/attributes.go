@@ -34,6 +34,8 @@ type Attributes struct {
 	routeNamed bool
 	peerName   string // of the connection: by its client certificate
 
+	front frontAttributes // of a check over HTTP; zero: it came over gRPC
+
 	panicked any // what reading them panicked with; nil: it did not
 }
 
@@ -90,6 +92,7 @@ func (a *Attributes) request(now time.Time) policy.Request {
 		Route:      a.route,
 		RouteNamed: a.routeNamed,
 		TLS:        a.sni != "",
+		Problem:    a.front.problem,
 		Header:     a.headers,
 		Joined:     !a.rawHeaders,
 		Body:       a.bodyOf(),
@@ -98,6 +101,7 @@ func (a *Attributes) request(now time.Time) policy.Request {
 	if peer, err := netip.ParseAddr(a.peer); err == nil {
 		r.Peer = peer
 	}
+	r.Unseen = a.front.asks && !a.front.framed && r.Body.State == policy.BodyAbsent
 	r.Credential = policy.ParseAuthorization(a.headers.Get("authorization"))
 	return r
 }

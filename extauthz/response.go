@@ -17,7 +17,9 @@ type answer struct {
 	revision uint64
 	now      time.Time
 	given    bool // the caller presented a credential
-	decision policy.Decision
+
+	authorization string // as the request has it; for answers over HTTP alone
+	decision      policy.Decision
 }
 
 // reply is an encoded CheckResponse, made by answer.reply alone.

@@ -98,6 +98,7 @@ type Call struct {
 	request  policy.Request
 	budget   callBudget
 	peerName string // the Envoy that sent the check, by its client certificate
+	front    frontAttributes
 	answer   answer
 	out      *reply       // the answer, if the event is written
 	event    *audit.Event // nil if it could not be made
@@ -130,6 +131,9 @@ func (c *Call) read(in *Attributes) {
 	}
 	c.request = in.request(c.answer.now)
 	c.answer.given = c.request.CredentialGiven()
+	if c.front = in.front; c.front.asks {
+		c.answer.authorization, _ = in.headers.Get("authorization")
+	}
 }
 
 // snapshot returns the running revision. At the start, a check that is not crowded out waits for it.
@@ -149,6 +153,7 @@ func (c *Call) evaluate(ctx context.Context, snapshot *policy.Snapshot) {
 	defer c.budget.release()
 	c.request.Budget = &c.budget
 	c.answer.decision = policy.Evaluate(snapshot, &c.request, nil)
+	c.front.checkRemovals(&c.answer.decision)
 }
 
 // record has the event written.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/ruleset"
 	"github.com/patgate/patgate/token"
 )
 
@@ -206,66 +207,104 @@ func (d *damage) delete() (gone []string) {
 
 // TestCutFilesMixNothing cuts each file at every byte and swaps files: the revision is
 // the old one, narrowed by what the files revoke, or exactly what a new start would load.
+// The files are in memory; a few of the cuts are made on disk too.
 func TestCutFilesMixNothing(t *testing.T) {
 	d := &damage{Rand: rand.New(rand.NewPCG(7, 7))}
 	d.manifests()
-	dir := t.TempDir()
-	d.write(t, dir, d.files)
-	h := newHarnessSettling(t, dir, time.Millisecond)
-	h.load()
-	good := allowed(h.index.Snapshot())
-	try := func(what string, files map[string]string) {
-		t.Helper()
-		d.write(t, dir, files)
-		if r := h.load(); r != nil {
-			h.wantWhole(what, r, good)
-		}
-		d.write(t, dir, d.files)
-		if r := h.load(); r != nil && r.Rejected() {
-			t.Fatalf("%s, and mended: %v", what, r.Problems)
-		}
-		if now := allowed(h.index.Snapshot()); len(widened(good, now))+len(widened(now, good)) > 0 {
-			t.Fatalf("%s, and mended: it allows %v", what, now)
-		}
-	}
 	step := 1
 	if testing.Short() {
 		step = 7
 	}
+	t.Run("in memory", func(t *testing.T) {
+		m := newMemory("m", maps.Clone(d.files))
+		d.cut(&cutting{
+			harness: memoryHarness(t, "", m),
+			put: func(files map[string]string) {
+				all := maps.Clone(m.files)
+				maps.Copy(all, files)
+				m.set(all)
+			},
+			fresh: func() *ruleset.Set {
+				updates, err := m.Read(t.Context(), loader.Have{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return ruleset.Load(ruleset.Input{Origin: "m", Files: updates[0].Documents}, ruleset.Options{})
+			},
+		}, step)
+	})
+	t.Run("on disk", func(t *testing.T) {
+		dir := t.TempDir()
+		d.write(t, dir, d.files)
+		d.cut(&cutting{
+			harness: newHarnessSettling(t, dir, time.Millisecond),
+			put:     func(files map[string]string) { d.write(t, dir, files) },
+			fresh:   func() *ruleset.Set { return loaderdir.Load([]string{dir}) },
+		}, 29*step)
+	})
+}
+
+// cutting is a loader, how its files are written, and what a new start would load.
+type cutting struct {
+	*harness
+	put   func(files map[string]string)
+	fresh func() *ruleset.Set
+}
+
+// cut cuts each file at every step-th byte, and swaps each pair.
+func (d *damage) cut(c *cutting, step int) {
+	c.t.Helper()
+	c.load()
+	good := allowed(c.index.Snapshot())
 	for _, name := range slices.Sorted(maps.Keys(d.files)) {
 		text := d.files[name]
 		for cut := 0; cut < len(text); cut += step {
-			try(fmt.Sprintf("%s cut at %d", name, cut), map[string]string{name: text[:cut]})
+			c.try(fmt.Sprintf("%s cut at %d", name, cut), map[string]string{name: text[:cut]}, d.files, good)
 		}
 		for other := range d.files {
 			if other > name {
-				try(name+" and "+other+" swapped", map[string]string{name: d.files[other], other: text})
+				c.try(name+" and "+other+" swapped", map[string]string{name: d.files[other], other: text}, d.files, good)
 			}
 		}
 	}
 }
 
+// try loads damaged files, and then the good ones again.
+func (c *cutting) try(what string, damaged, files map[string]string, good map[string]bool) {
+	c.t.Helper()
+	c.put(damaged)
+	if r := c.load(); r != nil {
+		c.wantWhole(what, r, good)
+	}
+	c.put(files)
+	if r := c.load(); r != nil && r.Rejected() {
+		c.t.Fatalf("%s, and mended: %v", what, r.Problems)
+	}
+	if now := allowed(c.index.Snapshot()); len(widened(good, now))+len(widened(now, good)) > 0 {
+		c.t.Fatalf("%s, and mended: it allows %v", what, now)
+	}
+}
+
 // wantWhole checks that a rejected load at most revoked tokens, and that an accepted one
 // decides as a new start would.
-func (h *harness) wantWhole(what string, r *loader.Report, good map[string]bool) {
-	h.t.Helper()
-	now := allowed(h.index.Snapshot())
+func (c *cutting) wantWhole(what string, r *loader.Report, good map[string]bool) {
+	c.t.Helper()
+	now := allowed(c.index.Snapshot())
 	if r.Rejected() {
 		if more := widened(good, now); len(more) > 0 {
-			h.t.Errorf("%s: rejected, and allows %q", what, more)
+			c.t.Errorf("%s: rejected, and allows %q", what, more)
 		}
 		return
 	}
-	set := loaderdir.Load([]string{h.dir})
-	rows, problems := set.Rows, set.Problems
-	if len(problems) > 0 {
-		h.t.Fatalf("%s: taken, but a new start reports %v", what, problems)
+	set := c.fresh()
+	if len(set.Problems) > 0 {
+		c.t.Fatalf("%s: taken, but a new start reports %v", what, set.Problems)
 	}
 	fresh := policy.NewIndex()
-	if _, err := fresh.Replace(rows, at); err != nil {
-		h.t.Fatal(err)
+	if _, err := fresh.Replace(set.Rows, at); err != nil {
+		c.t.Fatal(err)
 	}
 	if want := allowed(fresh.Snapshot()); len(widened(want, now))+len(widened(now, want)) > 0 {
-		h.t.Errorf("%s: it allows %v, a new start would %v", what, now, want)
+		c.t.Errorf("%s: it allows %v, a new start would %v", what, now, want)
 	}
 }

@@ -51,11 +51,10 @@ func (x *teams) restart() {
 	})
 }
 
-// want loads, and checks which tokens are good and which directories keep their last good state.
-func (x *teams) want(what, good string, kept ...string) *loader.Report {
+// good checks which tokens are good.
+func (x *teams) good(what, good string) {
 	x.t.Helper()
-	r := x.load()
-	var names, dirs []string
+	var names []string
 	for row := range x.index.Snapshot().Tokens {
 		if known(x.index.Snapshot(), row.Name) {
 			names = append(names, row.Name)
@@ -65,6 +64,14 @@ func (x *teams) want(what, good string, kept ...string) *loader.Report {
 	if got := strings.Join(names, " "); got != good {
 		x.t.Errorf("%s: good are %s, want %s", what, got, good)
 	}
+}
+
+// want loads, and checks which tokens are good and which directories keep their last good state.
+func (x *teams) want(what, good string, kept ...string) *loader.Report {
+	x.t.Helper()
+	r := x.load()
+	x.good(what, good)
+	var dirs []string
 	if r != nil {
 		for _, k := range r.Kept {
 			dirs = append(dirs, filepath.Base(k.Origin))

@@ -13,6 +13,8 @@ import (
 // may permit are no problem here.
 func (r *Request) targetProblem() string {
 	switch {
+	case r.Problem != "":
+		return r.Problem
 	case r.Method == "":
 		return "the method is missing"
 	case r.Method == "CONNECT":

@@ -95,7 +95,7 @@ func (r *Request) hasForm() bool {
 	if n == 0 || fold(media, foldWhole) == "" {
 		return r.mayHaveBody()
 	}
-	if r.Body.State == BodyAbsent && r.saysEmpty() {
+	if r.Body.State == BodyAbsent && !r.Unseen && r.saysEmpty() {
 		return false
 	}
 	return IsForm(value)
@@ -123,20 +123,29 @@ func (r *Request) mayHaveBody() bool {
 	if r.Body.State != BodyAbsent {
 		return true
 	}
+	if r.Unseen {
+		return r.methodTakesBody()
+	}
 	_, lengths := r.Header.Get("content-length")
 	_, chunked := r.Header.Get("transfer-encoding")
 	return lengths > 0 && !r.saysEmpty() || chunked > 0
 }
 
+// methodTakesBody reports whether requests with the method usually have a body, so that APIs take what
+// has no Content-Type for a form.
+func (r *Request) methodTakesBody() bool {
+	return r.Method != "GET" && r.Method != "HEAD" && r.Method != "OPTIONS"
+}
+
 // mayHaveUntypedBody reports whether there may be a body that no header declares: over
 // HTTP/2 one needs neither a Content-Length nor a Content-Type.
 func (r *Request) mayHaveUntypedBody() bool {
-	if _, n := r.Header.Get("content-length"); n > 0 || !r.Unframed {
+	if _, n := r.Header.Get("content-length"); n > 0 || !r.Unframed && !r.Unseen {
 		return false
 	}
 	value, _ := r.Header.Get("content-type")
 	media, _, _ := strings.Cut(value, ";")
-	return fold(media, foldWhole) == "" && r.Method != "GET" && r.Method != "HEAD" && r.Method != "OPTIONS"
+	return fold(media, foldWhole) == "" && r.methodTakesBody()
 }
 
 // mayReplaceMethod reports whether a form body that was read holds `_method` or can't be

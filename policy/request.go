@@ -19,8 +19,13 @@ type Request struct {
 	Header     Header
 	Joined     bool // headers of one name may have come joined by commas
 	Unframed   bool // a body may come without a header that declares it, as over HTTP/2
+	Unseen     bool // whether there is a body is not known: what asks says nothing of it
 	Credential Credential
 	Body       Body
+
+	// Problem is why the request can't be evaluated, in fixed words: what asks left something out, or said it
+	// twice. Empty: it can be.
+	Problem string
 
 	// Budget decides whether rules that cost much are evaluated to the end. nil: they are.
 	Budget Budget

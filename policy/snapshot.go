@@ -93,6 +93,14 @@ func (s *Snapshot) admits(g *Gate, namespace, user string, own []*Group) bool {
 // Gate finds a gate by its name, or nil.
 func (s *Snapshot) Gate(name string) *Gate { return row[Gate](s, tableGates, name) }
 
+// SameGate returns the running row of a gate if it was made from the same, or else the row given.
+func (s *Snapshot) SameGate(row *Gate) *Gate {
+	if running := s.Gate(row.Name); running != nil && running.Fingerprint == row.Fingerprint && running.Source == row.Source {
+		return running
+	}
+	return row
+}
+
 // GateOf finds the gate of a request, as Evaluate does, or nil.
 func (s *Snapshot) GateOf(r *Request) *Gate {
 	e := evaluation{snapshot: s, request: r}

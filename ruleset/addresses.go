@@ -48,6 +48,14 @@ func (s *Set) groupsByUser() map[memberOf][]*manifest.Document {
 
 // rangeAt returns the place of a range that counts at a gate, or nothing.
 func (s *Set) rangeAt(g *manifest.Document, byUser map[memberOf][]*manifest.Document) string {
+	if place := s.ownRangeAt(g); place != "" {
+		return place
+	}
+	return s.rangesOfTokens(g.Gate.ActAs != nil, byUser).at(g)
+}
+
+// ownRangeAt returns the place of a range of the gate itself or of its policies, or nothing.
+func (s *Set) ownRangeAt(g *manifest.Document) string {
 	spec := g.Gate
 	if spec.Clients != nil {
 		return g.Place(spec.Clients.At)
@@ -57,10 +65,7 @@ func (s *Set) rangeAt(g *manifest.Document, byUser map[memberOf][]*manifest.Docu
 			return place
 		}
 	}
-	if place := s.rangeInPolicies(g, spec.Policies); place != "" {
-		return place
-	}
-	return s.rangesOfTokens(spec.ActAs != nil, byUser).at(g)
+	return s.rangeInPolicies(g, spec.Policies)
 }
 
 // tokenRanges are the first tokens that have a range, for each gate that tokens name and for those

@@ -34,19 +34,7 @@ func compile(docs *Set, old *policy.Snapshot) policy.Rows {
 func compileRest(docs *Set, old *policy.Snapshot) (c *compiler, rows policy.Rows) {
 	c = newCompiler(nil, nil)
 	c.old = old
-	for _, d := range docs.Policies {
-		row := c.policy(d)
-		c.policies[row.Name] = row
-		rows.Policies = append(rows.Policies, row)
-	}
-	for _, d := range docs.Groups {
-		rows.Groups = append(rows.Groups, c.group(d))
-	}
-	c.addGroups(rows.Groups)
-	for _, d := range docs.Gates {
-		rows.Gates = append(rows.Gates, c.gate(d))
-	}
-	return c, rows
+	return c, c.restRows(docs)
 }
 
 // newCompiler returns a compiler of what names these rows.

@@ -100,6 +100,18 @@ func (s *Set) check() {
 		}
 	}()
 	s.checkScopes()
+	s.checkRest()
+	for _, doc := range s.Tokens {
+		s.checkToken(doc)
+	}
+	s.checkDigests()
+	if !s.partial {
+		s.checkClientIP()
+	}
+}
+
+// checkRest checks gates, groups and policies against each other.
+func (s *Set) checkRest() {
 	for _, doc := range s.Gates {
 		s.checkReferences(doc, "spec.groups", doc.Gate.Groups, manifest.KindUserGroup)
 		s.checkReferences(doc, "spec.policies", doc.Gate.Policies, manifest.KindTokenPolicy)
@@ -107,19 +119,12 @@ func (s *Set) check() {
 	for _, doc := range s.Groups {
 		s.checkReferences(doc, "spec.policies", doc.UserGroup.Policies, manifest.KindTokenPolicy)
 	}
-	for _, doc := range s.Tokens {
-		s.checkOneToken(doc)
-	}
-	s.checkDigests()
 	s.checkAmbiguousGates()
-	if !s.partial {
-		s.checkClientIP()
-	}
 	s.checkLevels()
 }
 
-// checkOneToken checks a token against the documents that it refers to.
-func (s *Set) checkOneToken(doc *manifest.Document) {
+// checkToken checks a token against gates, groups and policies.
+func (s *Set) checkToken(doc *manifest.Document) {
 	s.checkReferences(doc, "spec.gates", doc.APIToken.Gates, manifest.KindGate)
 	s.checkReferences(doc, "spec.policies", doc.APIToken.Policies, manifest.KindTokenPolicy)
 	s.checkNamespace(doc)

@@ -205,7 +205,7 @@ func (x *stream) document(place int, doc *manifest.Document) {
 		}
 		return
 	}
-	x.checkOneToken(doc)
+	x.checkToken(doc)
 	x.noteRanges(doc)
 	if x.options.Running.Ready() {
 		x.endings = append(x.endings, Endings([]*manifest.Document{doc})...)

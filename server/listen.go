@@ -11,8 +11,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/extauthz"
+	"github.com/patgate/patgate/extauthz/httpfront"
 	"github.com/patgate/patgate/loader/dir"
 )
 
@@ -29,10 +32,13 @@ const (
 	minReceive = 4 << 20
 )
 
+// minStale is more than the time between two bookmarks of a watch.
+const minStale = 90 * time.Second
+
 // checkOptions refuses options that are invalid or insecure.
 func checkOptions(o *Options) error {
 	switch {
-	case len(o.Manifests) == 0 || slices.Contains(o.Manifests, ""):
+	case len(o.Manifests) == 0 && o.Kubernetes == nil || slices.Contains(o.Manifests, ""):
 		return &UsageError{"no manifests, expected Manifests"}
 	case (o.TLSCert == "") != (o.TLSKey == ""):
 		return &UsageError{"TLSCert and TLSKey go together"}
@@ -42,6 +48,12 @@ func checkOptions(o *Options) error {
 		return &UsageError{fmt.Sprintf("MaxHeader %d: expected at least %d", o.MaxHeader, minHeader)}
 	case o.MaxReceive != 0 && o.MaxReceive < minReceive:
 		return &UsageError{fmt.Sprintf("MaxReceive %d: expected at least %d", o.MaxReceive, minReceive)}
+	case o.MaxStale != 0 && o.MaxStale < minStale:
+		return &UsageError{fmt.Sprintf("MaxStale %s: expected at least %s, as an API server says something once a minute where nothing changes", o.MaxStale, minStale)}
+	case o.StaleDeny && o.MaxStale == 0, o.MaxStale != 0 && o.Kubernetes == nil:
+		return &UsageError{"StaleDeny needs MaxStale, and MaxStale needs Kubernetes"}
+	case len(o.Manifests) == 0 && o.Manage != nil:
+		return &UsageError{"managing tokens needs Manifests, where it writes them"}
 	case o.Transport != "" && !slices.Contains(extauthz.Transports, o.Transport):
 		return &UsageError{fmt.Sprintf("Transport %q: expected %s", o.Transport, strings.Join(extauthz.Transports, " or "))}
 	case len(o.TLSClientNames) > 0 && o.TLSClientCA == "":
@@ -51,23 +63,48 @@ func checkOptions(o *Options) error {
 	case o.TLSClientCA != "" && o.TLSCert == "":
 		return &UsageError{"TLSClientCA needs TLSCert and TLSKey"}
 	}
-	if err := dir.Check(o.Manifests, o.LastGood); err != nil {
-		return &UsageError{err.Error()}
+	if len(o.Manifests) > 0 || o.LastGood != "" {
+		if err := dir.Check(o.Manifests, o.LastGood); err != nil {
+			return &UsageError{err.Error()}
+		}
 	}
-	path, unix := strings.CutPrefix(o.Listen, unixPrefix)
+	if err := checkFront(o); err != nil {
+		return err
+	}
+	return checkListen(o, "Listen", o.Listen, "Envoy")
+}
+
+// checkFront checks what belongs to checks over HTTP.
+func checkFront(o *Options) error {
 	switch {
-	case unix && !filepath.IsAbs(path), !unix && strings.HasPrefix(o.Listen, "unix:"):
-		return &UsageError{fmt.Sprintf("Listen %s: expected unix:// and an absolute path, such as unix:///run/patgate/patgate.sock", o.Listen)}
+	case o.HTTPListen == "" && o.HTTPFront == "":
+		return nil
+	case o.HTTPListen == "":
+		return &UsageError{"HTTPFront needs HTTPListen"}
+	case o.HTTPFront == "":
+		return &UsageError{"HTTPListen needs HTTPFront, one of " + strings.Join(httpfront.Names(), ", ")}
+	case !httpfront.Kind(o.HTTPFront).Known():
+		return &UsageError{fmt.Sprintf("HTTPFront %s: %s", o.HTTPFront, diag.Suggest(o.HTTPFront, httpfront.Names()))}
+	}
+	return checkListen(o, "HTTPListen", o.HTTPListen, "the front")
+}
+
+// checkListen refuses an address for checks that is none, or that anybody reaches. who may ask there.
+func checkListen(o *Options, option, address, who string) error {
+	path, unix := strings.CutPrefix(address, unixPrefix)
+	switch {
+	case unix && !filepath.IsAbs(path), !unix && strings.HasPrefix(address, "unix:"):
+		return &UsageError{fmt.Sprintf("%s %s: expected unix:// and an absolute path, such as unix:///run/patgate/patgate.sock", option, address)}
 	case unix:
 		return nil
 	}
-	host, _, err := net.SplitHostPort(o.Listen)
+	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return &UsageError{fmt.Sprintf("Listen %s: expected HOST:PORT or unix:///path", o.Listen)}
+		return &UsageError{fmt.Sprintf("%s %s: expected HOST:PORT or unix:///path", option, address)}
 	}
 	if !isLoopback(host) && o.TLSClientCA == "" && !o.InsecureListen {
-		return &UsageError{fmt.Sprintf("Listen %s: beyond loopback anybody could ask for decisions: "+
-			"expected TLSCert, TLSKey and TLSClientCA, or InsecureListen where the network itself admits Envoy alone", o.Listen)}
+		return &UsageError{fmt.Sprintf("%s %s: beyond loopback anybody could ask for decisions: "+
+			"expected TLSCert, TLSKey and TLSClientCA, or InsecureListen where the network itself admits %s alone", option, address, who)}
 	}
 	return nil
 }

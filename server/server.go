@@ -23,6 +23,7 @@ import (
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/extauthz"
+	"github.com/patgate/patgate/extauthz/httpfront"
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/policy"
@@ -31,11 +32,17 @@ import (
 
 // Options of a Server. Zero values mean the defaults, where one is named.
 type Options struct {
-	Manifests    []string // directories, as dir.ParseRoot reads them; at least one
+	Manifests    []string // directories, as dir.ParseRoot reads them; at least one, unless Kubernetes is set
 	LastGood     string   // a directory that keeps their last good state over restarts; empty: none
 	MaxManifests int64    // bytes read at most; default dir.MaxBytes
 
+	Kubernetes *KubernetesOptions // also follow the objects of a cluster; nil: don't
+	MaxStale   time.Duration      // after how long without a sign of the cluster the server is not ready; 0: never
+	StaleDeny  bool               // then refuse every request too, with not_ready
+
 	Listen         string // for checks: host:port or unix:///path; default 127.0.0.1:9191
+	HTTPListen     string // for checks over HTTP, like Listen; empty: none
+	HTTPFront      string // the kind of proxy that asks there: one of httpfront.Names
 	InsecureListen bool   // allows an address beyond loopback without mTLS
 	StatusListen   string // default 127.0.0.1:9192
 	TLSCert        string // files, reloaded when they change
@@ -107,7 +114,9 @@ type Server struct {
 	audit        *audit.Log
 	manage       *management // nil: tokens are not managed here
 	transport    extauthz.Transport
-	loader       *loader.Loader
+	front        *listening     // checks over HTTP; nil: none
+	loader       *loader.Loader // nil: no directories
+	cluster      *cluster       // nil: no objects
 	metrics      *metrics
 	clock        *extauthz.Clock
 	certificates *certificates // nil: no TLS
@@ -144,6 +153,15 @@ func New(o Options) (*Server, error) {
 		_ = s.listener.Close()
 		return nil, &ListenError{"StatusListen", o.StatusListen, err}
 	}
+	bound := []net.Listener{s.listener, s.status}
+	if o.HTTPListen != "" {
+		l, err := listen(o.HTTPListen)
+		if err != nil {
+			return nil, errors.Join(&ListenError{"HTTPListen", o.HTTPListen, err}, closeAll(bound))
+		}
+		s.front = &listening{listener: l}
+		bound = append(bound, l)
+	}
 	s.audit = audit.New(sink, audit.Options{
 		Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: s.instance, Now: o.Now, Logger: o.Logger, Chain: o.AuditChain,
 	})
@@ -154,19 +172,30 @@ func New(o Options) (*Server, error) {
 	if o.Manage != nil {
 		recent = new(admin.Recent)
 	}
-	s.transport, err = extauthz.NewTransport(&extauthz.Server{
-		Index: s.index, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight), Loaded: s.up,
+	if s.cluster, err = s.newCluster(); err != nil {
+		return nil, errors.Join(err, closeAll(bound))
+	}
+	checks := &extauthz.Server{
+		Index: revisions{s.index, s.cluster}, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight), Loaded: s.up,
 		HandshakeFailed: s.handshakeFailed, Seen: s.seen(recent),
-	}, extauthz.TransportOptions{Name: o.Transport, MaxBody: o.MaxBody, MaxHeader: o.MaxHeader, MaxReceive: o.MaxReceive, TLS: certs.config()})
+	}
+	s.transport, err = extauthz.NewTransport(checks, extauthz.TransportOptions{Name: o.Transport, MaxBody: o.MaxBody, MaxHeader: o.MaxHeader, MaxReceive: o.MaxReceive, TLS: certs.config()})
 	if err != nil {
-		return nil, errors.Join(err, s.listener.Close(), s.status.Close())
+		return nil, errors.Join(err, closeAll(bound))
+	}
+	if s.front != nil {
+		s.front.transport = extauthz.NewFront(checks, extauthz.FrontOptions{
+			Kind: httpfront.Kind(o.HTTPFront), MaxBody: o.MaxBody, MaxReceive: o.MaxReceive, TLS: browsers(certs.config()),
+		})
 	}
 	o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.LastGood, o.Logger, o.Now
-	s.loader = loader.New(s.index, sources(&o), s.loaded, o.Loader)
+	if len(o.Manifests) > 0 {
+		s.loader = loader.New(s.index, sources(&o), s.loaded, o.Loader)
+	}
 	if o.Manage != nil {
 		s.manage, err = newManagement(o.Manage, &managed{o.Manifests, s.index, s.audit, s.loader, o.Now, o.Logger, recent, &s.counters})
 		if err != nil {
-			return nil, errors.Join(err, s.listener.Close(), s.status.Close())
+			return nil, errors.Join(err, closeAll(bound))
 		}
 	}
 	return s, nil
@@ -239,6 +268,14 @@ func quarterOfMemory() int64 {
 // Addr returns where checks are answered.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
+// HTTPAddr returns where checks over HTTP are answered, or nil.
+func (s *Server) HTTPAddr() net.Addr {
+	if s.front == nil {
+		return nil
+	}
+	return s.front.listener.Addr()
+}
+
 // ManageAddr returns where tokens are managed, or nil.
 func (s *Server) ManageAddr() net.Addr {
 	if s.manage == nil {
@@ -263,26 +300,31 @@ func (s *Server) Reload() {
 // error where audit events were lost.
 func (s *Server) Run(ctx context.Context) error {
 	statusServer := &http.Server{Handler: s.statusHandler(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug)}
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	go func() { failed <- s.transport.Serve(s.listener) }()
+	if s.front != nil {
+		go func() { failed <- s.front.transport.Serve(s.front.listener) }()
+	}
 	go func() { failed <- statusServer.Serve(s.status) }()
 	defer func() { _ = statusServer.Close() }()
 
+	background, halt := context.WithCancel(context.Background())
+	var loops sync.WaitGroup
+	defer loops.Wait()
+	defer halt()
+	loops.Go(func() { s.cluster.follow(background, s) })
 	if err := s.start(ctx); err != nil {
 		return errors.Join(err, s.stop(0))
 	}
-	background, halt := context.WithCancel(context.Background())
-	var loops sync.WaitGroup
-	loops.Go(func() { s.loader.Run(background, s.nudge) })
+	if s.loader != nil {
+		loops.Go(func() { s.loader.Run(background, s.nudge) })
+	}
 	loops.Go(func() { s.reportUsage(background) })
 	if s.manage != nil {
 		loops.Go(func() { s.manage.usage.follow(background) })
 		go func() { failed <- s.manage.serve() }()
 		s.o.Logger.Info("managing tokens", "address", s.manage.url())
 	}
-	defer loops.Wait()
-	defer halt()
-
 	var err error
 	select {
 	case err = <-failed:
@@ -297,6 +339,30 @@ func (s *Server) Run(ctx context.Context) error {
 
 // start makes the first load and reports that the server is ready.
 func (s *Server) start(ctx context.Context) error {
+	if s.loader != nil {
+		if err := s.startLoader(ctx); err != nil {
+			return err
+		}
+	}
+	if s.cluster != nil {
+		select {
+		case <-s.cluster.Up():
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	close(s.up)
+	s.ready.Store(true)
+	s.setServing(true)
+	if s.front != nil {
+		s.o.Logger.Info("serving checks over HTTP", "address", s.HTTPAddr().String(), "front", s.o.HTTPFront)
+	}
+	s.o.Logger.Info("serving", "checks", s.Addr().String(), "status", s.StatusAddr().String(), "manifests", s.o.Manifests)
+	return nil
+}
+
+// startLoader makes the first load of the directories.
+func (s *Server) startLoader(ctx context.Context) error {
 	if err := s.loader.Load(ctx); err != nil {
 		return err
 	}
@@ -309,10 +375,6 @@ func (s *Server) start(ctx context.Context) error {
 	if !r.Loaded {
 		return &ManifestsError{r.Problems}
 	}
-	close(s.up)
-	s.ready.Store(true)
-	s.transport.SetServing(true)
-	s.o.Logger.Info("serving", "checks", s.Addr().String(), "status", s.StatusAddr().String(), "manifests", s.o.Manifests)
 	return nil
 }
 
@@ -320,7 +382,7 @@ func (s *Server) start(ctx context.Context) error {
 // under way end.
 func (s *Server) stop(delay time.Duration) error {
 	s.ready.Store(false)
-	s.transport.SetServing(false)
+	s.setServing(false)
 	if delay > 0 {
 		s.o.Logger.Info("draining", "delay", delay.String())
 		time.Sleep(delay)
@@ -330,7 +392,7 @@ func (s *Server) stop(delay time.Duration) error {
 	if s.manage != nil {
 		s.manage.stop(ctx)
 	}
-	s.transport.Stop(ctx)
+	s.stopChecks(ctx)
 	s.writeUsage(ctx)
 	flush, cancelFlush := context.WithTimeout(context.Background(), min(s.o.DrainGrace, flushGrace))
 	defer cancelFlush()

@@ -47,6 +47,10 @@ func index(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	if why := s.cluster.unready(); why != "" {
+		http.Error(w, "not ready: "+why, http.StatusServiceUnavailable)
+		return
+	}
 	if !s.ready.Load() {
 		http.Error(w, "not ready: no manifests are loaded, or the server drains", http.StatusServiceUnavailable)
 		return

@@ -84,6 +84,7 @@ type event struct {
 	Path         string
 	Query        string
 	RequestID    string `json:"requestId"`
+	UserAgent    string `json:"userAgent"`
 	Traceparent  string
 	Revision     uint64
 	Micros       *int64

@@ -212,3 +212,15 @@ func (a *api) await(log string) error {
 		}
 	}
 }
+
+// serve runs the handler until the test ends.
+func (a *api) serve(t *testing.T) error {
+	l, err := net.Listen("tcp", a.addr)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: a.handler}
+	go func() { _ = server.Serve(l) }()
+	t.Cleanup(func() { _ = server.Close() })
+	return nil
+}

@@ -1,14 +1,12 @@
-//go:build upstreams
+//go:build upstreams || fronts
 
 package test
 
 import (
 	"encoding/json"
 	"mime"
-	"net"
 	"net/http"
 	"strings"
-	"testing"
 
 	"github.com/patgate/patgate/test/upstreams/lookalikes"
 )
@@ -49,16 +47,4 @@ func goReport(route string) http.HandlerFunc {
 		w.Header().Set("x-upstream", "1")
 		_ = json.NewEncoder(w).Encode(told)
 	}
-}
-
-// serve runs the handler until the test ends.
-func (a *api) serve(t *testing.T) error {
-	l, err := net.Listen("tcp", a.addr)
-	if err != nil {
-		return err
-	}
-	server := &http.Server{Handler: a.handler}
-	go func() { _ = server.Serve(l) }()
-	t.Cleanup(func() { _ = server.Close() })
-	return nil
 }

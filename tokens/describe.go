@@ -69,8 +69,10 @@ type ClientsView struct {
 
 // RuleView is a rule of the token, or one that bounds it.
 type RuleView struct {
-	Level    string `json:"level"` // the token, or the group or gate that bounds it
-	Kind     string `json:"kind"`  // allow or deny
+	Level    string `json:"level"`           // as explain has it: gate, group or grant (of the token)
+	Gate     string `json:"gate,omitempty"`  // at the level of gates
+	Group    string `json:"group,omitempty"` // at the level of groups
+	Kind     string `json:"kind"`            // allow or deny
 	Policy   string `json:"policy,omitempty"`
 	Rule     string `json:"rule"`
 	Text     string `json:"text"`
@@ -127,15 +129,26 @@ func (d *View) describeGates(s *policy.Snapshot, t *policy.Token) {
 // the groups, of the token.
 func (d *View) describeRules(s *policy.Snapshot, t *policy.Token) {
 	for _, g := range GatesOf(s, t) {
-		d.addRules("gate "+g.Name, g.Policies)
+		d.addRules(RuleView{Level: policy.LevelGate.String(), Gate: g.Name}, g.Policies)
 	}
 	for _, g := range t.Groups {
-		d.addRules("group "+g.Name, g.Policies)
+		d.addRules(RuleView{Level: policy.LevelGroup.String(), Group: g.Name}, g.Policies)
 	}
-	d.addRules("the token", t.Grant.Policies)
+	d.addRules(RuleView{Level: policy.LevelGrant.String()}, t.Grant.Policies)
 }
 
-func (d *View) addRules(level string, policies []*policy.Policy) {
+// Of names what a rule belongs to.
+func (r *RuleView) Of() string {
+	switch {
+	case r.Gate != "":
+		return "gate " + r.Gate
+	case r.Group != "":
+		return "group " + r.Group
+	}
+	return "the token"
+}
+
+func (d *View) addRules(view RuleView, policies []*policy.Policy) {
 	for _, kind := range []string{"deny", "allow"} {
 		for _, p := range policies {
 			rules := p.Allow
@@ -143,7 +156,8 @@ func (d *View) addRules(level string, policies []*policy.Policy) {
 				rules = p.Deny
 			}
 			for _, r := range rules {
-				d.Rules = append(d.Rules, RuleView{level, kind, r.Policy, r.Name, r.Text(), r.Source.String(), p.Observe})
+				view.Kind, view.Policy, view.Rule, view.Text, view.Source, view.Observed = kind, r.Policy, r.Name, r.Text(), r.Source.String(), p.Observe
+				d.Rules = append(d.Rules, view)
 			}
 		}
 	}

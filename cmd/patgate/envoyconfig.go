@@ -14,35 +14,55 @@ import (
 
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/envoy"
+	"github.com/patgate/patgate/fronts"
 	"github.com/patgate/patgate/policy"
 )
 
 // envoyConfigOptions are the flags of envoy-config.
 type envoyConfigOptions struct {
 	envoy.Settings
+	kinds     []string // those that the command prints
 	manifests []string
 	gates     []string
 	output    string
 }
 
+// The kinds by what they have.
+var (
+	ownEnvoy   = []string{envoy.KindStandalone, envoy.KindSidecar, envoy.KindEdge, envoy.KindHTTP}
+	mesh       = []string{envoy.KindIstio, envoy.KindIstioMesh, envoy.KindEnvoyGateway}
+	proxies    = []string{fronts.Nginx, fronts.Traefik, fronts.Caddy, fronts.HAProxy}
+	kubernetes = []string{fronts.IngressNginx, fronts.GatewayAPI}
+)
+
 // flagKinds are the flags that mean nothing to the other kinds.
 var flagKinds = []struct{ flags, kinds []string }{
-	{[]string{"namespace", "gateway", "listener"}, []string{envoy.KindIstio, envoy.KindIstioMesh, envoy.KindEnvoyGateway}},
-	{[]string{"listen", "admin", "upstream", "upstream-http2", "tls", "upgrade"}, []string{envoy.KindStandalone, envoy.KindSidecar, envoy.KindEdge}},
-	{[]string{"cors-origin", "route-timeout", "connect-timeout"}, []string{envoy.KindStandalone, envoy.KindSidecar, envoy.KindEdge, envoy.KindEnvoyGateway}},
-	{[]string{"request-timeout", "headers-timeout", "idle-timeout", "keepalive-timeout"},
-		[]string{envoy.KindStandalone, envoy.KindSidecar, envoy.KindEdge, envoy.KindIstio, envoy.KindEnvoyGateway}},
+	{[]string{"namespace"}, slices.Concat(mesh, kubernetes)},
+	{[]string{"gateway"}, append(mesh, fronts.GatewayAPI)},
+	{[]string{"listener"}, mesh},
+	{[]string{"upstream"}, slices.Concat(ownEnvoy, proxies, kubernetes)},
+	{[]string{"listen", "tls"}, append(slices.Concat(ownEnvoy, proxies), fronts.HAProxyLua)},
+	{[]string{"upgrade"}, append(ownEnvoy, fronts.Nginx)},
+	{[]string{"admin", "upstream-http2"}, ownEnvoy},
+	{[]string{"cors-origin", "route-timeout", "connect-timeout"}, append(ownEnvoy, envoy.KindEnvoyGateway)},
+	{[]string{"request-timeout", "headers-timeout", "idle-timeout", "keepalive-timeout"}, append(ownEnvoy, envoy.KindIstio, envoy.KindEnvoyGateway)},
+	{[]string{"max-request-bytes"}, append(slices.Concat(ownEnvoy, mesh), fronts.Traefik)},
+}
+
+// frontKinds are the kinds of front-config, envoy.Kinds those of envoy-config.
+func frontKinds() []string {
+	return slices.Concat(fronts.Kinds(), []string{envoy.KindHTTP}, envoy.Kinds())
 }
 
 func newEnvoyConfig(s streams) *cobra.Command {
-	var o envoyConfigOptions
-	cmd := &cobra.Command{
+	return newConfigCommand(s, envoy.Kinds(), &cobra.Command{
 		Use:   "envoy-config --for KIND [DIR...]",
 		Short: "Print the Envoy, Istio or Envoy Gateway configuration for the gates at hand",
 		Long: "Envoy-config prints a configuration that fits the gates: patgate may set and remove exactly\n" +
 			"the headers that they name, JSON bodies are sent to it only where a rule reads them, and clients'\n" +
 			"addresses are counted as the gates count them. Bodies may take as long as they flow. What is\n" +
-			"doubtful stands on stderr. Print it anew when gates change, or a rule on bodies comes in. The kinds are\n\n" +
+			"doubtful stands on stderr. Print it anew when gates change, or a rule on bodies comes in. For other\n" +
+			"proxies see front-config. The kinds are\n" +
 			"  standalone      one Envoy in front of an API\n" +
 			"  sidecar         an Envoy in the API's pod, with patgate on a unix socket\n" +
 			"  edge            TLS from clients, several replicas of patgate over mTLS\n" +
@@ -51,20 +71,44 @@ func newEnvoyConfig(s streams) *cobra.Command {
 		Example: "  patgate envoy-config --for standalone manifests >envoy.yaml && envoy -c envoy.yaml\n" +
 			"  patgate envoy-config --for edge manifests --patgate patgate.example.com:9191 --upstream api.example.com:80\n" +
 			"  patgate envoy-config --for istio manifests --namespace shop --gateway shop | kubectl apply -f -",
-		RunE: func(cmd *cobra.Command, given []string) (err error) {
-			if err := firstOf(checkOutput(o.output), o.checkFlags(cmd)); err != nil {
-				return err
-			}
-			if o.manifests, err = manifestsOf(o.manifests, given); err != nil {
-				return err
-			}
-			return envoyConfig(s, &o)
-		},
+	})
+}
+
+func newFrontConfig(s streams) *cobra.Command {
+	return newConfigCommand(s, frontKinds(), &cobra.Command{
+		Use:   "front-config --for KIND [DIR...]",
+		Short: "Print the configuration of the proxy in front of the gates at hand",
+		Long: "Front-config prints a configuration that fits the gates: every identity header comes from patgate, and\n" +
+			"clients can set none. What is doubtful stands on stderr. Print it anew when gates change their headers.\n" +
+			"docs/ingress.md says what each proxy sends, keeps, changes and shows. The kinds are\n\n" +
+			"  nginx, caddy, haproxy, traefik   a server in front of an API, which asks over HTTP (--http-front);\n" +
+			"                                   haproxy-lua prints the script that haproxy loads\n" +
+			"  ingress-nginx                    annotations and settings for the controller\n" +
+			"  gateway-api                      an HTTPRoute with ExternalAuth (gRPC)\n" +
+			"  envoy                            Envoy that asks over HTTP\n" +
+			"  standalone, sidecar, edge, istio, istio-mesh, envoy-gateway   as envoy-config prints them",
+		Example: "  patgate front-config --for nginx manifests >/etc/nginx/conf.d/patgate.conf\n" +
+			"  patgate front-config --for haproxy manifests >haproxy.cfg && patgate front-config --for haproxy-lua manifests >patgate.lua\n" +
+			"  patgate front-config --for gateway-api manifests --namespace shop | kubectl apply -f -",
+	})
+}
+
+// newConfigCommand adds to a command what prints configurations of these kinds.
+func newConfigCommand(s streams, kinds []string, cmd *cobra.Command) *cobra.Command {
+	o := envoyConfigOptions{kinds: kinds}
+	cmd.RunE = func(cmd *cobra.Command, given []string) (err error) {
+		if err := firstOf(checkOutput(o.output), o.checkFlags(cmd)); err != nil {
+			return err
+		}
+		if o.manifests, err = manifestsOf(o.manifests, given); err != nil {
+			return err
+		}
+		return envoyConfig(s, &o)
 	}
 	manifestsFlag(cmd, &o.manifests)
 	f := cmd.Flags()
 	f.StringVar(&o.Kind, "for", "", "`kind` of configuration (required)")
-	f.StringArrayVar(&o.gates, "gate", nil, "`name` of a gate that stands behind this Envoy (default: all of them); may repeat")
+	f.StringArrayVar(&o.gates, "gate", nil, "`name` of a gate that stands behind this proxy (default: all of them); may repeat")
 	f.StringVar(&o.Listen, "listen", "", "`address` for clients (default 127.0.0.1:8080, sidecar 0.0.0.0:8080, edge 0.0.0.0:8443)")
 	f.StringVar(&o.Admin, "admin", "", "`address` of Envoy's admin listener (default 127.0.0.1:9901)")
 	f.StringVar(&o.Upstream, "upstream", "", "`address` of the API (default 127.0.0.1:8081)")
@@ -77,11 +121,11 @@ func newEnvoyConfig(s streams) *cobra.Command {
 	timeFlags(f, &o.Times)
 	f.StringArrayVar(&o.CORSOrigins, "cors-origin", nil, "`origin` whose pages may call the API, such as https://app.example.com; may repeat")
 	f.StringArrayVar(&o.Upgrades, "upgrade", nil, "`protocol` that a connection may be upgraded to, such as websocket; may repeat")
-	f.StringVar(&o.Namespace, "namespace", "", "`namespace` of the objects for a mesh (default: default)")
-	f.StringVar(&o.Gateway, "gateway", "", "`name` of the Gateway that patgate stands in front of in a mesh (default api)")
+	f.StringVar(&o.Namespace, "namespace", "", "`namespace` of the objects for Kubernetes (default: default)")
+	f.StringVar(&o.Gateway, "gateway", "", "`name` of the Gateway that patgate stands in front of (default api)")
 	f.StringArrayVar(&o.Listeners, "listener", nil, "`name` of a listener of Envoy Gateway's Gateway (default http); may repeat")
 	outputFlag(cmd, &o.output)
-	_ = cmd.RegisterFlagCompletionFunc("for", fixed(envoy.Kinds()...))
+	_ = cmd.RegisterFlagCompletionFunc("for", fixed(kinds...))
 	return cmd
 }
 
@@ -98,7 +142,7 @@ func timeFlags(f *pflag.FlagSet, t *envoy.Times) {
 
 // checkFlags refuses flags that the kind of configuration does not have.
 func (o *envoyConfigOptions) checkFlags(cmd *cobra.Command) error {
-	kinds := envoy.Kinds()
+	kinds := o.kinds
 	switch {
 	case o.Kind == "":
 		return usageError{fmt.Errorf("--for is missing, expected one of %s", strings.Join(kinds, ", "))}
@@ -136,7 +180,7 @@ func envoyConfig(s streams, o *envoyConfigOptions) error {
 	for _, g := range gates {
 		o.Gates = append(o.Gates, envoy.Gate{Gate: g, Body: rows.BodyRule(g), Types: rows.BodyTypes(g)})
 	}
-	text, notes, err := o.YAML()
+	text, notes, err := o.text(gates)
 	if err != nil {
 		return usageError{err}
 	}
@@ -150,6 +194,19 @@ func envoyConfig(s streams, o *envoyConfigOptions) error {
 	}
 	_, err = io.WriteString(s.out, text)
 	return err
+}
+
+// text prints the configuration.
+func (o *envoyConfigOptions) text(gates []*policy.Gate) (text string, notes []string, err error) {
+	if !slices.Contains(fronts.Kinds(), o.Kind) {
+		return o.YAML()
+	}
+	reads := func(g envoy.Gate) bool { return g.Body != nil }
+	return fronts.Settings{
+		Bodies: slices.ContainsFunc(o.Gates, reads),
+		Kind:   o.Kind, Gates: gates, Listen: o.Listen, Upstream: o.Upstream, Patgate: o.Patgate, TLS: o.TLS, PatgateTLS: o.PatgateTLS,
+		MaxRequestBytes: o.MaxRequestBytes, Upgrades: o.Upgrades, Namespace: o.Namespace, Gateway: o.Gateway,
+	}.Text()
 }
 
 // printedConfig is what envoy-config tells a program.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/extauthz"
+	"github.com/patgate/patgate/extauthz/httpfront"
 	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/server"
 )
@@ -28,6 +30,9 @@ const envPrefix = "PATGATE_"
 func newServe(s streams) *cobra.Command {
 	var o server.Options
 	managed := server.ManageOptions{Flags: "--manage-"}
+	var fromCluster server.KubernetesOptions
+	var kubernetes bool
+	var staleAction string
 	var overflow, auditFormat, chainFile, logFormat, logLevel string
 	cmd := &cobra.Command{
 		Use:   "serve [DIR...]",
@@ -41,6 +46,7 @@ func newServe(s streams) *cobra.Command {
 		Example: "  patgate serve --manifests manifests | jq\n" +
 			"  patgate serve --manifests platform --manifests 'team-a,kinds=APIToken,names=team-a-*' --last-good /var/lib/patgate\n" +
 			"  patgate serve --manifests manifests --listen unix:///run/patgate/patgate.sock\n" +
+			"  patgate serve --manifests manifests --http-listen 127.0.0.1:9193 --http-front nginx\n" +
 			"  patgate serve --manifests manifests --listen :9191 --tls-cert tls.crt --tls-key tls.key --tls-client-ca ca.crt",
 		RunE: func(cmd *cobra.Command, given []string) error {
 			for _, dir := range given {
@@ -80,6 +86,15 @@ func newServe(s streams) *cobra.Command {
 			}
 			o.AuditColored = wantsColor(os.Stdout, os.LookupEnv)
 			o.Logger, o.Version = logger, thisBuild().Version
+			switch {
+			case staleAction != "unready" && staleAction != "deny":
+				return usageError{fmt.Errorf("--stale-action %s: expected unready or deny", staleAction)}
+			case !kubernetes && (fromCluster.Kubeconfig != "" || len(fromCluster.Namespaces) > 0):
+				return usageError{errors.New("--kubeconfig and --namespace need --kubernetes")}
+			case kubernetes:
+				o.Kubernetes = &fromCluster
+			}
+			o.StaleDeny = staleAction == "deny"
 			if managed.Announce = announceLink(s); managed.Listen != "" {
 				o.Manage = &managed
 			}
@@ -88,9 +103,16 @@ func newServe(s streams) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&o.Manifests, "manifests", nil, "`directory` of manifests, read recursively; may repeat")
+	f.BoolVar(&kubernetes, "kubernetes", false, "follow the objects of a Kubernetes cluster, beside or instead of directories")
+	f.StringVar(&fromCluster.Kubeconfig, "kubeconfig", "", "`file` that says where the cluster is (default $KUBECONFIG, the pod's service account)")
+	f.StringArrayVar(&fromCluster.Namespaces, "namespace", nil, "`namespace` whose objects count; may repeat (default all)")
+	f.DurationVar(&o.MaxStale, "max-stale", 0, "after how long without a sign of the cluster patgate is not ready (default never)")
+	f.StringVar(&staleAction, "stale-action", "unready", "what becomes of it then: unready, or deny (every request)")
 	f.StringVar(&o.LastGood, "last-good", "", "`directory` that keeps the last good manifests, for a start beside bad ones")
 	f.Int64Var(&o.MaxManifests, "manifests-max-bytes", dir.MaxBytes, "how much a load reads at most")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:9191", "`address` of checks: host:port or unix:///path (mode 0660)")
+	f.StringVar(&o.HTTPListen, "http-listen", "", "`address` for checks over HTTP, of a proxy other than Envoy")
+	f.StringVar(&o.HTTPFront, "http-front", "", "`kind` of that proxy, such as nginx (front-config lists them)")
 	f.BoolVar(&o.InsecureListen, "insecure-listen", false, "allow an address beyond loopback without mTLS")
 	f.StringVar(&o.StatusListen, "status-listen", "127.0.0.1:9192", "`address` of /livez, /readyz, /metrics, /revision, /usage")
 	f.StringVar(&o.TLSCert, "tls-cert", "", "`file` of the certificate for checks, reloaded when it changes")
@@ -111,6 +133,7 @@ func newServe(s streams) *cobra.Command {
 	f.StringVar(&logFormat, "log-format", "auto", "form of the logs: text, json, or auto (text on a terminal)")
 	f.StringVar(&logLevel, "log-level", "info", "least level of the logs: debug, info, warn or error")
 	manageFlags(f, "manage-", &managed)
+	_ = cmd.RegisterFlagCompletionFunc("http-front", fixed(httpfront.Names()...))
 	return cmd
 }
 

@@ -9,8 +9,9 @@ import (
 
 // serveFlags are the flags of serve, by the options that errors of server name.
 var serveFlags = map[string]string{
-	"Manifests": "--manifests DIR", "Listen": "--listen", "InsecureListen": "--insecure-listen", "StatusListen": "--status-listen",
+	"Manifests": "--manifests DIR", "Listen": "--listen", "HTTPListen": "--http-listen", "HTTPFront": "--http-front", "InsecureListen": "--insecure-listen", "StatusListen": "--status-listen",
 	"TLSCert": "--tls-cert", "TLSKey": "--tls-key", "TLSClientCA": "--tls-client-ca", "TLSClientNames": "--tls-client-name",
+	"MaxStale": "--max-stale", "StaleDeny": "--stale-action", "Kubernetes": "--kubernetes",
 	"MaxHeader": "--max-header-bytes", "MaxReceive": "--max-receive-bytes", "Transport": "--transport",
 }
 

@@ -312,7 +312,21 @@ func (f *createFlags) tryText(t *tokens.NewToken) string {
 		}
 	}
 	return fmt.Sprintf("\nTry: curl %s %s, or see `patgate token snippet --url %s%s`.\n"+
-		"To end it at once: patgate token revoke %s --manifests %s", how, url, url, flags, t.Name, f.into)
+		"To end it at once: patgate token revoke %s%s", how, url, url, flags, t.Name, f.manifestsAgain())
+}
+
+// manifestsAgain returns the flags that name the manifests of the new token, with the groups and policies.
+func (f *createFlags) manifestsAgain() string {
+	text, within := "", false
+	for _, dir := range f.manifests {
+		rest, err := filepath.Rel(dir, f.into)
+		within = within || err == nil && filepath.IsLocal(rest)
+		text += " --manifests " + dir
+	}
+	if !within {
+		text += " --manifests " + f.into
+	}
+	return text
 }
 
 // kustomization finds the kustomization.yaml in the directory of a file or above that does not name the file.

@@ -105,13 +105,13 @@ func printToken(out io.Writer, t *tokens.View, now time.Time) error {
 
 // printRules prints the rules of the token, and those that bound it.
 func printRules(out io.Writer, t *tokens.View) error {
-	level := ""
+	of := ""
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, r := range t.Rules {
-		if r.Level != level {
-			level = r.Level
+		if r.Of() != of {
+			of = r.Of()
 			_ = w.Flush() // its error comes again
-			_, _ = fmt.Fprintf(w, "\nRules of %s:\n", level)
+			_, _ = fmt.Fprintf(w, "\nRules of %s:\n", of)
 		}
 		name := r.Rule
 		if r.Policy != "" {

@@ -1,0 +1,180 @@
+package kube
+
+import (
+	"context"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/ruleset"
+)
+
+// change is one thing that a watch found.
+type change struct {
+	set    *ruleset.Object // it is there now
+	gone   string          // the ID of an object that is not
+	listed *watched        // all objects of the watch are known
+}
+
+// isToken reports whether the change is about a token.
+func (c *change) isToken() bool {
+	const prefix = manifest.KindAPIToken + "/"
+	return c.set != nil && c.set.Kind == manifest.KindAPIToken || len(c.gone) > len(prefix) && c.gone[:len(prefix)] == prefix
+}
+
+// queue holds changes in their order until they are applied.
+type queue struct {
+	mu   sync.Mutex
+	list []change
+	news chan struct{} // has room for one
+}
+
+func (q *queue) add(c change) {
+	q.mu.Lock()
+	q.list = append(q.list, c)
+	q.mu.Unlock()
+	select {
+	case q.news <- struct{}{}:
+	default:
+	}
+}
+
+// take returns all changes.
+func (q *queue) take() []change {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	list := q.list
+	q.list = nil
+	return list
+}
+
+// takeTokens returns the changes of tokens up to the first change of something else.
+func (q *queue) takeTokens() []change {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := 0
+	for n < len(q.list) && q.list[n].isToken() {
+		n++
+	}
+	list := q.list[:n:n]
+	q.list = q.list[n:]
+	return list
+}
+
+// calm is for how long faults are held back: objects that were applied together arrive one by one.
+const calm = time.Second
+
+// apply takes changes into the index until ctx is done. Before all objects were listed it applies none.
+func (s *Source) apply(ctx context.Context) {
+	left := map[*watched]bool{}
+	for _, w := range s.watches {
+		left[w] = true
+	}
+	var faults []ruleset.Fault
+	quiet := time.NewTimer(calm)
+	defer quiet.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-quiet.C:
+			if len(faults) > 0 {
+				s.faulted(latest(faults))
+				faults = nil
+			}
+			continue
+		case <-s.queue.news:
+		}
+		started := s.o.Now()
+		for _, c := range s.queue.take() {
+			s.put(&c)
+			if c.listed != nil {
+				delete(left, c.listed)
+			}
+		}
+		if len(left) > 0 {
+			continue
+		}
+		s.step(started)
+		if found := s.objects.Faults(); len(found) > 0 {
+			faults = append(faults, found...)
+			quiet.Reset(calm)
+		}
+		s.nowUp()
+	}
+}
+
+// nowUp reports the first time that all objects run.
+func (s *Source) nowUp() {
+	select {
+	case <-s.up:
+	default:
+		close(s.up)
+		debug.FreeOSMemory() // a list takes several times what runs
+	}
+}
+
+// put hands a change to the objects.
+func (s *Source) put(c *change) {
+	switch {
+	case c.set != nil:
+		s.objects.Set(*c.set)
+	case c.gone != "":
+		s.objects.Delete(c.gone)
+	}
+}
+
+// step applies what changed.
+func (s *Source) step(started time.Time) {
+	changes, any := s.objects.Step(s.index, s.whileDeciding)
+	if !any {
+		return
+	}
+	r := Report{SHA256: changes.New.SHA256, Objects: s.objects.Len()}
+	before := s.index.Snapshot()
+	if r.Change, r.Err = s.index.Apply(changes, s.o.Now()); r.Err == nil && before.Ready() {
+		r.Revived = s.index.Snapshot().Revivals(before, slices.Values(changes.New.Tokens))
+	}
+	r.Took = s.o.Now().Sub(started)
+	counts := s.objects.NotAccepted()
+	s.mu.Lock()
+	s.notAccepted = counts
+	s.mu.Unlock()
+	s.report(r)
+}
+
+// whileDeciding takes tokens in that change while a long step is under way. What they revoke counts at once.
+func (s *Source) whileDeciding() {
+	var ended []policy.Ending
+	running := s.index.Snapshot()
+	for _, c := range s.queue.takeTokens() {
+		s.put(&c)
+		if running.Ready() {
+			ended = append(ended, s.objects.Endings(c.set, c.gone, running)...)
+		}
+	}
+	if len(ended) == 0 {
+		return
+	}
+	if _, _, err := s.index.RevokeEarly(ended); err != nil {
+		s.o.Logger.Error("revocations could not take effect before the other changes", "error", err)
+	}
+}
+
+// latest returns the last fault of each object.
+func latest(faults []ruleset.Fault) []ruleset.Fault {
+	last := map[string]int{}
+	for i, f := range faults {
+		last[f.Object] = i
+	}
+	var list []ruleset.Fault
+	for i, f := range faults {
+		if last[f.Object] == i {
+			list = append(list, f)
+		}
+	}
+	return list
+}

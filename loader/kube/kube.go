@@ -1,0 +1,152 @@
+// Package kube keeps a policy.Index in step with the objects of a Kubernetes cluster. It is the only importer
+// of client-go: the dynamic client and Reflectors, which list the objects, watch them, resume a watch that
+// was cut, and list again where it can't be resumed. Objects are cut down to their manifests as they
+// arrive, and ruleset.Objects decides about each by itself.
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+
+	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/ruleset"
+)
+
+// Options of a Source. Zero values mean the defaults.
+type Options struct {
+	Kubeconfig string   // a file; empty: $KUBECONFIG, the pod's service account, or ~/.kube/config
+	Namespaces []string // whose objects count; empty: all
+	Now        func() time.Time
+	Logger     *slog.Logger
+}
+
+// Report is what became of changes of objects.
+type Report struct {
+	Change  policy.Change
+	SHA256  [32]byte // of all objects
+	Objects int
+	Revived []policy.Revived
+	Took    time.Duration
+	Err     error // an internal error: the changes don't run
+}
+
+// Source follows the objects of a cluster. Make one with New.
+type Source struct {
+	o       Options
+	client  dynamic.Interface
+	index   *policy.Index
+	report  func(Report)
+	faulted func([]ruleset.Fault)
+
+	queue   queue
+	objects *ruleset.Objects
+	watches []*watched
+	up      chan struct{} // closed once all objects were listed and run
+
+	mu          sync.Mutex
+	notAccepted map[string]int
+}
+
+// New returns a source of the cluster that the options name. It calls report for each change, and faulted with the objects
+// that are not accepted, or are again, each from one goroutine at a time.
+func New(index *policy.Index, o Options, report func(Report), faulted func([]ruleset.Fault)) (*Source, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	klog.SetSlogLogger(o.Logger) // client-go's
+	config, err := clusterConfig(o.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("the Kubernetes client: %w", err)
+	}
+	s := &Source{
+		o: o, client: client, index: index, report: report, faulted: faulted, objects: ruleset.NewObjects(), up: make(chan struct{}),
+		queue: queue{news: make(chan struct{}, 1)},
+	}
+	namespaces := o.Namespaces
+	if len(namespaces) == 0 {
+		namespaces = []string{""}
+	}
+	for _, k := range manifest.ObjectKinds {
+		for _, namespace := range namespaces {
+			resource := schema.GroupVersionResource{Group: group, Version: version, Resource: k.Plural}
+			s.watches = append(s.watches, &watched{source: s, kind: k.Kind, namespace: namespace, resource: resource})
+		}
+	}
+	return s, nil
+}
+
+const group, version = "patgate.dev", "v1alpha1"
+
+// clusterConfig says where the cluster is, and who asks.
+func clusterConfig(kubeconfig string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		return nil, errors.New("no Kubernetes cluster is configured: expected a kubeconfig file, $KUBECONFIG, or a pod's service account")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the Kubernetes configuration: %w", err)
+	}
+	config.UserAgent = "patgate"
+	return config, nil
+}
+
+// Up is closed once all objects were listed and run.
+func (s *Source) Up() <-chan struct{} { return s.up }
+
+// Run follows the objects until ctx is done.
+func (s *Source) Run(ctx context.Context) {
+	var loops sync.WaitGroup
+	for _, w := range s.watches {
+		loops.Go(func() { w.run(ctx) })
+	}
+	s.apply(ctx)
+	loops.Wait()
+}
+
+// Age returns since when nothing is known of the cluster: the time since the quietest of the watches last said
+// something. An API server sends a bookmark a minute where nothing changes.
+func (s *Source) Age() time.Duration {
+	var oldest time.Duration
+	now := s.o.Now()
+	for _, w := range s.watches {
+		oldest = max(oldest, now.Sub(w.lastSign()))
+	}
+	return oldest
+}
+
+// Alive reports whether every watch is open.
+func (s *Source) Alive() bool {
+	for _, w := range s.watches {
+		if !w.isOpen() {
+			return false
+		}
+	}
+	return true
+}
+
+// NotAccepted counts the objects that are not accepted, by kind.
+func (s *Source) NotAccepted() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.notAccepted
+}

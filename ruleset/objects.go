@@ -1,0 +1,258 @@
+package ruleset
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"slices"
+	"time"
+
+	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
+)
+
+// OriginObjects is the origin of rows that come from objects of a cluster.
+const OriginObjects = "kubernetes"
+
+// Object is a manifest that comes and goes by itself, as a cluster keeps it.
+type Object struct {
+	Kind, Namespace, Name string
+	UID                   string
+	Created               time.Time
+	Data                  []byte // the manifest, YAML or JSON, without its namespace
+}
+
+// ID names an object as problems, events and rows do: APIToken/team-a/ci.
+func (o *Object) ID() string { return o.Kind + "/" + o.Namespace + "/" + o.Name }
+
+// key is the name of its row.
+func (o *Object) key() string { return o.Namespace + "/" + o.Name }
+
+// older orders objects by when they were created, and by their uids.
+func (o *Object) older(other *Object) int {
+	return cmp.Or(o.Created.Compare(other.Created), cmp.Compare(o.UID, other.UID))
+}
+
+// Objects is a set of documents of which each is accepted or not by itself: a fault of one concerns it, and what
+// depends on it, alone. A token with a fault is not accepted. A gate, group or policy with a fault keeps its last
+// good version; without one, what depends on it is not accepted. The zero value is not ready: make one with NewObjects.
+// It is used by one goroutine.
+type Objects struct {
+	decoder *manifest.Decoder
+	decoded int                          // documents, by this decoder
+	labels  map[string]map[string]string // of namespaces
+
+	rest    map[string]*restObject  // gates, groups and policies, by their IDs
+	tokens  map[string]*tokenObject // by their IDs
+	claims  map[token.Digest][]*tokenObject
+	changed map[*tokenObject]bool // since the last step
+	again   []*tokenObject        // to be decided about once more within the step
+	deleted []string              // keys of tokens that went since then
+	stale   bool                  // the rest changed since then
+
+	base    *Set // the accepted rest
+	maker   *compiler
+	rows    policy.Rows        // of the rest, that run
+	broken  map[string]bool    // namespaces with a group that is not accepted
+	members map[memberOf]bool  // users of such groups
+	sum     [sha256.Size]byte  // of all objects
+	faults  map[string][]Fault // the step's news, by object
+}
+
+// Fault is what became of an object: why it is not accepted, or nothing once it is.
+type Fault struct {
+	Object  string // its ID
+	Problem string // empty: it is accepted again, or gone
+	Kept    bool   // its last good version runs
+}
+
+// restObject is a gate, group or policy.
+type restObject struct {
+	Object
+	now, good *manifest.Document // as it is, and as it ran last; nil: none
+	used      *manifest.Document // that of both that runs; nil: none
+	fault     Fault
+}
+
+// tokenObject is a token. Its document is decoded when it is needed: there may be very many.
+type tokenObject struct {
+	Object
+	row     *policy.Token // that runs, or its mark as not accepted; nil: none
+	digests []token.Digest
+	problem string
+}
+
+// NewObjects returns a set without objects.
+func NewObjects() *Objects {
+	return &Objects{
+		decoder: new(manifest.Decoder), rest: map[string]*restObject{}, tokens: map[string]*tokenObject{},
+		claims: map[token.Digest][]*tokenObject{}, changed: map[*tokenObject]bool{}, stale: true,
+	}
+}
+
+// Len returns how many objects there are.
+func (o *Objects) Len() int { return len(o.rest) + len(o.tokens) }
+
+// NotAccepted counts the objects that are not accepted as they are, by kind.
+func (o *Objects) NotAccepted() map[string]int {
+	counts := map[string]int{}
+	for _, k := range manifest.ObjectKinds {
+		counts[k.Kind] = 0
+	}
+	for _, r := range o.rest {
+		if r.fault.Problem != "" {
+			counts[r.Kind]++
+		}
+	}
+	for _, t := range o.tokens {
+		if t.problem != "" {
+			counts[manifest.KindAPIToken]++
+		}
+	}
+	return counts
+}
+
+// SetLabels sets the labels of the cluster's namespaces.
+func (o *Objects) SetLabels(labels map[string]map[string]string) { o.labels, o.stale = labels, true }
+
+// Set adds an object, or puts it in the place of its last version.
+func (o *Objects) Set(object Object) {
+	o.addSum(&object)
+	if object.Kind == manifest.KindAPIToken {
+		o.setToken(object)
+		return
+	}
+	r := o.rest[object.ID()]
+	if r == nil {
+		r = &restObject{}
+		o.rest[object.ID()] = r
+	} else {
+		o.addSum(&r.Object)
+		if r.UID != object.UID {
+			r.good = nil // another object of the same name
+		}
+	}
+	r.Object, r.now, o.stale = object, nil, true
+}
+
+// Delete takes an object away.
+func (o *Objects) Delete(id string) {
+	if r := o.rest[id]; r != nil {
+		o.addSum(&r.Object)
+		o.news(r.fault, Fault{Object: id})
+		delete(o.rest, id)
+		o.stale = true
+	}
+	if t := o.tokens[id]; t != nil {
+		o.addSum(&t.Object)
+		o.news(Fault{id, t.problem, false}, Fault{Object: id})
+		o.unclaim(t)
+		o.deleted = append(o.deleted, t.key())
+		delete(o.tokens, id)
+		delete(o.changed, t)
+	}
+}
+
+// IDs lists the objects of a kind.
+func (o *Objects) IDs(kind string) (ids []string) {
+	if kind == manifest.KindAPIToken {
+		for id := range o.tokens {
+			ids = append(ids, id)
+		}
+		return ids
+	}
+	for id, r := range o.rest {
+		if r.Kind == kind {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// addSum adds an object to the sum of all, or takes it out. The sum does not depend on their order.
+func (o *Objects) addSum(object *Object) {
+	h := sha256.New()
+	h.Write([]byte(object.ID() + "\n" + object.UID + "\n"))
+	h.Write(object.Data)
+	for i, b := range h.Sum(nil) {
+		o.sum[i] ^= b
+	}
+}
+
+// news notes that a fault came or went.
+func (o *Objects) news(before, after Fault) {
+	if before.Problem == after.Problem && before.Kept == after.Kept {
+		return
+	}
+	if o.faults == nil {
+		o.faults = map[string][]Fault{}
+	}
+	o.faults[after.Object] = []Fault{after}
+}
+
+// Faults returns what became of objects since the last call, by their IDs.
+func (o *Objects) Faults() (list []Fault) {
+	for _, f := range o.faults {
+		list = append(list, f...)
+	}
+	o.faults = nil
+	slices.SortFunc(list, func(a, b Fault) int { return cmp.Compare(a.Object, b.Object) })
+	return list
+}
+
+// Step decides about what changed, and returns the changes of the rows that run. Apply them before the next step.
+// It returns false if nothing changed. Where a step takes long it calls pause now and then, which may set and delete
+// tokens: the step takes them in.
+func (o *Objects) Step(index *policy.Index, pause func()) (policy.Changes, bool) {
+	c := policy.Changes{Origin: OriginObjects}
+	changes := o.stale || len(o.changed) > 0 || len(o.again) > 0 || len(o.deleted) > 0
+	if o.stale {
+		o.stepRest(&c, index.Snapshot())
+	}
+	decided := o.decideAll(index.Snapshot(), pause)
+	running := index.Snapshot() // pause may have revoked tokens
+	names := o.deleted
+	o.deleted = nil
+	for t := range decided {
+		names = append(names, t.key())
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		t := o.tokens[manifest.KindAPIToken+"/"+name]
+		was := running.TokenByName(name)
+		if was != nil && was.Source.Origin != OriginObjects || t != nil && (t.row == was || t.row != nil && running.Same(t.row)) {
+			continue
+		}
+		if was != nil {
+			c.Old.Tokens = append(c.Old.Tokens, was)
+		}
+		if t != nil && t.row != nil {
+			c.New.Tokens = append(c.New.Tokens, t.row)
+		}
+	}
+	c.New.SHA256 = o.sum
+	return c, changes
+}
+
+// decideAll decides about the tokens that changed, and about those with the same digests.
+func (o *Objects) decideAll(running *policy.Snapshot, pause func()) map[*tokenObject]bool {
+	decided := map[*tokenObject]bool{}
+	for n := 1; len(o.changed)+len(o.again) > 0; n++ {
+		for _, t := range o.again {
+			o.changed[t] = true
+		}
+		o.again = nil
+		for t := range o.changed {
+			delete(o.changed, t)
+			if o.tokens[t.ID()] == t {
+				o.decide(t, running)
+				decided[t] = true
+			}
+			break
+		}
+		if n%64 == 0 {
+			pause()
+		}
+	}
+	return decided
+}

@@ -1,0 +1,278 @@
+package ruleset
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
+)
+
+// setToken adds a token, or a version of one.
+func (o *Objects) setToken(object Object) {
+	t := o.tokens[object.ID()]
+	if t == nil {
+		t = &tokenObject{}
+		o.tokens[object.ID()] = t
+	} else {
+		o.addSum(&t.Object)
+	}
+	t.Object, o.changed[t] = object, true
+}
+
+// decide compiles a token, or finds out why it is not accepted.
+func (o *Objects) decide(t *tokenObject, running *policy.Snapshot) {
+	doc := o.decode(&t.Object)
+	problems := doc.Problems
+	o.claim(t, doc)
+	if len(problems) == 0 {
+		problems = o.problemsOf(t, doc, running)
+	}
+	before := Fault{Object: t.ID(), Problem: t.problem}
+	t.problem = describe(problems)
+	o.news(before, Fault{Object: t.ID(), Problem: t.problem})
+	if len(problems) > 0 {
+		t.row = o.notAccepted(t, doc)
+		return
+	}
+	row, fault := o.compile(doc, running)
+	if fault != nil {
+		t.problem = fault.Message
+		row = o.notAccepted(t, doc)
+	}
+	t.row = row
+}
+
+// compile makes the row of a token. A panic is a fault of this token alone.
+func (o *Objects) compile(doc *manifest.Document, running *policy.Snapshot) (row *policy.Token, problem *diag.Problem) {
+	defer func() {
+		if p := recover(); p != nil {
+			f := fault("compiled", p)
+			row, problem = nil, &f
+		}
+	}()
+	o.maker.old = running
+	return o.maker.token(doc), nil
+}
+
+// problemsOf checks a decoded token beside the accepted rest and the other tokens.
+func (o *Objects) problemsOf(t *tokenObject, doc *manifest.Document, running *policy.Snapshot) []diag.Problem {
+	s := *o.base
+	s.Problems, s.more = nil, 0
+	s.checkToken(doc)
+	s.checkRangesAtGates(doc)
+	spec, in := doc.APIToken, doc.Metadata.Namespace
+	switch {
+	case o.members[memberOf{in, spec.User}]:
+		s.problem(doc, spec.At, "spec.user", "%s is in a UserGroup that is not accepted, so that its limits are not known", spec.User)
+	case o.broken[string(in)] && (spec.AnyUser || len(spec.ActAs) > 0):
+		s.problem(doc, spec.At, "spec", "a UserGroup of the namespace is not accepted, so that the limits of the token's users are not known")
+	}
+	if running := running.TokenByName(t.key()); running != nil && running.Source.Origin != OriginObjects {
+		s.problem(doc, doc.Pos, "metadata.name", "the name is that of a manifest at %s", running.Source)
+	}
+	for _, digest := range t.digests {
+		if older := o.claims[digest][0]; older != t {
+			s.problem(doc, doc.Pos, "spec.digest", "the digest is that of %s, which is older, expected a value of its own", older.ID())
+		}
+		if running := running.Token(&digest); running != nil && running.Source.Origin != OriginObjects {
+			s.problem(doc, doc.Pos, "spec.digest", "the digest is that of %s already", running.Name)
+		}
+	}
+	if twice := slices.Clone(t.digests); len(slices.Compact(slices.SortedFunc(slices.Values(twice), compareDigests))) < len(t.digests) {
+		s.problem(doc, doc.Pos, "spec.previous", "a digest appears twice, expected each value once")
+	}
+	return s.Problems
+}
+
+func compareDigests(a, b token.Digest) int { return slices.Compare(a[:], b[:]) }
+
+// checkRangesAtGates reports a token with ranges of addresses that count at a gate which does not say where client
+// addresses come from.
+func (s *Set) checkRangesAtGates(doc *manifest.Document) {
+	place := map[bool]string{}
+	for _, actAs := range []bool{false, true} {
+		place[actAs] = s.rangeInToken(doc, actAs, s.groupsByUser())
+	}
+	if place[true] == "" {
+		return
+	}
+	for _, g := range s.gatesOf(doc) {
+		if g.Gate.ClientIP == nil && place[g.Gate.ActAs != nil] != "" {
+			s.problem(doc, doc.APIToken.At, "spec", "ranges of client addresses count for the token, but its gate %s has no clientIP, expected one that has", g.Key())
+			return
+		}
+	}
+}
+
+// notAccepted returns the row by which the values of a token are known and refused; nil if no value is its own.
+func (o *Objects) notAccepted(t *tokenObject, doc *manifest.Document) *policy.Token {
+	row := &policy.Token{
+		Name: t.key(), Namespace: t.Namespace, NotAccepted: true, Source: policy.Source{File: t.ID(), Line: 1, Origin: OriginObjects},
+	}
+	if doc.APIToken != nil {
+		row.User = string(doc.APIToken.User)
+	}
+	own := 0
+	for _, digest := range t.digests {
+		switch {
+		case o.claims[digest][0] != t:
+		case own == 0:
+			row.Digest = digest
+			own++
+		default:
+			row.Previous = append(row.Previous, policy.PreviousValue{Digest: digest})
+		}
+	}
+	if own == 0 {
+		return nil
+	}
+	row.Fingerprint = sha256.Sum256(fmt.Appendf(nil, "not accepted\n%x\n%x", doc.Fingerprint, row.Digest))
+	if t.row != nil && t.row.Fingerprint == row.Fingerprint {
+		return t.row
+	}
+	return row
+}
+
+// claim registers the digests of a token. Where one is that of another token too, it belongs to the older one, and the
+// others are decided about again.
+func (o *Objects) claim(t *tokenObject, doc *manifest.Document) {
+	var digests []token.Digest
+	if doc.APIToken != nil {
+		for _, d := range append([]manifest.Digest{doc.APIToken.Digest}, previousDigests(doc.APIToken)...) {
+			if d.Sum != (token.Digest{}) {
+				digests = append(digests, d.Sum)
+			}
+		}
+	}
+	if slices.Equal(t.digests, digests) {
+		return
+	}
+	o.unclaim(t)
+	t.digests = digests
+	for _, d := range digests {
+		list := o.claims[d]
+		if slices.Contains(list, t) {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(list, t, func(a, b *tokenObject) int { return a.older(&b.Object) })
+		o.claims[d] = slices.Insert(list, at, t)
+		o.contest(o.claims[d], t)
+	}
+}
+
+// unclaim gives up the digests of a token.
+func (o *Objects) unclaim(t *tokenObject) {
+	for _, d := range t.digests {
+		list := slices.DeleteFunc(o.claims[d], func(other *tokenObject) bool { return other == t })
+		if len(list) == 0 {
+			delete(o.claims, d)
+			continue
+		}
+		o.claims[d] = list
+		o.contest(list, t)
+	}
+	t.digests = nil
+}
+
+// contest lets tokens with the same digest be decided about again.
+func (o *Objects) contest(list []*tokenObject, but *tokenObject) {
+	for _, other := range list {
+		if other != but {
+			o.again = append(o.again, other)
+		}
+	}
+}
+
+// findAffected lets the tokens be decided about again for which a change of the rest may matter.
+func (o *Objects) findAffected(set *Set, next *policy.Rows) {
+	if o.base == nil {
+		for _, t := range o.tokens {
+			o.changed[t] = true
+		}
+		return
+	}
+	a := newAffected(o, set, next)
+	for _, t := range o.tokens {
+		if t.row == nil || t.row.NotAccepted || a.concerns(t.row) {
+			o.changed[t] = true
+		}
+	}
+}
+
+// affected are the rows whose change matters to the tokens that name them.
+type affected struct {
+	policies map[string]bool
+	users    map[memberOf]bool
+	gates    map[string]bool
+	every    map[string]bool // namespaces of such gates
+	broken   map[string]bool // namespaces with a group that is not accepted
+}
+
+func newAffected(o *Objects, set *Set, next *policy.Rows) *affected {
+	a := &affected{map[string]bool{}, map[memberOf]bool{}, map[string]bool{}, map[string]bool{}, o.broken}
+	gone, come := difference(o.rows.Policies, next.Policies)
+	for _, p := range append(gone, come...) {
+		a.policies[p.Name] = true
+	}
+	left, joined := difference(o.rows.Groups, next.Groups)
+	for _, g := range append(left, joined...) {
+		for _, user := range g.Members {
+			a.users[memberOf{manifest.Namespace(g.Namespace), manifest.User(user)}] = true
+		}
+	}
+	for member := range o.members {
+		a.users[member] = true
+	}
+	before := map[string]string{}
+	for _, g := range o.base.Gates {
+		before[g.Key()] = gateTerms(g)
+	}
+	mark := func(key string, namespace manifest.Namespace) { a.gates[key], a.every[string(namespace)] = true, true }
+	for _, g := range set.Gates {
+		if terms, known := before[g.Key()]; !known || terms != gateTerms(g) {
+			mark(g.Key(), g.Metadata.Namespace)
+		}
+		delete(before, g.Key())
+	}
+	for key := range before {
+		mark(key, o.base.names[manifest.KindGate+"/"+key].Metadata.Namespace)
+	}
+	return a
+}
+
+// gateTerms is what tokens are checked by of a gate that they name.
+func gateTerms(g *manifest.Document) string {
+	return fmt.Sprint(gateSchemes(g.Gate), g.Gate.ClientIP != nil, g.Gate.ActAs != nil)
+}
+
+// concerns reports whether an accepted token names one of the rows.
+func (a *affected) concerns(t *policy.Token) bool {
+	if a.users[memberOf{manifest.Namespace(t.Namespace), manifest.User(t.User)}] {
+		return true
+	}
+	if a.broken[t.Namespace] && (t.AnyUser || len(t.ActAs) > 0) || t.AnyUser && len(a.users) > 0 {
+		return true
+	}
+	if len(t.Gates) == 0 && a.every[t.Namespace] || slices.ContainsFunc(t.Gates, func(gate string) bool { return a.gates[gate] }) {
+		return true
+	}
+	return slices.ContainsFunc(t.Grant.Policies, func(p *policy.Policy) bool { return a.policies[p.Name] })
+}
+
+// Endings returns what a version of a token ends of the running one, before the version is decided about: it
+// revokes or suspends it, or the token is gone (its ID is).
+func (o *Objects) Endings(object *Object, gone string, running *policy.Snapshot) []policy.Ending {
+	if object != nil {
+		return Endings([]*manifest.Document{o.decode(object)})
+	}
+	row := running.TokenByName(strings.TrimPrefix(gone, manifest.KindAPIToken+"/"))
+	if row == nil {
+		return nil
+	}
+	return []policy.Ending{{Token: row.Name, Origin: OriginObjects, Digest: row.Digest, Revoked: true}}
+}

@@ -1,0 +1,240 @@
+//go:build fronts
+
+package test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/patgate/patgate/envoy"
+)
+
+// front is a real proxy that asks patgate over HTTP, with the configuration that `patgate front-config` prints.
+type front struct {
+	name string // as the tables call it
+	kind string // of --http-front
+	hops int    // entries of X-Forwarded-For that the front adds to what a proxy in front of it said
+
+	normalizes bool // paths, before it asks
+	silent     bool // of whether there is a body, unless it sends that
+
+	boot func(t *testing.T, b *behind) *exec.Cmd
+}
+
+// behind is where a front stands: between clients and an API, with a patgate to ask.
+type behind struct {
+	dir       string // for the front's files
+	manifests string
+	clients   string
+	api       string
+	checks    string // of patgate, over HTTP
+}
+
+// fronts lists the fronts in the order of the tables.
+func fronts() []front {
+	return []front{
+		{name: "nginx 1.22", kind: "nginx", boot: bootNginx},
+		{name: "ingress-nginx's template", kind: "ingress-nginx", silent: true, boot: bootIngressNginx},
+		{name: "Caddy 2.11", kind: "caddy", hops: 1, boot: bootCaddy},
+		{name: "HAProxy 2.6", kind: "haproxy", boot: bootHAProxy},
+		{name: "Envoy http_service", kind: "envoy", hops: 1, normalizes: true, silent: true, boot: bootEnvoy},
+	}
+}
+
+// installed is a path in the folder that test/fronts/install.py printed.
+func installed(t *testing.T, elements ...string) string {
+	t.Helper()
+	dir := os.Getenv("PATGATE_TEST_FRONTS")
+	if dir == "" {
+		t.Fatal("PATGATE_TEST_FRONTS is not set: run `make test-fronts`")
+	}
+	return filepath.Join(append([]string{dir}, elements...)...)
+}
+
+// frontConfig runs `patgate front-config`.
+func frontConfig(t *testing.T, flags ...string) string {
+	t.Helper()
+	cmd := exec.Command(binary, append([]string{"front-config"}, flags...)...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil { // on stderr may be what is doubtful
+		t.Fatalf("front-config %s: %v\n%s", strings.Join(flags, " "), err, errs.String())
+	}
+	return out.String()
+}
+
+// config prints the configuration of a kind for what the front stands between.
+func (b *behind) config(t *testing.T, kind string, flags ...string) string {
+	t.Helper()
+	return frontConfig(t, append([]string{"--for", kind, "--manifests", b.manifests, "--listen", b.clients, "--upstream", b.api, "--patgate", b.checks}, flags...)...)
+}
+
+// standing is a running front with a patgate.
+type standing struct {
+	*patgate
+	front
+	clients string
+}
+
+// stand starts a patgate, and a front between clients and an API.
+func (f front) stand(t *testing.T, manifests, api string) *standing {
+	t.Helper()
+	b := &behind{dir: t.TempDir(), manifests: manifests, clients: freeAddr(t), api: api, checks: freeAddr(t)}
+	p := startPatgate(t, manifests, "--http-listen", b.checks, "--http-front", f.kind)
+	run(t, f.name, f.boot(t, b), b.clients)
+	return &standing{p, f, b.clients}
+}
+
+// run runs a proxy until the test ends, and waits until it listens.
+func run(t *testing.T, name string, cmd *exec.Cmd, address string) {
+	t.Helper()
+	log := &syncBuffer{}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-exited:
+		case <-time.After(10 * time.Second):
+			_ = cmd.Process.Kill()
+			t.Errorf("%s did not end", name)
+		}
+		if t.Failed() {
+			text := log.String()
+			t.Logf("%s: …%s", name, text[max(0, len(text)-4000):])
+		}
+	})
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		c, err := net.Dial("tcp", address)
+		if err == nil {
+			c.Close()
+			return
+		}
+		select {
+		case err := <-exited:
+			exited <- errors.New("ended")
+			t.Fatalf("%s ended: %v\n%s", name, err, log.String())
+		case <-time.After(20 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s does not listen on %s\n%s", name, address, log.String())
+		}
+	}
+}
+
+// bootNginx wraps the printed file as /etc/nginx/nginx.conf does. Clients of these tests say their address
+// in X-Forwarded-For, as a proxy in front would.
+func bootNginx(t *testing.T, b *behind) *exec.Cmd {
+	write(t, filepath.Join(b.dir, "patgate.conf"), b.config(t, "nginx"))
+	return nginx(t, b, "include patgate.conf;")
+}
+
+// nginx runs Debian's nginx with what is within http {}.
+func nginx(t *testing.T, b *behind, http string) *exec.Cmd {
+	var temp strings.Builder
+	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		fmt.Fprintf(&temp, "  %s_temp_path %s;\n", kind, filepath.Join(b.dir, kind))
+	}
+	write(t, filepath.Join(b.dir, "nginx.conf"), "daemon off;\nmaster_process off;\npid "+filepath.Join(b.dir, "pid")+";\nerror_log stderr;\n"+
+		"events { worker_connections 512; }\nhttp {\n  access_log off;\n"+temp.String()+
+		"  set_real_ip_from 127.0.0.1;\n  real_ip_header X-Forwarded-For;\n  "+http+"\n}\n")
+	return exec.Command(installed(t, "debian", "root", "usr", "sbin", "nginx"), "-p", b.dir, "-e", "stderr", "-c", filepath.Join(b.dir, "nginx.conf"))
+}
+
+// bootIngressNginx runs what the controller's template makes of the printed annotations: its own location for
+// auth-url, and the headers of its ConfigMap.
+func bootIngressNginx(t *testing.T, b *behind) *exec.Cmd {
+	text := frontConfig(t, "--for", "ingress-nginx", "--manifests", b.manifests, "--upstream", b.api, "--patgate", b.checks)
+	var annotations struct {
+		Metadata struct{ Annotations map[string]string }
+	}
+	var settings struct{ Data map[string]string }
+	d := yaml.NewDecoder(strings.NewReader(text))
+	if err := errors.Join(d.Decode(&annotations), d.Decode(&settings)); err != nil {
+		t.Fatal(err)
+	}
+	const prefix = "nginx.ingress.kubernetes.io/"
+	var set, headers strings.Builder
+	for i, name := range strings.Split(annotations.Metadata.Annotations[prefix+"auth-response-headers"], ",") {
+		variable := strings.ReplaceAll(strings.ToLower(name), "-", "_")
+		fmt.Fprintf(&set, "auth_request_set $authHeader%d $upstream_http_%s;\n", i, variable)
+		fmt.Fprintf(&headers, "proxy_set_header '%s' $authHeader%d;\n", name, i)
+	}
+	for name, value := range settings.Data {
+		fmt.Fprintf(&headers, "proxy_set_header %s %q;\n", name, value)
+	}
+	template, err := os.ReadFile("fronts/ingress-nginx.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := strings.NewReplacer("LISTEN", b.clients, "UPSTREAM", b.api, "AUTH-URL", annotations.Metadata.Annotations[prefix+"auth-url"],
+		"AUTH-SET", set.String(), "HEADERS", headers.String()).Replace(string(template))
+	return nginx(t, b, config)
+}
+
+// bootCaddy has Caddy trust a proxy in front, to which these tests belong.
+func bootCaddy(t *testing.T, b *behind) *exec.Cmd {
+	config := replacing(t, "{\n\tadmin off\n", "{\n\tadmin off\n\tservers {\n\t\ttrusted_proxies static 127.0.0.0/8\n\t}\n")(b.config(t, "caddy"))
+	write(t, filepath.Join(b.dir, "Caddyfile"), config)
+	cmd := exec.Command(installed(t, "caddy", "caddy"), "run", "--config", filepath.Join(b.dir, "Caddyfile"), "--adapter", "caddyfile")
+	cmd.Env = append(os.Environ(), "HOME="+b.dir, "XDG_DATA_HOME="+b.dir, "XDG_CONFIG_HOME="+b.dir)
+	return cmd
+}
+
+// bootHAProxy has HAProxy take the client's address from the proxy in front.
+func bootHAProxy(t *testing.T, b *behind) *exec.Cmd {
+	script := filepath.Join(b.dir, "patgate.lua")
+	write(t, script, frontConfig(t, "--for", "haproxy-lua", "--manifests", b.manifests, "--patgate", b.checks))
+	config := frontConfig(t, "--for", "haproxy", "--manifests", b.manifests, "--listen", b.clients, "--upstream", b.api)
+	write(t, filepath.Join(b.dir, "haproxy.cfg"), replacing(t, "/etc/haproxy/patgate.lua", script,
+		"    http-request lua.patgate\n", "    http-request set-src hdr_ip(x-forwarded-for,-1)\n    http-request lua.patgate\n")(config))
+	cmd := exec.Command(installed(t, "debian", "root", "usr", "sbin", "haproxy"), "-W", "-f", filepath.Join(b.dir, "haproxy.cfg"))
+	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+installed(t, "debian", "root", "usr", "lib", "x86_64-linux-gnu"))
+	return cmd
+}
+
+func bootEnvoy(t *testing.T, b *behind) *exec.Cmd {
+	write(t, filepath.Join(b.dir, "envoy.yaml"), b.config(t, "envoy", "--admin", freeAddr(t), "--max-request-bytes", "8192"))
+	program, err := envoy.Binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exec.Command(program, "-c", filepath.Join(b.dir, "envoy.yaml"), "--disable-hot-restart", "--log-level", "error", "--concurrency", "1")
+}
+
+// syncBuffer takes what a process writes.
+type syncBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (b *syncBuffer) Write(text []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(text)
+}
+
+// String returns what was written so far.
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
