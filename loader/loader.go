@@ -133,11 +133,10 @@ func (l *Loader) Load(ctx context.Context) error {
 
 // loadOne applies an update of the one origin that there is.
 func (l *Loader) loadOne(ctx context.Context, u *Update, start, read time.Time) error {
+	defer thrifty(size([]*Update{u}) > largeLoad)()
 	for {
 		l.revokeChanged(u)
-		restore := thrifty(size([]*Update{u}) > largeLoad)
 		step, whole, err := l.step(ctx, u)
-		restore()
 		if err != nil {
 			return err
 		}

@@ -31,12 +31,16 @@ type memberOf struct {
 	user      manifest.User
 }
 
+// groupsByUser returns each user's groups whose policies have ranges: few groups have any.
 func (s *Set) groupsByUser() map[memberOf][]*manifest.Document {
 	if s.users != nil {
 		return s.users
 	}
 	byUser := map[memberOf][]*manifest.Document{}
 	for _, g := range s.Groups {
+		if s.rangeInPolicies(g, g.UserGroup.Policies) == "" {
+			continue
+		}
 		for _, user := range g.UserGroup.Members {
 			key := memberOf{g.Metadata.Namespace, user}
 			byUser[key] = append(byUser[key], g)

@@ -42,7 +42,11 @@ func newLoaded(s *Set) *Loaded {
 			delete(l.tokens, doc.File)
 		}
 	}
-	l.compiler = newCompiler(s.Rows.Policies, s.Rows.Groups)
+	l.compiler = newCompiler(s.Rows.Policies, nil)
+	l.compiler.members = nil // the index has them
+	for _, g := range s.Rows.Groups {
+		l.compiler.groups[g.Name] = g
+	}
 	return l
 }
 
@@ -100,10 +104,12 @@ func (l *Loaded) Step(in Input, o Options) *Step {
 // differences finds the files that are new or differ from those that are loaded, and which of
 // those that are loaded differ or are gone.
 func (s *Step) differences() {
-	there := make(map[string]bool, len(s.input.Files))
+	stay := 0
 	for _, f := range s.input.Files {
-		there[f.Name] = true
 		sum, loaded := s.from.known[f.Name]
+		if loaded {
+			stay++
+		}
 		if loaded && sum == f.Sum {
 			continue
 		}
@@ -111,6 +117,13 @@ func (s *Step) differences() {
 			s.leaving[f.Name] = true
 		}
 		s.changed = append(s.changed, f)
+	}
+	if stay == len(s.from.known) {
+		return // as nearly always; where two files have one name, all are taken in
+	}
+	there := make(map[string]bool, len(s.input.Files))
+	for _, f := range s.input.Files {
+		there[f.Name] = true
 	}
 	for name := range s.from.known {
 		if !there[name] { // mutant: removed-file-stays

@@ -58,6 +58,7 @@ type stream struct {
 	packed   *policy.Packed
 	good     bool // everything is, so far, so that tokens can be compiled
 	tokens   int  // how many were checked
+	ranged   bool // a policy has ranges of addresses
 	stale    atomic.Bool
 	odd      bool // one of the files has something else than tokens after all
 	endings  []policy.Ending
@@ -120,6 +121,9 @@ func (x *stream) guarded(do func()) {
 // run checks and compiles what is known, and then each file.
 func (x *stream) run() {
 	x.ranges = map[bool]*tokenRanges{false: newTokenRanges(), true: newTokenRanges()}
+	x.ranged = slices.ContainsFunc(x.Policies, func(p *manifest.Document) bool {
+		return rangeInRules(p, p.TokenPolicy.Allow, p.TokenPolicy.Deny) != ""
+	})
 	for _, doc := range x.Tokens {
 		x.noteRanges(doc)
 	}
@@ -127,6 +131,7 @@ func (x *stream) run() {
 	x.check()
 	if x.good = !x.broken && len(x.Problems)+len(x.ReadProblems())+len(x.unread) == 0; x.good {
 		x.compiler, x.Rows = compileRest(x.Set, x.options.Running)
+		x.compiler.scratch = new(policy.Token) // packed is a copy
 	}
 	for _, doc := range x.Tokens {
 		_ = x.pack(doc) // check has reported names and values that appear twice
@@ -216,6 +221,9 @@ func (x *stream) document(place int, doc *manifest.Document) {
 }
 
 func (x *stream) noteRanges(doc *manifest.Document) {
+	if spec := doc.APIToken; !x.ranged && spec.Clients == nil && rangeInRules(doc, spec.Allow) == "" {
+		return
+	}
 	for actAs, r := range x.ranges {
 		r.note(x.tokens, doc, x.rangeInToken(doc, actAs, x.groupsByUser()))
 	}
