@@ -3,7 +3,7 @@
 #
 #   docker build -t patgate .
 #
-# `make image` builds the same program without an engine; docs/releasing.md tells the two apart.
+# `make image` builds the same program without an engine; docs/releasing.md says how the two differ.
 # Both bases are pinned by tag. Whoever releases pins them by digest too
 # (FROM name:tag@sha256:…, from `crane digest name:tag`): a tag can be moved, a digest can't.
 FROM --platform=$BUILDPLATFORM golang:1.26.8-trixie AS build
@@ -15,7 +15,7 @@ COPY . .
 ARG TARGETOS TARGETARCH
 ENV CGO_ENABLED=0 GOFLAGS= GOEXPERIMENT= GOWORK=off GOAMD64=v1 GOARM64=v8.0
 RUN GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=true -ldflags="-s -w" -o /out/patgate ./cmd/patgate
-# A context without .git would give an image of which nobody knows what it holds.
+# A context without .git would give an image whose content is unknown.
 RUN go version -m /out/patgate | grep -q vcs.revision=
 # The licenses of what is compiled in go with the binary.
 RUN go -C image run . -licenses /out

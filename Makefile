@@ -68,6 +68,15 @@ $(OIDC):
 test-keycloak: ## sign in to the management with Keycloak (Maven, Java 17; its first run takes minutes)
 	dir=$$(python3 test/keycloak/install.py) && PATGATE_TEST_KEYCLOAK=$$dir $(GO) test -tags keycloak -count 1 -timeout 15m -run '^TestKeycloak$$' ./test
 
+# The page in a real Chromium, from a module of its own. Pictures of every view go to bin/screenshots;
+# PICTURES=1 also writes those of docs/manage.md.
+.PHONY: test-page
+test-page: envoy build ## drive the page with Chromium and axe-core, with and without JavaScript, light and dark, wide and narrow (Debian 12)
+	rm -rf bin/screenshots && mkdir -p bin/screenshots
+	parts=$$(python3 test/page/install.py) && cd test/page && $(GO) vet . && \
+	env $$parts PATGATE_TEST_PAGE_BINARY=$(CURDIR)/bin/patgate PATGATE_TEST_PAGE_SHOTS=$(CURDIR)/bin/screenshots \
+	$(GO) test -count 1 -timeout 8m . $(if $(PICTURES),-args -pictures $(CURDIR)/docs/images)
+
 # Envoy Gateway's translator, from a module of its own.
 EG_XDS    := $(TOOLS)/envoy-gateway-xds-$(shell cat test/envoygateway/* | cksum | cut -d' ' -f1)
 
@@ -174,6 +183,16 @@ bench: build envoy ## measure checks against a no-op server of plain grpc-go, in
 bench-scale: build ## load, memory, revocation and reload with 100,000 and 1,000,000 tokens
 	$(GO) build -o bin/bench ./test/bench
 	bin/bench scale -o bin/scale.json
+
+.PHONY: bench-manage
+bench-manage: ## how long changes of tokens take over HTTP, until they are in force, among 10,000
+	$(GO) test -run '^$$' -bench '^BenchmarkManage$$' -benchtime 250x ./server
+
+.PHONY: bench-evidence
+bench-evidence: build ## read an audit log of a million events: verify, usage, summary and replay
+	$(GO) build -o bin/bench ./test/bench
+	bin/bench evidence -o bin/evidence.json
+	$(GO) test -run '^$$' -bench '^(BenchmarkSeen|BenchmarkSeal)$$' -benchmem ./usage ./audit
 
 .PHONY: bench-parts
 bench-parts: ## benchmarks of the parts

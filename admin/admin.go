@@ -90,7 +90,8 @@ type Manager struct {
 	o      Options
 	create sync.Mutex // creations take turns: their number is limited
 	mu     sync.Mutex
-	seen   *view // the last good documents
+	seen   *view         // the last documents
+	index  *policy.Index // of the last good ones
 }
 
 // Handler serves the management of tokens. Make one with New.
@@ -103,8 +104,8 @@ type Handler struct {
 	failed  func(http.ResponseWriter, *http.Request, *Problem) // what a browser gets where signing in fails; nil: a problem
 }
 
-// ErrNoSignIn says that nobody could sign in.
-var ErrNoSignIn = errors.New("nobody could sign in, expected a gate for tokens, a header of the proxy in front, OpenID Connect or a login link")
+// ErrNoSignIn reports that there is no way to sign in.
+var ErrNoSignIn = errors.New("there is no way to sign in, expected a gate for tokens, a header of the proxy in front, OpenID Connect or a login link")
 
 // New returns a Handler with the routes of the API. The page adds its own.
 func New(o Options) (*Handler, error) {

@@ -371,6 +371,6 @@ func TestRoutes(t *testing.T) {
 // TestSomebodyMustBeAbleToSignIn refuses a management without a way in.
 func TestSomebodyMustBeAbleToSignIn(t *testing.T) {
 	if _, err := admin.New(admin.Options{Service: new(tokens.Service)}); err == nil {
-		t.Error("nobody can sign in")
+		t.Error("there is no way to sign in")
 	}
 }

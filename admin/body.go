@@ -328,7 +328,7 @@ func (o *object) lifetime(name string) (d time.Duration, there bool) {
 	return d, true
 }
 
-// done returns what is wrong with the object: also a field that nobody knows.
+// done returns what is wrong with the object: also an unknown field.
 func (o *object) done() error {
 	if o.problem != nil {
 		return o.problem

@@ -49,7 +49,7 @@ func (h *Handler) caller(r *http.Request) (*Caller, *Problem) {
 		return nil, p
 	}
 	if !isUser(id.user) {
-		return nil, unauthorized() // an empty one would be whoever runs the command line
+		return nil, unauthorized() // an empty one would be the person who runs the command line
 	}
 	actor, rights, err := h.o.Service.Actor(r.Context(), id.user)
 	if err != nil {

@@ -42,7 +42,7 @@ func templateOf(doc map[string]any, path string) string {
 	return best
 }
 
-// holdsTo wants an answer to be one that the document has, in its form.
+// holdsTo checks that the document describes an answer, and its form.
 func holdsTo(t *testing.T, method, path string, answer *http.Response) {
 	t.Helper()
 	doc, err := document()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"strings"
 	"time"
 
@@ -30,6 +31,7 @@ type Preview struct {
 
 // Example is a rule, a request that it decides, and a similar one that it does not.
 type Example struct {
+	Name    string `json:"-"` // of the rule, as calls have it
 	Rule    string `json:"rule"`
 	Denies  bool   `json:"denies,omitempty"`
 	Gate    string `json:"gate,omitempty"`
@@ -204,11 +206,7 @@ func ruleWords(r *policy.Rule) string {
 	if len(r.Methods) > 0 {
 		text = strings.Join(r.Methods, ", ")
 	}
-	if r.Path != nil {
-		text += " of paths that match " + r.Path.String()
-	} else {
-		text += " of any path"
-	}
+	text += " of " + pathWords(r.Path)
 	var where []string
 	for _, q := range r.Query {
 		where = append(where, fmt.Sprintf("the query's %s matches %s", q.Name, q.Pattern))
@@ -227,6 +225,20 @@ func ruleWords(r *policy.Rule) string {
 		text += ", where " + strings.Join(where, " and ")
 	}
 	return text
+}
+
+// pathWords says which paths a pattern matches: the shapes that are common, in words.
+func pathWords(p *policy.Pattern) string {
+	if p == nil {
+		return "any path"
+	}
+	text := p.String()
+	for _, shape := range []struct{ end, words string }{{"(/.*)?", " and all below it"}, {"/.*", "/ and all below it"}, {"", ""}} {
+		if path, ok := strings.CutSuffix(text, shape.end); ok && strings.HasPrefix(path, "/") && regexp.QuoteMeta(path) == path {
+			return path + shape.words
+		}
+	}
+	return "paths that match " + text
 }
 
 // examplesOf shows the token's rules by requests.
@@ -256,7 +268,7 @@ func examplesOf(set *ruleset.Set, row *policy.Token, now time.Time) (list []Exam
 		if !own[e.Rule] {
 			continue
 		}
-		shown := Example{Rule: e.Rule.Text(), Denies: e.Deny, Gate: e.Gate, Allowed: asked(e.Hit), Refused: asked(e.Near), Note: e.Note}
+		shown := Example{Name: e.Rule.Name, Rule: e.Rule.Text(), Denies: e.Deny, Gate: e.Gate, Allowed: asked(e.Hit), Refused: asked(e.Near), Note: e.Note}
 		if e.Deny {
 			shown.Allowed, shown.Refused = asked(e.Near), asked(e.Hit)
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/patgate/patgate/manifest/edit"
+	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token/snippet"
 	"github.com/patgate/patgate/tokens"
 )
@@ -156,7 +157,7 @@ func (m *Manager) Snippets(ctx context.Context, c *Caller, name, language string
 		}
 		languages = []string{language}
 	}
-	call := snippet.Call{URL: "https://" + v.hostOf(d.Gates) + "/", User: d.User, Bearer: !slices.Contains(d.Schemes, "basic") || d.User == "" || strings.Contains(d.User, ":")}
+	call := m.sampleCall(v, d)
 	list := []Snippet{}
 	for _, l := range languages {
 		code, err := call.Code(l)
@@ -174,13 +175,42 @@ type Snippet struct {
 	Code     string `json:"code"`
 }
 
-// hostOf returns a host that one of the gates guards.
-func (v *view) hostOf(gates []string) string {
-	for _, name := range gates {
-		gate := v.snapshot.Gate(name)
-		if gate == nil {
-			continue
+// sampleCall is a request that the token may send: a GET that one of its rules allows, at the first of
+// its gates that admits its user, by a scheme that the gate takes.
+func (m *Manager) sampleCall(v *view, d *Details) snippet.Call {
+	var gate *policy.Gate
+	for _, name := range d.Gates {
+		g, row := v.snapshot.Gate(name), v.snapshot.TokenByName(d.Name)
+		if g != nil && row != nil && row.AdmittedAt(g) {
+			gate = g
+			break
 		}
+	}
+	target := "/"
+	if row := v.snapshot.TokenByName(d.Name); row != nil {
+		examples, _ := examplesOf(around(v.good, d.Name), row, m.o.Now()) // without one, the call is of /
+		for _, e := range examples {
+			sample, get := strings.CutPrefix(e.Allowed, "GET ")
+			if e.Denies || !get || strings.ContainsAny(sample, " ") {
+				continue
+			}
+			target = sample
+			if at := v.snapshot.Gate(e.Gate); at != nil {
+				gate = at
+			}
+			break
+		}
+	}
+	basic := slices.Contains(d.Schemes, "basic") && d.User != "" && !strings.Contains(d.User, ":")
+	if gate != nil {
+		basic = basic && gate.Accepted(m.o.Now()).Has(policy.Basic)
+	}
+	return snippet.Call{URL: "https://" + hostOf(gate) + target, User: d.User, Bearer: !basic}
+}
+
+// hostOf returns a host that a gate guards.
+func hostOf(gate *policy.Gate) string {
+	if gate != nil {
 		for _, host := range gate.Hosts {
 			if rest, wild := strings.CutPrefix(host, "*."); wild {
 				return "api." + rest

@@ -42,7 +42,7 @@ type Token struct {
 // Query is which tokens to list, and in which order.
 type Query struct {
 	User          string   // whose; empty: all that the caller may see
-	Group         string   // whose members'; empty: whoever's
+	Group         string   // whose members'; empty: every user's
 	States        []string // any of these; none: every state
 	Gate          string
 	Text          string // in a name, display name, description, hint or user

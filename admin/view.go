@@ -44,12 +44,26 @@ func (m *Manager) view(ctx context.Context) (*view, error) {
 	case len(set.Problems) > 0:
 		v.good, v.snapshot = m.seen.good, m.seen.snapshot
 	default:
-		index := policy.NewIndex()
-		if _, err := index.Replace(set.Rows, m.o.Now()); err != nil {
+		if v.snapshot, err = m.snapshot(set); err != nil {
 			return nil, err
 		}
-		v.snapshot = index.Snapshot()
 	}
 	m.seen = v
 	return v, nil
+}
+
+// snapshot returns a set as the policy sees it, at the cost of what differs from the last good one.
+func (m *Manager) snapshot(set *ruleset.Set) (*policy.Snapshot, error) {
+	var before *ruleset.Set
+	if m.index == nil {
+		m.index = policy.NewIndex()
+	} else if m.seen != nil {
+		before = m.seen.good
+	}
+	changes := set.ChangesFrom(before)
+	_, err := m.index.Apply(changes, m.o.Now())
+	if err != nil && !changes.All {
+		_, err = m.index.Replace(set.Rows, m.o.Now())
+	}
+	return m.index.Snapshot(), err
 }

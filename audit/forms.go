@@ -91,8 +91,8 @@ func unwrap(list []Entry, text []byte, depth int) []Entry {
 	if start < 0 || depth == 0 {
 		return list
 	}
-	if e, ok := parseEvent(text[start:]); ok {
-		return append(list, e)
+	if longer, ok := parseEvent(list, text[start:]); ok {
+		return longer
 	}
 	var object map[string]json.RawMessage
 	if json.Unmarshal(text[start:], &object) != nil {
@@ -134,27 +134,38 @@ func unwrapValue(list []Entry, value json.RawMessage, depth int) []Entry {
 	return list
 }
 
-// parseEvent reads one event: a JSON object with patgate's version and a kind. What follows it on the line is
+// parseEvent appends one event: a JSON object with patgate's version and a kind. What follows it on the line is
 // passed over.
-func parseEvent(text []byte) (Entry, bool) {
-	if !bytes.Contains(text[:min(len(text), 64<<10)], []byte(`"kind"`)) {
-		return Entry{}, false
-	}
-	var e Entry
-	if json.Unmarshal(text, &e.Logged) != nil {
-		var raw json.RawMessage // with something behind it, or with a field of another type
-		e.Logged = Logged{}
-		if json.NewDecoder(bytes.NewReader(text)).Decode(&raw) != nil {
-			return Entry{}, false
+func parseEvent(list []Entry, text []byte) ([]Entry, bool) {
+	list = append(list, Entry{})
+	e := &list[len(list)-1]
+	if !decodeLine(text, &e.Logged) {
+		if text = decodeAny(text, &e.Logged); text == nil {
+			return list[:len(list)-1], false
 		}
-		text = raw
-		_ = json.Unmarshal(text, &e.Logged) // fields of other types stay at their zero value
 	}
 	if e.V < 1 || e.Kind == "" || e.Instance == "" || e.Time.IsZero() {
-		return Entry{}, false
+		return list[:len(list)-1], false
 	}
 	e.JSON = text
-	return e, true
+	return list, true
+}
+
+// decodeAny reads an event in any form, and returns its JSON; nil: there is none.
+func decodeAny(text []byte, l *Logged) []byte {
+	if !bytes.Contains(text[:min(len(text), 64<<10)], []byte(`"kind"`)) {
+		return nil
+	}
+	if json.Unmarshal(text, l) != nil {
+		var raw json.RawMessage // with something behind it, or with a field of another type
+		*l = Logged{}
+		if json.NewDecoder(bytes.NewReader(text)).Decode(&raw) != nil {
+			return nil
+		}
+		text = raw
+		_ = json.Unmarshal(text, l) // fields of other types stay at their zero value
+	}
+	return text
 }
 
 // elements reads the elements of the lists of one JSON document that is written over many lines, as `aws logs

@@ -337,6 +337,13 @@ func (l *Log) appendLine(b []byte, en *entry, seq uint64, before tag) ([]byte, t
 	return append(b, en.line...), before
 }
 
+// AppendLine appends the line of an event as a Log writes it, unsealed: for logs that are made up.
+func AppendLine(b []byte, e *Event, instance string, seq uint64) []byte {
+	b = append(b, head...)
+	b = strconv.AppendUint(b, seq, 10)
+	return appendEvent(b, e, instance)
+}
+
 // lastSeal is the seal of the last line whose first bytes are written.
 func (l *Log) lastSeal() (t tag) {
 	if l.chain != nil {

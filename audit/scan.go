@@ -27,7 +27,7 @@ type piece[T any] struct {
 }
 
 // Scan reads logs on all cores, in one pass and in constant memory: work sees the events of a piece of a log, on any
-// goroutine; deliver gets what work returned in the order of the logs, with what was read so far, on the caller's. It
+// goroutine, and must not keep the entries, nor pointers into them; deliver gets what work returned in the order of the logs, with what was read so far, on the caller's. It
 // returns what the logs held, and the first error of deliver, of ctx or of reading; a log that is cut
 // does not keep the next from being read, and its *CutError is returned at the end.
 func Scan[T any](ctx context.Context, inputs []Input, work func([]Entry) T, deliver func(T, ReadStats) error) (ReadStats, error) {
@@ -49,8 +49,10 @@ func scan[T any](ctx context.Context, inputs []Input, torn bool, work func([]Ent
 	var running sync.WaitGroup
 	for range workers {
 		running.Go(func() {
+			var entries []Entry
 			for b := range todo {
-				var entries []Entry
+				clear(entries) // the lines of the last piece are not kept
+				entries = entries[:0]
 				for _, line := range b.lines {
 					entries = appendEntries(entries, b.file, line, &b.stats)
 					if torn {

@@ -51,7 +51,7 @@ func TestWriter(t *testing.T) {
 	}
 }
 
-// FuzzWriter wants output without control characters, and JSON to stay the same JSON.
+// FuzzWriter checks that output has no control characters, and that JSON stays the same JSON.
 func FuzzWriter(f *testing.F) {
 	f.Add("a\x1b[2J\n::error::x\u202e")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -13,8 +13,8 @@ import (
 //
 //	# patgate:ignore CODE reason
 //
-// It counts for its own line and, where it stands alone, for the next one that is no
-// comment. A line that opens a block of text (`limitTo: |`) stands for the whole block.
+// It counts for its own line and, where it is alone on its line, for the next one that is no
+// comment. A line that opens a block of text (`limitTo: |`) counts for the whole block.
 // `patgate:accept`, the word of the first version, means the same.
 type Suppression struct {
 	Pos         Pos
@@ -39,7 +39,7 @@ func Suppressions(data []byte) []Suppression {
 	}
 	lines := strings.Split(string(data), "\n")
 	var list []Suppression
-	waiting := 0 // the first of list that stands alone and looks for its line
+	waiting := 0 // the first of list that is alone on its line and waits for the next
 	for i := 0; i < len(lines); i++ {
 		line := strings.TrimRight(lines[i], " \t\r")
 		text := strings.TrimLeft(line, " \t")
@@ -111,7 +111,7 @@ func (s *Suppression) suppressOne(problems []*Problem, known []Code, code Code, 
 		return fmt.Sprintf("%q is no code to accept, %s", string(code), Suggest(string(code), names))
 	}
 	if strings.TrimSpace(s.Reason) == "" {
-		return fmt.Sprintf("%s is accepted without a reason, so that it stands", code)
+		return fmt.Sprintf("%s is accepted without a reason, so it is still reported", code)
 	}
 	used := false
 	for i, p := range problems {

@@ -14,7 +14,7 @@ func TestSuppress(t *testing.T) {
 		{"# patgate:ignore any-user a kiosk", "a kiosk"},
 		{"# patgate:accept any-user a kiosk", "a kiosk"},
 		{"#patgate:ignore expired,any-user a kiosk", "no expired is found on this line or the next|a kiosk"},
-		{"# patgate:ignore any-user", "any-user is accepted without a reason, so that it stands|"},
+		{"# patgate:ignore any-user", "any-user is accepted without a reason, so it is still reported|"},
 		{"# patgate:ignore any-usr a kiosk", `"any-usr" is no code to accept, did you mean any-user?|`},
 		{"# patgate:ignored any-user a kiosk", ""},
 	} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -20,7 +21,7 @@ func (s *Settings) checkMesh() error {
 	if _, err := parseService(s.Patgate[0]); err != nil {
 		errs = append(errs, err)
 	}
-	names := append([]string{s.Namespace, s.Gateway}, s.Listeners...)
+	names := slices.Concat([]string{s.Namespace, s.Gateway}, s.Listeners, s.BodilessRoutes)
 	if s.PatgateTLS != NoTLS {
 		names = append(names, s.PatgateTLS)
 	}
@@ -53,6 +54,31 @@ func parseService(text string) (service, error) {
 // Service is patgate's.
 func (v view) Service() (service, error) { return parseService(v.Patgate[0]) }
 
+// securityPolicy is one of Envoy Gateway's: for the Gateway, or for the routes that send no bodies.
+type securityPolicy struct {
+	Name   string
+	Routes []string // empty: the Gateway
+	Body   bool
+}
+
+// SecurityPolicies are the Gateway's, and that of the routes without bodies.
+func (v view) SecurityPolicies() []securityPolicy {
+	list := []securityPolicy{{Name: "patgate", Body: v.AnyBody}}
+	if v.AnyBody && len(v.BodilessRoutes) > 0 {
+		list = append(list, securityPolicy{Name: "patgate-bodiless", Routes: v.BodilessRoutes})
+	}
+	return list
+}
+
+// JSONTypes is the regular expression of the content types that rules read.
+func (v view) JSONTypes() string {
+	var gates []*Gate
+	for i := range v.Gates {
+		gates = append(gates, &v.Gates[i])
+	}
+	return typesRegex(types(gates...))
+}
+
 // patch is one setting that Envoy Gateway has no field for: its path and value.
 type patch struct{ Of, Path, Value string }
 
@@ -61,18 +87,28 @@ const connectionPatch = `$..filters[?(@.name=="envoy.filters.network.http_connec
 
 // Patches are Envoy Gateway's JSON patches.
 func (v view) Patches() []patch {
-	authz := fmt.Sprintf(`$..http_filters[?(@.name=="envoy.filters.http.ext_authz/securitypolicy/%s/patgate")].typed_config`, v.Namespace)
 	list := []patch{
 		{connectionPatch, "/strip_trailing_host_dot", "true"},
 		{connectionPatch, "/request_headers_timeout", seconds(v.RequestHeadersTimeout)},
 		{connectionPatch, "/local_reply_config", "\n" + localReplies("        ", v)},
+	}
+	for _, p := range v.SecurityPolicies() {
+		list = append(list, v.authzPatches(p)...)
+	}
+	return list
+}
+
+// authzPatches are those of the ext_authz filter that a policy makes.
+func (v view) authzPatches(p securityPolicy) []patch {
+	authz := fmt.Sprintf(`$..http_filters[?(@.name=="envoy.filters.http.ext_authz/securitypolicy/%s/%s")].typed_config`, v.Namespace, p.Name)
+	list := []patch{
 		{authz, "/encode_raw_headers", "true"},
 		{authz, "/include_tls_session", "true"},
 		{authz, "/validate_mutations", "true"},
 		{authz, "/max_denied_response_body_bytes", "4096"},
 		{authz, "/deny_at_disable", "{default_value: true, runtime_key: patgate.deny_at_disable}"},
 	}
-	if v.AnyBody {
+	if p.Body {
 		list = append(list, patch{authz, "/with_request_body/pack_as_bytes", "true"})
 	}
 	rules := "\n        # Every header that a gate sets or removes, in every spelling. A name that is not here\n" +

@@ -31,12 +31,16 @@ const wholeHost = `{prefix: "/"}`
 // ofTypes narrows a match to requests whose body has a type that rules read. No rule can
 // decide the others either, such as two types in one header.
 func ofTypes(match string, types []string) string {
+	return fmt.Sprintf("%s, headers: [{name: content-type, string_match: {safe_regex: {regex: %s}}}]}", strings.TrimSuffix(match, "}"), quote(typesRegex(types)))
+}
+
+// typesRegex is the regular expression of values of content-type that name one of some media types.
+func typesRegex(types []string) string {
 	alternatives := make([]string, len(types))
 	for i, t := range types {
 		alternatives[i] = regexp.QuoteMeta(t)
 	}
-	pattern := `(?i)\s*(` + strings.Join(alternatives, "|") + `)\s*(;.*)?`
-	return fmt.Sprintf("%s, headers: [{name: content-type, string_match: {safe_regex: {regex: %s}}}]}", strings.TrimSuffix(match, "}"), quote(pattern))
+	return `(?i)\s*(` + strings.Join(alternatives, "|") + `)\s*(;.*)?`
 }
 
 // types lists the media types of bodies that rules of some gates read.

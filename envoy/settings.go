@@ -62,6 +62,8 @@ type Settings struct {
 	Namespace string   // of the mesh's objects and its Gateway
 	Gateway   string   // the Gateway (gateway.networking.k8s.io) that asks patgate
 	Listeners []string // the names of its listeners; Envoy Gateway names what is patched by them
+
+	BodilessRoutes []string // HTTPRoutes from which Envoy Gateway sends no bodies to patgate
 }
 
 // NoTLS as Settings.PatgateTLS means a plain connection.

@@ -110,7 +110,7 @@ func TestAnswer(t *testing.T) {
 		q    explain.Request
 		want string
 	}{
-		{"the address stands where the gate looks for it", explain.Request{Host: "a.example.com", Token: "office", Client: inside}, "allow ok"},
+		{"the address is where the gate looks for it", explain.Request{Host: "a.example.com", Token: "office", Client: inside}, "allow ok"},
 		{"also in a header", explain.Request{Host: "named.example.org", Token: "office", Client: inside, TLS: true}, "allow ok"},
 		{"another address", explain.Request{Host: "a.example.com", Token: "office", Client: outside}, "deny client_denied"},
 		{"no address", explain.Request{Host: "a.example.com", Token: "office"}, "deny client_denied"},

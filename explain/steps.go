@@ -80,7 +80,7 @@ func tokenRefusal(s policy.Step, r *policy.Request, d *policy.Decision) string {
 	t := d.Token
 	switch s {
 	case policy.StepCanary:
-		return fmt.Sprintf("the token %s is a canary: nobody has a reason to use it", t.Name)
+		return fmt.Sprintf("the token %s is a canary: no user has a reason to use it", t.Name)
 	case policy.StepRevoked, policy.StepSuspended:
 		return fmt.Sprintf("the token %s is %s (%s)", t.Name, s, t.Source)
 	case policy.StepNotYetValid:
@@ -180,7 +180,7 @@ func actAsText(r *policy.Request, d *policy.Decision) string {
 		return fmt.Sprintf("the header %s came %d times, expected one", d.Gate.ActAsHeader, n)
 	}
 	if len(d.Token.ActAs) == 0 {
-		return fmt.Sprintf("for %s; the token may act for nobody", target)
+		return fmt.Sprintf("for %s; the token may act for no user", target)
 	}
 	var patterns []string
 	allowed := false

@@ -186,7 +186,7 @@ func (f *frontAttributes) checkRemovals(d *policy.Decision) {
 	}
 }
 
-// serverLog takes what net/http logs: of failed TLS handshakes it tells nobody else.
+// serverLog takes what net/http logs: it reports failed TLS handshakes nowhere else.
 type serverLog struct{ server *Server }
 
 // Write implements io.Writer.

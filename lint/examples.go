@@ -140,8 +140,8 @@ func askersByPolicy(rows policy.Rows) map[*policy.Policy][]asker {
 	return by
 }
 
-// nobody is a user who presents a token of any user where no member of a group has to.
-const nobody = "somebody"
+// anyUser presents a token of any user where no member of a group has to.
+const anyUser = "somebody"
 
 // caller is a user who may present a token of any user, and the groups of the user.
 type caller struct {
@@ -149,9 +149,9 @@ type caller struct {
 	groups []*policy.Group
 }
 
-// callersOf lists nobody in particular and a member of each group.
+// callersOf lists a user of no group and a member of each group.
 func callersOf(rows policy.Rows) []caller {
-	list, at := []caller{{user: nobody}}, map[string]int{nobody: 0}
+	list, at := []caller{{user: anyUser}}, map[string]int{anyUser: 0}
 	for _, g := range rows.Groups {
 		if len(g.Members) == 0 {
 			continue
@@ -260,7 +260,7 @@ func (t *trial) run() Example {
 const maxTogether = 16
 
 // together returns the rules that must hold at once for the request to be allowed: this
-// one and one of each other level. A deny rule also stands alone.
+// one and one of each other level. A deny rule is also checked alone.
 func (t *trial) together() [][]*policy.Rule {
 	choices := [][]*policy.Rule{{t.rule}}
 	for _, level := range t.levels() {
@@ -328,7 +328,7 @@ func (t *trial) ask(c *candidate, good func(*policy.Decision, bool) bool) *Asked
 	return nil
 }
 
-// hits wants the rule to match, and to be what the decision follows.
+// hits checks that the rule matches, and that the decision follows it.
 func (t *trial) hits(d *policy.Decision, matched bool) bool {
 	if t.deny {
 		return matched && d.Reason == policy.RuleDenied && d.Rule == t.rule
@@ -336,7 +336,7 @@ func (t *trial) hits(d *policy.Decision, matched bool) bool {
 	return matched && d.Effect == policy.Allow
 }
 
-// misses wants the opposite: a request that fails by its rules alone, or passes.
+// misses checks the opposite: a request that fails by its rules alone, or passes.
 func (t *trial) misses(d *policy.Decision, matched bool) bool {
 	if t.deny {
 		return !matched && d.Effect == policy.Allow

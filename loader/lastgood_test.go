@@ -13,7 +13,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// live tells which values are good, and by what rules.
+// live lists which values are good, and by what rules.
 func (w *witness) live(digests []token.Digest) string {
 	var b strings.Builder
 	s := w.loader.Index().Snapshot()

@@ -31,6 +31,8 @@ type Options struct {
 	Remind   time.Duration // how often the log repeats that the last load was rejected; default 1 min
 	Now      func() time.Time
 	Logger   *slog.Logger
+
+	Documents bool // keep the documents for Loader.Documents
 }
 
 // Report is what became of a load.
@@ -67,8 +69,8 @@ type Loader struct {
 	rejectedSums map[string][sha256.Size]byte // digests of the files of the last load that was rejected
 	narrowed     []string                     // tokens that the current load revoked early so far
 
-	writes  chan write // files that this process has written
-	written []Written  // of the load under way
+	writes chan write // files that this process has written
+	aside  *documents // what Documents returns; nil: nothing is kept
 
 	rejected time.Time // since when loads are rejected; zero: the last one runs
 	reported time.Time // when that was logged last
@@ -108,14 +110,30 @@ func New(index *policy.Index, sources []Source, report func(Report), o Options) 
 		l.parts = newParts(origins)
 		l.restore()
 	}
+	if o.Documents {
+		l.aside = new(documents)
+	}
 	return l
 }
 
 // Load reads the sources and applies what it finds, unless nothing changed since
 // the last time. It returns ctx's error where it was interrupted.
 func (l *Loader) Load(ctx context.Context) error {
+	began := time.Now()
+	err := l.load(ctx, l.have())
+	l.confirm(began)
+	return err
+}
+
+// have is what the loader has already.
+func (l *Loader) have() Have {
+	return Have{Seen: l.seen, Documents: l.known(), Later: len(l.parts) == 0 && l.aside == nil}
+}
+
+// load applies what the sources have beyond that.
+func (l *Loader) load(ctx context.Context, have Have) error {
 	start := time.Now()
-	updates, err := l.read(ctx, Have{Seen: l.seen, Documents: l.known(), Written: l.written, Later: len(l.parts) == 0})
+	updates, err := l.read(ctx, have)
 	if err != nil || updates == nil {
 		return err
 	}
@@ -124,7 +142,7 @@ func (l *Loader) Load(ctx context.Context) error {
 	if len(l.parts) > 0 {
 		large := size(updates) > largeLoad
 		r := l.loadParts(updates)
-		l.done(updates, &r, start, read)
+		l.done(updates, nil, &r, start, read)
 		free(large)
 		return nil
 	}
@@ -155,7 +173,7 @@ func (l *Loader) loadOne(ctx context.Context, u *Update, start, read time.Time) 
 			}
 			continue
 		}
-		l.done(updates, &r, start, read)
+		l.done(updates, step, &r, start, read)
 		free(large)
 		return nil
 	}
@@ -183,8 +201,9 @@ func free(large bool) {
 }
 
 // done reports what became of updates.
-func (l *Loader) done(updates []*Update, r *Report, start, read time.Time) {
+func (l *Loader) done(updates []*Update, step *ruleset.Step, r *Report, start, read time.Time) {
 	l.loads++
+	l.keepDocuments(updates, step)
 	l.seen = make(map[string][sha256.Size]byte, len(updates))
 	for _, u := range updates {
 		l.seen[u.Origin] = u.Digest
@@ -379,12 +398,12 @@ func (l *Loader) Run(ctx context.Context, nudge <-chan struct{}) {
 		case first := <-l.writes:
 			err = l.loadWritten(ctx, first)
 		case <-changed:
-			err = l.Load(ctx)
+			err = l.loadChanged(ctx)
 		case <-nudge:
 			err = l.loadNudged(ctx)
 		case <-poll.C:
 			l.remind()
-			err = l.Load(ctx)
+			err = l.loadAside(ctx)
 		}
 	}
 }

@@ -48,6 +48,21 @@ type Have struct {
 	Documents map[string][sha256.Size]byte // documents, by name, that need no Data where they have this digest
 	Written   []Written                    // files that this process has just written: they are complete
 	Later     bool                         // documents may be left for later: see ruleset.File.Read
+	Paths     []string                     // of these files, where the last updates run and may be gone on from; else none
+	Prepared  bool                         // what Prepare returned has run
+}
+
+// Preparer is a Source that can do the slow part of a Read beside the Loader.
+type Preparer interface {
+	Source
+
+	// Prepare returns what reads, to be called in another goroutine. The next Read with Have.Prepared
+	// goes on from there. Reads may come before it, of what this process has written.
+	Prepare(have Have) (read func())
+
+	// Known reports whether everything that Watch has reported since the last call is about what the
+	// Loader has already.
+	Known() bool
 }
 
 // Written is a file that this process has written, whole and at once.

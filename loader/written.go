@@ -9,13 +9,14 @@ import (
 // write is a file that this process has written, and who waits for it.
 type write struct {
 	Written
+	path string
 	runs chan bool // gets whether it runs
 }
 
 // Written loads a file that this process has written, without waiting for it to rest, and reports
 // whether it runs then. It waits until Run has done so, or ctx is done.
 func (l *Loader) Written(ctx context.Context, file string, sum [sha256.Size]byte) bool {
-	w := write{Written{filepath.Base(file), sum}, make(chan bool, 1)}
+	w := write{Written{filepath.Base(file), sum}, file, make(chan bool, 1)}
 	select {
 	case l.writes <- w:
 	case <-ctx.Done():
@@ -40,19 +41,30 @@ func (l *Loader) loadWritten(ctx context.Context, first write) error {
 			more = false
 		}
 	}
-	l.written = nil
+	have := l.have()
+	sound := l.sound()
 	for _, w := range waiting {
-		l.written = append(l.written, w.Written)
+		if have.Written = append(have.Written, w.Written); sound {
+			have.Paths = append(have.Paths, w.path)
+		}
 	}
-	err := l.Load(ctx)
-	l.written = nil
+	err := l.load(ctx, have)
 	known := l.known()
-	running := make(map[Written]bool, len(known))
-	for name, sum := range known {
-		running[Written{filepath.Base(name), sum}] = true
-	}
 	for _, w := range waiting {
-		w.runs <- running[w.Written]
+		w.runs <- runs(known, &w)
 	}
 	return err
+}
+
+// runs reports whether what was written is among the files that run.
+func runs(known map[string][sha256.Size]byte, w *write) bool {
+	if sum, there := known[w.path]; there {
+		return sum == w.Sum
+	}
+	for name, sum := range known {
+		if sum == w.Sum && filepath.Base(name) == w.File {
+			return true
+		}
+	}
+	return false
 }

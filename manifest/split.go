@@ -34,7 +34,7 @@ func isMarker(line []byte, marker string) bool {
 }
 
 // isBlank reports whether a chunk has nothing but comments, markers, blank lines and the directive %YAML,
-// which stands before a marker.
+// which comes before a marker.
 func (c chunk) isBlank() bool {
 	for line := range bytes.Lines(c.text) {
 		line = bytes.TrimSpace(line)

@@ -18,7 +18,7 @@ var yamlError = regexp.MustCompile(`^yaml: (?:line \d+: )?(.*)$`)
 // yamlLine is that line.
 var yamlLine = regexp.MustCompile(`^yaml: line (\d+): `)
 
-// yamlWords put the messages of the YAML library into words of ours: what is wrong, and what was expected.
+// yamlWords put the messages of the YAML library into patgate's words: what is wrong, and what was expected.
 var yamlWords = map[string]string{
 	"did not find expected node content":                     "a value that does not end, or begins with a character such as `,` or `%`: put the text in quotes",
 	"could not find expected ':'":                            "a key without its colon, expected `key: value`",

@@ -103,7 +103,7 @@ func foldedLines(raw [][]byte, n *yaml.Node) int {
 	return count
 }
 
-// fromColumn returns what stands from a column on, which counts characters from 1.
+// fromColumn returns the text from a column on, which counts characters from 1.
 func fromColumn(line string, column int) string {
 	runes := []rune(line)
 	if column < 1 || column > len(runes) {

@@ -14,7 +14,7 @@ func (g *Gate) IdentityHeaders() []string {
 	return []string{g.Upstream.UserHeader, g.Upstream.GroupsHeader, g.Upstream.TokenHeader, HeaderUserAsserted, HeaderID}
 }
 
-// PatgateHeaders stands for every name that begins with x-patgate-.
+// PatgateHeaders means every name that begins with x-patgate-.
 const PatgateHeaders = patgatePrefix + "*"
 
 // StrayHeaders stand for the names of headers in which clients put tokens, though they do

@@ -291,7 +291,7 @@ func startsDisposition(line []byte) bool {
 	return len(line) > len(disposition) && equalASCII(string(line[:len(disposition)]), disposition)
 }
 
-// namesMethod reports whether a header line may name a part `_method`: the word stands
+// namesMethod reports whether a header line may name a part `_method`: the word is
 // after a sign that is neither a quote nor `=`, or the line holds text in another encoding.
 func namesMethod(line []byte) bool {
 	text := strings.ReplaceAll(strings.ToLower(unescapeLenient(line)), `\`, "")

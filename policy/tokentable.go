@@ -23,7 +23,7 @@ type tokenTable struct {
 	sorted  []uint32 // by name, once that was needed
 }
 
-// seed makes the hashes of digests unlike those of any other process: whoever writes manifests could choose digests
+// seed makes the hashes of digests unlike those of any other process: an author of manifests could choose digests
 // that share one.
 var seed = maphash.MakeSeed()
 

@@ -215,7 +215,7 @@ func TestTokensAreThoseOfAMap(t *testing.T) {
 	}
 }
 
-// TestAnEditedTableIsMadeAnew changes tokens until their table has left much behind, to users that nobody had.
+// TestAnEditedTableIsMadeAnew changes tokens until their table has left much behind, to users that had none.
 func TestAnEditedTableIsMadeAnew(t *testing.T) {
 	w := newTableWorld(t, 1)
 	for round := range 12 {

@@ -94,7 +94,8 @@ func newTally() *tally {
 // count replays one decision.
 func (t *tally) count(l *audit.Logged, now, old *Side) {
 	t.Events++
-	t.span(&l.Time, &l.Time)
+	at := l.Time // the event is not kept
+	t.span(&at, &at)
 	why := incomplete(l)
 	var after answer
 	if why == "" {

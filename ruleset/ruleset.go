@@ -76,6 +76,9 @@ type Set struct {
 	users   map[memberOf][]*manifest.Document     // their groups, once they were needed
 	partial bool                                  // more tokens are to come
 
+	id          uint64         // of this set
+	came        policy.Changes // how its rows differ from those of the set with the id cameFrom
+	cameFrom    uint64
 	policyCosts map[string]int // instructions of each policy, once they were needed
 
 	more     int // problems that are counted alone
@@ -147,6 +150,9 @@ func (s *Set) Known() map[string][sha256.Size]byte {
 // Reload loads what a source has now, by the same options, and decodes no file that is what it was
 // in this set. Such a file needs no Data.
 func (s *Set) Reload(in Input) *Set {
+	if after := s.reloadTokens(in); after != nil {
+		return after
+	}
 	type version struct {
 		name string
 		sum  [sha256.Size]byte
@@ -176,6 +182,15 @@ func (s *Set) Reload(in Input) *Set {
 	return after
 }
 
+// Alone returns the set without the running revision that it was made beside, which it would keep in
+// memory.
+func (s *Set) Alone() *Set {
+	alone := *s
+	alone.id = ids.Add(1)
+	alone.options.Running = policy.NewIndex().Snapshot()
+	return &alone
+}
+
 // Broken reports whether a document has problems of its own.
 func (s *Set) Broken() bool { return s.broken }
 
@@ -187,6 +202,7 @@ func (s *Set) Check() {
 	s.decodeTests()
 	if s.Problems = manifest.FoldProblems(s.Problems, s.more); len(s.Problems) == 0 {
 		s.compile(s.options.Running)
+		s.groupsByUser() // from now on the set is only read
 	}
 }
 
@@ -201,7 +217,7 @@ func (s *Set) checkComplete() {
 }
 
 func newSet() *Set {
-	return &Set{decoder: new(manifest.Decoder), names: map[string]*manifest.Document{}, kinds: map[string]bool{}, hints: map[string]string{}}
+	return &Set{id: ids.Add(1), decoder: new(manifest.Decoder), names: map[string]*manifest.Document{}, kinds: map[string]bool{}, hints: map[string]string{}}
 }
 
 // compile makes the rows. A panic is a problem: a fault of patgate rejects a set, as a bad file
@@ -320,6 +336,11 @@ func (s *Set) File(name string) (data []byte, known bool) {
 		return nil, false
 	}
 	return s.input.Files[i].Data, true
+}
+
+// Holds reports whether a file held what has this digest.
+func (s *Set) Holds(name string, sum [sha256.Size]byte) bool {
+	return slices.ContainsFunc(s.input.Files, func(f File) bool { return f.Name == name && f.Sum == sum })
 }
 
 // TokenNames returns the names of the tokens, in their order.

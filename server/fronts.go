@@ -15,7 +15,7 @@ type listening struct {
 	transport extauthz.Transport
 }
 
-// setServing tells those who ask whether the server takes checks.
+// setServing sets whether health checks report that the server takes checks.
 func (s *Server) setServing(serving bool) {
 	s.transport.SetServing(serving)
 	if s.front != nil {

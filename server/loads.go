@@ -19,6 +19,9 @@ func (s *Server) loaded(r loader.Report) {
 	s.last, s.when = r, s.o.Now()
 	s.mu.Unlock()
 	s.metrics.loaded(&r)
+	if s.cluster != nil && r.Loaded {
+		s.cluster.Recheck()
+	}
 	switch {
 	case r.Loaded:
 		s.running(&r)

@@ -46,7 +46,7 @@ type ManageOptions struct {
 	LoginLink      string   // the user of a one-time link, on loopback
 	SecureMode     bool     // what exists can be ended and not changed
 	GateStatus     []string // the status ports of the servers that follow the manifests
-	OIDC           OIDC     // sign in with an identity provider; without an issuer: nobody does
+	OIDC           OIDC     // sign in with an identity provider; without an issuer: no user does
 	Flags          string   // begins the names of the flags, such as --manage-
 	Announce       func(string)
 
@@ -108,7 +108,7 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 		return nil, err
 	}
 	g := &management{o: o, signIn: signIn}
-	store := &dir.Store{Roots: m.manifests, Into: o.Into}
+	store := &dir.Store{Roots: m.manifests, Into: o.Into, Kept: m.loader.Documents}
 	options := admin.Options{
 		Service: &tokens.Service{Store: store, Documents: store, Now: m.now}, Snapshot: m.index.Snapshot, Audit: m.audit, InForce: o.inForce(m),
 		Gate: o.Gate, Header: o.UserHeader, Sessions: sessions, Secure: o.SecureMode, Now: m.now, Logger: m.logger, Others: o.Others || signIn != nil,
@@ -127,7 +127,7 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 		options.Links = g.links
 	}
 	if g.handler, err = admin.New(options); err != nil {
-		return nil, &UsageError{fmt.Sprintf("nobody could sign in: expected %[1]sgate, %[1]suser-header, %[1]soidc-issuer or %[1]slogin-link", o.Flags)}
+		return nil, &UsageError{fmt.Sprintf("there is no way to sign in: expected %[1]sgate, %[1]suser-header, %[1]soidc-issuer or %[1]slogin-link", o.Flags)}
 	}
 	if signIn != nil {
 		signIn.Register(g.handler)
@@ -180,7 +180,7 @@ func (o *ManageOptions) check(manifests []string) error {
 	case o.Into == "":
 		return refuse("into", "missing, expected the directory of new tokens")
 	case !slices.ContainsFunc(dir.Paths(manifests), func(root string) bool { return dir.Within(root, o.Into) }):
-		return refuse("into", "%s is not within the manifests, expected one of their directories or one in it: nobody would read the new tokens", o.Into)
+		return refuse("into", "%s is not within the manifests, expected one of their directories or one in it: the new tokens would not be read", o.Into)
 	case unix && !filepath.IsAbs(path):
 		return refuse("listen", "%s: expected unix:// and an absolute path, such as unix:///run/patgate/manage.sock", o.Listen)
 	case !unix && err != nil:
@@ -342,7 +342,8 @@ func NewManage(o Options) (*Manage, error) {
 	m := &Manage{logger: o.Logger, nudge: make(chan struct{}, 1)}
 	m.audit = audit.New(sink, audit.Options{Overflow: o.AuditOverflow, Wait: o.AuditWait, Instance: instance(o.AuditChain != nil), Now: o.Now, Logger: o.Logger, Chain: o.AuditChain})
 	index := policy.NewIndex()
-	o.Loader.Logger, o.Loader.Now = o.Logger, o.Now
+	o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.LastGood, o.Logger, o.Now
+	o.Loader.Documents = true
 	m.loader = loader.New(index, sources(&o), m.loaded, o.Loader)
 	m.management, err = newManagement(o.Manage, &managed{o.Manifests, index, m.audit, m.loader, o.Now, o.Logger, nil, nil})
 	return m, err

@@ -65,7 +65,7 @@ func post(t *testing.T, url string, value token.Secret, body string) map[string]
 }
 
 // run starts a server that runs until the test ends.
-func run(t *testing.T, f func(context.Context) error) {
+func run(t testing.TB, f func(context.Context) error) {
 	t.Helper()
 	ctx, stop := context.WithCancelCause(context.Background())
 	done := make(chan error, 1)
@@ -157,7 +157,7 @@ func TestManagementsThatAreRefused(t *testing.T) {
 		change func(*ManageOptions)
 		want   string
 	}{
-		"no way to sign in":             {func(o *ManageOptions) { o.Gate = "" }, "nobody could sign in"},
+		"no way to sign in":             {func(o *ManageOptions) { o.Gate = "" }, "there is no way to sign in"},
 		"no directory":                  {func(o *ManageOptions) { o.Into = "" }, "--into"},
 		"a directory that is not read":  {func(o *ManageOptions) { o.Into = t.TempDir() }, "--into"},
 		"beyond loopback":               {func(o *ManageOptions) { o.Listen = "0.0.0.0:0" }, "--listen"},

@@ -189,6 +189,7 @@ func New(o Options) (*Server, error) {
 		})
 	}
 	o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.LastGood, o.Logger, o.Now
+	o.Loader.Documents = o.Manage != nil
 	if len(o.Manifests) > 0 {
 		s.loader = loader.New(s.index, sources(&o), s.loaded, o.Loader)
 	}
@@ -203,7 +204,7 @@ func New(o Options) (*Server, error) {
 
 // sources lists what manifests come from.
 func sources(o *Options) []loader.Source {
-	return []loader.Source{&dir.Source{Roots: o.Manifests, MaxBytes: o.MaxManifests, Logger: o.Logger}}
+	return []loader.Source{&dir.Source{Roots: o.Manifests, MaxBytes: o.MaxManifests, Logger: o.Logger, Singles: o.Manage != nil}}
 }
 
 // auditSink is where the audit goes, in the configured form.

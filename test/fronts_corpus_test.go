@@ -20,7 +20,7 @@ var http2Alone = []string{
 	"protocol-more-040-h2-crlf", "protocol-more-041-h2-nul", "protocol-more-042-h2-upper", "method-more-025-h2-odd-'GET '", "path-misc-more-054-h2-abs",
 }
 
-// frontsOwn are cases that Envoy refuses by itself, for reasons of its own: a front that lets them pass tells
+// frontsOwn are cases that Envoy refuses by itself, for reasons of its own: a front that lets them pass shows
 // patgate and the API the same.
 var frontsOwn = []string{
 	"path-misc-more-064-abs-ftp",       // the scheme of an absolute form is not passed on

@@ -33,7 +33,7 @@ type front struct {
 	boot func(t *testing.T, b *behind) *exec.Cmd
 }
 
-// behind is where a front stands: between clients and an API, with a patgate to ask.
+// behind is where a front is: between clients and an API, with a patgate to ask.
 type behind struct {
 	dir       string // for the front's files
 	manifests string
@@ -75,7 +75,7 @@ func frontConfig(t *testing.T, flags ...string) string {
 	return out.String()
 }
 
-// config prints the configuration of a kind for what the front stands between.
+// config prints the configuration of a kind for what is on both sides of the front.
 func (b *behind) config(t *testing.T, kind string, flags ...string) string {
 	t.Helper()
 	return frontConfig(t, append([]string{"--for", kind, "--manifests", b.manifests, "--listen", b.clients, "--upstream", b.api, "--patgate", b.checks}, flags...)...)

@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -138,7 +140,7 @@ func (p *person) signIn(s *signInSite) {
 	p.logIn(s.id)
 }
 
-// who returns the user of a browser; empty: nobody.
+// who returns the user of a browser; empty: no user.
 func (s *signInSite) who(p *person) string {
 	s.t.Helper()
 	answer, err := p.Client.Get(s.url + "/api/v1/me")
@@ -210,7 +212,7 @@ func signsIn(t *testing.T, id *identityProvider, address string) {
 	})
 	t.Run("another issuer", func(t *testing.T) {
 		wrong := *id
-		wrong.issuer = strings.Replace(id.issuer, "127.0.0.1", "localhost", 1)
+		wrong.issuer = elsewhere(t, id.issuer)
 		s := startSignIn(t, &wrong, at, address, key)
 		p := newPerson(t)
 		if p.visit(s.url + "/login/oidc"); p.last != 503 {
@@ -291,6 +293,19 @@ func change(q url.Values, name, value string) {
 	if q.Has(name) {
 		q.Set(name, value)
 	}
+}
+
+// elsewhere returns another address for a provider, which says its own.
+func elsewhere(t *testing.T, issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := u.Path
+	u.Path = ""
+	s := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(u) }})
+	t.Cleanup(s.Close)
+	return s.URL + path
 }
 
 // awaitProvider waits until a provider answers.

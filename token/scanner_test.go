@@ -44,8 +44,8 @@ func scannerPatterns(t *testing.T) map[string]*regexp.Regexp {
 	return found
 }
 
-// TestScannersFindValues wants every minted value to be found wherever it stands, and nothing that is
-// none, but for one with a wrong checksum: that patgate tells apart.
+// TestScannersFindValues checks that every minted value is found wherever it is, and nothing that is
+// none, but for one with a wrong checksum: patgate recognizes that.
 func TestScannersFindValues(t *testing.T) {
 	for name, pattern := range scannerPatterns(t) {
 		for range 1000 {
@@ -66,7 +66,7 @@ func TestScannersFindValues(t *testing.T) {
 				continue // no character of base62
 			}
 			if !pattern.MatchString(wrong) || token.WellFormed(token.NewSecret(wrong)) {
-				t.Fatalf("%s: a mistyped value: the checksum tells it apart", name)
+				t.Fatalf("%s: a mistyped value: the checksum does not match", name)
 			}
 		}
 	}

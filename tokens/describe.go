@@ -171,7 +171,7 @@ func (d *View) why(s *policy.Snapshot, t *policy.Token, now time.Time) string {
 	case policy.StateSuspended:
 		return "until `suspended` is taken out of its manifest"
 	case policy.StateCanary:
-		return "refused always, and whoever presents it raises an alert"
+		return "refused always, and each use raises an alert"
 	case policy.StateNotYetValid:
 		return "it begins at " + writtenTime(t.Issued)
 	case policy.StateExpired:

@@ -95,12 +95,13 @@ func (s *Service) Rotate(ctx context.Context, req RotateRequest) (*RotatedToken,
 
 // prepare decides what the rotation changes.
 func (r *rotation) prepare(set *ruleset.Set, stored *Stored) error {
-	index := policy.NewIndex()
-	if _, err := index.Replace(set.Rows, r.now); err != nil {
-		return err
-	}
-	if r.row = index.Snapshot().TokenByName(r.Name); r.row == nil {
+	if r.row = rowOf(&set.Rows, r.Name); r.row == nil {
 		return &ConflictError{stored.File}
+	}
+	index, alone := policy.NewIndex(), set.Rows
+	alone.Tokens = []*policy.Token{r.row} // its state depends on no other token
+	if _, err := index.Replace(alone, r.now); err != nil {
+		return err
 	}
 	r.rights = RightsOf(set, r.row.User, r.now)
 	r.made = RotatedToken{Name: r.Name, User: r.row.User, State: index.Snapshot().State(r.row, r.now)}
@@ -130,7 +131,7 @@ func (r *rotation) checkState() error {
 	case policy.StateRevoked:
 		return Refuse(BadState, "", "%s: the token %s is revoked, and stays so: create a new one with `patgate token create`", place, r.Name)
 	case policy.StateCanary:
-		return Refuse(BadState, "", "%s: the token %s is a canary, which nobody presents: create a new one by hand", place, r.Name)
+		return Refuse(BadState, "", "%s: the token %s is a canary, which no client presents: create a new one by hand", place, r.Name)
 	case policy.StateExpired:
 		return Refuse(BadState, "", "%s: the token %s expired at %s: create a new one with `patgate token create`", place, r.Name, writtenTime(r.row.End()))
 	case policy.StateNotYetValid:

@@ -6,6 +6,7 @@ package usage
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/patgate/patgate/audit"
@@ -36,7 +37,8 @@ func Of(l *audit.Logged) (Token, bool) {
 	}
 	t := Token{Token: l.Token, User: cmp.Or(l.Actor, l.User), LastClient: l.Client, LastScheme: l.Scheme, LastGate: l.Gate}
 	if l.Scheme == basic && !l.BasicEnds.IsZero() {
-		t.BasicEnds = &l.BasicEnds
+		ends := l.BasicEnds // the event is not kept
+		t.BasicEnds = &ends
 	}
 	t.Uses = []audit.Use{{Scheme: l.Scheme, Previous: l.Previous, Count: 1, First: l.Time, Last: l.Time}}
 	t.total()
@@ -50,7 +52,8 @@ func Reported(l *audit.Logged) (Token, bool) {
 	}
 	t := Token{Token: l.Token, User: l.User, LastClient: l.Client, LastScheme: l.Scheme, LastGate: l.Gate, Uses: l.Uses}
 	if !l.BasicEnds.IsZero() {
-		t.BasicEnds = &l.BasicEnds
+		ends := l.BasicEnds
+		t.BasicEnds = &ends
 	}
 	t.total()
 	return t, true
@@ -60,6 +63,9 @@ const basic = "basic"
 
 // total sets what follows from Uses.
 func (t *Token) total() {
+	if len(t.Uses) == 0 {
+		return
+	}
 	t.Count, t.First, t.Last, t.PreviousLast, t.BasicLast = 0, time.Time{}, time.Time{}, nil, nil
 	for i := range t.Uses {
 		u := &t.Uses[i]
@@ -140,8 +146,12 @@ func (s Uses) Add(o *Token) {
 		return
 	}
 	own := *o
-	own.Uses = slices.Clone(o.Uses)
-	s[o.Token] = &own
+	own.Token, own.Uses = strings.Clone(o.Token), slices.Clone(o.Uses)
+	for i := range own.Uses {
+		own.Uses[i].Scheme = strings.Clone(own.Uses[i].Scheme)
+	}
+	own.total()
+	s[own.Token] = &own
 }
 
 // List returns the tokens by name.

@@ -151,7 +151,7 @@ func (s *SignIn) Register(h *admin.Handler) {
 // Check asks the identity provider for its configuration, and logs where it can't be had yet.
 func (s *SignIn) Check(ctx context.Context) {
 	if _, err := s.provider.get(ctx); err != nil {
-		s.o.Logger.Warn("the identity provider does not answer, nobody can sign in with it until it does", "issuer", s.o.Issuer, "error", err)
+		s.o.Logger.Warn("the identity provider does not answer, sign-in with it fails until it does", "issuer", s.o.Issuer, "error", err)
 	}
 }
 

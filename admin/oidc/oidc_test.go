@@ -99,7 +99,7 @@ func (w *site) get(c *http.Client, url string) (status int, text, location strin
 	return answer.StatusCode, string(body), answer.Header.Get("Location")
 }
 
-// who returns the user of a browser; empty: nobody.
+// who returns the user of a browser; empty: no user.
 func (w *site) who(c *http.Client) string {
 	_, text, _ := w.get(c, w.URL+"/api/v1/me")
 	var me struct{ User string }
@@ -135,7 +135,7 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
-// TestRefusedSignIns has answers of a provider that must sign nobody in.
+// TestRefusedSignIns has answers of a provider with which sign-in must fail.
 func TestRefusedSignIns(t *testing.T) {
 	other, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -291,7 +291,7 @@ func TestKeysAreFetchedRarely(t *testing.T) {
 	}
 }
 
-// TestProvidersThatDoNotAnswer sign nobody in until they do.
+// TestProvidersThatDoNotAnswer let sign-in fail until they do.
 func TestProvidersThatDoNotAnswer(t *testing.T) {
 	fail := func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "down", http.StatusBadGateway) }
 	for name, lie := range map[string]func(*idp){
@@ -324,7 +324,7 @@ func TestProvidersThatDoNotAnswer(t *testing.T) {
 	}
 }
 
-// TestOptions are refused where nobody could sign in, or anybody.
+// TestOptions are refused where there is no way to sign in, or any person could.
 func TestOptions(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
 	empty := filepath.Join(t.TempDir(), "empty")

@@ -37,7 +37,7 @@ type configured struct {
 }
 
 const (
-	answerWithin = 8 * time.Second // an answer of the identity provider; a request of ours has 10 s
+	answerWithin = 8 * time.Second // an answer of the identity provider; a request to patgate has 10 s
 	maxAnswer    = 1 << 20         // bytes of one
 	askAgain     = 2 * time.Second // after a failure
 )

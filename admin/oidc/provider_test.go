@@ -87,7 +87,7 @@ func (p *idp) keys(w http.ResponseWriter, _ *http.Request) {
 	}}})
 }
 
-// authorize signs in whoever comes, and sends them back with a code.
+// authorize signs in any user, and sends them back with a code.
 func (p *idp) authorize(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	if q.Get("code_challenge_method") != "S256" || q.Get("response_type") != "code" || q.Get("client_id") != "patgate" || q.Get("nonce") == "" {

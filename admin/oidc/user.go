@@ -61,7 +61,7 @@ func (s *SignIn) code(query url.Values) (string, error) {
 	return codes[0], nil
 }
 
-// exchangeError tells a code that is refused from a provider that does not answer.
+// exchangeError distinguishes a refused code from a provider that does not answer.
 func exchangeError(err error) error {
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) && refused.Response != nil && refused.Response.StatusCode < 500 {

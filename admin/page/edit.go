@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/patgate/patgate/admin"
+	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/tokens"
 )
 
@@ -62,6 +63,10 @@ func (s *site) edit(w http.ResponseWriter, r *http.Request, c *admin.Caller) err
 		return err
 	}
 	s.fillEdit(v)
+	if s.h.Secure() { // whatever was sent
+		_, err := s.h.Update(r.Context(), c, v.Token.Name, []edit.Field{{Key: "displayName", Value: values.Get("name")}}, "")
+		return err
+	}
 	changed, err := v.Edit.change(values, v.Token)
 	if err == nil && len(changed) == 0 {
 		return back(w, r, v.Token.Name, "unchanged")

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,8 +18,8 @@ func functions(now func() time.Time) template.FuncMap {
 	return template.FuncMap{
 		"date": date, "moment": moment, "machine": machine, "ago": func(t time.Time) string { return ago(t, now()) },
 		"stateText": stateText, "stateClass": stateClass, "left": left, "limits": limits, "join": strings.Join, "has": slices.Contains[[]string],
-		"count": count, "dict": dict, "language": language, "schemeText": schemeText, "plus": func(a, b int) int { return a + b },
-		"ended": ended, "tryMethods": func() []string { return tryMethods }, "overlaps": func() []choice { return overlapChoices },
+		"count": count, "dict": dict, "language": language, "schemeText": schemeText, "plus": func(a, b int) int { return a + b }, "small": func(n uint64) int { return int(min(n, 1<<30)) },
+		"ended": ended, "lifetime": lifetime, "tryMethods": func() []string { return tryMethods }, "overlaps": func() []choice { return overlapChoices },
 	}
 }
 
@@ -95,6 +97,17 @@ func stateClass(state string) string {
 		return "bad"
 	}
 	return "off"
+}
+
+// days is a lifetime in days, as manifests write it.
+var days = regexp.MustCompile(`^\d+d$`)
+
+// lifetime writes a lifetime for people.
+func lifetime(text string) string {
+	if n, err := strconv.Atoi(strings.TrimSuffix(text, "d")); err == nil && days.MatchString(text) {
+		return count(n, "day")
+	}
+	return text
 }
 
 // ended reports whether a token's state is final.

@@ -2,9 +2,11 @@ package page
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,6 +32,7 @@ type newView struct {
 	Methods  []choice
 	Rights   admin.RightsView
 	Preview  *admin.Preview
+	Part     bool   // the preview alone is shown, with what is wrong
 	ID       string // of the form, which is sent once
 }
 
@@ -149,6 +152,7 @@ func (s *site) newToken(w http.ResponseWriter, r *http.Request, c *admin.Caller)
 		status = http.StatusUnprocessableEntity
 	}
 	if r.Header.Get("X-Part") == "preview" {
+		v.Part = v.Problem != nil
 		return s.write(w, http.StatusOK, "new", "preview", v)
 	}
 	return s.show(w, status, "new", v)
@@ -192,11 +196,27 @@ func shownProblem(p *admin.Problem) *admin.Problem {
 	var lines []string
 	for line := range strings.SplitSeq(p.Detail, "\n") {
 		if line != "The manifest would be refused:" {
-			lines = append(lines, place.ReplaceAllString(line, ""))
+			lines = append(lines, plain(place.ReplaceAllString(line, "")))
 		}
 	}
 	shown.Detail = strings.Join(lines, "\n")
 	return &shown
+}
+
+// rulePlace is where in a list of rules a problem is.
+var rulePlace = regexp.MustCompile(`^spec\.(limitTo|allow)\[(\d+)\][^: ]*: `)
+
+// fieldPlace is in which field a problem is, as manifests call it.
+var fieldPlace = regexp.MustCompile(`^spec\.[^: ]+: `)
+
+// plain writes a problem without the names of manifests, which the form does not show.
+func plain(line string) string {
+	if m := rulePlace.FindStringSubmatch(line); m != nil {
+		if n, err := strconv.Atoi(m[2]); err == nil {
+			return fmt.Sprintf("rule %d: %s", n+1, line[len(m[0]):])
+		}
+	}
+	return fieldPlace.ReplaceAllString(line, "")
 }
 
 // fieldFor is the part of the form for a field of the API.

@@ -18,8 +18,8 @@ import (
 //go:embed templates assets
 var files embed.FS
 
-// policy is what a page may load: its own style sheet, script and icon. Nothing is inline.
-const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+// contentPolicy is what a page may load: its own style sheet, script and icon. Nothing is inline.
+const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // site answers the requests of the page.
 type site struct {
@@ -90,7 +90,7 @@ type answerer func(http.ResponseWriter, *http.Request, *admin.Caller) error
 type frame struct {
 	Title   string
 	At      string // the part of the site that it belongs to
-	User    string // empty: nobody is signed in
+	User    string // empty: no user is signed in
 	Admin   bool
 	Create  bool
 	SignOut bool
@@ -126,7 +126,7 @@ func (s *site) write(w http.ResponseWriter, status int, view, part string, data 
 		return err
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", policy)
+	w.Header().Set("Content-Security-Policy", contentPolicy)
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes())
 	return nil

@@ -98,7 +98,7 @@ func newRig(t *testing.T, change func(*admin.Options)) *rig {
 	return g
 }
 
-// as sends a request of a user; empty: of nobody. A form makes it a POST.
+// as sends a request of a user; empty: without one. A form makes it a POST.
 func (g *rig) as(user, path string, form url.Values) (*http.Response, string) {
 	g.t.Helper()
 	method, body := http.MethodGet, ""
@@ -162,7 +162,7 @@ var valuePattern = regexp.MustCompile(`patg_[0-9A-Za-z]{20,}`)
 func TestATokenIsCreated(t *testing.T) {
 	g := newRig(t, nil)
 	must(t, g.get("alice", "/"), "You have no tokens yet", `href="/new"`, "at most 5 live tokens")
-	must(t, g.get("alice", "/new"), "The group developers lets your tokens live 45d at most", "45 days", "2026-07-16", "beyond the cap", "!>Never<", "read-issues")
+	must(t, g.get("alice", "/new"), "The group developers lets your tokens live 45 days at most", "45 days", "2026-07-16", "beyond the cap", "!>Never<", "read-issues")
 	answer, text := g.create("alice", nil)
 	value := valuePattern.FindString(text)
 	if answer.StatusCode != http.StatusCreated || value == "" {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/patgate/patgate/admin"
 	"github.com/patgate/patgate/explain"
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/tokens"
 )
 
 // tokenView is a page about one token.
@@ -19,8 +21,8 @@ type tokenView struct {
 	Own      bool // it is the caller's
 	Calls    []admin.Call
 	Examples []example
-	Observes bool // whether uses are seen here
-	Others   []string
+	Observes bool              // whether uses are seen here
+	Bounds   []tokens.RuleView // of gates and groups
 	Gates    []admin.GateView
 	Recent   []use // in the last 24 hours
 	Count    int   // of calls in them
@@ -108,15 +110,15 @@ func (s *site) showToken(w http.ResponseWriter, r *http.Request, c *admin.Caller
 	for _, e := range found {
 		shown := example{Example: e}
 		for _, call := range v.Calls {
-			if call.Rule != "" && call.Rule == e.Rule {
+			if call.Decision == "allow" && call.Rule != "" && call.Rule == e.Name {
 				shown.Uses++
 			}
 		}
 		v.Examples = append(v.Examples, shown)
 	}
 	for _, rule := range v.Token.Rules {
-		if rule.Level != "token" {
-			v.Others = append(v.Others, rule.Level+": "+rule.Kind+" "+rule.Text)
+		if rule.Level != policy.LevelGrant.String() {
+			v.Bounds = append(v.Bounds, rule)
 		}
 	}
 	v.Try.Method = cmp.Or(v.Try.Method, "GET")

@@ -166,7 +166,7 @@ func found(v *Verification, at int) bool {
 	return false
 }
 
-// TestChainFindsEachChange deletes, swaps and edits 1,000 lines each, and wants each found with its place.
+// TestChainFindsEachChange deletes, swaps and edits 1,000 lines each, and checks that each is found with its place.
 func TestChainFindsEachChange(t *testing.T) {
 	private, _ := keys(t)
 	lines := chained(t, private, "pod/x", 60, &fitfulSink{whole: true, random: rand.New(rand.NewPCG(1, 1))})

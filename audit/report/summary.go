@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/patgate/patgate/audit"
@@ -24,7 +25,7 @@ type Summary struct {
 	Gates   []Group          `json:"gates"`   //
 	Clients []Group          `json:"clients"` //
 
-	Canaries []Group  `json:"canaries"` // tokens that nobody has a reason to use
+	Canaries []Group  `json:"canaries"` // tokens that no user has a reason to use
 	Broken   []Broken `json:"brokenClients"`
 
 	// Shadow counts the calls that were allowed, and that enforcing would refuse: by reason of observing
@@ -173,12 +174,13 @@ func oneCall(l *audit.Logged, one *Group) *TokenSummary {
 		s.Schemes = map[string]int64{l.Scheme: 1}
 	}
 	if l.Previous {
-		s.Previous, s.PreviousLast = 1, &l.Time
+		last := l.Time // the event is not kept
+		s.Previous, s.PreviousLast = 1, &last
 	}
 	if l.Scheme == policy.Basic.String() {
-		s.BasicLast = &l.Time
-		if !l.BasicEnds.IsZero() {
-			s.BasicEnds = &l.BasicEnds
+		last, ends := l.Time, l.BasicEnds
+		if s.BasicLast = &last; !ends.IsZero() {
+			s.BasicEnds = &ends
 		}
 	}
 	if l.Client != "" {
@@ -190,6 +192,7 @@ func oneCall(l *audit.Logged, one *Group) *TokenSummary {
 func (t *tally) token(name string) *TokenSummary {
 	s := t.tokens[name]
 	if s == nil {
+		name = strings.Clone(name)
 		s = &TokenSummary{Token: name, Schemes: map[string]int64{}, Reasons: map[string]int64{}, clients: map[string]struct{}{}}
 		t.tokens[name] = s
 	}
@@ -231,6 +234,7 @@ func (t *tally) group(groups map[string]*Group, name string, g *Group) {
 			t.other += g.Allowed + g.Denied
 			return
 		}
+		name = strings.Clone(name) // its line is not kept
 		known = &Group{Name: name}
 		groups[name] = known
 	}

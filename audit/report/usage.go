@@ -2,6 +2,7 @@ package report
 
 import (
 	"context"
+	"unique"
 
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/usage"
@@ -10,15 +11,15 @@ import (
 // Usage reads logs and says how each token was used, by name. Where a process reported more uses of a token than
 // the logs have calls, its report counts. An error beside it says that a log is cut.
 func Usage(ctx context.Context, inputs []audit.Input, progress func(audit.ReadStats)) ([]usage.Token, audit.ReadStats, error) {
-	all := usesSeen{}
-	work := func(entries []audit.Entry) usesSeen {
-		part := usesSeen{}
+	all := newUsesSeen()
+	work := func(entries []audit.Entry) *usesSeen {
+		part := newUsesSeen()
 		for i := range entries {
 			part.see(&entries[i].Logged)
 		}
 		return part
 	}
-	stats, err := audit.Scan(ctx, inputs, work, func(part usesSeen, s audit.ReadStats) error {
+	stats, err := audit.Scan(ctx, inputs, work, func(part *usesSeen, s audit.ReadStats) error {
 		all.merge(part)
 		if progress != nil {
 			progress(s)
@@ -28,69 +29,73 @@ func Usage(ctx context.Context, inputs []audit.Input, progress func(audit.ReadSt
 	return all.total().List(), stats, err
 }
 
-// usesSeen is what logs say about the uses of tokens, by process.
-type usesSeen map[string]*instanceUses
-
-type instanceUses struct {
-	calls    usage.Uses // counted from decisions
-	reported usage.Uses // the last reports, which count from the start of the process
+// usesSeen is what logs say about the uses of tokens.
+type usesSeen struct {
+	calls    usage.Uses                    // counted from decisions
+	counts   map[useKey]int64              // the calls again, by process
+	reported map[processToken]*usage.Token // the last reports, which count from the start of a process
 }
 
-func (s usesSeen) of(instance string) *instanceUses {
-	i := s[instance]
-	if i == nil {
-		i = &instanceUses{usage.Uses{}, usage.Uses{}}
-		s[instance] = i
-	}
-	return i
+// processToken names a token in one process.
+type processToken struct{ instance, token string }
+
+// useKey names a kind of use of a token in one process.
+type useKey struct {
+	processToken
+	scheme   string
+	previous bool
 }
 
-func (s usesSeen) see(l *audit.Logged) {
-	if l.Kind == audit.Decision {
-		if l.Decision == audit.Allow && l.Shadow == "" && l.Token != "" {
-			t, _ := usage.Of(l)
-			s.of(l.Instance).calls.Add(&t)
-		}
-		return
-	}
-	if t, ok := usage.Reported(l); ok {
-		s.of(l.Instance).report(&t)
+func newUsesSeen() *usesSeen {
+	return &usesSeen{calls: usage.Uses{}, counts: map[useKey]int64{}, reported: map[processToken]*usage.Token{}}
+}
+
+func (s *usesSeen) see(l *audit.Logged) {
+	if t, ok := usage.Of(l); ok {
+		s.calls.Add(&t)
+		s.counts[useKey{processToken{l.Instance, l.Token}, l.Scheme, l.Previous}]++
+	} else if t, ok := usage.Reported(l); ok {
+		s.report(processToken{l.Instance, l.Token}, &t)
 	}
 }
 
 // report keeps the report with the highest count.
-func (i *instanceUses) report(t *usage.Token) {
-	if known := i.reported[t.Token]; known == nil || t.Count > known.Count {
-		i.reported[t.Token] = t
+func (s *usesSeen) report(key processToken, t *usage.Token) {
+	if known := s.reported[key]; known == nil || t.Count > known.Count {
+		s.reported[key] = t
 	}
 }
 
-func (s usesSeen) merge(part usesSeen) {
-	for name, from := range part {
-		to := s.of(name)
-		for _, t := range from.calls {
-			to.calls.Add(t)
+// merge adds what another part of the logs says. What is kept of it holds no line of the log.
+func (s *usesSeen) merge(part *usesSeen) {
+	for _, t := range part.calls {
+		s.calls.Add(t)
+	}
+	for key, n := range part.counts {
+		if _, known := s.counts[key]; !known {
+			key.token = s.calls[key.token].Token
+			key.instance, key.scheme = unique.Make(key.instance).Value(), unique.Make(key.scheme).Value()
 		}
-		for _, t := range from.reported {
-			to.report(t)
-		}
+		s.counts[key] += n
+	}
+	for key, t := range part.reported {
+		s.report(key, t)
 	}
 }
 
-// total puts the processes together.
-func (s usesSeen) total() usage.Uses {
-	all := usage.Uses{}
-	for _, i := range s {
-		for name, t := range i.calls {
-			if r := i.reported[name]; r == nil || r.Count <= t.Count {
-				all.Add(t)
+// total is all uses: the calls, and what processes report beyond the calls that the logs have.
+func (s *usesSeen) total() usage.Uses {
+	for key, t := range s.reported {
+		more := *t
+		more.Uses = nil
+		for _, u := range t.Uses {
+			if u.Count -= s.counts[useKey{key, u.Scheme, u.Previous}]; u.Count > 0 {
+				more.Uses = append(more.Uses, u)
 			}
 		}
-		for name, r := range i.reported {
-			if t := i.calls[name]; t == nil || r.Count > t.Count {
-				all.Add(r)
-			}
+		if len(more.Uses) > 0 {
+			s.calls.Add(&more)
 		}
 	}
-	return all
+	return s.calls
 }

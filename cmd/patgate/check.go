@@ -44,7 +44,7 @@ func newCheck(s streams) *cobra.Command {
 			"Of manifests without problems it warns where they are risky; docs/checks.md has each code.\n" +
 			"The comment `# patgate:ignore CODE reason` on the line or the one above accepts a warning.\n" +
 			"It exits with 1 for warnings with --strict, and for tokens that live longer than before with --against.\n" +
-			"With --rendered it reads ConfigMaps, as a cluster would get them; beside directories, it wants the\n" +
+			"With --rendered it reads ConfigMaps, as a cluster would get them; beside directories, it needs the\n" +
 			"ConfigMaps to have what the directories hold, and nothing else.\n\n" +
 			"A directory needs a Gate, which says what is protected. The smallest guards everything:\n\n" +
 			"  apiVersion: patgate.dev/v1alpha1\n  kind: Gate\n  metadata:\n    name: everything\n  spec:\n    schemes: [basic, bearer]",

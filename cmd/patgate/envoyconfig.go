@@ -40,6 +40,7 @@ var flagKinds = []struct{ flags, kinds []string }{
 	{[]string{"namespace"}, slices.Concat(mesh, kubernetes)},
 	{[]string{"gateway"}, append(mesh, fronts.GatewayAPI)},
 	{[]string{"listener"}, mesh},
+	{[]string{"bodiless-route"}, []string{envoy.KindEnvoyGateway}},
 	{[]string{"upstream"}, slices.Concat(ownEnvoy, proxies, kubernetes)},
 	{[]string{"listen", "tls"}, append(slices.Concat(ownEnvoy, proxies), fronts.HAProxyLua)},
 	{[]string{"upgrade"}, append(ownEnvoy, fronts.Nginx)},
@@ -59,9 +60,8 @@ func newEnvoyConfig(s streams) *cobra.Command {
 		Use:   "envoy-config --for KIND [DIR...]",
 		Short: "Print the Envoy, Istio or Envoy Gateway configuration for the gates at hand",
 		Long: "Envoy-config prints a configuration that fits the gates: patgate may set and remove exactly\n" +
-			"the headers that they name, JSON bodies are sent to it only where a rule reads them, and clients'\n" +
-			"addresses are counted as the gates count them. Bodies may take as long as they flow. What is\n" +
-			"doubtful stands on stderr. Print it anew when gates change, or a rule on bodies comes in. For other\n" +
+			"the headers that they name, JSON bodies are sent to it only where a rule reads them, and clients' addresses are\n" +
+			"counted as the gates count them. What is doubtful goes to stderr. Print it anew when gates change. For other\n" +
 			"proxies see front-config. The kinds are\n" +
 			"  standalone      one Envoy in front of an API\n" +
 			"  sidecar         an Envoy in the API's pod, with patgate on a unix socket\n" +
@@ -79,10 +79,9 @@ func newFrontConfig(s streams) *cobra.Command {
 		Use:   "front-config --for KIND [DIR...]",
 		Short: "Print the configuration of the proxy in front of the gates at hand",
 		Long: "Front-config prints a configuration that fits the gates: every identity header comes from patgate, and\n" +
-			"clients can set none. What is doubtful stands on stderr. Print it anew when gates change their headers.\n" +
+			"clients can set none. What is doubtful goes to stderr. Print it anew when gates change their headers.\n" +
 			"docs/ingress.md says what each proxy sends, keeps, changes and shows. The kinds are\n\n" +
-			"  nginx, caddy, haproxy, traefik   a server in front of an API, which asks over HTTP (--http-front);\n" +
-			"                                   haproxy-lua prints the script that haproxy loads\n" +
+			"  nginx, caddy, haproxy, traefik   a server that asks over HTTP (--http-front); haproxy-lua prints haproxy's script\n" +
 			"  ingress-nginx                    annotations and settings for the controller\n" +
 			"  gateway-api                      an HTTPRoute with ExternalAuth (gRPC)\n" +
 			"  envoy                            Envoy that asks over HTTP\n" +
@@ -108,7 +107,7 @@ func newConfigCommand(s streams, kinds []string, cmd *cobra.Command) *cobra.Comm
 	manifestsFlag(cmd, &o.manifests)
 	f := cmd.Flags()
 	f.StringVar(&o.Kind, "for", "", "`kind` of configuration (required)")
-	f.StringArrayVar(&o.gates, "gate", nil, "`name` of a gate that stands behind this proxy (default: all of them); may repeat")
+	f.StringArrayVar(&o.gates, "gate", nil, "`name` of a gate behind this proxy (default: all of them); may repeat")
 	f.StringVar(&o.Listen, "listen", "", "`address` for clients (default 127.0.0.1:8080, sidecar 0.0.0.0:8080, edge 0.0.0.0:8443)")
 	f.StringVar(&o.Admin, "admin", "", "`address` of Envoy's admin listener (default 127.0.0.1:9901)")
 	f.StringVar(&o.Upstream, "upstream", "", "`address` of the API (default 127.0.0.1:8081)")
@@ -122,7 +121,8 @@ func newConfigCommand(s streams, kinds []string, cmd *cobra.Command) *cobra.Comm
 	f.StringArrayVar(&o.CORSOrigins, "cors-origin", nil, "`origin` whose pages may call the API, such as https://app.example.com; may repeat")
 	f.StringArrayVar(&o.Upgrades, "upgrade", nil, "`protocol` that a connection may be upgraded to, such as websocket; may repeat")
 	f.StringVar(&o.Namespace, "namespace", "", "`namespace` of the objects for Kubernetes (default: default)")
-	f.StringVar(&o.Gateway, "gateway", "", "`name` of the Gateway that patgate stands in front of (default api)")
+	f.StringVar(&o.Gateway, "gateway", "", "`name` of the Gateway that patgate protects (default api)")
+	f.StringArrayVar(&o.BodilessRoutes, "bodiless-route", nil, "`name` of an HTTPRoute beside one for JSON: no bodies are sent from it; may repeat")
 	f.StringArrayVar(&o.Listeners, "listener", nil, "`name` of a listener of Envoy Gateway's Gateway (default http); may repeat")
 	outputFlag(cmd, &o.output)
 	_ = cmd.RegisterFlagCompletionFunc("for", fixed(kinds...))
@@ -209,7 +209,7 @@ func (o *envoyConfigOptions) text(gates []*policy.Gate) (text string, notes []st
 	}.Text()
 }
 
-// printedConfig is what envoy-config tells a program.
+// printedConfig is the JSON output of envoy-config.
 type printedConfig struct {
 	For    string   `json:"for"`
 	Gates  []string `json:"gates"`

@@ -186,17 +186,19 @@ var arrows = []struct {
 	{"extauthz", []string{"policy", "token", "audit", "extauthz/wire", "extauthz/httpfront"}, "Envoy's side: the only package that uses gRPC"},
 	{"admin", []string{"audit", "diag", "explain", "lint", "manifest", "manifest/edit", "policy", "ruleset", "token", "token/snippet", "tokens", "usage"}, "management over HTTP: every change goes through tokens"},
 	{"admin/oidc", []string{"admin"}, "signing in with an identity provider: the only user of its library"},
-	{"admin/page", []string{"admin", "explain", "tokens"}, "pages of what the management returns, rendered by the server"},
+	{"admin/page", []string{"admin", "explain", "manifest/edit", "policy", "tokens"}, "pages of what the management returns, rendered by the server"},
 	{"server", []string{"admin", "admin/page", "admin/oidc", "tokens", "diag", "extauthz", "extauthz/httpfront", "loader", "loader/dir", "loader/kube", "manifest", "audit", "policy", "ruleset", "usage"}, "puts the parts together"},
 	{"cmd/patgate/demo", []string{"envoy", "token"}, "runs the binary as a user would"},
 	{"cmd/patgate", []string{"admin/oidc", "diag", "manifest/edit", "server", "loader", "loader/dir", "ruleset", "tokens", "manifest", "explain", "lint", "migrate",
 		"extauthz", "extauthz/httpfront", "audit", "audit/report", "replay", "policy", "token", "token/snippet", "envoy", "envoy/check", "fronts", "cmd/patgate/demo", "usage"}, "flags, wiring and output"},
 	{"test/configmap", nil, "for tests alone"},
 	{"test/ugly", nil, "for tests alone"},
+	{"test/company", []string{"audit"}, "a company that is made up, and its log"},
+	{"test/company/log", []string{"test/company"}, "writes that log"},
 	{"test/marks", nil, "lines of the code that tests change"},
 	{"test/mutants", []string{"test/marks"}, "plants flaws in a copy"},
 	{"test/upstreams/lookalikes", []string{"token"}, "requests and what they mean, for whatever is in front of an API"},
-	{"test/bench", []string{"token", "envoy"}, "measures the binary from outside"},
+	{"test/bench", []string{"token", "envoy", "test/company"}, "measures the binary from outside"},
 }
 
 // outside says which packages may import a library, so that it can be replaced there.
@@ -208,7 +210,7 @@ var outside = map[string][]string{
 	"google.golang.org/grpc":              {"extauthz", "test/bench"},
 	"github.com/envoyproxy/":              {"extauthz", "test/bench"},
 	"github.com/prometheus/client_golang": {"server"},
-	"net/http":                            {"server", "admin", "admin/page", "admin/oidc", "extauthz", "extauthz/httpfront", "envoy", "usage", "cmd/patgate", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
+	"net/http":                            {"server", "admin", "loader/kube", "admin/page", "admin/oidc", "extauthz", "extauthz/httpfront", "envoy", "usage", "cmd/patgate", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
 	"github.com/spf13/":                   {"cmd/patgate"},
 	"github.com/coreos/go-oidc":           {"admin/oidc"},
 	"golang.org/x/oauth2":                 {"admin/oidc"},

@@ -21,7 +21,7 @@ var pages = map[string]struct {
 }{
 	"testing": {pageManifests, nil, 3}, "clients": {pageManifests, nil, 4}, "migrating": {pageManifests, nil, 4}, "checks": {pageManifests, nil, 1},
 	"envoy-checks": {pageManifests + "-- envoy.yaml --\n" + envoy.Standalone, nil, 1},
-	"istio":        {pageManifests, nil, 3}, "envoy-gateway": {pageManifests, nil, 2},
+	"istio":        {pageManifests, nil, 3}, "envoy-gateway": {pageManifests, nil, 3},
 	"kubernetes":  {pageManifests, nil, 1},
 	"first-token": {"", map[string]string{"examples": "docs/examples"}, 4},
 	"sidecar":     {"", map[string]string{"examples": "docs/examples"}, 5},

@@ -25,7 +25,7 @@ func newTest(s streams) *cobra.Command {
 		Use:   "test [DIR|FILE]...",
 		Short: "Run the PolicyTests of manifests",
 		Long: "Test asks the manifests of directories what the PolicyTests in their *.test.yaml files want to know, by the\n" +
-			"server's own evaluation. It explains each case that fails, and tells which rules no case has matched.\n" +
+			"server's own evaluation. It explains each case that fails, and lists the rules that no case has matched.\n" +
 			"It exits with 1 where a case fails, or with --require-coverage where no case matches a rule, and\n" +
 			"with 2 for bad manifests or tests. A test is, for instance:\n\n" +
 			"  apiVersion: patgate.dev/v1alpha1\n  kind: PolicyTest\n  metadata:\n    name: ci-bot\n  spec:\n    given:\n      token: ci-bot\n" +

@@ -28,7 +28,7 @@ func newTokenRevoke(s streams) *cobra.Command {
 			"byte for byte. It works while other manifests are broken, and a running server that sees\n" +
 			"the file refuses the token within a second, whatever is wrong elsewhere.\n\n" +
 			"With --delete the manifest goes instead, and tombstones.yaml remembers the token until it would\n" +
-			"have ended, so that `patgate check --against` lets nobody add it again.",
+			"have ended, so that `patgate check --against` refuses to add it again.",
 		Example: "  patgate token revoke ci-bot manifests\n" +
 			"  patgate token revoke ci-bot manifests --yes && git commit -am 'revoke ci-bot'",
 		Args:              args(cobra.MinimumNArgs(1), "expected the NAME of a token"),
@@ -57,7 +57,7 @@ type revokeFlags struct {
 	output      string
 }
 
-// revokedToken is what revoke tells a program.
+// revokedToken is the JSON output of revoke.
 type revokedToken struct {
 	Name     string        `json:"name"`
 	User     string        `json:"user,omitempty"`
@@ -112,7 +112,7 @@ func (f *revokeFlags) revoke(s streams, name string) error {
 	return firstOf(err, afterRevoke(s, set.Problems))
 }
 
-// printJSON tells a program what was revoked.
+// printJSON prints what was revoked as JSON.
 func (f *revokeFlags) printJSON(ctx context.Context, s streams, service *tokens.Service, r *tokens.RevokedToken) error {
 	set, err := service.Documents.Documents(ctx)
 	if err != nil {
@@ -149,7 +149,7 @@ func ownerText(spec *manifest.APIToken) string {
 // confirm asks a person, and returns an error unless they say yes.
 func confirm(s streams, question string) error {
 	if f, ok := s.in.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
-		return usageError{fmt.Errorf("nobody to ask: stdin is no terminal, expected --yes to revoke without asking")}
+		return usageError{fmt.Errorf("stdin is no terminal, expected --yes to revoke without asking")}
 	}
 	if _, err := io.WriteString(s.err, question); err != nil {
 		return err

@@ -74,7 +74,7 @@ func rotateToken(s streams, service *tokens.Service, r tokens.RotateRequest, out
 	}
 	if err := printRotated(s, made, output); err != nil {
 		if undo := made.Undo(ctx); undo != nil {
-			return fmt.Errorf("the value could not be printed: %w\n%s holds the digest of a value that nobody has, and could not be restored: %w\n"+
+			return fmt.Errorf("the value could not be printed: %w\n%s holds the digest of a value that was lost, and could not be restored: %w\n"+
 				"Rotate it again, or take the old file from Git.", err, made.File, undo)
 		}
 		return fmt.Errorf("the value could not be printed, and %s is what it was: %w", made.File, err)
@@ -85,7 +85,7 @@ func rotateToken(s streams, service *tokens.Service, r tokens.RotateRequest, out
 	return afterRotate(s, made)
 }
 
-// rotatedToken is what rotate tells a program.
+// rotatedToken is the JSON output of rotate.
 type rotatedToken struct {
 	Name          string     `json:"name"`
 	User          string     `json:"user,omitempty"`

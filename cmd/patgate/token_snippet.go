@@ -21,7 +21,7 @@ func newTokenSnippet(s streams) *cobra.Command {
 		Use:   "snippet --url URL --user USER",
 		Short: "Print a client's code that calls a URL with a token",
 		Long: "Snippet prints code that reads the token's value from the environment variable " + snippet.Variable + ", or asks\n" +
-			"for it. The value never stands in the code, nor on this command line.",
+			"for it. The value is never in the code, nor on this command line.",
 		Example: "  patgate token snippet --url https://jira.example.com/rest/api/2/myself --user alice\n" +
 			"  patgate token snippet --url https://jira.example.com/rest/api/2/myself --scheme bearer --lang python\n" +
 			"  patgate token snippet --url https://jira.example.com/rest/api/2/issue/JRA-1/comment --user alice --data '{\"body\": \"Done\"}'",
@@ -64,7 +64,7 @@ func newTokenSnippet(s streams) *cobra.Command {
 	return cmd
 }
 
-// writtenSnippet is what snippet tells a program.
+// writtenSnippet is the JSON output of snippet.
 type writtenSnippet struct {
 	Language string `json:"language"`
 	URL      string `json:"url"`

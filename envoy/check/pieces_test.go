@@ -38,7 +38,7 @@ func trustedRanges(prefix string) string {
 // ofRoute is what the route of all but JSON says of the check.
 var ofRoute = piece("                typed_per_filter_config:\n                  envoy.filters.http.ext_authz:\n", "          http_filters:\n")
 
-// routes and filters are what stands before and behind it.
+// routes and filters are what comes before and after it.
 var (
 	routes  = piece("              routes:\n", "                typed_per_filter_config:\n                  envoy.filters.http.ext_authz:\n")
 	filters = piece("          http_filters:\n", authzFilter)

@@ -24,7 +24,7 @@ var askedCodes = section{"Whether everybody is asked", []about{
 	{IstioCondition, diag.Warning, "set deny_at_disable by an EnvoyFilter, as envoy/istio.yaml has it, and see that an AuthorizationPolicy with `rules: [{}]` selects the workload",
 		"Istio's ext_authz asks where its rbac filter says so, by an AuthorizationPolicy that is not seen here; without `deny_at_disable` all else passes.", ""},
 	{ShadowMode, diag.Error, "take it out; a gate with `enforcement: observe` only watches",
-		"`shadow_mode`, or the annotation `istio.io/dry-run`, lets refused requests pass.", "The audit tells what such a gate would have refused."},
+		"`shadow_mode`, or the annotation `istio.io/dry-run`, lets refused requests pass.", "The audit shows what such a gate would have refused."},
 	{FilterRemoved, diag.Error, "take the patch out",
 		"a patch takes ext_authz off, or the settings of a route that turn it on (Envoy Gateway: off unless `typed_per_filter_config` of the route names it), or puts something else in its place: patgate is not asked.", ""},
 	{ContentBefore, diag.Error, "put it behind ext_authz",

@@ -10,7 +10,7 @@ var failuresCodes = section{"Failures", []about{
 	{FailureHeader, diag.Warning, "take it out",
 		"`x-envoy-auth-failure-mode-allowed` is appended to what a client sent, so that it proves nothing, and there is nothing to tell while requests are refused.", ""},
 	{StatusOnError, diag.Warning, "write 503",
-		"by default an outage is a 403, which clients take for a refusal. Envoy sends whatever status stands there: with one of 2xx clients take an outage for a success, though no upstream was asked.", ""},
+		"by default an outage is a 403, which clients take for a refusal. Envoy sends whatever status is set there: with one of 2xx clients take an outage for a success, though no upstream was asked.", ""},
 	{Timeout, diag.Warning, "write 0.5s: more than patgate's --audit-wait (200ms), and short enough to fail",
 		"the time for a check is no more than the 200 ms of patgate's `--audit-wait` (Envoy's default), so that its own refusal is cut off, or so long (Istio's default is 600 s, Envoy Gateway's 10 s) that a patgate that hangs holds every request.", ""},
 	{Retry, diag.Warning, "write a retry_policy as envoy/standalone.yaml has it",

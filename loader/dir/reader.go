@@ -124,6 +124,7 @@ func (r *reader) directory(name, real string, above []string, atomic bool) {
 		return
 	}
 	above = append(slices.Clip(above), real)
+	r.named(realPath(real), name)
 	r.Watched[real] = nil // all of it
 	info, err := os.Lstat(filepath.Join(real, dataLink))
 	mounted := err == nil && info.Mode()&fs.ModeSymlink != 0
@@ -274,6 +275,7 @@ func (r *reader) file(name, real string, atomic bool) {
 		return
 	}
 	r.left -= int64(len(data))
+	r.bytes += int64(len(data))
 	f.Stamp, f.Sum = stamp, sha256.Sum256(data)
 	if r.Known[f.Name] == f.Sum {
 		r.Partial = true

@@ -21,15 +21,18 @@ type Source struct {
 	Patience time.Duration // after how long of no rest a reading is rejected; default 700 ms, so that a revocation counts within a second
 	Hold     int64         // from how many bytes on files of tokens are read again when they are decoded, and not held; default 32 MiB
 	Logger   *slog.Logger  // default none
+	Singles  bool          // what this process writes is read by itself, at the cost of what differs
 
 	read    func(known map[string][sha256.Size]byte) *Tree // for tests; default scan
 	last    *Tree                                          // the last reading that was returned, without the files' contents
 	dirs    map[string]Interest                            // what the last reading depends on
 	watch   *Watch                                         // nil: nothing is watched
 	changed func()
+	bare    *Tree     // with Singles, the last reading that the Loader has
+	ahead   *prepared // nil: nothing was prepared
 }
 
-var _ loader.Source = (*Source)(nil)
+var _ loader.Preparer = (*Source)(nil)
 
 // Origins returns an origin for each part of the directories.
 func (s *Source) Origins() (list []loader.Origin) {
@@ -44,9 +47,14 @@ func (s *Source) Origins() (list []loader.Origin) {
 // Read reads the directories once their files are at rest. What this process has written needs no
 // rest.
 func (s *Source) Read(ctx context.Context, have loader.Have) ([]loader.Update, error) {
-	t := s.scan(&have)
+	if t := s.single(have); t != nil {
+		s.remember(t)
+		return t.updates(), nil
+	}
+	t := s.begin(&have)
 	defer s.follow()
 	if t.seen(have.Seen) {
+		s.remember(t)
 		return nil, nil
 	}
 	if !t.written(have) {
@@ -55,10 +63,12 @@ func (s *Source) Read(ctx context.Context, have loader.Have) ([]loader.Update, e
 			return nil, err
 		}
 		if t.seen(have.Seen) {
+			s.remember(t)
 			return nil, nil
 		}
 	}
 	s.last = t.Forget()
+	s.remember(t)
 	return t.updates(), nil
 }
 
@@ -90,14 +100,19 @@ func (s *Source) scan(have *loader.Have) *Tree {
 	if s.read != nil {
 		t = s.read(have.Documents)
 	} else {
-		scan := Scan{Roots: Distinct(s.Roots), MaxBytes: cmp.Or(s.MaxBytes, MaxBytes), Known: have.Documents}
-		if have.Later {
-			scan.hold = cmp.Or(s.Hold, 32<<20)
-		}
-		t = scan.Read()
+		t = s.plan(have).Read()
 	}
 	s.dirs = t.Watched
 	return t
+}
+
+// plan returns what is to be read.
+func (s *Source) plan(have *loader.Have) Scan {
+	scan := Scan{Roots: Distinct(s.Roots), MaxBytes: cmp.Or(s.MaxBytes, MaxBytes), Known: have.Documents}
+	if have.Later {
+		scan.hold = cmp.Or(s.Hold, 32<<20)
+	}
+	return scan
 }
 
 // settled waits until two readings agree, so that a file that is being written does

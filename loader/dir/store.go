@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/ruleset"
 	"github.com/patgate/patgate/tokens"
@@ -24,9 +25,14 @@ type Store struct {
 	Roots []string // that are read
 	Into  string   // gets the files of new tokens; empty: none can be created
 
-	lock sync.Mutex
-	tree *Tree // of last
-	last *ruleset.Set
+	// Kept returns what another has read, so that the directories need not be read for each request;
+	// nil, or one that returns nil: they are.
+	Kept func() *loader.Documents
+
+	lock    sync.Mutex
+	tree    *Tree // of last
+	last    *ruleset.Set
+	written written
 }
 
 // Documents reads the directories. Those of a store that creates tokens may be empty.
@@ -39,6 +45,11 @@ func (s *Store) Documents(context.Context) (*ruleset.Set, error) {
 func (s *Store) load() (*ruleset.Set, *Tree) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
+	if s.Kept != nil {
+		if k := s.Kept(); k != nil {
+			return s.written.upon(k, s.nameOf), nil
+		}
+	}
 	roots := Distinct(s.roots())
 	if s.last == nil {
 		s.tree = Scan{Roots: roots}.Read()
@@ -110,13 +121,16 @@ func (s *Store) get(name string) (*tokens.Stored, *File, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	i := slices.IndexFunc(tree.Files, func(f File) bool { return f.Name == doc.File })
 	data, known := set.File(doc.File)
-	if i < 0 || !known {
+	if !known {
 		return nil, nil, &tokens.ConflictError{File: doc.File}
 	}
-	f := tree.Files[i]
-	f.Data = data
+	f := File{Name: doc.File, Data: data}
+	if tree == nil {
+		f.Atomic = inMount(f.Name, Distinct(s.roots()))
+	} else {
+		f.Atomic = slices.ContainsFunc(tree.Files, func(other File) bool { return other.Name == f.Name && other.Atomic })
+	}
 	return &tokens.Stored{Document: doc, File: f.Name, Data: data, Revision: revision(data)}, &f, nil
 }
 
@@ -182,6 +196,7 @@ func (s *Store) create(name string, change *edit.Change) (tokens.Receipt, error)
 	} else if err != nil {
 		return tokens.Receipt{}, err
 	}
+	s.written.add(path, text)
 	return receipt, nil
 }
 
@@ -195,7 +210,11 @@ func (s *Store) replace(path string, before, after []byte) error {
 		return err
 	}
 	defer unlock()
-	return Replace(path, before, after)
+	if err := Replace(path, before, after); err != nil {
+		return err
+	}
+	s.written.add(path, after)
+	return nil
 }
 
 // remove removes a file that holds this text.
@@ -214,6 +233,7 @@ func (s *Store) remove(path string, text []byte) error {
 	if !bytes.Equal(now, text) {
 		return &tokens.ConflictError{File: path}
 	}
+	s.written.forget(path)
 	return os.Remove(path)
 }
 

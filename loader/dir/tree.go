@@ -47,6 +47,8 @@ type Tree struct {
 
 	empty []diag.Problem // those of Problems that say that a directory has nothing
 	links map[string]string
+	dirs  map[string]string // the names of the directories that were read, by their real paths; empty for several
+	bytes int64             // of all files
 }
 
 // maxAttempts is how often a reading starts again because a link moved meanwhile.
@@ -105,7 +107,7 @@ func (g Scan) read() *Tree {
 		g.maxEntries = MaxEntries
 	}
 	for attempt := 1; ; attempt++ {
-		r := &reader{Tree: &Tree{Origin: originOf(g.Roots), links: map[string]string{}, Watched: map[string]Interest{}}, Scan: g, left: g.MaxBytes, content: new(contentReader)}
+		r := &reader{Tree: &Tree{Origin: originOf(g.Roots), links: map[string]string{}, dirs: map[string]string{}, Watched: map[string]Interest{}}, Scan: g, left: g.MaxBytes, content: new(contentReader)}
 		for _, root := range g.Roots {
 			r.root(filepath.Clean(parsePath(root)))
 		}
@@ -135,12 +137,16 @@ func (t *Tree) sort() {
 
 // Join makes one reading of those of several parts, and adds problems of them together.
 func Join(parts []*Tree, problems []diag.Problem) *Tree {
-	t := &Tree{Parts: parts, Problems: problems, Watched: map[string]Interest{}}
+	t := &Tree{Parts: parts, Problems: problems, links: map[string]string{}, dirs: map[string]string{}, Watched: map[string]Interest{}}
 	var origins []string
 	for _, part := range parts {
 		t.Files, t.Tests = append(t.Files, part.Files...), append(t.Tests, part.Tests...)
 		t.Problems, t.empty = append(t.Problems, part.Problems...), append(t.empty, part.empty...)
 		t.Partial = t.Partial || part.Partial
+		maps.Copy(t.links, part.links)
+		for real, name := range part.dirs {
+			t.named(real, name)
+		}
 		origins = append(origins, part.Origin)
 		for dir, names := range part.Watched {
 			if known, watched := t.Watched[dir]; watched && (known == nil || names == nil) {
@@ -230,14 +236,17 @@ func (t *Tree) Seal() {
 		}
 	}, t.Problems)
 	plain := sha256.New()
-	for _, f := range t.Files {
+	var head []byte
+	for i := range t.Files {
+		f := &t.Files[i]
 		if f.Atomic {
 			continue
 		}
-		head := binary.AppendUvarint(nil, uint64(len(f.Name)))
+		head = binary.AppendUvarint(head[:0], uint64(len(f.Name)))
 		head = append(head, f.Name...)
 		head = append(head, f.Sum[:]...)
-		plain.Write(binary.AppendVarint(head, f.Stamp))
+		head = binary.AppendVarint(head, f.Stamp)
+		plain.Write(head)
 	}
 	for _, p := range t.Problems {
 		plain.Write([]byte(p.String() + "\n"))

@@ -21,6 +21,39 @@ type Watch struct {
 	pump     sync.WaitGroup
 	dirs     atomic.Pointer[map[string]Interest]
 	refused  map[string]bool // directories that could not be watched, logged once
+
+	mu    sync.Mutex
+	paths map[string]bool // that had an event since Take
+	lost  bool            // others may have had one
+}
+
+// maxPaths is how many paths are told apart between two calls of Take.
+const maxPaths = 1_000
+
+// Take returns the paths that have had an event since the last call, unless others may have had one.
+func (w *Watch) Take() (paths []string, all bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for path := range w.paths {
+		paths = append(paths, path)
+	}
+	all = !w.lost
+	w.paths, w.lost = nil, false
+	return paths, all
+}
+
+// note remembers the path of an event; empty: it is not known.
+func (w *Watch) note(path string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lost = w.lost || path == "" || len(w.paths) >= maxPaths; w.lost {
+		w.paths = nil
+		return
+	}
+	if w.paths == nil {
+		w.paths = map[string]bool{}
+	}
+	w.paths[path] = true
 }
 
 // NewWatch watches no directory yet. It calls changed after each event that matters, until Close returns.
@@ -43,10 +76,12 @@ func NewWatch(logger *slog.Logger, changed func()) *Watch {
 				if !w.matters(event.Name) {
 					continue
 				}
+				w.note(event.Name)
 			case _, open := <-n.Errors: // an overflow: events were lost
 				if !open {
 					return
 				}
+				w.note("")
 			}
 			changed()
 		}
@@ -90,6 +125,7 @@ func (w *Watch) Follow(dirs map[string]Interest) (added bool) {
 			continue
 		}
 		added = true
+		w.note("") // what changed before has no event
 	}
 	return added
 }

@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -54,6 +56,8 @@ type Source struct {
 	watches []*watched
 	up      chan struct{} // closed once all objects were listed and run
 
+	silent atomic.Bool // the last request had no answer
+
 	mu          sync.Mutex
 	notAccepted map[string]int
 }
@@ -67,18 +71,18 @@ func New(index *policy.Index, o Options, report func(Report), faulted func([]rul
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	klog.SetSlogLogger(o.Logger) // client-go's
+	klog.SetSlogLogger(slog.New(quiet{o.Logger.Handler()}))
 	config, err := clusterConfig(o.Kubeconfig)
 	if err != nil {
 		return nil, err
 	}
-	client, err := dynamic.NewForConfig(config)
-	if err != nil {
-		return nil, fmt.Errorf("the Kubernetes client: %w", err)
-	}
 	s := &Source{
-		o: o, client: client, index: index, report: report, faulted: faulted, objects: ruleset.NewObjects(), up: make(chan struct{}),
+		o: o, index: index, report: report, faulted: faulted, objects: ruleset.NewObjects(), up: make(chan struct{}),
 		queue: queue{news: make(chan struct{}, 1)},
+	}
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return noting{next, s} })
+	if s.client, err = dynamic.NewForConfig(config); err != nil {
+		return nil, fmt.Errorf("the Kubernetes client: %w", err)
 	}
 	namespaces := o.Namespaces
 	if len(namespaces) == 0 {
@@ -109,6 +113,48 @@ func clusterConfig(kubeconfig string) (*rest.Config, error) {
 	config.UserAgent = "patgate"
 	return config, nil
 }
+
+// noting notes whether the API server answers: client-go asks again for a while before it says that it does not.
+type noting struct {
+	next   http.RoundTripper
+	source *Source
+}
+
+// RoundTrip implements http.RoundTripper.
+func (n noting) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := n.next.RoundTrip(r)
+	if r.Context().Err() != nil {
+		return answer, err
+	}
+	if silent := err != nil; n.source.silent.Swap(silent) != silent {
+		if silent {
+			n.source.o.Logger.Error("the cluster does not answer, and the last known objects stay in force", "error", err.Error())
+		} else {
+			n.source.o.Logger.Info("the cluster answers again")
+		}
+	}
+	return answer, err
+}
+
+// quiet logs what client-go logs as debugging: what is wrong with a watch is said once.
+type quiet struct{ slog.Handler }
+
+// Enabled implements slog.Handler.
+func (q quiet) Enabled(ctx context.Context, _ slog.Level) bool {
+	return q.Handler.Enabled(ctx, slog.LevelDebug)
+}
+
+// Handle implements slog.Handler.
+func (q quiet) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = slog.LevelDebug
+	return q.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(attrs)} }
+
+// WithGroup implements slog.Handler.
+func (q quiet) WithGroup(name string) slog.Handler { return quiet{q.Handler.WithGroup(name)} }
 
 // Up is closed once all objects were listed and run.
 func (s *Source) Up() <-chan struct{} { return s.up }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -27,7 +28,7 @@ type watched struct {
 	mu     sync.Mutex
 	sign   time.Time // of the last sign of life
 	open   bool      // the watch is
-	failed string    // the last error that was logged; empty: none since the watch was open
+	failed *string   // the reason of the last failure that was logged; nil: none since the watch was open
 	known  map[string]bool
 }
 
@@ -51,7 +52,7 @@ func (w *watched) run(ctx context.Context) {
 func (w *watched) list(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 	l, err := w.source.client.Resource(w.resource).Namespace(w.namespace).List(ctx, o)
 	if err != nil {
-		w.failure(err)
+		w.failure(ctx, err)
 		return nil, err
 	}
 	return cutAll(l), nil
@@ -61,7 +62,7 @@ func (w *watched) list(ctx context.Context, o metav1.ListOptions) (runtime.Objec
 func (w *watched) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 	in, err := w.source.client.Resource(w.resource).Namespace(w.namespace).Watch(ctx, o)
 	if err != nil {
-		w.failure(err)
+		w.failure(ctx, err)
 		return nil, err
 	}
 	w.seen(true)
@@ -96,22 +97,35 @@ func (w *watched) seen(open bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sign, w.open = w.source.o.Now(), open
-	if open && w.failed != "" {
+	if open && w.failed != nil {
 		w.source.o.Logger.Info("the cluster's objects are watched again", "kind", w.kind)
-		w.failed = ""
+		w.failed = nil
 	}
 }
 
-// failure logs why objects can't be listed or watched, once for each cause.
-func (w *watched) failure(err error) {
+// failure logs why objects can't be listed or watched, once for each cause. What only people can change, such as
+// rights, is asked for less often.
+func (w *watched) failure(ctx context.Context, err error) {
+	w.logFailure(err)
+	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (w *watched) logFailure(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.open = false
-	if text := err.Error(); w.failed == "" {
-		w.failed = text
-		w.source.o.Logger.Error("the cluster's objects can't be watched", "kind", w.kind, "namespace", w.namespace, "error", text,
-			"since", w.source.o.Now().Sub(w.sign).Round(time.Millisecond).String())
+	cause := string(apierrors.ReasonForError(err))
+	if w.failed != nil && *w.failed == cause {
+		return
 	}
+	w.failed = &cause
+	w.source.o.Logger.Error("the cluster's objects can't be watched", "kind", w.kind, "namespace", w.namespace, "error", err.Error(),
+		"since", w.source.o.Now().Sub(w.sign).Round(time.Millisecond).String())
 }
 
 func (w *watched) lastSign() time.Time {

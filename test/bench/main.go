@@ -1,7 +1,7 @@
 // Command bench measures what a check costs, against a no-op ext_authz server of plain
 // grpc-go: on the same machine, in one run, round by round in turn, so that what is
-// compared is the ratio of the two. Every decision is checked. `make bench` and
-// `make bench-scale` run it.
+// compared is the ratio of the two. Every decision is checked. `make bench`,
+// `make bench-scale` and `make bench-evidence` run it.
 package main
 
 import (
@@ -22,12 +22,14 @@ func main() {
 		err = runChecks(args)
 	case "scale":
 		err = runScale(args)
+	case "evidence":
+		err = runEvidence(args)
 	case "generate":
 		err = runGenerate(args)
 	case "noop": // a server that is measured
 		err = serveNoop(args)
 	default:
-		fmt.Fprintln(os.Stderr, "usage: bench checks | scale | generate; each says more with -help")
+		fmt.Fprintln(os.Stderr, "usage: bench checks | scale | evidence | generate; each says more with -help")
 		os.Exit(2)
 	}
 	if err != nil {

@@ -173,7 +173,7 @@ def make_helm_docs(folder, _, __):
 def make_crds(folder, downloads, _):
     for name, module, digest, files in CRDS:
         say("fetching the CRDs of " + module)
-        # A module that wants a newer Go is told of as an error, after its zip was fetched and verified.
+        # A module that needs a newer Go is reported as an error, after its zip was fetched and verified.
         answer = subprocess.run(["go", "mod", "download", "-json", module], cwd=downloads, stdout=subprocess.PIPE,
                                 env=go_environment(GOTOOLCHAIN="local"))
         try:

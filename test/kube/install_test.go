@@ -89,7 +89,7 @@ func TestValuesRefused(t *testing.T) {
 		{"open to everybody", "insecureListen: false", "insecureListen"},
 		{"a misspelt key", "replicas: 3", "replicas"},
 		{"a number that is a text", "replicaCount: two", "replicaCount"},
-		{"a policy that admits nobody", "networkPolicy: {enabled: true}", "networkPolicy.envoys"},
+		{"a policy that admits no client", "networkPolicy: {enabled: true}", "networkPolicy.envoys"},
 		{"memory that the API server does not know", "resources: {limits: {memory: lots}}", "memory"},
 		{"a probe that asks in two ways", "livenessProbe: {httpGet: {port: status}, grpc: {port: 9191}}", "livenessProbe"},
 		{"a port that is none", "ports: {grpc: 91910}", "65"},

@@ -72,6 +72,7 @@ type cluster struct {
 	own        bool            // patgate's are
 	url, token string          // of the API server, and its administrator's
 	http       *http.Client    // trusts it
+	apiserver  []string        // its command line
 }
 
 // running is the cluster of this run, once a test asked for it. The tests run one after
@@ -124,11 +125,11 @@ func (c *cluster) start(etcd, apiserver string) error {
 		return err
 	}
 	host, port, _ := net.SplitHostPort(api)
-	err = c.run(apiserver, "--etcd-servers", "http://"+client, "--cert-dir", certs,
+	c.apiserver = []string{apiserver, "--etcd-servers", "http://" + client, "--cert-dir", certs,
 		"--bind-address", host, "--secure-port", port, "--token-auth-file", users, "--authorization-mode", "RBAC",
 		"--service-account-issuer", "https://kubernetes.default.svc", "--service-account-key-file", key,
-		"--service-account-signing-key-file", key, "--service-cluster-ip-range", "10.0.0.0/24")
-	if err != nil {
+		"--service-account-signing-key-file", key, "--service-cluster-ip-range", "10.0.0.0/24"}
+	if err := c.run(c.apiserver[0], c.apiserver[1:]...); err != nil {
 		return err
 	}
 	c.url, c.token = "https://"+api, token
@@ -142,6 +143,18 @@ users: [{name: admin, user: {token: %s}}]
 contexts: [{name: test, context: {cluster: test, user: admin}}]
 current-context: test
 `, api, filepath.Join(certs, "apiserver.crt"), token), 0o600)
+}
+
+// restartAPIServer kills the API server and starts it again, with the same store.
+func (c *cluster) restartAPIServer() error {
+	last := c.processes[len(c.processes)-1]
+	_ = last.cmd.Process.Kill()
+	<-last.exited
+	c.processes = c.processes[:len(c.processes)-1]
+	if err := c.run(c.apiserver[0], c.apiserver[1:]...); err != nil {
+		return err
+	}
+	return c.awaitReady(c.url+"/readyz", c.token)
 }
 
 func (c *cluster) awaitReady(url, token string) error {

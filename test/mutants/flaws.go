@@ -77,7 +77,7 @@ var flaws = []flaw{
 	{"allow-without-event", "an allow is answered without its event", "if err != nil && d.Effect != policy.Allow {"},
 	{"improper-answer", "improper answers pass the guard", "if r, ok := out.(*reply); err == nil && ok && r != nil {"},
 	{"panic-in-decoding", "a panic in decoding ends the process", "panic(p)"},
-	{"panic-in-decoding", "a panic in decoding is forgotten", "*a = attributes{}"},
+	{"panic-in-decoding", "a panic in decoding is forgotten", "*a = Attributes{}"},
 	{"panicking-event", "an event that panics is lost", "return false"},
 	{"address-with-zone", "a client address with a zone counts", `if addr.Zone() == "x" {`},
 	{"revocations-wait", "a rejected load's revocations wait", "if len(list) == 0 || l.index.Snapshot().Ready() {"},

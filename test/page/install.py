@@ -50,7 +50,7 @@ def main():
         for name, (_, _, recipe) in upstreams.PARTS.items():
             at = os.path.join(parts, "%s-%s" % (name, upstreams.recipe_key(recipe)))
             upstreams.make(name, at)
-            print("%s=%s" % (name, at))
+            print("PATGATE_TEST_PAGE_%s=%s" % (name.upper(), at))
 
 
 if __name__ == "__main__":

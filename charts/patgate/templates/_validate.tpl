@@ -20,7 +20,7 @@
 {{- fail "Both tls.certManager.enabled and tls.existingSecret are set: choose one." -}}
 {{- end -}}
 {{- if and $v.tls.certManager.enabled (not $v.tls.certManager.issuerRef.name) -}}
-{{- fail "tls.certManager.enabled wants tls.certManager.issuerRef.name, the Issuer (or, with kind: ClusterIssuer, the ClusterIssuer) of the certificate." -}}
+{{- fail "tls.certManager.enabled requires tls.certManager.issuerRef.name, the Issuer (or, with kind: ClusterIssuer, the ClusterIssuer) of the certificate." -}}
 {{- end -}}
 {{- if and $v.tls.certManager.enabled $v.tls.clientCA.enabled (not $v.tls.clientCA.names) -}}
 {{- fail "tls.certManager.enabled with tls.clientCA.enabled requires tls.clientCA.names, the names of the Envoys' certificates (DNS names or SPIFFE IDs): otherwise every certificate of that issuer could ask for decisions." -}}
@@ -32,13 +32,13 @@
 {{- fail "Who may ask patgate? Choose: mTLS by tls.existingSecret or tls.certManager (with tls.clientCA, whose certificates Envoy shows); or insecureListen: true where something else admits Envoy alone, such as networkPolicy." -}}
 {{- end -}}
 {{- if and $v.networkPolicy.enabled (not $v.networkPolicy.envoys) -}}
-{{- fail "networkPolicy.enabled wants networkPolicy.envoys, who may call: without any, every request would be refused." -}}
+{{- fail "networkPolicy.enabled requires networkPolicy.envoys, who may call: without any, every request would be refused." -}}
 {{- end -}}
 {{- if and $v.networkPolicy.enabled $v.serviceMonitor.enabled (not $v.networkPolicy.metricsNamespaces) -}}
-{{- fail "networkPolicy.enabled with serviceMonitor.enabled wants networkPolicy.metricsNamespaces, the namespace of Prometheus: without it nothing reaches the status port, and every replica would pass for one that is down." -}}
+{{- fail "networkPolicy.enabled with serviceMonitor.enabled requires networkPolicy.metricsNamespaces, the namespace of Prometheus: without it nothing reaches the status port, and every replica would pass for one that is down." -}}
 {{- end -}}
 {{- if and $v.prometheusRule.enabled (not $v.serviceMonitor.enabled) -}}
-{{- fail "prometheusRule.enabled wants serviceMonitor.enabled: its alerts ask for the labels that scrape gives, and would never fire." -}}
+{{- fail "prometheusRule.enabled requires serviceMonitor.enabled: its alerts ask for the labels that scrape gives, and would never fire." -}}
 {{- end -}}
 {{- if and $v.autoscaling.enabled (lt (int64 $v.autoscaling.maxReplicas) (int64 $v.autoscaling.minReplicas)) -}}
 {{- fail (printf "autoscaling.maxReplicas (%d) is less than autoscaling.minReplicas (%d)." (int64 $v.autoscaling.maxReplicas) (int64 $v.autoscaling.minReplicas)) -}}

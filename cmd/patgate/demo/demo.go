@@ -34,7 +34,7 @@ type Options struct {
 }
 
 // ErrDiffers is returned when the outcome of a step differs from what the tour expects.
-var ErrDiffers = errors.New("the tour differs from what it tells")
+var ErrDiffers = errors.New("the tour differs from its description")
 
 // Demo is a running demo.
 type demo struct {

@@ -54,7 +54,7 @@ var steps = []step{
 func (d *demo) tour(ctx context.Context) error {
 	d.printf("A sample API behind Envoy, and patgate as its gate: API=%s\n"+
 		"Each step has one thing to learn, the request, and below it Envoy's answer | patgate's audit event.\n"+
-		"In brackets stands the product whose page describes the same.\n\n", d.url)
+		"In brackets is the product whose page describes the same.\n\n", d.url)
 	wrong, enter := 0, d.enter()
 	for i, s := range steps {
 		if ctx.Err() != nil {

@@ -1,0 +1,84 @@
+package dir
+
+import (
+	"maps"
+
+	"github.com/patgate/patgate/loader"
+)
+
+// prepared is a reading that was made beside the Loader.
+type prepared struct {
+	tree  *Tree    // nil: not yet
+	since []string // files that this process has written since it began
+}
+
+// remember keeps a reading that the Loader has, so that single files can be exchanged in it.
+func (s *Source) remember(t *Tree) {
+	if s.Singles {
+		s.bare = t.bare()
+	}
+}
+
+// Prepare reads everything beside the Loader.
+func (s *Source) Prepare(have loader.Have) (read func()) {
+	p := &prepared{}
+	s.ahead = p
+	if s.read != nil {
+		return func() { p.tree = s.read(have.Documents) }
+	}
+	scan := s.plan(&have)
+	scan.Known = maps.Clone(scan.Known)
+	return func() { p.tree = scan.Read() }
+}
+
+// begin returns a reading: one that was prepared, with what this process has written since, or a new
+// one.
+func (s *Source) begin(have *loader.Have) *Tree {
+	p := s.ahead
+	s.ahead = nil
+	if !have.Prepared || p == nil {
+		return s.scan(have)
+	}
+	t := p.tree
+	for _, path := range p.since {
+		if t = t.withFile(path, s.MaxBytes); t == nil {
+			return s.scan(have)
+		}
+	}
+	s.dirs = t.Watched
+	return t
+}
+
+// single returns a reading that differs from the last one by what this process has written; nil:
+// everything must be read.
+func (s *Source) single(have loader.Have) *Tree {
+	if !s.Singles || s.bare == nil || len(have.Paths) == 0 || !s.bare.seen(have.Seen) {
+		return nil
+	}
+	t := s.bare
+	for i, path := range have.Paths {
+		if t = t.withFile(path, s.MaxBytes); t == nil || !t.holds(t.nameOf(path), have.Written[i].Sum) {
+			return nil // somebody else writes it too
+		}
+	}
+	if s.ahead != nil {
+		s.ahead.since = append(s.ahead.since, have.Paths...)
+	}
+	s.last = t.Forget()
+	return t
+}
+
+// holds reports whether a file has this digest.
+func (t *Tree) holds(name string, sum [32]byte) bool {
+	known, there := t.known(name)
+	return there && known == sum
+}
+
+// Known reports whether all events since the last call were about what the Loader has.
+func (s *Source) Known() bool {
+	if !s.Singles || s.watch == nil {
+		return false
+	}
+	paths, all := s.watch.Take()
+	return all && s.bare.explain(paths)
+}
