@@ -62,6 +62,8 @@ type stream struct {
 	stale    atomic.Bool
 	odd      bool // one of the files has something else than tokens after all
 	endings  []policy.Ending
+	last     decodedFile
+	agains   int // how many were decoded again
 }
 
 // bytesPerToken is about how long a token's document is.
@@ -205,8 +207,10 @@ func (x *stream) document(place int, doc *manifest.Document) {
 	}
 	if doc.APIToken == nil {
 		x.unread = append(x.unread, doc)
-		if doc.Kind == manifest.KindAPIToken && doc.Key() != "" && x.packed.Add(bare(doc, doc.Key())) != nil {
-			x.explainTaken(doc)
+		if doc.Kind == manifest.KindAPIToken && doc.Key() != "" {
+			if err := x.packed.Add(bare(doc, doc.Key())); err != nil {
+				x.explainTaken(doc, err)
+			}
 		}
 		return
 	}
@@ -216,7 +220,7 @@ func (x *stream) document(place int, doc *manifest.Document) {
 		x.endings = append(x.endings, Endings([]*manifest.Document{doc})...)
 	}
 	if err := x.pack(doc); err != nil {
-		x.explainTaken(doc)
+		x.explainTaken(doc, err)
 	}
 }
 
@@ -252,7 +256,8 @@ func bare(doc *manifest.Document, name string) *policy.Token {
 }
 
 // explainTaken reports the name and the values of a token that one before it has.
-func (x *stream) explainTaken(doc *manifest.Document) {
+func (x *stream) explainTaken(doc *manifest.Document, err error) {
+	found := len(x.Problems) + x.more
 	if other := x.again(x.packed.ByName(doc.Key())); other != nil && other.Place(other.Pos) != doc.Place(doc.Pos) {
 		if doc.Key() != "" {
 			x.nameTwice(doc, other)
@@ -270,6 +275,22 @@ func (x *stream) explainTaken(doc *manifest.Document) {
 			}
 		})
 	})
+	switch {
+	case len(x.Problems)+x.more > found:
+	case len(x.Problems) > 0:
+		x.more++
+	default:
+		x.problem(doc, doc.Pos, "", "%s", err)
+	}
+}
+
+// maxAgain is how many files are decoded again to find the places of names and values that appear twice.
+const maxAgain = 100
+
+// decodedFile is a file that was decoded again.
+type decodedFile struct {
+	name string
+	docs map[int]*manifest.Document // by their lines
 }
 
 // again decodes the document of a token once more: all that is left of it is its row.
@@ -277,19 +298,18 @@ func (x *stream) again(row *policy.Token) *manifest.Document {
 	if row == nil {
 		return nil
 	}
-	for i := range x.input.Files {
-		f := &x.input.Files[i]
-		if f.Name != row.Source.File {
-			continue
+	if x.last.name != row.Source.File {
+		i := slices.IndexFunc(x.input.Files, func(f File) bool { return f.Name == row.Source.File })
+		if x.agains++; i < 0 || x.agains > maxAgain {
+			return nil
 		}
-		data, _ := f.Content()
-		for _, doc := range x.decoder.Read(f.Name, data) {
-			if doc.Pos.Line == row.Source.Line {
-				return doc
-			}
+		x.last = decodedFile{row.Source.File, map[int]*manifest.Document{}}
+		data, _ := x.input.Files[i].Content()
+		for _, doc := range x.decoder.Read(row.Source.File, data) {
+			x.last.docs[doc.Pos.Line] = doc
 		}
 	}
-	return nil
+	return x.last.docs[row.Source.Line]
 }
 
 // finish completes the problems, or the changes. It reports whether there is no problem.
