@@ -62,7 +62,7 @@ func table(subjects []*subject, all []round) string {
 	return b.String()
 }
 
-func bothOf(r round) float64  { return r.CPUMicros + r.EnvoyMicros }
+func bothOf(r round) float64 { return r.CPUMicros + r.EnvoyMicros }
 
 // target is a bound on a ratio of two subjects of the same rounds.
 type target struct {
