@@ -48,7 +48,7 @@ const maxDisplayName = 200
 
 // request is what the service is asked for.
 func (n *NewToken) request(c *Caller) (tokens.CreateRequest, error) {
-	r := tokens.CreateRequest{Request: c.request(), Lifetime: n.ExpiresIn, Clamp: n.clamp}
+	r := tokens.CreateRequest{Request: c.request(), Lifetime: n.ExpiresIn, Clamp: n.clamp, Distinct: n.clamp}
 	switch ends := n.ends(); {
 	case strings.TrimSpace(n.DisplayName) == "":
 		return r, fieldProblem("displayName", "the display name is missing or empty, expected what people call the token")
