@@ -78,10 +78,14 @@ func NewIndex() *Index {
 // Snapshot returns the running revision. It stays as it is, whatever is written later.
 func (x *Index) Snapshot() *Snapshot { return x.current.Load() }
 
+// OriginObjects is the origin of rows that come from objects of a cluster. They stay where all rows of every other origin
+// are replaced, and give way to a row of another origin with the same name or digest.
+const OriginObjects = "kubernetes"
+
 // Changes are the rows that go and come with what changed of one origin. Rows that are among both
 // stay in place.
 type Changes struct {
-	Origin string // of all of these rows; empty: New are the rows of every origin
+	Origin string // of all of these rows; empty: New are the rows of every origin but OriginObjects
 	All    bool   // New are all rows of the origin: Old are those that run, and need not be set
 	Old    Rows
 	New    Rows // its SHA256 is of all files
@@ -155,8 +159,13 @@ func apply[T any](txn *memdb.Txn, table string, c *Changes, old *[]*T, rows []*T
 	stays := map[string]Source{} // rows of other origins, where New are all rows of one
 	if c.All {
 		*old = nil
+		names := map[string]bool{}
+		for _, row := range rows {
+			name, _ := of(row)
+			names[name] = true
+		}
 		for _, row := range rowsIn[T](txn, table) {
-			if name, from := of(row); c.Origin != "" && from.Origin != c.Origin {
+			if name, from := of(row); c.keeps(from.Origin) && !(from.Origin == OriginObjects && names[name]) {
 				stays[name] = from
 			} else {
 				*old = append(*old, row)
@@ -175,6 +184,14 @@ func apply[T any](txn *memdb.Txn, table string, c *Changes, old *[]*T, rows []*T
 		}
 	}
 	return exchangeRows(txn, table, *old, rows, func(row *T) string { name, _ := of(row); return name }, change)
+}
+
+// keeps reports whether rows of an origin stay when all rows of the changes' origin are replaced.
+func (c *Changes) keeps(origin string) bool {
+	if c.Origin == "" {
+		return origin == OriginObjects
+	}
+	return origin != c.Origin
 }
 
 func nameTaken(table, name string, at Source) error {

@@ -41,7 +41,7 @@ func (s *Snapshot) lossesAt(g *Gate, host string, next *gateTable) []Loss {
 	for _, guard := range append(slices.Clip(old.guards(sample)), next.guards(sample)...) {
 		at := guard.prefix + "/"
 		before, after := old.find(sample, at), next.find(sample, at)
-		if seen[at] || after == nil || !s.guardsAlike(after) {
+		if seen[at] || after == nil || after.Invalid || !s.guardsAlike(after) {
 			continue
 		}
 		seen[at] = true

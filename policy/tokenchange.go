@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/hashicorp/go-memdb"
+
+	"github.com/patgate/patgate/token"
 )
 
 // Packed are the tokens of a load in the form in which an index holds them, so that a large load needs no other.
@@ -50,10 +52,8 @@ func (t *tokenTable) replace(c *Changes, change *Change) (*tokenTable, error) {
 			return nil, err
 		}
 	}
-	if c.Origin != "" {
-		if err := edit.keep(t, c.Origin); err != nil {
-			return nil, err
-		}
+	if err := edit.keep(t, c); err != nil {
+		return nil, err
 	}
 	next := edit.table()
 	next.grown = 0
@@ -63,26 +63,44 @@ func (t *tokenTable) replace(c *Changes, change *Change) (*tokenTable, error) {
 	return next, nil
 }
 
-// keep adds the tokens of other origins than one, which all of the tokens must be of that are there already.
-func (e *tokenEdit) keep(running *tokenTable, origin string) error {
+// keep adds the tokens of other origins than that of the changes, which all of the tokens must be of that are there already.
+func (e *tokenEdit) keep(running *tokenTable, c *Changes) error {
 	for n := range e.next.all {
-		if from := e.next.source(n); from.Origin != origin {
-			return wrongOrigin(tableTokens, e.next.nameOf(n), from, origin)
+		if from := e.next.source(n); c.Origin != "" && from.Origin != c.Origin {
+			return wrongOrigin(tableTokens, e.next.nameOf(n), from, c.Origin)
 		}
 	}
 	for n := range running.all {
 		from := running.source(n)
-		if from.Origin == origin {
+		if !c.keeps(from.Origin) {
 			continue
 		}
 		if _, taken := e.next.byName(running.nameOf(n)); taken {
+			if from.Origin == OriginObjects {
+				continue
+			}
 			return nameTaken(tableTokens, running.nameOf(n), from)
 		}
-		if err := e.add(running.token(n)); err != nil {
+		t := running.token(n)
+		if from.Origin == OriginObjects && e.next.holdsAny(t) {
+			continue
+		}
+		if err := e.add(t); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// holdsAny reports whether a value of a token is one of another token of the table.
+func (t *tokenTable) holdsAny(other *Token) bool {
+	return slices.ContainsFunc(other.digests(), func(d token.Digest) bool {
+		_, taken := t.digests.find(hashDigest(&d), func(n uint32) bool {
+			c, r := t.at(n)
+			return c.holds(r, &d)
+		})
+		return taken
+	})
 }
 
 // differences counts what the next table adds, changes and removes, and reports whether that is anything.

@@ -11,9 +11,6 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// OriginObjects is the origin of rows that come from objects of a cluster.
-const OriginObjects = "kubernetes"
-
 // Object is a manifest that comes and goes by itself, as a cluster keeps it.
 type Object struct {
 	Kind, Namespace, Name string
@@ -135,6 +132,29 @@ func (o *Objects) Set(object Object) {
 	r.Object, r.now, o.stale = object, nil, true
 }
 
+// Recheck decides again about what other origins may concern, and about rows that are not what runs: call it after
+// the index has changed in another way than by a step.
+func (o *Objects) Recheck(running *policy.Snapshot) {
+	o.stale = true
+	o.rows.Gates = slices.DeleteFunc(o.rows.Gates, func(g *policy.Gate) bool { return running.Gate(g.Name) != g })
+	o.rows.Groups = slices.DeleteFunc(o.rows.Groups, func(g *policy.Group) bool { return running.Group(g.Name) != g })
+	o.rows.Policies = slices.DeleteFunc(o.rows.Policies, func(p *policy.Policy) bool { return running.Policy(p.Name) != p })
+	there := map[string]bool{}
+	for t := range running.Tokens {
+		if t.Source.Origin != policy.OriginObjects {
+			continue
+		}
+		if there[t.Name] = true; o.tokens[manifest.KindAPIToken+"/"+t.Name] == nil {
+			o.deleted = append(o.deleted, t.Name)
+		}
+	}
+	for _, t := range o.tokens {
+		if t.row == nil || !there[t.key()] {
+			o.changed[t] = true
+		}
+	}
+}
+
 // Delete takes an object away.
 func (o *Objects) Delete(id string) {
 	if r := o.rest[id]; r != nil {
@@ -204,7 +224,7 @@ func (o *Objects) Faults() (list []Fault) {
 // It returns false if nothing changed. Where a step takes long it calls pause now and then, which may set and delete
 // tokens: the step takes them in.
 func (o *Objects) Step(index *policy.Index, pause func()) (policy.Changes, bool) {
-	c := policy.Changes{Origin: OriginObjects}
+	c := policy.Changes{Origin: policy.OriginObjects}
 	changes := o.stale || len(o.changed) > 0 || len(o.again) > 0 || len(o.deleted) > 0
 	if o.stale {
 		o.stepRest(&c, index.Snapshot())
@@ -220,7 +240,7 @@ func (o *Objects) Step(index *policy.Index, pause func()) (policy.Changes, bool)
 	for _, name := range slices.Compact(names) {
 		t := o.tokens[manifest.KindAPIToken+"/"+name]
 		was := running.TokenByName(name)
-		if was != nil && was.Source.Origin != OriginObjects || t != nil && t.row == was {
+		if was != nil && was.Source.Origin != policy.OriginObjects || t != nil && t.row == was {
 			continue
 		}
 		if was != nil {

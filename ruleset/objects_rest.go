@@ -16,7 +16,7 @@ import (
 func (o *Objects) stepRest(c *policy.Changes, running *policy.Snapshot) {
 	o.stale = false
 	ordered := o.decodeRest()
-	set := o.chooseRest(ordered)
+	set := o.chooseRest(ordered, running)
 	maker := newCompiler(nil, nil)
 	maker.old, maker.labels = running, o.labels
 	next := maker.restRows(set)
@@ -70,7 +70,7 @@ func (o *Objects) decode(object *Object) *manifest.Document {
 		docs = []*manifest.Document{{File: object.ID(), Problems: []diag.Problem{{File: object.ID(), Message: "no manifest"}}}}
 	}
 	doc := docs[0]
-	doc.Origin, doc.Metadata.Namespace = OriginObjects, manifest.Namespace(object.Namespace)
+	doc.Origin, doc.Metadata.Namespace = policy.OriginObjects, manifest.Namespace(object.Namespace)
 	o.decoder.Explain(docs)
 	return doc
 }
@@ -79,7 +79,7 @@ func (o *Objects) decode(object *Object) *manifest.Document {
 const maxDecoded = 200_000
 
 // chooseRest finds for each object the version that can run beside the others: as it is, or its last good one.
-func (o *Objects) chooseRest(ordered []*restObject) *Set {
+func (o *Objects) chooseRest(ordered []*restObject, running *policy.Snapshot) *Set {
 	before := map[*restObject]Fault{}
 	defer func() {
 		for r, fault := range before {
@@ -97,6 +97,7 @@ func (o *Objects) chooseRest(ordered []*restObject) *Set {
 		set := restSet(ordered)
 		set.checkRest()
 		set.checkGatesOwnRanges()
+		set.checkBeside(running)
 		if len(set.Problems) == 0 && set.more == 0 {
 			return set
 		}
@@ -196,9 +197,52 @@ func (s *Set) checkGatesOwnRanges() {
 	}
 }
 
+// checkBeside reports documents with the name of a row of another origin, and gates that guard what a gate of another
+// origin does: files come first.
+func (s *Set) checkBeside(running *policy.Snapshot) {
+	taken := func(doc *manifest.Document, from policy.Source) {
+		if from.Origin != policy.OriginObjects {
+			s.problem(doc, doc.Pos, "metadata.name", "the name is that of a manifest at %s", from)
+		}
+	}
+	for _, doc := range s.Policies {
+		if row := running.Policy(doc.Key()); row != nil {
+			taken(doc, row.Source)
+		}
+	}
+	for _, doc := range s.Groups {
+		if row := running.Group(doc.Key()); row != nil {
+			taken(doc, row.Source)
+		}
+	}
+	guarded := map[string]*policy.Gate{}
+	for _, g := range running.Gates() {
+		if g.Source.Origin == policy.OriginObjects {
+			continue
+		}
+		for _, host := range g.Hosts {
+			for _, prefix := range g.Prefixes {
+				guarded[host+" "+policy.FoldPath(prefix)] = g
+			}
+		}
+	}
+	for _, doc := range s.Gates {
+		if row := running.Gate(doc.Key()); row != nil {
+			taken(doc, row.Source)
+		}
+		for _, host := range gateHosts(doc.Gate) {
+			for _, prefix := range gatePrefixes(doc.Gate) {
+				if g := guarded[host+" "+policy.FoldPath(prefix)]; g != nil {
+					s.problem(doc, doc.Gate.At, "spec", "the gate conflicts with %s (%s): both guard host %s and path %s/, expected one gate for each", g.Name, g.Source, host, prefix)
+				}
+			}
+		}
+	}
+}
+
 // invalidGate is the row of a gate that is not accepted: requests to its hosts and paths are refused.
 func invalidGate(r *restObject) *policy.Gate {
-	row := &policy.Gate{Name: r.key(), Namespace: r.Namespace, Source: policy.Source{File: r.ID(), Line: 1, Origin: OriginObjects}}
+	row := &policy.Gate{Name: r.key(), Namespace: r.Namespace, Source: policy.Source{File: r.ID(), Line: 1, Origin: policy.OriginObjects}}
 	for _, doc := range []*manifest.Document{r.now, r.good} {
 		if doc == nil || doc.Gate == nil || doc.Bad("spec.hosts", "spec.paths") {
 			continue
@@ -226,9 +270,15 @@ func shut(row *policy.Gate) *policy.Gate {
 // until a gate names that host and path itself.
 func keptShut(running *policy.Snapshot, next []*policy.Gate) (rows []*policy.Gate) {
 	seen := map[string]bool{}
-	for _, loss := range running.Losses(next) {
+	all := slices.Clip(next)
+	for _, g := range running.Gates() {
+		if g.Source.Origin != policy.OriginObjects {
+			all = append(all, g)
+		}
+	}
+	for _, loss := range running.Losses(all) {
 		g := loss.Gate
-		if seen[g.Name] || g.Source.Origin != OriginObjects {
+		if seen[g.Name] || g.Source.Origin != policy.OriginObjects {
 			continue
 		}
 		seen[g.Name] = true

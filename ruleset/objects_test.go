@@ -303,3 +303,46 @@ func (w *world) setAll(text []byte) {
 		})
 	}
 }
+
+// TestFilesComeFirst lets files and objects of a cluster share an index: rows of files replace those of objects that have
+// their names, values, hosts and paths, and those stay out until the files are gone.
+func TestFilesComeFirst(t *testing.T) {
+	w := newWorld(t)
+	w.set("Gate", "edge/a", gate)
+	w.set("APIToken", "edge/one", spec(1, "user: alice, unrestricted: true"))
+	w.set("APIToken", "edge/two", spec(2, "user: bob, unrestricted: true"))
+	w.step()
+	w.ask(1, "a.example.com", "allow ok")
+	load := func(text string) {
+		t.Helper()
+		set := Load(Input{Origin: "dir", Files: []File{{Name: "a.yaml", Data: []byte(text)}}}, Options{Running: w.index.Snapshot()})
+		if problems := append(set.Problems, Losses(w.index.Snapshot(), &set.Rows, w.created)...); len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		if _, err := w.index.Apply(policy.Changes{Origin: "dir", All: true, New: set.Rows}, w.created); err != nil {
+			t.Fatal(err)
+		}
+		w.objects.Recheck(w.index.Snapshot())
+		w.step()
+	}
+	const head = "apiVersion: patgate.dev/v1alpha1\nkind: "
+	other := head + "Gate\nmetadata: {name: file}\nspec: {hosts: [file.example.com], schemes: [bearer]}\n"
+	load(other + "---\n" + head + "APIToken\nmetadata: {name: one}\nspec: " + spec(1, "user: carol, unrestricted: true") + "\n")
+	w.faults("APIToken/edge/one: the digest is that of one already")
+	w.ask(1, "file.example.com", "allow ok")
+	w.ask(1, "a.example.com", "deny gate_denied")
+	w.ask(2, "a.example.com", "allow ok")
+	load(other)
+	w.faults("APIToken/edge/one")
+	w.ask(1, "a.example.com", "allow ok")
+	load(other + "---\n" + head + "Gate\nmetadata: {name: all}\nspec: {hosts: [a.example.com], schemes: [bearer], groups: [g]}\n" +
+		"---\n" + head + "UserGroup\nmetadata: {name: g}\nspec: {members: [bob]}\n")
+	w.faults("Gate/edge/a: conflicts with all")
+	w.ask(2, "a.example.com", "deny gate_denied")
+	w.objects.Delete("APIToken/edge/two")
+	w.step()
+	w.ask(2, "a.example.com", "deny token_unknown")
+	load(other)
+	w.faults("Gate/edge/a")
+	w.ask(1, "a.example.com", "allow ok")
+}

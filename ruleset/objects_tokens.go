@@ -36,13 +36,13 @@ func (o *Objects) decide(t *tokenObject, running *policy.Snapshot) {
 	t.problem = describe(problems)
 	o.news(before, Fault{Object: t.ID(), Problem: t.problem})
 	if len(problems) > 0 {
-		t.row = o.notAccepted(t, doc)
+		t.row = o.notAccepted(t, doc, running)
 		return
 	}
 	row, fault := o.compile(doc, running)
 	if fault != nil {
 		t.problem = fault.Message
-		row = o.notAccepted(t, doc)
+		row = o.notAccepted(t, doc, running)
 	}
 	t.row = row
 }
@@ -72,15 +72,15 @@ func (o *Objects) problemsOf(t *tokenObject, doc *manifest.Document, running *po
 	case o.broken[string(in)] && (spec.AnyUser || len(spec.ActAs) > 0):
 		s.problem(doc, spec.At, "spec", "a UserGroup of the namespace is not accepted, so that the limits of the token's users are not known")
 	}
-	if running := running.TokenByName(t.key()); running != nil && running.Source.Origin != OriginObjects {
-		s.problem(doc, doc.Pos, "metadata.name", "the name is that of a manifest at %s", running.Source)
+	if row := running.TokenByName(t.key()); isOfFile(row) {
+		s.problem(doc, doc.Pos, "metadata.name", "the name is that of a manifest at %s", row.Source)
 	}
 	for _, digest := range t.digests {
 		if older := o.claims[digest][0]; older != t {
 			s.problem(doc, doc.Pos, "spec.digest", "the digest is that of %s, which is older, expected a value of its own", older.ID())
 		}
-		if running := running.Token(&digest); running != nil && running.Source.Origin != OriginObjects {
-			s.problem(doc, doc.Pos, "spec.digest", "the digest is that of %s already", running.Name)
+		if row := running.Token(&digest); isOfFile(row) {
+			s.problem(doc, doc.Pos, "spec.digest", "the digest is that of %s already", row.Name)
 		}
 	}
 	if twice := slices.Clone(t.digests); len(slices.Compact(slices.SortedFunc(slices.Values(twice), compareDigests))) < len(t.digests) {
@@ -88,6 +88,9 @@ func (o *Objects) problemsOf(t *tokenObject, doc *manifest.Document, running *po
 	}
 	return s.Problems
 }
+
+// isOfFile reports whether a running token comes from something else than an object.
+func isOfFile(row *policy.Token) bool { return row != nil && row.Source.Origin != policy.OriginObjects }
 
 func compareDigests(a, b token.Digest) int { return slices.Compare(a[:], b[:]) }
 
@@ -110,9 +113,12 @@ func (s *Set) checkRangesAtGates(doc *manifest.Document) {
 }
 
 // notAccepted returns the row by which the values of a token are known and refused; nil if no value is its own.
-func (o *Objects) notAccepted(t *tokenObject, doc *manifest.Document) *policy.Token {
+func (o *Objects) notAccepted(t *tokenObject, doc *manifest.Document, running *policy.Snapshot) *policy.Token {
+	if isOfFile(running.TokenByName(t.key())) {
+		return nil
+	}
 	row := &policy.Token{
-		Name: t.key(), Namespace: t.Namespace, NotAccepted: true, Source: policy.Source{File: t.ID(), Line: 1, Origin: OriginObjects},
+		Name: t.key(), Namespace: t.Namespace, NotAccepted: true, Source: policy.Source{File: t.ID(), Line: 1, Origin: policy.OriginObjects},
 	}
 	if doc.APIToken != nil {
 		row.User = string(doc.APIToken.User)
@@ -120,7 +126,7 @@ func (o *Objects) notAccepted(t *tokenObject, doc *manifest.Document) *policy.To
 	own := 0
 	for _, digest := range t.digests {
 		switch {
-		case o.claims[digest][0] != t:
+		case o.claims[digest][0] != t, isOfFile(running.Token(&digest)):
 		case own == 0:
 			row.Digest = digest
 			own++
@@ -274,5 +280,5 @@ func (o *Objects) Endings(object *Object, gone string, running *policy.Snapshot)
 	if row == nil {
 		return nil
 	}
-	return []policy.Ending{{Token: row.Name, Origin: OriginObjects, Digest: row.Digest, Revoked: true}}
+	return []policy.Ending{{Token: row.Name, Origin: policy.OriginObjects, Digest: row.Digest, Revoked: true}}
 }

@@ -14,9 +14,10 @@ import (
 
 // change is one thing that a watch found.
 type change struct {
-	set    *ruleset.Object // it is there now
-	gone   string          // the ID of an object that is not
-	listed *watched        // all objects of the watch are known
+	set     *ruleset.Object // it is there now
+	gone    string          // the ID of an object that is not
+	listed  *watched        // all objects of the watch are known
+	recheck bool            // the index has changed otherwise
 }
 
 // isToken reports whether the change is about a token.
@@ -120,6 +121,8 @@ func (s *Source) nowUp() {
 // put hands a change to the objects.
 func (s *Source) put(c *change) {
 	switch {
+	case c.recheck:
+		s.objects.Recheck(s.index.Snapshot())
 	case c.set != nil:
 		s.objects.Set(*c.set)
 	case c.gone != "":
@@ -129,14 +132,16 @@ func (s *Source) put(c *change) {
 
 // step applies what changed.
 func (s *Source) step(started time.Time) {
-	changes, any := s.objects.Step(s.index, s.whileDeciding)
-	if !any {
-		return
+	r, changed := s.tryStep()
+	for range maxTries {
+		if r.Err == nil {
+			break
+		}
+		s.objects.Recheck(s.index.Snapshot()) // another source has changed the index meanwhile
+		r, changed = s.tryStep()
 	}
-	r := Report{SHA256: changes.New.SHA256, Objects: s.objects.Len()}
-	before := s.index.Snapshot()
-	if r.Change, r.Err = s.index.Apply(changes, s.o.Now()); r.Err == nil && before.Ready() {
-		r.Revived = s.index.Snapshot().Revivals(before, slices.Values(changes.New.Tokens))
+	if !changed {
+		return
 	}
 	r.Took = s.o.Now().Sub(started)
 	counts := s.objects.NotAccepted()
@@ -145,6 +150,25 @@ func (s *Source) step(started time.Time) {
 	s.mu.Unlock()
 	s.report(r)
 }
+
+// maxTries is how often a step is tried again whose changes do not fit what runs.
+const maxTries = 3
+
+func (s *Source) tryStep() (r Report, changed bool) {
+	changes, changed := s.objects.Step(s.index, s.whileDeciding)
+	if !changed {
+		return r, false
+	}
+	r = Report{SHA256: changes.New.SHA256, Objects: s.objects.Len()}
+	before := s.index.Snapshot()
+	if r.Change, r.Err = s.index.Apply(changes, s.o.Now()); r.Err == nil && before.Ready() {
+		r.Revived = s.index.Snapshot().Revivals(before, slices.Values(changes.New.Tokens))
+	}
+	return r, true
+}
+
+// Recheck decides again about objects beside what else has changed in the index.
+func (s *Source) Recheck() { s.queue.add(change{recheck: true}) }
 
 // whileDeciding takes tokens in that change while a long step is under way. What they revoke counts at once.
 func (s *Source) whileDeciding() {

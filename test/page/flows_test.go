@@ -131,7 +131,7 @@ func flows(t *testing.T, l look, user string) {
 
 	// It is rotated: both values work for a while.
 	w.press("Rotate")
-	w.must("The value of now works on for")
+	w.must("The current value works on for")
 	if status := w.press("Rotate"); status != 201 {
 		t.Fatalf("%d\n%s", status, w.text())
 	}
