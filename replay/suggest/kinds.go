@@ -97,6 +97,7 @@ func byMethods(list []need) []need {
 			to := &out[known]
 			to.methods = append(to.methods, n.methods...)
 			to.count += n.count
+			to.override = to.override || n.override
 			continue
 		}
 		places[key] = len(out)

@@ -61,13 +61,14 @@ type proposal struct {
 	days  int
 	out   *Token
 	rules []Rule
+
+	leftOut int64 // calls that the present rules refuse
 }
 
 // present is an allow rule that the token has, with the needs that it allows.
 type present struct {
 	rule  *policy.Rule // nil: the token is unrestricted
 	kinds map[kindKey]*kind
-	whole bool // it stays as it is
 }
 
 // make fills the proposal. It returns false where none can be made; the warnings say why.
@@ -79,7 +80,7 @@ func (p *proposal) make(c *calls) bool {
 	for i := range list {
 		p.narrow(&list[i])
 	}
-	if !p.keepDenying() {
+	if !p.keepDenying() || !p.fits() {
 		return false
 	}
 	p.write()
@@ -88,60 +89,57 @@ func (p *proposal) make(c *calls) bool {
 
 // attribute says which present rule allowed which calls.
 func (p *proposal) attribute(c *calls) ([]present, bool) {
-	var list []present
-	if p.token.Grant.Unrestricted {
-		list = []present{{kinds: c.kinds}}
-		if c.unclear > 0 {
-			p.out.warn("%d calls have %s, and the token is unrestricted: no rule can be proposed that allows them", c.unclear, c.why)
-			return nil, false
-		}
-		if c.lost > 0 {
-			p.out.warn("more than %d kinds of requests: no rules can be proposed", maxKinds)
-			return nil, false
-		}
-		return list, true
-	}
-	for _, policy := range p.token.Grant.Policies {
-		if !policy.Observe {
-			for _, r := range policy.Allow {
-				list = append(list, present{rule: r, kinds: map[kindKey]*kind{}, whole: c.unclear+c.lost > 0})
-			}
-		}
-	}
 	if c.unclear > 0 {
-		p.out.warn("%d calls have %s: the rules stay as they are", c.unclear, c.why)
+		p.out.warn("%d calls have %s: no rules can be proposed that are sure to allow them", c.unclear, c.why)
 	}
 	if c.lost > 0 {
-		p.out.warn("more than %d kinds of requests: the rules stay as they are", maxKinds)
+		p.out.warn("more than %d kinds of requests: no rules can be proposed", maxKinds)
 	}
 	if c.unclear+c.lost > 0 {
 		return nil, false
 	}
-	for key, k := range c.kinds {
-		at := ruleOf(list, key, k)
-		if at < 0 {
-			p.out.warn("calls such as %s %s are not allowed by the present rules any more", key.method, strings.ReplaceAll(key.shape, "\x00", "…"))
-			return nil, false
+	if p.token.Grant.Unrestricted {
+		return []present{{kinds: c.kinds}}, true
+	}
+	var list []present
+	for _, policy := range p.token.Grant.Policies {
+		if !policy.Observe {
+			for _, r := range policy.Allow {
+				list = append(list, present{rule: r, kinds: map[kindKey]*kind{}})
+			}
 		}
-		list[at].kinds[key] = k
+	}
+	for _, key := range sortedKeys(c.kinds) {
+		k := c.kinds[key]
+		at, several := ruleOf(list, key, k)
+		switch {
+		case at >= 0:
+			list[at].kinds[key] = k
+		case several:
+			p.out.warn("which rule allowed %s %s can't be told: no rules can be proposed", key.method, k.example())
+			return nil, false
+		default: // the present rules refuse them, whatever is proposed
+			p.out.warn("%d calls such as %s %s are not allowed by the present rules any more, and are left out", k.count, key.method, k.example())
+			p.leftOut += k.count
+		}
 	}
 	return list, true
 }
 
-// ruleOf finds the present rule that allowed the calls of a kind: the one that the log names, or the only one that
-// matches.
-func ruleOf(list []present, key kindKey, k *kind) int {
+// ruleOf finds the present rule that allowed the calls of a kind: the one that the log names, or the first that needs
+// no more than the method and the path. several reports whether another one may have.
+func ruleOf(list []present, key kindKey, k *kind) (at int, several bool) {
 	path := k.example()
 	fits := func(r *policy.Rule) bool {
 		return (len(r.Methods) == 0 || slices.Contains(r.Methods, key.method)) && (r.Path == nil || r.Path.Match(path))
 	}
-	at := slices.IndexFunc(list, func(p present) bool { return p.rule.Name == key.rule && p.rule.Policy == key.policy && fits(p.rule) })
+	at = slices.IndexFunc(list, func(p present) bool { return p.rule.Name == key.rule && p.rule.Policy == key.policy && fits(p.rule) })
 	if at < 0 {
 		at = slices.IndexFunc(list, func(p present) bool {
 			return fits(p.rule) && len(p.rule.Query)+len(p.rule.JSON)+len(p.rule.Clients) == 0
 		})
 	}
-	return at
+	return at, slices.ContainsFunc(list, func(p present) bool { return fits(p.rule) })
 }
 
 // example is a path of the kind.
@@ -157,7 +155,7 @@ func (k *kind) example() string {
 func (p *proposal) narrow(at *present) {
 	if at.rule == nil {
 		for _, n := range needsOf(at.kinds) {
-			p.add(n, Rule{Path: n.path()})
+			p.add(n, Rule{Path: n.path()}, nil)
 		}
 		p.out.Removes = append(p.out.Removes, "what no call needed: the token is unrestricted")
 		return
@@ -170,8 +168,8 @@ func (p *proposal) narrow(at *present) {
 	methods := map[string]bool{}
 	for _, n := range needsOf(at.kinds) {
 		rule := Rule{Path: n.path()}
-		if of := at.rule.Path; of != nil && !lint.Included(rule.Path, of.String()) {
-			p.out.warn("%s is not proven to be within %s, which stays", rule.Path, of)
+		if of := at.rule.Path; of != nil && (len(rule.Path) > maxPattern || !lint.Included(rule.Path, of.String())) {
+			p.out.warn("%s is too long, or not proven to be within %s, which stays", rule.Path, of)
 			rule.Path = of.String()
 		}
 		rule.conditionsOf(at.rule)
@@ -179,7 +177,7 @@ func (p *proposal) narrow(at *present) {
 		for _, m := range n.methods {
 			methods[m] = true
 		}
-		p.add(n, rule)
+		p.add(n, rule, at.rule)
 	}
 	p.removes(at.rule, paths, methods)
 }
@@ -233,8 +231,14 @@ func (r *Rule) setQuery(name, pattern string) {
 const maxConditions = 8
 
 // add adds a rule for a need, with the conditions on parameters that all its calls met.
-func (p *proposal) add(n need, rule Rule) {
+func (p *proposal) add(n need, rule Rule, of *policy.Rule) {
 	rule.Methods = n.methods
+	if n.override { // a rule on methods can't be decided for such a call
+		p.out.warn("calls of %s name another method in a parameter: the methods stay", rule.Path)
+		if rule.Methods = nil; of != nil {
+			rule.Methods = of.Methods
+		}
+	}
 	for _, c := range n.query() {
 		if _, has := rule.Query[c.Name]; !has && len(rule.Query) < maxConditions {
 			rule.setQuery(c.Name, c.Pattern)
@@ -276,14 +280,35 @@ func (p *proposal) apartFrom(deny []*policy.Rule) bool {
 	return true
 }
 
-// maxRules is how many rules a list may have.
-const maxRules = 64
+// The limits on rules.
+const (
+	maxRules        = 64
+	maxPattern      = 1 << 10
+	maxInstructions = 10_000 // of all patterns together
+)
+
+// fits reports whether the rules keep the limits on a list.
+func (p *proposal) fits() bool {
+	size := 0
+	for i := range p.rules {
+		for _, text := range append(slices.Collect(maps.Values(p.rules[i].Query)), p.rules[i].Path) {
+			pattern, err := policy.CompilePattern(text)
+			if err != nil || len(text) > maxPattern {
+				p.out.warn("the pattern %s is too long: no rules can be proposed", text)
+				return false
+			}
+			size += pattern.Instructions()
+		}
+	}
+	if len(p.rules) > maxRules || size > maxInstructions {
+		p.out.warn("%d rules with patterns of %d instructions, and a list takes %d and %d: no rules can be proposed", len(p.rules), size, maxRules, maxInstructions)
+		return false
+	}
+	return true
+}
 
 // write puts the rules into the form in which they are shortest.
 func (p *proposal) write() {
-	if len(p.rules) > maxRules {
-		p.out.warn("%d rules, and a list takes %d: write some of them more widely", len(p.rules), maxRules)
-	}
 	for i := range p.rules {
 		if line, ok := p.rules[i].Line(); ok {
 			p.out.LimitTo = append(p.out.LimitTo, line)

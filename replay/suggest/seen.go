@@ -76,6 +76,7 @@ type kind struct {
 	segments []segment
 	params   map[string]*param
 	noQuery  bool // no condition on parameters can be known to hold
+	override bool // a parameter names another method
 }
 
 // param is one parameter of the query.
@@ -178,6 +179,9 @@ func (c *calls) see(l *audit.Logged, path string) {
 
 // query notes the parameters of a call.
 func (k *kind) query(l *audit.Logged) {
+	if strings.Contains(strings.ToLower(l.Query), "method") { // such as _method, in any spelling
+		k.override = true
+	}
 	if l.BodyState != policy.BodyAbsent.String() || l.QueryBytes > 0 || strings.Contains(l.Query, "REDACTED") || !utf8.ValidString(l.Query) {
 		k.noQuery = true // a form body may hold parameters too
 	}
@@ -242,7 +246,7 @@ func (c *calls) merge(o *calls) {
 
 func (k *kind) merge(o *kind) {
 	k.count += o.count
-	k.noQuery = k.noQuery || o.noQuery
+	k.noQuery, k.override = k.noQuery || o.noQuery, k.override || o.override
 	for i := range o.segments {
 		k.segments[i].join(&o.segments[i])
 	}

@@ -112,7 +112,7 @@ func (e *evidence) propose(t *policy.Token, all *seen) Token {
 		out.LimitTo, out.Allow, out.Removes = []string{}, nil, []string{}
 		return out
 	}
-	out.Covered = calls.count
+	out.Covered = calls.count - p.leftOut
 	return out
 }
 
