@@ -122,15 +122,19 @@ func (s *Source) settled(ctx context.Context, t *Tree, have *loader.Have) (*Tree
 	settle := cmp.Or(s.Settle, 200*time.Millisecond)
 	deadline := time.Now().Add(cmp.Or(s.Patience, 700*time.Millisecond))
 	before := s.last
+	var earlier, last *Tree // at the start, the readings before
 	for restless := t.Restless(before); len(restless) > 0; restless = t.Restless(before) {
 		if time.Now().After(deadline) {
+			if rested := t.rested(last, earlier); s.last == nil && rested != nil {
+				return rested, nil
+			}
 			if len(t.Parts) == 0 && t.Partial {
 				t = s.scan(&loader.Have{Later: have.Later})
 				restless = t.Each()
 			}
 			return t.Reject(restless, "the files keep changing, expected them to rest for "+settle.String()), nil
 		}
-		before = t.Forget()
+		before, earlier, last = t.Forget(), last, t
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
