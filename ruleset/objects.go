@@ -240,7 +240,7 @@ func (o *Objects) Step(index *policy.Index, pause func()) (policy.Changes, bool)
 	for _, name := range slices.Compact(names) {
 		t := o.tokens[manifest.KindAPIToken+"/"+name]
 		was := running.TokenByName(name)
-		if was != nil && was.Source.Origin != policy.OriginObjects || t != nil && t.row == was {
+		if was != nil && was.Source.Origin != policy.OriginObjects || t != nil && (t.row == was || t.row != nil && running.Same(t.row)) {
 			continue
 		}
 		if was != nil {
