@@ -74,7 +74,7 @@ type restObject struct {
 // tokenObject is a token. Its document is decoded when it is needed: there may be very many.
 type tokenObject struct {
 	Object
-	row     *policy.Token // that runs, or its mark as not accepted; nil: none
+	next    *policy.Token // within a step: its row, or its mark as not accepted; nil: none
 	digests []token.Digest
 	problem string
 }
@@ -149,7 +149,7 @@ func (o *Objects) Recheck(running *policy.Snapshot) {
 		}
 	}
 	for _, t := range o.tokens {
-		if t.row == nil || !there[t.key()] {
+		if t.problem != "" || !there[t.key()] {
 			o.changed[t] = true
 		}
 	}
@@ -240,14 +240,11 @@ func (o *Objects) Step(index *policy.Index, pause func()) (policy.Changes, bool)
 	for _, name := range slices.Compact(names) {
 		t := o.tokens[manifest.KindAPIToken+"/"+name]
 		was := running.TokenByName(name)
-		if was != nil && was.Source.Origin != policy.OriginObjects || t != nil && t.row == was {
-			continue
-		}
-		if was != nil {
+		if was != nil && was.Source.Origin == policy.OriginObjects {
 			c.Old.Tokens = append(c.Old.Tokens, was)
 		}
-		if t != nil && t.row != nil {
-			c.New.Tokens = append(c.New.Tokens, t.row)
+		if t != nil && t.next != nil {
+			c.New.Tokens, t.next = append(c.New.Tokens, t.next), nil
 		}
 	}
 	c.New.SHA256 = o.sum

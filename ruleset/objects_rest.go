@@ -27,7 +27,7 @@ func (o *Objects) stepRest(c *policy.Changes, running *policy.Snapshot) {
 	}
 	next.Gates = append(next.Gates, keptShut(running, next.Gates)...)
 	o.findBroken(ordered)
-	o.findAffected(set, &next)
+	o.findAffected(set, &next, running)
 	c.Old.Gates, c.New.Gates = difference(o.rows.Gates, next.Gates)
 	c.Old.Groups, c.New.Groups = difference(o.rows.Groups, next.Groups)
 	c.Old.Policies, c.New.Policies = difference(o.rows.Policies, next.Policies)

@@ -223,9 +223,15 @@ func (f *follower) metric(name string) float64 {
 // until waits for a condition.
 func (f *follower) until(what string, holds func() bool) time.Duration {
 	f.t.Helper()
+	return f.within(20*time.Second, what, holds)
+}
+
+// within is until with a limit of its own.
+func (f *follower) within(limit time.Duration, what string, holds func() bool) time.Duration {
+	f.t.Helper()
 	began := time.Now()
 	for !holds() {
-		if time.Since(began) > 20*time.Second {
+		if time.Since(began) > limit {
 			text, _ := os.ReadFile(f.logs)
 			f.t.Fatalf("it did not come about that %s\n%s", what, text)
 		}
