@@ -14,10 +14,12 @@ import (
 
 // change is one thing that a watch found.
 type change struct {
-	set     *ruleset.Object // it is there now
-	gone    string          // the ID of an object that is not
-	listed  *watched        // all objects of the watch are known
-	recheck bool            // the index has changed otherwise
+	set       *ruleset.Object   // it is there now
+	gone      string            // the ID of an object that is not
+	listed    *watched          // all objects of the watch are known
+	namespace string            // of labels
+	labels    map[string]string // of the namespace; nil: it is gone
+	recheck   bool              // the index has changed otherwise
 }
 
 // isToken reports whether the change is about a token.
@@ -65,11 +67,15 @@ func (q *queue) takeTokens() []change {
 	return list
 }
 
+// tightGC is how much garbage, in percent of what is kept, there may be until all objects were listed.
+const tightGC = 25
+
 // calm is for how long faults are held back: objects that were applied together arrive one by one.
 const calm = time.Second
 
 // apply takes changes into the index until ctx is done. Before all objects were listed it applies none.
 func (s *Source) apply(ctx context.Context) {
+	percent := debug.SetGCPercent(tightGC) // the first list leaves much behind
 	left := map[*watched]bool{}
 	for _, w := range s.watches {
 		left[w] = true
@@ -99,22 +105,24 @@ func (s *Source) apply(ctx context.Context) {
 		if len(left) > 0 {
 			continue
 		}
+		s.useLabels()
 		s.step(started)
 		if found := s.objects.Faults(); len(found) > 0 {
 			faults = append(faults, found...)
 			quiet.Reset(calm)
 		}
-		s.nowUp()
+		s.nowUp(percent)
 	}
 }
 
 // nowUp reports the first time that all objects run.
-func (s *Source) nowUp() {
+func (s *Source) nowUp(percent int) {
 	select {
 	case <-s.up:
 	default:
+		debug.SetGCPercent(percent)
+		debug.FreeOSMemory()
 		close(s.up)
-		debug.FreeOSMemory() // a list takes several times what runs
 	}
 }
 
@@ -123,6 +131,8 @@ func (s *Source) put(c *change) {
 	switch {
 	case c.recheck:
 		s.objects.Recheck(s.index.Snapshot())
+	case c.namespace != "":
+		s.putLabels(c)
 	case c.set != nil:
 		s.objects.Set(*c.set)
 	case c.gone != "":

@@ -138,6 +138,12 @@ type follower struct {
 
 // follow starts one that asks the API server at an address.
 func follow(ns *namespace, server string, args ...string) *follower {
+	ns.t.Helper()
+	return followAs(ns, ns.c.token, server, args...)
+}
+
+// followAs is follow with a token for the API server.
+func followAs(ns *namespace, token, server string, args ...string) *follower {
 	t := ns.t
 	t.Helper()
 	dir := t.TempDir()
@@ -148,7 +154,7 @@ clusters: [{name: c, cluster: {server: %q, certificate-authority: %q}}]
 users: [{name: u, user: {token: %s}}]
 contexts: [{name: x, context: {cluster: c, user: u}}]
 current-context: x
-`, server, filepath.Join(ns.c.dir, "certs", "apiserver.crt"), ns.c.token)
+`, server, filepath.Join(ns.c.dir, "certs", "apiserver.crt"), token)
 	if strings.HasPrefix(server, "http:") {
 		text = regexp.MustCompile(`, certificate-authority: "[^"]*"`).ReplaceAllString(text, "")
 	}
