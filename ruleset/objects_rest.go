@@ -65,7 +65,7 @@ func (o *Objects) decode(object *Object) *manifest.Document {
 	if o.decoded++; o.decoded%maxDecoded == 0 {
 		o.decoder = new(manifest.Decoder) // it remembers every pattern that it has seen
 	}
-	docs := o.decoder.Read(object.ID(), object.Data)
+	docs := o.decoder.Read(object.ID(), object.manifest())
 	if len(docs) != 1 {
 		docs = []*manifest.Document{{File: object.ID(), Problems: []diag.Problem{{File: object.ID(), Message: "no manifest"}}}}
 	}

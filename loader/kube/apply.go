@@ -70,6 +70,12 @@ func (q *queue) takeTokens() []change {
 // tightGC is how much garbage, in percent of what is kept, there may be until all objects were listed.
 const tightGC = 25
 
+// lessGarbage is how much garbage, in percent, there may be beside manyObjects: they stay, and are most of the memory.
+const (
+	lessGarbage = 40
+	manyObjects = 10_000
+)
+
 // calm is for how long faults are held back: objects that were applied together arrive one by one.
 const calm = time.Second
 
@@ -120,6 +126,9 @@ func (s *Source) nowUp(percent int) {
 	select {
 	case <-s.up:
 	default:
+		if s.objects.Len() > manyObjects {
+			percent = min(percent, lessGarbage)
+		}
 		debug.SetGCPercent(percent)
 		debug.FreeOSMemory()
 		close(s.up)
@@ -142,13 +151,13 @@ func (s *Source) put(c *change) {
 
 // step applies what changed.
 func (s *Source) step(started time.Time) {
-	r, changed := s.tryStep()
+	r, changed := s.steps()
 	for range maxTries {
 		if r.Err == nil {
 			break
 		}
 		s.objects.Recheck(s.index.Snapshot()) // another source has changed the index meanwhile
-		r, changed = s.tryStep()
+		r, changed = s.steps()
 	}
 	if !changed {
 		return
@@ -163,6 +172,27 @@ func (s *Source) step(started time.Time) {
 
 // maxTries is how often a step is tried again whose changes do not fit what runs.
 const maxTries = 3
+
+// firstLimit is how many tokens a step takes before any are served: rows take much memory until an index has packed them.
+const firstLimit = 2_000
+
+// steps takes all changes into the index: in one step, or in several before the first check is answered.
+func (s *Source) steps() (Report, bool) {
+	select {
+	case <-s.up:
+		s.objects.Limit = 0
+	default:
+		s.objects.Limit = firstLimit
+	}
+	r, changed := s.tryStep()
+	for s.objects.Pending() && r.Err == nil {
+		next, _ := s.tryStep()
+		next.Change.Added, next.Change.Changed, next.Change.Removed = next.Change.Added+r.Change.Added, next.Change.Changed+r.Change.Changed, next.Change.Removed+r.Change.Removed
+		next.Change.Names = r.Change.Names
+		r = next
+	}
+	return r, changed
+}
 
 func (s *Source) tryStep() (r Report, changed bool) {
 	changes, changed := s.objects.Step(s.index, s.whileDeciding)

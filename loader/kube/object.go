@@ -43,13 +43,9 @@ func stubOf(u *unstructured.Unstructured) *stub {
 
 // manifestOf reduces an object to its manifest: managedFields, status and the like take several times as much.
 func manifestOf(kind string, u *unstructured.Unstructured) ruleset.Object {
-	manifest := map[string]any{"apiVersion": u.GetAPIVersion(), "kind": u.GetKind(), "metadata": map[string]any{"name": u.GetName()}}
-	if spec, given := u.Object["spec"]; given {
-		manifest["spec"] = spec
-	}
-	data, _ := json.Marshal(manifest) // of what was JSON a moment ago
+	data, _ := json.Marshal(u.Object["spec"]) // of what was JSON a moment ago
 	return ruleset.Object{
 		Kind: kind, Namespace: unique.Make(u.GetNamespace()).Value(), Name: u.GetName(), UID: string(u.GetUID()),
-		Created: u.GetCreationTimestamp().UTC().Truncate(time.Second), Data: data,
+		Created: u.GetCreationTimestamp().UTC().Truncate(time.Second), Spec: data,
 	}
 }
