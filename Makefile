@@ -189,7 +189,7 @@ bench-manage: ## how long changes of tokens take over HTTP, until they are in fo
 	$(GO) test -run '^$$' -bench '^BenchmarkManage$$' -benchtime 250x ./server
 
 .PHONY: bench-evidence
-bench-evidence: build ## read an audit log of a million events: verify, usage, summary and replay
+bench-evidence: build ## read an audit log of a million events: verify, usage, summary, replay and suggest
 	$(GO) build -o bin/bench ./test/bench
 	bin/bench evidence -o bin/evidence.json
 	$(GO) test -run '^$$' -bench '^(BenchmarkSeen|BenchmarkSeal)$$' -benchmem ./usage ./audit

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -102,6 +103,7 @@ type Handler struct {
 	signIn  http.HandlerFunc // what a browser without a session gets; nil: a problem
 	signIns []SignIn
 	failed  func(http.ResponseWriter, *http.Request, *Problem) // what a browser gets where signing in fails; nil: a problem
+	nothing func(http.ResponseWriter, *http.Request, *Problem) // what a browser gets where there is nothing; nil: a problem
 }
 
 // ErrNoSignIn reports that there is no way to sign in.
@@ -147,6 +149,9 @@ func (h *Handler) HandlePublic(pattern string, f http.HandlerFunc) { h.mux.Handl
 
 // HandleSignIn sets what a browser without a session gets in place of a page.
 func (h *Handler) HandleSignIn(f http.HandlerFunc) { h.signIn = f }
+
+// HandleNothing sets what a browser gets where there is no page, in place of a problem in JSON.
+func (h *Handler) HandleNothing(f func(http.ResponseWriter, *http.Request, *Problem)) { h.nothing = f }
 
 // maxBody is how much of a request's body is read.
 const maxBody = 1 << 20
@@ -197,7 +202,16 @@ func (h *Handler) noRoute(w http.ResponseWriter, r *http.Request, mux http.Handl
 		w.Header().Set("Allow", methods)
 		p = problem(said.status, "method_not_allowed", "this path does not take %s, expected %s", plainMethod(r.Method), methods)
 	}
+	if h.nothing != nil && said.status == http.StatusNotFound && isBrowser(r) {
+		h.nothing(w, r, p)
+		return
+	}
 	h.write(w, r, p)
+}
+
+// isBrowser reports whether a person asks for a page.
+func isBrowser(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") && !strings.HasPrefix(r.URL.Path, "/api/") && !strings.HasPrefix(r.URL.Path, "/rest/")
 }
 
 // said notes what a handler answers, and drops the body.

@@ -109,7 +109,7 @@ type Event struct {
 	Via    string   // on which way: api, page, cli or controller
 	Fields []string // of the token that changed
 
-	Tokens   []string // narrowed by a rejected load
+	Tokens   []string // revoked early by a rejected load
 	Problems []string // of a rejected load, the first of them
 	Count    int      // of all its problems; of the events that a gap lost
 

@@ -206,7 +206,7 @@ func (d *damage) delete() (gone []string) {
 }
 
 // TestCutFilesMixNothing cuts each file at every byte and swaps files: the revision is
-// the old one, narrowed by what the files revoke, or exactly what a new start would load.
+// the old one, less what the files revoke, or exactly what a new start would load.
 // The files are in memory; a few of the cuts are made on disk too.
 func TestCutFilesMixNothing(t *testing.T) {
 	d := &damage{Rand: rand.New(rand.NewPCG(7, 7))}

@@ -37,18 +37,18 @@ type Options struct {
 
 // Report is what became of a load.
 type Report struct {
-	Change   policy.Change
-	Loaded   bool             // something of it runs
-	Kept     []Kept           // origins that keep their last good state; none where all do
-	SHA256   [32]byte         // of the documents
-	Files    int              // that were read, or documents of sources without files
-	Problems []diag.Problem   // why the load was rejected; none: it runs
-	Faulted  bool             // one of them is a fault of patgate
-	Narrowed []string         // tokens that a rejected load refused from now on
-	Revived  []policy.Revived // tokens whose validity the load extended
-	Err      error            // an internal error
-	Took     time.Duration
-	Applied  time.Duration // of Took, from when the files were read and at rest
+	Change       policy.Change
+	Loaded       bool             // something of it runs
+	Kept         []Kept           // origins that keep their last good state; none where all do
+	SHA256       [32]byte         // of the documents
+	Files        int              // that were read, or documents of sources without files
+	Problems     []diag.Problem   // why the load was rejected; none: it runs
+	Faulted      bool             // one of them is a fault of patgate
+	RevokedEarly []string         // tokens that a rejected load refused from now on
+	Revived      []policy.Revived // tokens whose validity the load extended
+	Err          error            // an internal error
+	Took         time.Duration
+	Applied      time.Duration // of Took, from when the files were read and at rest
 }
 
 // Rejected reports whether some of the manifests don't run, and their last good state stays.
@@ -67,7 +67,7 @@ type Loader struct {
 
 	loaded       *ruleset.Loaded              // the active revision by source file; nil: unknown
 	rejectedSums map[string][sha256.Size]byte // digests of the files of the last load that was rejected
-	narrowed     []string                     // tokens that the current load revoked early so far
+	revokedEarly []string                     // tokens that the current load revoked early so far
 
 	writes chan write // files that this process has written
 	aside  *documents // what Documents returns; nil: nothing is kept
@@ -136,7 +136,7 @@ func (l *Loader) load(ctx context.Context, have Have) error {
 		return err
 	}
 	read := time.Now()
-	l.narrowed = nil
+	l.revokedEarly = nil
 	if len(l.parts) > 0 {
 		large := size(updates) > largeLoad
 		r := l.loadParts(updates)
@@ -283,7 +283,7 @@ func (l *Loader) revived(before *policy.Snapshot, tokens iter.Seq[*policy.Token]
 // reject applies the revocations of a rejected load, and records the files' digests.
 func (l *Loader) reject(r *Report, u *Update, set *ruleset.Set) {
 	r.Err = l.revokeEarly(set.Tokens)
-	r.Narrowed, r.Change.Revision = l.narrowed, l.index.Snapshot().Revision().Number
+	r.RevokedEarly, r.Change.Revision = l.revokedEarly, l.index.Snapshot().Revision().Number
 	l.rejectedSums = make(map[string][sha256.Size]byte, len(u.Documents))
 	for _, f := range u.Documents {
 		l.rejectedSums[f.Name] = f.Sum
@@ -333,9 +333,9 @@ func (l *Loader) revokeEarly(docs []*manifest.Document) error {
 		return nil
 	}
 	names, _, err := l.index.RevokeEarly(list)
-	l.narrowed = append(l.narrowed, names...)
-	slices.Sort(l.narrowed)
-	l.narrowed = slices.Compact(l.narrowed)
+	l.revokedEarly = append(l.revokedEarly, names...)
+	slices.Sort(l.revokedEarly)
+	l.revokedEarly = slices.Compact(l.revokedEarly)
 	return err
 }
 

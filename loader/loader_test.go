@@ -152,7 +152,7 @@ func TestARejectedLoadChangesNothingButRevocations(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := h.load()
-	if r == nil || len(r.Problems) != 2 || !slices.Equal(r.Narrowed, []string{"a", "b", "c"}) || r.Change.Revision != 2 {
+	if r == nil || len(r.Problems) != 2 || !slices.Equal(r.RevokedEarly, []string{"a", "b", "c"}) || r.Change.Revision != 2 {
 		t.Fatalf("%+v", r)
 	}
 	s := h.index.Snapshot()

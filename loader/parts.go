@@ -12,12 +12,12 @@ import (
 
 // Kept is a part of the directories that keeps its last good state, while the others load on.
 type Kept struct {
-	Origin   string         // the directory
-	Problems []diag.Problem // why
-	Narrowed []string       // tokens of its own that it refused since the last report
-	New      bool           // its files or its problems differ from the last report, or it narrowed
-	Since    time.Time      // when its last good state was loaded
-	Stored   bool           // an earlier process loaded it
+	Origin       string         // the directory
+	Problems     []diag.Problem // why
+	RevokedEarly []string       // tokens of its own that it refused since the last report
+	New          bool           // its files or its problems differ from the last report, or it revoked tokens early
+	Since        time.Time      // when its last good state was loaded
+	Stored       bool           // an earlier process loaded it
 }
 
 // part is an origin with its own last good state.
@@ -31,10 +31,10 @@ type part struct {
 	rejection rejection              // of the last reading that was rejected
 	saved     savedState             // the state on disk
 
-	now      *Update      // the reading under way
-	docs     *ruleset.Set // the documents of now that good does not have
-	own      bool         // now has problems independent of the other parts
-	narrowed []string     // tokens that were refused since the last report
+	now          *Update      // the reading under way
+	docs         *ruleset.Set // the documents of now that good does not have
+	own          bool         // now has problems independent of the other parts
+	revokedEarly []string     // tokens that were refused since the last report
 }
 
 // rejection is why a reading of a part was rejected.
@@ -190,7 +190,7 @@ func (l *Loader) end(p *part) {
 	if err != nil {
 		l.o.Logger.Error("the revocations of a rejected directory could not take effect", "directory", p.origin, "error", err)
 	}
-	p.narrowed = append(p.narrowed, names...)
+	p.revokedEarly = append(p.revokedEarly, names...)
 }
 
 // try checks parts as they are now, together with the last good states of the others.
@@ -239,7 +239,7 @@ func (l *Loader) applyParts(r *Report, step *ruleset.Step, taken []*part) {
 	r.Loaded, l.loaded, r.Revived = true, step.Accept(), l.revived(running, step.Changes.New.All)
 	for _, p := range taken {
 		p.good, p.since, p.stored = p.now, l.o.Now(), false
-		p.ended, p.known, p.rejection, p.narrowed = nil, map[policy.Ending]bool{}, rejection{}, nil
+		p.ended, p.known, p.rejection, p.revokedEarly = nil, map[policy.Ending]bool{}, rejection{}, nil
 	}
 }
 
@@ -250,10 +250,10 @@ func (l *Loader) keep(p *part) Kept {
 		p.rejection = rejection{digest: p.now.Digest, own: p.own, problems: l.problemsOf(p)}
 	}
 	k := Kept{
-		Origin: p.origin, Problems: p.rejection.problems, Narrowed: slices.Compact(slices.Sorted(slices.Values(p.narrowed))), Since: p.since, Stored: p.stored,
-		New: was.digest != p.now.Digest || len(p.narrowed) > 0 || !slices.EqualFunc(was.problems, p.rejection.problems, sameProblem),
+		Origin: p.origin, Problems: p.rejection.problems, RevokedEarly: slices.Compact(slices.Sorted(slices.Values(p.revokedEarly))), Since: p.since, Stored: p.stored,
+		New: was.digest != p.now.Digest || len(p.revokedEarly) > 0 || !slices.EqualFunc(was.problems, p.rejection.problems, sameProblem),
 	}
-	p.narrowed = nil
+	p.revokedEarly = nil
 	return k
 }
 

@@ -114,7 +114,7 @@ func TestATeamsBrokenFile(t *testing.T) {
 
 	write(t, x.dir+"/b/old.yaml", tokenNamed("team-b-old", "  revoked: 2026-05-02T00:00:00Z\n"))
 	r = x.want("b revokes", "team-a-ci team-a-new team-b-ci", "b")
-	if r.Loaded || !slices.Equal(r.Kept[0].Narrowed, []string{"team-b-old"}) {
+	if r.Loaded || !slices.Equal(r.Kept[0].RevokedEarly, []string{"team-b-old"}) {
 		t.Errorf("%+v", r)
 	}
 	write(t, x.dir+"/a/ci.yaml", tokenNamed("team-a-ci", "  revoked: 2026-05-02T00:00:00Z\n"))

@@ -93,8 +93,8 @@ func TestRevivals(t *testing.T) {
 	}
 }
 
-// TestANarrowedTokenComesBack mends a load that revoked a token, without its `revoked`.
-func TestANarrowedTokenComesBack(t *testing.T) {
+// TestATokenRevokedEarlyComesBack mends a load that revoked a token, without its `revoked`.
+func TestATokenRevokedEarlyComesBack(t *testing.T) {
 	h := newHarness(t, t.TempDir())
 	write(t, h.dir+"/gate.yaml", gateNamed("jira"))
 	write(t, h.dir+"/a.yaml", tokenNamed("a", ""))

@@ -42,8 +42,8 @@ func TestWhoseRevocationCounts(t *testing.T) {
 			if !r.Rejected() {
 				t.Fatal("the load was taken")
 			}
-			if known(h.index.Snapshot(), "a") == c.ends || slices.Equal(r.Narrowed, []string{"a"}) != c.ends {
-				t.Errorf("narrowed %v, want it to end: %v", r.Narrowed, c.ends)
+			if known(h.index.Snapshot(), "a") == c.ends || slices.Equal(r.RevokedEarly, []string{"a"}) != c.ends {
+				t.Errorf("revoked early: %v, want it to end: %v", r.RevokedEarly, c.ends)
 			}
 		})
 	}
@@ -64,7 +64,7 @@ func TestAReplacedValueOfARevokedToken(t *testing.T) {
 		"\n    issued: 2026-05-01T00:00:00Z\n    until: 2026-07-01T00:00:00Z\n"), old.String(), token.Sum(token.NewSecret("new")).String(), 1)
 	write(t, h.dir+"/a.yaml", rotated)
 	write(t, h.dir+"/broken.yaml", "kind: [")
-	if r := h.load(); r == nil || !slices.Equal(r.Narrowed, []string{"a"}) || known(h.index.Snapshot(), "a") {
+	if r := h.load(); r == nil || !slices.Equal(r.RevokedEarly, []string{"a"}) || known(h.index.Snapshot(), "a") {
 		t.Errorf("%+v", r)
 	}
 }

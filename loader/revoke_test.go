@@ -38,7 +38,7 @@ func TestRevokedWhileOthersAreBroken(t *testing.T) {
 	if _, err := service.Revoke(t.Context(), tokens.RevokeRequest{Name: "ci"}); err != nil {
 		t.Fatal(err)
 	}
-	if r := h.load(); r == nil || len(r.Narrowed) != 1 || r.Narrowed[0] != "ci" {
+	if r := h.load(); r == nil || len(r.RevokedEarly) != 1 || r.RevokedEarly[0] != "ci" {
 		t.Fatalf("%+v", r)
 	}
 	snapshot := h.index.Snapshot()

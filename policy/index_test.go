@@ -147,7 +147,7 @@ func TestRevokeEarly(t *testing.T) {
 	}
 	s := x.Snapshot()
 	if s.Revision().Number != 2 || !s.TokenByName("a").Revoked || !s.TokenByName("b").Suspended {
-		t.Error("the rows are not narrowed")
+		t.Error("the rows are not revoked")
 	}
 	for _, other := range []string{"c", "d"} {
 		if row := s.TokenByName(other); row.Revoked || row.Suspended {

@@ -63,11 +63,10 @@ func (w *world) step() {
 func (w *world) faults(want ...string) {
 	w.Helper()
 	var got []string
-	ok := true
 	for _, f := range w.objects.Faults() {
 		got = append(got, fmt.Sprintf("%s: %s (kept: %t)", f.Object, f.Problem, f.Kept))
 	}
-	ok = len(got) == len(want)
+	ok := len(got) == len(want)
 	for i := 0; ok && i < len(want); i++ {
 		id, text, _ := strings.Cut(want[i], ": ")
 		ok = strings.HasPrefix(got[i], id+": ") && strings.Contains(got[i], text)

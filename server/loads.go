@@ -73,7 +73,7 @@ func (s *Server) revived(r *loader.Report) {
 // rejected writes the event of a rejected load, and logs its first problems: `patgate check`
 // prints all. Run returns the problems of the first load, so they are not logged.
 func (s *Server) rejected(r *loader.Report) {
-	e := s.rejectedEvent(r, r.Problems, r.Narrowed)
+	e := s.rejectedEvent(r, r.Problems, r.RevokedEarly)
 	if r.Err != nil {
 		e.Problems = append(e.Problems, r.Err.Error())
 	}
@@ -90,12 +90,12 @@ func (s *Server) rejected(r *loader.Report) {
 	if r.Err != nil {
 		s.o.Logger.Error("manifests could not be made to run", "error", r.Err)
 	}
-	s.o.Logger.Error("the last good revision stays", refusedTokens([]any{"revision", r.Change.Revision, "problems", len(r.Problems)}, r.Narrowed)...)
+	s.o.Logger.Error("the last good revision stays", refusedTokens([]any{"revision", r.Change.Revision, "problems", len(r.Problems)}, r.RevokedEarly)...)
 }
 
 // kept writes the event of a directory that keeps its last good state, and logs its first problems.
 func (s *Server) kept(r *loader.Report, k *loader.Kept) {
-	e := s.rejectedEvent(r, k.Problems, k.Narrowed)
+	e := s.rejectedEvent(r, k.Problems, k.RevokedEarly)
 	e.Source, e.Detail = k.Origin, "the directory keeps its last good state"
 	if k.Stored {
 		e.Detail = "the directory keeps its last good state, which was stored at " + k.Since.UTC().Format(time.RFC3339)
@@ -106,14 +106,14 @@ func (s *Server) kept(r *loader.Report, k *loader.Kept) {
 	}
 	s.o.Logger.Error("the directory keeps its last good state", refusedTokens([]any{
 		"directory", k.Origin, "loaded", k.Since.UTC().Format(time.RFC3339), "stored", k.Stored, "revision", r.Change.Revision, "problems", len(k.Problems),
-	}, k.Narrowed)...)
+	}, k.RevokedEarly)...)
 }
 
 // rejectedEvent begins the event of manifests that don't run.
-func (s *Server) rejectedEvent(r *loader.Report, problems []diag.Problem, narrowed []string) *audit.Event {
+func (s *Server) rejectedEvent(r *loader.Report, problems []diag.Problem, revokedEarly []string) *audit.Event {
 	e := &audit.Event{
 		Time: s.o.Now(), Kind: audit.PolicyRejected, Severity: audit.Notice, Revision: r.Change.Revision,
-		SHA256: fmt.Sprintf("%x", r.SHA256), Tokens: narrowed, Count: len(problems),
+		SHA256: fmt.Sprintf("%x", r.SHA256), Tokens: revokedEarly, Count: len(problems),
 	}
 	for _, p := range problems[:min(len(problems), maxReported)] {
 		e.Problems = append(e.Problems, p.String())
@@ -121,9 +121,9 @@ func (s *Server) rejectedEvent(r *loader.Report, problems []diag.Problem, narrow
 	return e
 }
 
-func refusedTokens(attributes []any, narrowed []string) []any {
-	if len(narrowed) > 0 {
-		return append(attributes, "narrowed_tokens", narrowed)
+func refusedTokens(attributes []any, revokedEarly []string) []any {
+	if len(revokedEarly) > 0 {
+		return append(attributes, "narrowed_tokens", revokedEarly)
 	}
 	return attributes
 }

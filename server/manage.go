@@ -46,6 +46,8 @@ type ManageOptions struct {
 	LoginLink      string   // the user of a one-time link, on loopback
 	SecureMode     bool     // what exists can be ended and not changed
 	GateStatus     []string // the status ports of the servers that follow the manifests
+	NotifyURL      string   // a webhook that gets notice of tokens that end soon; empty: none
+	NotifySecret   string   // the file of the key that signs its messages
 	OIDC           OIDC     // sign in with an identity provider; without an issuer: no user does
 	Flags          string   // begins the names of the flags, such as --manage-
 	Announce       func(string)
@@ -71,6 +73,7 @@ type management struct {
 	links    *admin.Links
 	signIn   *oidc.SignIn // nil: no identity provider
 	usage    *usageView
+	notices  *notices
 }
 
 // managed is what the management API manages.
@@ -138,6 +141,12 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 	if o.Extend != nil {
 		if err := o.Extend(g.handler); err != nil {
 			return nil, err
+		}
+	}
+	g.notices = &notices{service: options.Service, audit: m.audit, now: m.now, logger: m.logger, every: noticeEvery}
+	if o.NotifyURL != "" || o.NotifySecret != "" {
+		if g.notices.hook, err = newWebhook(o.NotifyURL, o.NotifySecret, m.now, m.logger); err != nil {
+			return nil, &UsageError{o.Flags + err.Error()}
 		}
 	}
 	if g.listener, err = listen(o.Listen); err != nil {
@@ -384,6 +393,8 @@ func (m *Manage) Run(ctx context.Context) error {
 	loaded := make(chan struct{})
 	go func() { defer close(loaded); m.loader.Run(background, m.nudge) }()
 	go m.usage.follow(background)
+	noticed := make(chan struct{})
+	go func() { defer close(noticed); m.notices.run(background) }()
 	failed := make(chan error, 1)
 	go func() { failed <- m.serve() }()
 	m.logger.Info("managing tokens", "address", m.url())
@@ -397,5 +408,6 @@ func (m *Manage) Run(ctx context.Context) error {
 	m.stop(end)
 	halt()
 	<-loaded
+	<-noticed
 	return errors.Join(err, m.audit.Close(end))
 }

@@ -93,14 +93,14 @@ func (s *Server) revision(w http.ResponseWriter, _ *http.Request) {
 	s.mu.Unlock()
 	status := revisionStatus{
 		Revision: r.Number, SHA256: fmt.Sprintf("%x", r.SHA256), Loaded: r.Loaded.UTC(),
-		LastLoad: lastLoad{OK: !last.Rejected(), Time: when.UTC(), SHA256: fmt.Sprintf("%x", last.SHA256), Problems: len(last.Problems), Refused: len(last.Narrowed)},
+		LastLoad: lastLoad{OK: !last.Rejected(), Time: when.UTC(), SHA256: fmt.Sprintf("%x", last.SHA256), Problems: len(last.Problems), Refused: len(last.RevokedEarly)},
 	}
 	for _, p := range last.Problems[:min(len(last.Problems), maxReported)] {
 		status.LastLoad.Places = append(status.LastLoad.Places, place(p))
 	}
 	for i := range last.Kept {
 		k := &last.Kept[i]
-		status.LastLoad.Refused += len(k.Narrowed)
+		status.LastLoad.Refused += len(k.RevokedEarly)
 		status.LastLoad.Kept = append(status.LastLoad.Kept, keptDir{k.Origin, k.Since.UTC(), k.Stored, len(k.Problems)})
 	}
 	w.Header().Set("Content-Type", "application/json")

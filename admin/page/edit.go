@@ -1,9 +1,11 @@
 package page
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/patgate/patgate/admin"
@@ -14,8 +16,10 @@ import (
 // editForm is what the form of a change holds. Lists have what the token keeps.
 type editForm struct {
 	Name, Description  string
-	Date               string // an earlier end; empty: as it is
+	Date               string // another end; empty: as it is
+	Cap                string // the longest lifetime; empty: there is none, or it is another user's
 	Policies, Lines    []string
+	Allow              []allowRow // rules in their long form
 	Gates, Schemes     []string
 	AllowFrom          []string
 	Least, Most        string
@@ -26,22 +30,51 @@ type editForm struct {
 	Revision           string
 }
 
+// allowRow is a rule in its long form.
+type allowRow struct {
+	Index string
+	Text  string
+	Keep  bool
+}
+
+// allowRows shows rules in their long form.
+func allowRows(rules []any) (rows []allowRow) {
+	for i, rule := range rules {
+		text, err := json.Marshal(rule)
+		if err != nil {
+			text = []byte("a rule that can't be shown")
+		}
+		rows = append(rows, allowRow{strconv.Itoa(i), string(text), true})
+	}
+	return rows
+}
+
+// keptRules are the rules whose rows are ticked.
+func (e *editForm) keptRules(rules []any, sent []string) (list []any) {
+	for i := range e.Allow {
+		if e.Allow[i].Keep = slices.Contains(sent, e.Allow[i].Index); e.Allow[i].Keep {
+			list = append(list, rules[i])
+		}
+	}
+	return list
+}
+
 func (s *site) editForm(w http.ResponseWriter, r *http.Request, c *admin.Caller) error {
 	v, err := s.tokenView(r, c)
 	if err != nil {
 		return err
 	}
-	s.fillEdit(v)
+	s.fillEdit(c, v)
 	return s.show(w, http.StatusOK, "edit", v)
 }
 
 // fillEdit fills in what the token has.
-func (s *site) fillEdit(v *tokenView) {
+func (s *site) fillEdit(c *admin.Caller, v *tokenView) {
 	d := v.Token
 	v.Title = "Change " + d.DisplayName
 	e := &v.Edit
 	*e = editForm{
-		Name: d.DisplayName, Description: d.Description, Policies: d.Policies, Lines: d.LimitTo, Gates: d.Gates, AllGates: d.Gates,
+		Name: d.DisplayName, Description: d.Description, Policies: d.Policies, Lines: d.LimitTo, Allow: allowRows(d.Allow), Gates: d.Gates, AllGates: d.Gates,
 		Schemes: d.Schemes, AllSchemes: d.Schemes, Least: date(s.h.Now().Add(day)), Revision: string(d.Revision),
 	}
 	if d.Clients != nil {
@@ -49,6 +82,9 @@ func (s *site) fillEdit(v *tokenView) {
 	}
 	if d.Expires != nil {
 		e.Most = date(*d.Expires)
+	}
+	if capped(&c.Rights) && v.Own {
+		e.Cap, e.Most = tokens.LifetimeText(c.Rights.MaxLifetime), date(d.Issued.Add(c.Rights.MaxLifetime))
 	}
 }
 
@@ -62,7 +98,7 @@ func (s *site) edit(w http.ResponseWriter, r *http.Request, c *admin.Caller) err
 	if err != nil {
 		return err
 	}
-	s.fillEdit(v)
+	s.fillEdit(c, v)
 	if s.h.Secure() { // whatever was sent
 		_, err := s.h.Update(r.Context(), c, v.Token.Name, []edit.Field{{Key: "displayName", Value: values.Get("name")}}, "")
 		return err
@@ -131,6 +167,12 @@ func (e *editForm) change(values url.Values, d *admin.Details) (map[string]any, 
 			clients["deny"] = anys(was.DenyRanges)
 		}
 		changed["clients"] = clients
+	}
+	if rules := e.keptRules(d.Allow, values["allow"]); len(rules) < len(d.Allow) {
+		changed["allow"] = rules
+		if len(rules) == 0 {
+			changed["allow"] = nil
+		}
 	}
 	if d.Free && len(d.Policies)+len(d.LimitTo) == 0 && e.More != "" {
 		changed["unrestricted"] = nil // rules are less than everything

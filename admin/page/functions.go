@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/patgate/patgate/admin"
 )
@@ -19,7 +21,7 @@ func functions(now func() time.Time) template.FuncMap {
 		"date": date, "moment": moment, "machine": machine, "ago": func(t time.Time) string { return ago(t, now()) },
 		"stateText": stateText, "stateClass": stateClass, "left": left, "limits": limits, "join": strings.Join, "has": slices.Contains[[]string],
 		"count": count, "dict": dict, "language": language, "schemeText": schemeText, "plus": func(a, b int) int { return a + b }, "small": func(n uint64) int { return int(min(n, 1<<30)) },
-		"ended": ended, "lifetime": lifetime, "tryMethods": func() []string { return tryMethods }, "overlaps": func() []choice { return overlapChoices },
+		"ended": ended, "sentence": sentence, "reason": reasonText, "lifetime": lifetime, "tryMethods": func() []string { return tryMethods }, "overlaps": func() []choice { return overlapChoices },
 	}
 }
 
@@ -108,6 +110,12 @@ func lifetime(text string) string {
 		return count(n, "day")
 	}
 	return text
+}
+
+// sentence begins a text with a capital letter.
+func sentence(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + text[size:]
 }
 
 // ended reports whether a token's state is final.

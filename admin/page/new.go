@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/patgate/patgate/admin"
+	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/tokens"
 )
 
@@ -81,9 +82,12 @@ func (s *site) newView(r *http.Request, c *admin.Caller) (*newView, error) {
 	return v, nil
 }
 
+// capped reports whether groups limit how long tokens live.
+func capped(r *tokens.Rights) bool { return r.MaxLifetime > 0 && r.MaxLifetime != policy.Forever }
+
 // ends fills in which ends the form offers.
 func (v *newView) ends(r *tokens.Rights, now time.Time) {
-	longest, capped := r.MaxLifetime, v.Cap != "" && v.Cap != "forever"
+	longest, capped := r.MaxLifetime, capped(r)
 	days := slices.Clone(presetDays)
 	if most := int(longest / day); capped && most > 0 && most < presetDays[len(presetDays)-1] && !slices.Contains(days, most) {
 		days = append(days, most)

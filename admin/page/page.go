@@ -55,6 +55,7 @@ func Add(h *admin.Handler) error {
 func (s *site) routes() {
 	s.h.HandleSignIn(s.signIn)
 	s.h.HandleFailure(s.signInFailed)
+	s.h.HandleNothing(s.nothing)
 	s.h.HandlePublic("GET /assets/{file}", s.asset)
 	for pattern, answer := range map[string]answerer{
 		"GET /{$}":                    s.mine,
@@ -158,6 +159,14 @@ func problemTitle(p *admin.Problem) string {
 		return "That did not happen"
 	}
 	return cmp.Or(p.Title, "Something went wrong")
+}
+
+// nothing is what a browser gets where there is no page.
+func (s *site) nothing(w http.ResponseWriter, _ *http.Request, p *admin.Problem) {
+	v := problemView{frame{Title: "There is no such page", Problem: p}, "/"}
+	if s.show(w, p.Status, "problem", v) != nil {
+		http.Error(w, "a fault of patgate", http.StatusInternalServerError)
+	}
 }
 
 // signInView offers the ways to sign in.

@@ -109,6 +109,17 @@ func (g *rig) as(user, path string, form url.Values) (*http.Response, string) {
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
+	answer := g.send(user, r)
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return answer, string(text)
+}
+
+// send sends a request of a user; empty: of nobody.
+func (g *rig) send(user string, r *http.Request) *http.Response {
+	g.t.Helper()
 	if user != "" {
 		w := httptest.NewRecorder()
 		if err := g.sessions.Start(w, user, "test"); err != nil {
@@ -118,11 +129,7 @@ func (g *rig) as(user, path string, form url.Values) (*http.Response, string) {
 	}
 	w := httptest.NewRecorder()
 	g.handler.ServeHTTP(w, r)
-	text, err := io.ReadAll(w.Result().Body)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	return w.Result(), string(text)
+	return w.Result()
 }
 
 // get returns a page, which must be there.

@@ -81,22 +81,22 @@ func envoyCheck(s streams, o *envoyCheckOptions, names []string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	var standing, accepted []diag.Problem
+	var open, accepted []diag.Problem
 	failures := 0
 	for _, f := range findings {
 		if f.Suppressed != "" {
 			accepted = append(accepted, f)
 			continue
 		}
-		standing = append(standing, f)
+		open = append(open, f)
 		if o.strict || f.Severity == diag.Error {
 			failures++
 		}
 	}
 	if o.output == outputJSON {
-		err = json.NewEncoder(s.out).Encode(envoyChecked{failures == 0, describeFindings(standing), describeFindings(accepted)})
+		err = json.NewEncoder(s.out).Encode(envoyChecked{failures == 0, describeFindings(open), describeFindings(accepted)})
 	} else {
-		err = tellFindings(s, standing, failures == 0)
+		err = tellFindings(s, open, failures == 0)
 	}
 	switch {
 	case err != nil:
@@ -106,7 +106,7 @@ func envoyCheck(s streams, o *envoyCheckOptions, names []string) error {
 	case o.output == outputJSON:
 		return errSaid
 	}
-	return fmt.Errorf("refused: %s", countFindings(standing))
+	return fmt.Errorf("refused: %s", countFindings(open))
 }
 
 // countFindings counts errors and warnings apart, as in `2 errors, 1 warning`.

@@ -74,6 +74,8 @@ func manageFlags(f *pflag.FlagSet, prefix string, o *server.ManageOptions) {
 	f.StringVar(&o.OIDC.SecretFile, prefix+"oidc-client-secret-file", "", "`file` of its secret")
 	f.StringVar(&o.OIDC.UserClaim, prefix+"oidc-user-claim", oidc.DefaultUserClaim, "`claim` that names the user")
 	f.StringVar(&o.OIDC.Redirect, prefix+"oidc-redirect-url", "", "`URL` of "+oidc.CallbackPath+" as browsers see it; default by the Host of the request")
+	f.StringVar(&o.NotifyURL, prefix+"notify-url", "", "`URL` of a webhook that gets notice of tokens 30, 7 and 1 days before their end")
+	f.StringVar(&o.NotifySecret, prefix+"notify-secret-file", "", "`file` of the key that signs its messages: whsec_ and base64")
 	f.StringVar(&o.SessionKeyFile, prefix+"session-key-file", "", "`file` of the key of sessions, for replicas to share; default a new one")
 	f.StringVar(&o.LoginLink, prefix+"login-link", "", "print a one-time link that signs this `user` in (loopback)")
 	f.BoolVar(&o.SecureMode, prefix+"secure-mode", false, "tokens can be created, rotated and revoked, and not changed")

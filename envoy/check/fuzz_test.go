@@ -61,15 +61,15 @@ func FuzzCheck(f *testing.F) {
 			if err != nil {
 				t.Fatalf("as JSON it is not read: %v\n%s", err, text)
 			}
-			if got, want := standing(other), standing(list); !slices.Equal(got, want) {
+			if got, want := open(other), open(list); !slices.Equal(got, want) {
 				t.Fatalf("as JSON %v, as YAML %v\n%s", got, want, text)
 			}
 		}
 	})
 }
 
-// standing lists the codes that are found, except those about comments.
-func standing(list []diag.Problem) []check.Code {
+// open lists the codes that are found, except those about comments.
+func open(list []diag.Problem) []check.Code {
 	return slices.DeleteFunc(codesOf(list), func(c check.Code) bool { return c == check.UnusedAccept })
 }
 

@@ -165,7 +165,9 @@ func (s *Store) Apply(_ context.Context, name string, was tokens.Revision, chang
 	before := f.Data
 	receipt.Undo = func(context.Context) error { return s.replace(f.Name, after, before) }
 	if err := s.replace(f.Name, before, after); err != nil {
-		_ = s.replace(f.Name, after, before) // where the file was written and what followed failed
+		if conflict := (*tokens.ConflictError)(nil); !errors.As(err, &conflict) { // else another has written, perhaps the same
+			_ = s.replace(f.Name, after, before) // where the file was written and what followed failed
+		}
 		return tokens.Receipt{}, err
 	}
 	return receipt, nil

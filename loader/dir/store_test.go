@@ -6,12 +6,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/test/configmap"
+	"github.com/patgate/patgate/token"
 	"github.com/patgate/patgate/tokens"
 	"github.com/patgate/patgate/tokens/storetest"
 )
@@ -88,5 +91,40 @@ func TestStoreRefusesFiles(t *testing.T) {
 	}
 	if _, err := (&dir.Store{Roots: []string{root}}).FileFor("ci"); err == nil {
 		t.Error("a token without a directory for it")
+	}
+}
+
+// TestTheSameChangeTwice has many stores make the same change of one token at the same time: one makes
+// it, the others have a conflict, and none takes it back.
+func TestTheSameChangeTwice(t *testing.T) {
+	for range 20 {
+		at := t.TempDir()
+		path := filepath.Join(at, "a.yaml")
+		text := "apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: a}\nspec: {user: alice, unrestricted: true, issued: 2026-01-01T00:00:00Z, digest: " + token.Sum(token.Mint()).String() + "}\n"
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var made atomic.Int64
+		var all sync.WaitGroup
+		for range 4 {
+			s := &dir.Store{Roots: []string{at}, Into: at}
+			stored, err := s.Get(t.Context(), "a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.Go(func() {
+				_, err := s.Apply(t.Context(), "a", stored.Revision, &edit.Change{Revoked: time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)})
+				var conflict *tokens.ConflictError
+				if err == nil {
+					made.Add(1)
+				} else if !errors.As(err, &conflict) {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if after, err := os.ReadFile(path); err != nil || !strings.Contains(string(after), "revoked") || made.Load() != 1 {
+			t.Fatalf("%d made it, and the file is %s %v", made.Load(), after, err)
+		}
 	}
 }

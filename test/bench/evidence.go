@@ -50,6 +50,7 @@ func runEvidence(args []string) error {
 		{Command: "usage", args: []string{"usage", "--log", log, "-o", "json"}, limit: 10 * time.Second},
 		{Command: "audit summary", args: []string{"audit", "summary", "--log", log, "-o", "json"}, limit: 10 * time.Second},
 		{Command: "replay", args: []string{"replay", "--log", log, "--manifests", manifests, "-o", "json"}, limit: 10 * time.Second},
+		{Command: "suggest", args: []string{"suggest", "--log", log, "--manifests", manifests, "-o", "json"}},
 	}
 	var slow error
 	for i := range list {

@@ -251,3 +251,8 @@ func (t *Token) areas() []string {
 func (t *Token) digest() string {
 	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte("company "+t.Name)))
 }
+
+// Believable reports whether the token has an ordinary life: it is used, its client works and its user stays.
+func (c *Company) Believable(t *Token) bool {
+	return !t.Canary && !t.Unused && !t.broken && c.people[t.user].left.IsZero() && t.kind.weight > 5
+}

@@ -304,13 +304,16 @@ func (w *window) accessible(name string) {
 // still checks that nothing moved since the page came.
 func (w *window) still(name string) {
 	w.t.Helper()
-	shifts := get[float64](w, `new Promise((done) => {
-		let sum = 0;
-		new PerformanceObserver((list) => { for (const e of list.getEntries()) if (!e.hadRecentInput) sum += e.value; }).observe({type: "layout-shift", buffered: true});
-		setTimeout(() => done(sum), 60);
+	shifts := get[[]string](w, `new Promise((done) => {
+		const seen = [];
+		const place = (r) => [r.x, r.y, r.width, r.height].map(Math.round).join(" ");
+		new PerformanceObserver((list) => {
+			for (const e of list.getEntries()) if (!e.hadRecentInput) for (const s of e.sources) seen.push(e.value + " " + (s.node?.outerHTML ?? s.node?.textContent ?? "").slice(0, 80) + " from " + place(s.previousRect) + " to " + place(s.currentRect));
+		}).observe({type: "layout-shift", buffered: true});
+		setTimeout(() => done(seen), 60);
 	})`)
-	if shifts > 0 {
-		w.t.Errorf("%s: the layout shifts by %f", name, shifts)
+	for _, shift := range shifts {
+		w.t.Errorf("%s: the layout shifts: %s", name, shift)
 	}
 }
 
@@ -323,7 +326,7 @@ func (w *window) fits(name string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, text := range w.said {
-		if !strings.Contains(text, "status of 4") { // the browser says so of every 401 and 404
+		if !strings.Contains(text, "the server responded with a status of") { // the browser says so of every page that is a refusal
 			w.t.Errorf("%s: the console says %s", name, text)
 		}
 	}

@@ -2,6 +2,8 @@ package page
 
 import (
 	"net/url"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -19,7 +21,11 @@ func TestViews(t *testing.T) {
 			t.Fatal(got)
 		}
 	}
-	safe := newRig(t, "--manage-secure-mode")
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("of a provider that is away"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	safe := newRig(t, "--manage-secure-mode", "--manage-oidc-issuer", "http://"+freeAddr(t), "--manage-oidc-client-id", "patgate", "--manage-oidc-client-secret-file", secret)
 	for _, l := range looks {
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()
@@ -42,7 +48,11 @@ func views(t *testing.T, g, safe *rig, l look) {
 		}
 	}
 	none := g.open(t, "", l)
-	shoot(none, "signin", none.visit("/"), 401)
+	shoot(none, "signin-link", none.visit("/"), 401)
+	shoot(none, "nothing", none.visit("/nothing"), 404)
+	away := safe.open(t, "", l)
+	shoot(away, "signin", away.visit("/new?name=x"), 401)
+	shoot(away, "signin-failed", away.follow(away.click(`//main//a`)), 503)
 	empty := g.open(t, "bob", l)
 	shoot(empty, "list-none", empty.visit("/?q=nothing+like+it"), 200)
 	first := g.open(t, "keyboard", l)
