@@ -68,7 +68,10 @@ func (q *queue) takeTokens() []change {
 }
 
 // tightGC is how much garbage, in percent of what is kept, there may be until all objects were listed.
-const tightGC = 25
+const tightGC = 12
+
+// longStep is a step that has looked at many objects.
+const longStep = 50 * time.Millisecond
 
 // lessGarbage is how much garbage, in percent, there may be beside manyObjects: they stay, and are most of the memory.
 const (
@@ -163,6 +166,9 @@ func (s *Source) step(started time.Time) {
 		return
 	}
 	r.Took = s.o.Now().Sub(started)
+	if r.Took > longStep && s.objects.Len() > manyObjects {
+		debug.FreeOSMemory() // what concerns many objects leaves much behind
+	}
 	counts := s.objects.NotAccepted()
 	s.mu.Lock()
 	s.notAccepted = counts
