@@ -44,8 +44,11 @@ func (m *Manager) Now() time.Time { return m.o.Now() }
 // Secure reports whether secure mode is on.
 func (m *Manager) Secure() bool { return m.o.Secure }
 
-// Observes reports whether decisions about tokens are seen here, so that "never used" can be told.
-func (m *Manager) Observes() bool { return m.o.Usage != nil }
+// Observes reports whether the calls of tokens are seen here.
+func (m *Manager) Observes() bool { return m.o.Recent != nil }
+
+// Counts reports whether the uses of tokens are known here, so that one without any was not used.
+func (m *Manager) Counts() bool { return m.o.Usage != nil }
 
 // PolicyView is a TokenPolicy that tokens can name.
 type PolicyView struct {

@@ -259,11 +259,20 @@ var otherTargets = []string{
 	"x-original-uri", "x-forwarded-host", "forwarded", "x-forwarded-prefix", "x-forwarded-server", "x-host", "x-original-host", "x-http-host-override",
 }
 
+// otherFronts are headers by which other proxies say what was asked for.
+var otherFronts = []string{
+	"x-original-method", "x-original-proto", "x-forwarded-method", "x-forwarded-uri", "x-forwarded-port", "x-real-ip",
+}
+
 // removed lists the headers that clients may not send to any of the gates: those that name
 // another target, unless a gate reads them, and those that only patgate may set.
 func (s *Settings) removed() []string {
 	var names []string
-	for _, name := range otherTargets {
+	targets := otherTargets
+	if s.Kind == KindHTTP {
+		targets = slices.Concat(otherTargets, otherFronts)
+	}
+	for _, name := range targets {
 		read := func(g Gate) bool {
 			return g.ActAsHeader == name || g.ClientIP.Source == policy.FromHeader && g.ClientIP.Header == name
 		}

@@ -79,8 +79,7 @@ func (e *evaluation) admit() Reason {
 		return MethodOverride
 	case !e.step(StepGate, e.findGate()):
 		return NoGate
-	case e.gate().Invalid:
-		e.step(StepGateValid, false)
+	case !e.step(StepGateValid, !e.gate().Invalid):
 		return GateInvalid
 	case !e.step(StepGateTarget, e.goodAtGate()):
 		return BadTarget

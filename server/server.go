@@ -270,9 +270,9 @@ func (s *Server) stop(delay time.Duration) error {
 		s.manage.stop(ctx)
 	}
 	s.stopChecks(ctx)
-	s.writeUsage(ctx)
 	flush, cancelFlush := context.WithTimeout(context.Background(), min(s.o.DrainGrace, flushGrace))
 	defer cancelFlush()
+	s.writeUsage(flush)
 	return s.audit.Close(flush)
 }
 

@@ -61,7 +61,7 @@ func (f front) corpus(t *testing.T, cases []corpusCase, losses map[string]map[st
 	secrets := corpusSecrets()
 	manifests := f.manifests(t, corpusManifests(t, secrets))
 	up := startUpstream(t)
-	s := f.stand(t, manifests, up.addr)
+	s := f.stand(t, manifests, up.addr, true)
 	fill := &templates{t, secrets}
 	run, allowed := 0, 0
 	for i := range cases {

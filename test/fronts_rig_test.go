@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -40,6 +41,7 @@ type behind struct {
 	clients   string
 	api       string
 	checks    string // of patgate, over HTTP
+	trusting  bool   // the front believes a proxy before it, which says the client's address in X-Forwarded-For
 }
 
 // fronts lists the fronts in the order of the tables.
@@ -89,9 +91,9 @@ type standing struct {
 }
 
 // stand starts a patgate, and a front between clients and an API.
-func (f front) stand(t *testing.T, manifests, api string) *standing {
+func (f front) stand(t *testing.T, manifests, api string, trusting bool) *standing {
 	t.Helper()
-	b := &behind{dir: t.TempDir(), manifests: manifests, clients: freeAddr(t), api: api, checks: freeAddr(t)}
+	b := &behind{dir: t.TempDir(), manifests: manifests, clients: freeAddr(t), api: api, checks: freeAddr(t), trusting: trusting}
 	p := startPatgate(t, manifests, "--http-listen", b.checks, "--http-front", f.kind)
 	run(t, f.name, f.boot(t, b), b.clients)
 	return &standing{p, f, b.clients}
@@ -139,8 +141,7 @@ func run(t *testing.T, name string, cmd *exec.Cmd, address string) {
 	}
 }
 
-// bootNginx wraps the printed file as /etc/nginx/nginx.conf does. Clients of these tests say their address
-// in X-Forwarded-For, as a proxy in front would.
+// bootNginx wraps the printed file as /etc/nginx/nginx.conf does.
 func bootNginx(t *testing.T, b *behind) *exec.Cmd {
 	write(t, filepath.Join(b.dir, "patgate.conf"), b.config(t, "nginx"))
 	return nginx(t, b, "include patgate.conf;")
@@ -152,9 +153,12 @@ func nginx(t *testing.T, b *behind, http string) *exec.Cmd {
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		fmt.Fprintf(&temp, "  %s_temp_path %s;\n", kind, filepath.Join(b.dir, kind))
 	}
+	if b.trusting {
+		http = "set_real_ip_from 127.0.0.1;\n  real_ip_header X-Forwarded-For;\n  " + http
+	}
 	write(t, filepath.Join(b.dir, "nginx.conf"), "daemon off;\nmaster_process off;\npid "+filepath.Join(b.dir, "pid")+";\nerror_log stderr;\n"+
 		"events { worker_connections 512; }\nhttp {\n  access_log off;\n"+temp.String()+
-		"  set_real_ip_from 127.0.0.1;\n  real_ip_header X-Forwarded-For;\n  "+http+"\n}\n")
+		"  "+http+"\n}\n")
 	return exec.Command(installed(t, "debian", "root", "usr", "sbin", "nginx"), "-p", b.dir, "-e", "stderr", "-c", filepath.Join(b.dir, "nginx.conf"))
 }
 
@@ -189,25 +193,42 @@ func bootIngressNginx(t *testing.T, b *behind) *exec.Cmd {
 	return nginx(t, b, config)
 }
 
-// bootCaddy has Caddy trust a proxy in front, to which these tests belong.
 func bootCaddy(t *testing.T, b *behind) *exec.Cmd {
-	config := replacing(t, "{\n\tadmin off\n", "{\n\tadmin off\n\tservers {\n\t\ttrusted_proxies static 127.0.0.0/8\n\t}\n")(b.config(t, "caddy"))
+	config := b.config(t, "caddy")
+	if b.trusting {
+		config = replacing(t, "{\n\tadmin off\n", "{\n\tadmin off\n\tservers {\n\t\ttrusted_proxies static 127.0.0.0/8\n\t}\n")(config)
+	}
 	write(t, filepath.Join(b.dir, "Caddyfile"), config)
 	cmd := exec.Command(installed(t, "caddy", "caddy"), "run", "--config", filepath.Join(b.dir, "Caddyfile"), "--adapter", "caddyfile")
 	cmd.Env = append(os.Environ(), "HOME="+b.dir, "XDG_DATA_HOME="+b.dir, "XDG_CONFIG_HOME="+b.dir)
 	return cmd
 }
 
-// bootHAProxy has HAProxy take the client's address from the proxy in front.
 func bootHAProxy(t *testing.T, b *behind) *exec.Cmd {
 	script := filepath.Join(b.dir, "patgate.lua")
 	write(t, script, frontConfig(t, "--for", "haproxy-lua", "--manifests", b.manifests, "--patgate", b.checks))
 	config := frontConfig(t, "--for", "haproxy", "--manifests", b.manifests, "--listen", b.clients, "--upstream", b.api)
-	write(t, filepath.Join(b.dir, "haproxy.cfg"), replacing(t, "/etc/haproxy/patgate.lua", script,
-		"    http-request lua.patgate\n", "    http-request set-src hdr_ip(x-forwarded-for,-1)\n    http-request lua.patgate\n")(config))
-	cmd := exec.Command(installed(t, "debian", "root", "usr", "sbin", "haproxy"), "-W", "-f", filepath.Join(b.dir, "haproxy.cfg"))
-	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+installed(t, "debian", "root", "usr", "lib", "x86_64-linux-gnu"))
+	config = replacing(t, "/etc/haproxy/patgate.lua", script)(config)
+	if b.trusting {
+		config = replacing(t, "    http-request lua.patgate\n", "    http-request set-src hdr_ip(x-forwarded-for,-1)\n    http-request lua.patgate\n")(config)
+	}
+	write(t, filepath.Join(b.dir, "haproxy.cfg"), config)
+	return haproxy(t, "-W", "-f", filepath.Join(b.dir, "haproxy.cfg"))
+}
+
+// haproxy runs Debian's HAProxy with the libraries that came with it.
+func haproxy(t *testing.T, args ...string) *exec.Cmd {
+	cmd := exec.Command(installed(t, "debian", "root", "usr", "sbin", "haproxy"), args...)
+	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+installed(t, "debian", "root", "usr", "lib", runtimeTriple()))
 	return cmd
+}
+
+// runtimeTriple names Debian's folder of libraries.
+func runtimeTriple() string {
+	if runtime.GOARCH == "arm64" {
+		return "aarch64-linux-gnu"
+	}
+	return "x86_64-linux-gnu"
 }
 
 func bootEnvoy(t *testing.T, b *behind) *exec.Cmd {

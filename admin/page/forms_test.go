@@ -224,6 +224,22 @@ func TestWhatUsedATokenIsSaid(t *testing.T) {
 	must(t, g.get("alice", "/tokens/ci/revoke"), "<b>2 calls</b> presented it", "(1 refused)", "!10.0.0.9")
 }
 
+// TestWhereNothingIsSeen says so, and not that tokens are unused.
+func TestWhereNothingIsSeen(t *testing.T) {
+	g := newRig(t, func(o *admin.Options) { o.Usage, o.Recent = nil, nil })
+	g.create("alice", nil)
+	must(t, g.get("alice", "/"), "Uses are not known here", "!No use seen")
+	must(t, g.get("alice", "/tokens/ci"), "Not known here", "and not here", "!never used")
+	must(t, g.get("alice", "/tokens/ci/revoke"), "and not here", "!No call presented it")
+	counted := newRig(t, func(o *admin.Options) {
+		o.Recent = nil
+		o.Usage = func(string) *admin.Used { return &admin.Used{Time: now.Add(-time.Hour), Client: "10.0.0.1"} }
+	})
+	counted.create("alice", nil)
+	must(t, counted.get("alice", "/"), "1 hour ago</time> from 10.0.0.1")
+	must(t, counted.get("alice", "/tokens/ci/revoke"), "last used 1 hour ago from 10.0.0.1")
+}
+
 // TestManyTokensAreRevokedAfterAQuestion revokes those of a user, and refuses where they are others
 // meanwhile.
 func TestManyTokensAreRevokedAfterAQuestion(t *testing.T) {

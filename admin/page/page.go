@@ -96,6 +96,7 @@ type frame struct {
 	Create  bool
 	SignOut bool
 	Secure  bool
+	Counts  bool   // uses of tokens are known
 	Done    string // what was done just now
 	Problem *admin.Problem
 }
@@ -103,7 +104,7 @@ type frame struct {
 func (s *site) frame(r *http.Request, c *admin.Caller, at, title string) frame {
 	return frame{
 		Title: title, At: at, User: c.User, Admin: c.Rights.Admin, Create: c.Rights.Create || c.Rights.Admin, SignOut: c.Session != nil,
-		Secure: s.h.Secure(), Done: doneTexts[r.URL.Query().Get("done")],
+		Secure: s.h.Secure(), Counts: s.h.Counts(), Done: doneTexts[r.URL.Query().Get("done")],
 	}
 }
 

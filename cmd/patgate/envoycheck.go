@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -81,32 +80,7 @@ func envoyCheck(s streams, o *envoyCheckOptions, names []string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	var open, accepted []diag.Problem
-	failures := 0
-	for _, f := range findings {
-		if f.Suppressed != "" {
-			accepted = append(accepted, f)
-			continue
-		}
-		open = append(open, f)
-		if o.strict || f.Severity == diag.Error {
-			failures++
-		}
-	}
-	if o.output == outputJSON {
-		err = json.NewEncoder(s.out).Encode(envoyChecked{failures == 0, describeFindings(open), describeFindings(accepted)})
-	} else {
-		err = tellFindings(s, open, failures == 0)
-	}
-	switch {
-	case err != nil:
-		return err
-	case failures == 0:
-		return nil
-	case o.output == outputJSON:
-		return errSaid
-	}
-	return fmt.Errorf("refused: %s", countFindings(open))
+	return tellChecked(s, findings, o.strict, o.output)
 }
 
 // countFindings counts errors and warnings apart, as in `2 errors, 1 warning`.

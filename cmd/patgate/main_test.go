@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -167,6 +168,7 @@ var arrows = []struct {
 	{"audit/report", []string{"audit", "policy", "usage"}, "counts and verifies what a log holds"},
 	{"envoy", []string{"policy"}, "configurations are text; gates fill them in"},
 	{"fronts", []string{"policy"}, "configurations of other proxies are text; gates fill them in"},
+	{"fronts/check", []string{"diag"}, "configurations of other proxies, and the comments that accept"},
 	{"envoy/check", []string{"diag", "manifest", "policy"}, "configurations as located trees, and the comments that accept"},
 	{"manifest", []string{"diag", "policy", "token"}, "the only reader of YAML manifests"},
 	{"manifest/edit", []string{"diag", "manifest", "token"}, "changes of YAML that keep every other byte, compared by decoding"},
@@ -191,7 +193,7 @@ var arrows = []struct {
 	{"server", []string{"admin", "admin/page", "admin/oidc", "tokens", "diag", "extauthz", "extauthz/httpfront", "loader", "loader/dir", "loader/kube", "manifest", "audit", "policy", "ruleset", "usage"}, "puts the parts together"},
 	{"cmd/patgate/demo", []string{"envoy", "token"}, "runs the binary as a user would"},
 	{"cmd/patgate", []string{"admin/oidc", "diag", "manifest/edit", "server", "loader", "loader/dir", "ruleset", "tokens", "manifest", "explain", "lint", "migrate",
-		"extauthz", "extauthz/httpfront", "audit", "audit/report", "replay", "replay/suggest", "policy", "token", "token/snippet", "envoy", "envoy/check", "fronts", "cmd/patgate/demo", "usage"}, "flags, wiring and output"},
+		"extauthz", "extauthz/httpfront", "audit", "audit/report", "replay", "replay/suggest", "policy", "token", "token/snippet", "envoy", "envoy/check", "fronts", "fronts/check", "cmd/patgate/demo", "usage"}, "flags, wiring and output"},
 	{"test/configmap", nil, "for tests alone"},
 	{"test/ugly", nil, "for tests alone"},
 	{"test/company", []string{"audit"}, "a company that is made up, and its log"},
@@ -204,7 +206,8 @@ var arrows = []struct {
 
 // outside says which packages may import a library, so that it can be replaced there.
 var outside = map[string][]string{
-	"gopkg.in/yaml.v3":                    {"manifest", "manifest/edit", "envoy/check"}, // manifests; configurations of Envoy
+	"github.com/pelletier/go-toml":        {"fronts/check"},
+	"gopkg.in/yaml.v3":                    {"manifest", "manifest/edit", "envoy/check", "fronts/check"}, // manifests; configurations of Envoy
 	"github.com/hashicorp/go-memdb":       {"policy"},
 	"k8s.io/":                             {"loader/kube"},
 	"github.com/fsnotify/fsnotify":        {"loader/dir"},
@@ -244,6 +247,25 @@ func TestArrows(t *testing.T) {
 					t.Errorf("%s imports %s, which is left to %v", from, to, users)
 				}
 			}
+		}
+	}
+}
+
+// TestArchitecture checks that ARCHITECTURE.md names every package, and no file that is not there.
+func TestArchitecture(t *testing.T) {
+	text, err := os.ReadFile("../../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range arrows {
+		room := strings.Split(a.from, "/")[0]
+		if !strings.Contains(string(text), "`"+room+"`") && !strings.Contains(string(text), "`"+a.from+"`") {
+			t.Errorf("ARCHITECTURE.md does not name %s", room)
+		}
+	}
+	for _, m := range regexp.MustCompile("`([a-z]+(?:/[a-z0-9_.]+)+)`").FindAllStringSubmatch(string(text), -1) {
+		if _, err := os.Stat(filepath.Join("../..", m[1])); err != nil {
+			t.Errorf("ARCHITECTURE.md names %s: %v", m[1], err)
 		}
 	}
 }

@@ -21,6 +21,7 @@ var pages = map[string]struct {
 }{
 	"testing": {pageManifests, nil, 3}, "clients": {pageManifests, nil, 4}, "migrating": {pageManifests, nil, 4}, "checks": {pageManifests, nil, 1},
 	"envoy-checks": {pageManifests + "-- envoy.yaml --\n" + envoy.Standalone, nil, 1},
+	"ingress":      {pageManifests + "-- patgate.conf --\nserver { location / { auth_request /a; proxy_pass http://api/; } }\n", nil, 2},
 	"istio":        {pageManifests, nil, 3}, "envoy-gateway": {pageManifests, nil, 3},
 	"kubernetes":  {pageManifests, nil, 1},
 	"first-token": {"", map[string]string{"examples": "docs/examples"}, 4},

@@ -43,6 +43,7 @@ type family struct {
 	address              string   // of the client: its last entry; absent: unknown
 	proto                string   // http or https; absent: unknown
 	body                 string   // `body=` and the request's Content-Length and Transfer-Encoding; absent: unknown
+	connection           string   // the client's Connection, where the front writes its own
 	more                 []string // also written by the front alone
 }
 
@@ -61,7 +62,7 @@ var families = map[Kind]*family{
 	IngressNginx: {method: "X-Original-Method", url: "X-Original-Url", address: "X-Real-Ip", more: []string{"X-Auth-Request-Redirect"}},
 	Traefik:      forwarded.with("X-Forwarded-Port", "X-Forwarded-Server", "X-Forwarded-Prefix"),
 	Caddy:        &forwarded,
-	HAProxy:      &forwarded,
+	HAProxy:      forwarded.and("X-Forwarded-Connection"),
 	Envoy:        &asked,
 	GatewayAPI:   &asked,
 }
@@ -71,12 +72,17 @@ func (f family) with(more ...string) *family {
 	return &f
 }
 
+func (f family) and(connection string) *family {
+	f.connection = connection
+	return &f
+}
+
 // isRequest reports whether the check itself is the client's request.
 func (f *family) isRequest() bool { return f.method == "" }
 
 // names lists the headers of the family; a kind without one of them has an empty text in its place.
 func (f *family) names() []string {
-	return append([]string{f.method, f.target, f.host, f.url, f.address, f.proto, f.body}, f.more...)
+	return append([]string{f.method, f.target, f.host, f.url, f.address, f.proto, f.body, f.connection}, f.more...)
 }
 
 // owns reports whether a header is of the family.

@@ -50,7 +50,7 @@ func Read(kind Kind, r *http.Request) Check {
 	var c Check
 	c.Problem = f.problem(r.Header)
 	if c.Problem == "" {
-		c.Problem = connectionProblem(r.Header)
+		c.Problem = connectionProblem(slices.Concat(r.Header["Connection"], []string{first(r.Header, f.connection)}))
 	}
 	if f.isRequest() {
 		c.Method, c.Target, c.Host = r.Method, r.RequestURI, r.Host
@@ -114,8 +114,8 @@ func isOdd(c rune) bool {
 // harmless are what a Connection header may name: the rest would take headers off the request after the check.
 var harmless = []string{"", "close", "keep-alive", "upgrade", "te", "trailer", "trailers", "http2-settings"}
 
-func connectionProblem(h http.Header) string {
-	for _, value := range h["Connection"] {
+func connectionProblem(values []string) string {
+	for _, value := range values {
 		for name := range strings.SplitSeq(value, ",") {
 			if !slices.Contains(harmless, strings.ToLower(strings.Trim(name, " \t"))) {
 				return "Connection names a header, which an API may drop"

@@ -130,6 +130,8 @@ func TestOddChecks(t *testing.T) {
 		{"the last of several addresses", Traefik, "X-Forwarded-For: 1.1.1.1, 2.2.2.2", false, func(c *Check) bool { return c.Address == "2.2.2.2" }},
 		{"Connection names an identity header", Caddy, "Connection: Upgrade, X-Forwarded-User", true, nil},
 		{"Connection names Authorization", HAProxy, "Connection: authorization", true, nil},
+		{"the client's Connection names one", HAProxy, "x-forwarded-connection: close,X-Forwarded-User", true, nil},
+		{"the client's Connection is ordinary", HAProxy, "x-forwarded-connection: Upgrade", false, nil},
 		{"Connection is ordinary", Caddy, "Connection: keep-alive, Upgrade, HTTP2-Settings", false, func(c *Check) bool { return c.Method == "GET" }},
 		{"the request has a body", Nginx, "X-Original-Body: body=12", false, func(c *Check) bool { return c.Framing == Framing{true, "12"} }},
 		{"the request has none", Nginx, "X-Original-Body: body=", false, func(c *Check) bool { return c.Framing == Framing{Known: true} }},

@@ -174,7 +174,7 @@ func (s *Source) Run(ctx context.Context) {
 }
 
 // Age returns since when nothing is known of the cluster: the time since the quietest of the watches last said
-// something. An API server sends a bookmark a minute where nothing changes.
+// something. Where nothing changes, an API server sends a bookmark every two minutes or so.
 func (s *Source) Age() time.Duration {
 	var oldest time.Duration
 	now := s.o.Now()

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/patgate/patgate/diag"
+	frontcheck "github.com/patgate/patgate/fronts/check"
+)
+
+// frontCheckOptions are the flags of front-check.
+type frontCheckOptions struct {
+	kind      string
+	output    string
+	strict    bool
+	manifests []string
+	gates     []string
+}
+
+func newFrontCheck(s streams) *cobra.Command {
+	var o frontCheckOptions
+	cmd := &cobra.Command{
+		Use:   "front-check FILE...",
+		Short: "Find settings of nginx, Caddy, Traefik or HAProxy that let requests bypass patgate",
+		Long: "Front-check reads configurations of proxies that ask patgate over HTTP, and prints the settings that let requests\n" +
+			"bypass it, as FILE:LINE:COLUMN: field: what is wrong. Fix: what to write [severity code]. docs/ingress.md describes\n" +
+			"each code. A FILE is a configuration of nginx (nginx -T prints a whole one), a Caddyfile or Caddy's JSON, Traefik's\n" +
+			"YAML or TOML, objects of Kubernetes for Traefik, a haproxy.cfg or its script; - is stdin. Files of Traefik that are\n" +
+			"named together are judged together. For Envoy see envoy-check.\n\n" +
+			"With --manifests it asks for the headers that the gates name, otherwise for those that a gate has by default.\n" +
+			"The comment `# patgate:ignore CODE reason` on the line or the one above accepts a finding.\n" +
+			"It exits with 1 for errors, with --strict for warnings too, and with 2 for what it can't read.",
+		Example: "  nginx -T | patgate front-check -\n  patgate front-check /etc/caddy/Caddyfile --manifests manifests\n" +
+			"  patgate front-check --strict -o json traefik.yaml patgate.yaml",
+		Args: args(cobra.MinimumNArgs(1), "expected the files of the configuration"),
+		RunE: func(_ *cobra.Command, files []string) error {
+			if err := checkOutput(o.output); err != nil {
+				return err
+			}
+			if o.kind != "" && !slices.Contains(frontcheck.Kinds(), o.kind) {
+				return usageError{fmt.Errorf("--for %s: %s", o.kind, diag.Suggest(o.kind, frontcheck.Kinds()))}
+			}
+			o.manifests = manifestsIfAny(o.manifests, nil)
+			return frontCheck(s, &o, files)
+		},
+	}
+	outputFlag(cmd, &o.output)
+	f := cmd.Flags()
+	f.StringVar(&o.kind, "for", "", "`kind` of the files: nginx, caddy, traefik or haproxy (default: by their content)")
+	f.BoolVar(&o.strict, "strict", false, "exit with 1 for warnings too")
+	f.StringArrayVar(&o.manifests, "manifests", nil, "`directory` of the manifests whose gates stand behind the proxy; may repeat")
+	f.StringArrayVar(&o.gates, "gate", nil, "`name` of a gate that stands behind this proxy (default: all of them); may repeat")
+	_ = cmd.RegisterFlagCompletionFunc("for", fixed(frontcheck.Kinds()...))
+	return cmd
+}
+
+// identityOf lists the identity headers of the gates of manifests.
+func identityOf(dirs, names []string) (list []string, err error) {
+	if len(dirs) == 0 {
+		if len(names) > 0 {
+			return nil, usageError{fmt.Errorf("--gate needs --manifests DIR")}
+		}
+		return nil, nil
+	}
+	_, snapshot, err := readGood(dirs, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	gates, err := chosenGates(snapshot.Gates(), names)
+	for _, g := range gates {
+		for _, name := range g.IdentityHeaders() {
+			if !slices.Contains(list, name) {
+				list = append(list, name)
+			}
+		}
+	}
+	return list, err
+}
+
+func frontCheck(s streams, o *frontCheckOptions, names []string) error {
+	identity, err := identityOf(o.manifests, o.gates)
+	if err != nil {
+		return err
+	}
+	read, err := readFiles(s.in, names)
+	if err != nil {
+		return usageError{err}
+	}
+	var files []frontcheck.File
+	for _, f := range read {
+		files = append(files, frontcheck.File(f))
+	}
+	findings, err := frontcheck.Check(files, frontcheck.Options{Kind: o.kind, Identity: identity})
+	if err != nil {
+		return usageError{err}
+	}
+	return tellChecked(s, findings, o.strict, o.output)
+}
+
+// tellChecked prints findings, and returns the error of those that count.
+func tellChecked(s streams, findings []diag.Problem, strict bool, output string) (err error) {
+	var open, accepted []diag.Problem
+	failures := 0
+	for _, f := range findings {
+		if f.Suppressed != "" {
+			accepted = append(accepted, f)
+			continue
+		}
+		open = append(open, f)
+		if strict || f.Severity == diag.Error {
+			failures++
+		}
+	}
+	if output == outputJSON {
+		err = json.NewEncoder(s.out).Encode(envoyChecked{failures == 0, describeFindings(open), describeFindings(accepted)})
+	} else {
+		err = tellFindings(s, open, failures == 0)
+	}
+	switch {
+	case err != nil:
+		return err
+	case failures == 0:
+		return nil
+	case output == outputJSON:
+		return errSaid
+	}
+	return fmt.Errorf("refused: %s", countFindings(open))
+}

@@ -1,0 +1,155 @@
+// Package check reads configurations of nginx, Caddy, Traefik and HAProxy, and finds the settings that let requests
+// bypass patgate, or let clients say what only patgate may say. It reads text and asks no server.
+package check
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/patgate/patgate/diag"
+)
+
+// File is one file to read.
+type File struct {
+	Name string
+	Data []byte
+}
+
+// Options say what a configuration is for.
+type Options struct {
+	Kind     string   // one of Kinds; empty: by the content of each file
+	Identity []string // the headers that only patgate may set, in lower case; none: the defaults of a gate
+}
+
+// The kinds of files.
+const (
+	Nginx   = "nginx"
+	Caddy   = "caddy"
+	Traefik = "traefik"
+	HAProxy = "haproxy"
+)
+
+// Kinds lists the kinds of files.
+func Kinds() []string { return []string{Nginx, Caddy, Traefik, HAProxy} }
+
+// defaults are the identity headers of a gate that names none.
+var defaults = []string{"x-forwarded-user", "x-forwarded-groups", "x-patgate-token", "x-patgate-user-asserted", "x-patgate-id"}
+
+// checker collects findings. Files of one kind are judged together.
+type checker struct {
+	identity []string
+	file     *File
+	findings []diag.Problem
+	judged   int // what asks, or should
+
+	traefik traefikFiles
+}
+
+// Check checks configurations. The findings are in the order of their places. An error says that a file can't be
+// read, or that nothing in them asks patgate.
+func Check(files []File, o Options) ([]diag.Problem, error) {
+	c := &checker{identity: o.Identity}
+	if len(c.identity) == 0 {
+		c.identity = defaults
+	}
+	var errs []error
+	for i := range files {
+		c.file = &files[i]
+		kind := o.Kind
+		if kind == "" {
+			kind = kindOf(c.file)
+		}
+		if err := c.read(kind); err != nil {
+			errs = append(errs, fmt.Errorf("%s%w", c.file.Name, err))
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	c.judgeTraefik()
+	if c.judged == 0 {
+		return nil, errors.New("nothing to judge: no auth_request, forward_auth, forwardAuth or lua action was found")
+	}
+	c.suppress(files)
+	diag.Sort(c.findings)
+	return c.findings, nil
+}
+
+func (c *checker) read(kind string) error {
+	switch kind {
+	case Nginx:
+		return c.nginx()
+	case Caddy:
+		return c.caddy()
+	case Traefik:
+		return c.readTraefik()
+	case HAProxy:
+		return c.haproxy()
+	}
+	return errors.New(": no configuration that is known, expected one of nginx, Caddy, Traefik or HAProxy (--for names the kind)")
+}
+
+var (
+	haproxyLine = regexp.MustCompile(`(?m)^(frontend|backend|listen|defaults|global)\b[^{;:]*$`)
+	nginxLine   = regexp.MustCompile(`(?m)^\s*(location\s.*\{|server\s*\{|http\s*\{|proxy_pass\s.*;)`)
+	traefikLine = regexp.MustCompile(`(?mi)^\s*"?(http|entryPoints|middlewares|routers|providers)"?\s*:|^\s*\[(http|entryPoints)[.\]]|kind:\s*(Middleware|IngressRoute)`)
+)
+
+// kindOf tells the kind of a file by its content.
+func kindOf(f *File) string {
+	switch {
+	case strings.HasSuffix(f.Name, ".lua"), haproxyLine.Match(f.Data):
+		return HAProxy
+	case nginxLine.Match(f.Data):
+		return Nginx
+	case strings.Contains(filepath.Base(f.Name), "Caddyfile"), bytes.Contains(f.Data, []byte("forward_auth")), bytes.Contains(f.Data, []byte(`"apps"`)):
+		return Caddy
+	case traefikLine.Match(f.Data):
+		return Traefik
+	case bytes.Contains(f.Data, []byte("reverse_proxy")):
+		return Caddy
+	}
+	return ""
+}
+
+// find adds a finding at a place of the current file.
+func (c *checker) find(at diag.Pos, code diag.Code, field, format string, args ...any) {
+	c.findIn(c.file.Name, at, code, field, format, args...)
+}
+
+func (c *checker) findIn(file string, at diag.Pos, code diag.Code, field, format string, args ...any) {
+	info := codes[code]
+	c.findings = append(c.findings, diag.Problem{
+		Code: code, Severity: info.severity, File: file, Pos: at, Field: field, Message: fmt.Sprintf(format, args...), Fix: info.fix,
+	})
+}
+
+// suppress marks the findings that a comment accepts.
+func (c *checker) suppress(files []File) {
+	for _, f := range files {
+		var problems []*diag.Problem
+		for i := range c.findings {
+			if c.findings[i].File == f.Name {
+				problems = append(problems, &c.findings[i])
+			}
+		}
+		for _, s := range diag.Suppressions(f.Data) {
+			s.Suppress(problems, Codes(), func(i int) bool { return s.Covers(problems[i].Pos.Line) })
+		}
+	}
+}
+
+// missing lists the identity headers that are not among names, in any case.
+func (c *checker) missing(names []string) (list []string) {
+	for _, want := range c.identity {
+		if !slices.ContainsFunc(names, func(have string) bool { return strings.EqualFold(have, want) }) {
+			list = append(list, want)
+		}
+	}
+	return list
+}

@@ -1,0 +1,161 @@
+package check_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/fronts"
+	"github.com/patgate/patgate/fronts/check"
+	"github.com/patgate/patgate/policy"
+)
+
+// mistake is a row of testdata/mistakes.yaml.
+type mistake struct {
+	Kind, Name, Code, Old, New, Extra string
+	Old2, New2                        string
+}
+
+func mistakes(t *testing.T) (list []mistake) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/mistakes.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(text, &list); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// plant makes the mistake in a configuration.
+func (m *mistake) plant(t *testing.T, config string) string {
+	t.Helper()
+	for _, change := range [][2]string{{m.Old, m.New}, {m.Old2, m.New2}} {
+		if change[0] == "" {
+			continue
+		}
+		if strings.Count(config, change[0]) == 0 {
+			t.Fatalf("%s: %s: %q is not there:\n%s", m.Kind, m.Name, change[0], config)
+		}
+		config = strings.Replace(config, change[0], change[1], 1)
+	}
+	return config + m.Extra
+}
+
+func gate() *policy.Gate {
+	return &policy.Gate{Name: "app", Hosts: []string{policy.AnyHost}, Prefixes: []string{""},
+		Upstream: policy.NewUpstream("x-forwarded-user", "x-forwarded-groups", "x-patgate-token", "", false)}
+}
+
+func printed(t *testing.T, kind string, change func(*fronts.Settings)) string {
+	t.Helper()
+	s := fronts.Settings{Kind: kind, Gates: []*policy.Gate{gate()}}
+	if change != nil {
+		change(&s)
+	}
+	text, _, err := s.Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// names are what files of each kind are called.
+var names = map[string]string{"nginx": "patgate.conf", "caddy": "Caddyfile", "haproxy": "haproxy.cfg", "haproxy-lua": "patgate.lua", "traefik": "traefik.yaml"}
+
+func found(t *testing.T, name, text string) []diag.Problem {
+	t.Helper()
+	list, err := check.Check([]check.File{{Name: name, Data: []byte(text)}}, check.Options{})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return list
+}
+
+// TestPrinted finds nothing in what front-config prints.
+func TestPrinted(t *testing.T) {
+	for kind, name := range names {
+		for _, change := range []func(*fronts.Settings){
+			nil,
+			func(s *fronts.Settings) { s.Upgrades = []string{"websocket"}; s.TLS = "/etc/tls" },
+			func(s *fronts.Settings) { s.Gates[0].Hosts = []string{"api.example.com", "*.example.com"} },
+		} {
+			if list := found(t, name, printed(t, kind, change)); len(list) > 0 {
+				t.Errorf("%s: %v", kind, list)
+			}
+		}
+	}
+}
+
+// TestMistakes plants each mistake: it is found, at a place.
+func TestMistakes(t *testing.T) {
+	seen := map[string]bool{}
+	for _, m := range mistakes(t) {
+		list := found(t, names[m.Kind], m.plant(t, printed(t, m.Kind, nil)))
+		codes := map[string]bool{}
+		for _, f := range list {
+			codes[string(f.Code)] = true
+			if f.Pos.Line == 0 || f.Pos.Column == 0 || f.Fix == "" {
+				t.Errorf("%s: %s: %+v", m.Kind, m.Name, f)
+			}
+		}
+		if !codes[m.Code] {
+			t.Errorf("%s: %s: %v, want %s", m.Kind, m.Name, list, m.Code)
+		}
+		seen[m.Code] = true
+	}
+	for _, code := range check.Codes() {
+		if !seen[string(code)] && code != check.Unread {
+			t.Errorf("no mistake for %s", code)
+		}
+	}
+}
+
+// TestAccepted accepts a finding by a comment.
+func TestAccepted(t *testing.T) {
+	text := strings.Replace(printed(t, "nginx", nil), "    location / {", "    # patgate:ignore unguarded the health of the API\n    location = /health { proxy_pass http://patgate_api; }\n    location / {", 1)
+	if list := found(t, "patgate.conf", text); len(list) != 1 || list[0].Suppressed != "the health of the API" {
+		t.Errorf("%v", list)
+	}
+}
+
+// TestForms reads the same mistake in other forms.
+func TestForms(t *testing.T) {
+	for _, c := range []struct{ name, text, code string }{
+		{"dynamic.toml", "[http.middlewares.patgate.forwardAuth]\naddress = \"http://127.0.0.1:9193/check\"\ntrustForwardHeader = true\n", "trust-forward-header"},
+		{"objects.yaml", "apiVersion: traefik.io/v1alpha1\nkind: Middleware\nmetadata: {name: patgate}\nspec:\n  forwardAuth:\n    address: http://x\n    trustForwardHeader: false\n" +
+			"---\napiVersion: traefik.io/v1alpha1\nkind: IngressRoute\nmetadata: {name: api}\nspec:\n  routes:\n  - match: PathPrefix(`/`)\n    middlewares: [{name: other}]\n", "unguarded"},
+		{"ingress.conf", "server {\n location = /_auth { internal; proxy_pass http://p/check; proxy_pass_request_body off; proxy_read_timeout 2s; proxy_set_header X-Original-URL $scheme://$http_host$request_uri; " +
+			"proxy_set_header X-Original-Method $request_method; proxy_set_header X-Real-IP $remote_addr; }\n location / { auth_request /_auth; proxy_pass http://api; }\n}\n", "content-length"},
+		{"caddy.json", `{"apps":{"http":{"servers":{"s":{"routes":[{"handle":[{"handler":"reverse_proxy","rewrite":{"method":"GET","uri":"/check"},"handle_response":[{}]},{"handler":"reverse_proxy"}]}]}}}}}`, "check-query"},
+		{"caddy.json", `{"apps":{"http":{"servers":{"s":{"routes":[{"handle":[{"handler":"reverse_proxy"}]},{"handle":[{"handler":"reverse_proxy","rewrite":{"method":"GET","uri":"/check?"},"handle_response":[{}]},{"handler":"reverse_proxy"}]}]}}}}}`, "unguarded"},
+		{"Caddyfile", "(gate) {\n\tforward_auth 127.0.0.1:9193 {\n\t\turi /check\n\t}\n}\n:80 {\n\timport gate\n\treverse_proxy 127.0.0.1:8081\n}\n", "check-query"},
+		{"Caddyfile", ":80\nforward_auth 127.0.0.1:9193 {\n\turi /check\n}\nreverse_proxy 127.0.0.1:8081\n", "check-query"},
+	} {
+		list := found(t, c.name, c.text)
+		if !strings.Contains(strings.Join(diag.Strings(list), "\n"), c.code) {
+			t.Errorf("%s: %v, want %s", c.name, list, c.code)
+		}
+	}
+}
+
+// TestUnreadable refuses what is no configuration, with the place.
+func TestUnreadable(t *testing.T) {
+	for name, text := range map[string]string{
+		"a.conf":       "server {\n location / {\n",
+		"b.conf":       "location / { }\n}\n",
+		"c.txt":        "hello",
+		"d.toml":       "[http\n",
+		"traefik.yaml": "http: [\n",
+		"Caddyfile":    ":80 {\n\treverse_proxy x\n",
+		"empty.conf":   "server { listen 1; }\n",
+	} {
+		if _, err := check.Check([]check.File{{Name: name, Data: []byte(text)}}, check.Options{}); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
