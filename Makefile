@@ -177,12 +177,12 @@ fuzz: ## run each fuzz test for FUZZTIME (20s)
 bench: build envoy ## measure checks against a no-op server of plain grpc-go, in one run
 	$(GO) build -o bin/bench ./test/bench
 	$(GO) test -c -tags bench -o bin/bare ./extauthz
-	bin/bench checks -o bin/bench.json -plots docs
+	bin/bench checks -o bin/bench.json -plots docs -page docs/performance.md
 
 .PHONY: bench-scale
 bench-scale: build ## load, memory, revocation and reload with 100,000 and 1,000,000 tokens
 	$(GO) build -o bin/bench ./test/bench
-	bin/bench scale -o bin/scale.json
+	bin/bench scale -o bin/scale.json -page docs/performance.md
 
 .PHONY: bench-manage
 bench-manage: ## how long changes of tokens take over HTTP, until they are in force, among 10,000

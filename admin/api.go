@@ -82,6 +82,9 @@ func newTokenOf(o *object) *NewToken {
 	if n.AnyUser && said {
 		o.fail("anyUser", "beside user, expected one of the two")
 	}
+	n.ActAs, _ = o.texts("actAs")
+	n.Logins, _ = o.texts("logins")
+	n.Canary, _ = o.flag("canary")
 	n.ExpiresIn, _ = o.lifetime("expiresIn")
 	n.Expires, _ = o.moment("expires")
 	n.Forever, _ = o.flag("forever")

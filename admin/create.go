@@ -21,6 +21,9 @@ type NewToken struct {
 	Description  string
 	User         string // empty: the caller
 	AnyUser      bool
+	ActAs        []string
+	Logins       []string
+	Canary       bool
 	ExpiresIn    time.Duration // 0: until Expires, or the shorter of 90 days and the user's cap
 	Expires      time.Time
 	Forever      bool
@@ -48,7 +51,7 @@ const maxDisplayName = 200
 
 // request is what the service is asked for.
 func (n *NewToken) request(c *Caller) (tokens.CreateRequest, error) {
-	r := tokens.CreateRequest{Request: c.request(), Lifetime: n.ExpiresIn, Clamp: n.clamp}
+	r := tokens.CreateRequest{Request: c.request(), Lifetime: n.ExpiresIn, Clamp: n.clamp, Distinct: n.clamp}
 	switch ends := n.ends(); {
 	case strings.TrimSpace(n.DisplayName) == "":
 		return r, fieldProblem("displayName", "the display name is missing or empty, expected what people call the token")
@@ -58,18 +61,18 @@ func (n *NewToken) request(c *Caller) (tokens.CreateRequest, error) {
 		return r, fieldProblem("expires", "more than one of expires, expiresIn and forever, expected one")
 	case !n.Expires.IsZero() && !n.Expires.After(time.Time{}):
 		return r, fieldProblem("expires", "no time, expected one")
-	case len(n.Policies)+len(n.Allow)+len(n.LimitTo) == 0 && !n.Unrestricted:
+	case len(n.Policies)+len(n.Allow)+len(n.LimitTo) == 0 && !n.Unrestricted && !n.Canary:
 		return r, fieldProblem("limitTo", "nothing says what the token may do, expected limitTo, allow, policies or unrestricted")
 	}
 	if n.Forever {
 		r.Lifetime = policy.Forever
 	}
 	user := n.User
-	if user == "" && !n.AnyUser {
+	if user == "" && !n.AnyUser && !n.Canary {
 		user = c.User
 	}
 	r.Token = edit.NewToken{
-		DisplayName: n.DisplayName, Description: n.Description, User: user, AnyUser: n.AnyUser, Expires: n.Expires, Policies: n.Policies,
+		DisplayName: n.DisplayName, Description: n.Description, User: user, AnyUser: n.AnyUser, ActAs: n.ActAs, Logins: n.Logins, Canary: n.Canary, Expires: n.Expires, Policies: n.Policies,
 		Allow: n.Allow, LimitTo: n.LimitTo, Unrestricted: n.Unrestricted, Schemes: n.Schemes, Gates: n.Gates, AllowFrom: n.AllowFrom, DenyFrom: n.DenyFrom,
 	}
 	return r, nil

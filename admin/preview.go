@@ -181,7 +181,11 @@ func gateFor(set *ruleset.Set, name string) string {
 }
 
 // words say what a token may do.
-func words(t *policy.Token) (list []string) {
+func words(t *policy.Token) []string {
+	list := []string{}
+	if t.Canary {
+		list = append(list, "nothing: it is refused everywhere, and whoever presents it is reported")
+	}
 	if t.Grant.Unrestricted {
 		list = append(list, "everything that its user may do")
 	}

@@ -126,7 +126,9 @@ func (l *Loader) Load(ctx context.Context) error {
 }
 
 // have is what the loader has already.
-func (l *Loader) have() Have { return Have{Seen: l.seen, Documents: l.known()} }
+func (l *Loader) have() Have {
+	return Have{Seen: l.seen, Documents: l.known(), Later: len(l.parts) == 0 && l.aside == nil}
+}
 
 // load applies what the sources have beyond that.
 func (l *Loader) load(ctx context.Context, have Have) error {
@@ -149,6 +151,7 @@ func (l *Loader) load(ctx context.Context, have Have) error {
 
 // loadOne applies an update of the one origin that there is.
 func (l *Loader) loadOne(ctx context.Context, u *Update, start, read time.Time) error {
+	defer thrifty(size([]*Update{u}) > largeLoad)()
 	for {
 		l.revokeChanged(u)
 		step, whole, err := l.step(ctx, u)
@@ -174,6 +177,20 @@ func (l *Loader) loadOne(ctx context.Context, u *Update, start, read time.Time) 
 		free(large)
 		return nil
 	}
+}
+
+// thrifty lets little garbage gather while a large load is decoded and packed, which leaves no other trace. What
+// loads hold has few pointers, so that to collect it is cheap.
+func thrifty(large bool) (restore func()) {
+	if !large {
+		return func() {}
+	}
+	const growth = 25 // per cent
+	before := debug.SetGCPercent(growth)
+	if 0 <= before && before < growth {
+		debug.SetGCPercent(before)
+	}
+	return func() { debug.SetGCPercent(before) }
 }
 
 // free gives back what a large load took: that is several times what runs.
@@ -223,7 +240,12 @@ func (l *Loader) whole(ctx context.Context, u *Update) (*Update, error) {
 	if !u.Partial {
 		return u, nil
 	}
-	all, err := l.sources[0].Read(ctx, Have{})
+	return l.anew(ctx)
+}
+
+// anew reads the one source, whatever was seen of it.
+func (l *Loader) anew(ctx context.Context) (*Update, error) {
+	all, err := l.sources[0].Read(ctx, Have{Later: true})
 	if err != nil {
 		return nil, err
 	}
@@ -235,8 +257,13 @@ func (l *Loader) whole(ctx context.Context, u *Update) (*Update, error) {
 // broken document take effect before its problems are explained, which takes longer.
 func (l *Loader) step(ctx context.Context, u *Update) (*ruleset.Step, *Update, error) {
 	step := l.loaded.Step(l.input([]*Update{u}), ruleset.Options{Workers: l.workers(), Running: l.index.Snapshot()})
+	if step.Stale() {
+		l.loaded = nil
+		whole, err := l.anew(ctx)
+		return nil, whole, err
+	}
 	if step.Broken() || len(u.Problems) > 0 {
-		_ = l.revokeEarly(step.Tokens) // reject repeats it, and reports the error
+		_ = l.revokeEarly(step.Endings()) // reject repeats it, and reports the error
 	}
 	if good := step.Check(); good || step.Whole {
 		return step, u, nil
@@ -260,7 +287,7 @@ func (l *Loader) apply(u *Update, step *ruleset.Step) Report {
 		r.Problems = step.Losses(l.o.Now()) // mutant: lost-gate
 	}
 	if len(r.Problems) > 0 {
-		l.reject(&r, u, step.Set)
+		l.reject(&r, u, step)
 		return r
 	}
 	if r.Change, r.Err = l.index.Apply(step.Changes, l.o.Now()); r.Err == nil {
@@ -281,8 +308,8 @@ func (l *Loader) revived(before *policy.Snapshot, tokens iter.Seq[*policy.Token]
 }
 
 // reject applies the revocations of a rejected load, and records the files' digests.
-func (l *Loader) reject(r *Report, u *Update, set *ruleset.Set) {
-	r.Err = l.revokeEarly(set.Tokens)
+func (l *Loader) reject(r *Report, u *Update, step *ruleset.Step) {
+	r.Err = l.revokeEarly(step.Endings())
 	r.RevokedEarly, r.Change.Revision = l.revokedEarly, l.index.Snapshot().Revision().Number
 	l.rejectedSums = make(map[string][sha256.Size]byte, len(u.Documents))
 	for _, f := range u.Documents {
@@ -303,14 +330,15 @@ func (l *Loader) revokeChanged(u *Update) {
 			changed = append(changed, f)
 		}
 	}
-	slices.SortFunc(changed, func(a, b ruleset.File) int { return len(a.Data) - len(b.Data) })
+	slices.SortFunc(changed, func(a, b ruleset.File) int { return int(a.Length() - b.Length()) })
 	var dec manifest.Decoder
 	for _, f := range changed {
-		docs := dec.ReadEnds(f.Name, f.Data)
+		data, _ := f.Content()
+		docs := dec.ReadEnds(f.Name, data)
 		for _, doc := range docs {
 			doc.Origin = u.Origin
 		}
-		if err := l.revokeEarly(docs); err != nil {
+		if err := l.revokeEarly(ruleset.Endings(docs)); err != nil {
 			return // reject repeats it, and reports the error
 		}
 	}
@@ -326,9 +354,8 @@ func (l *Loader) workers() int {
 	return n
 }
 
-// revokeEarly applies the revocations of documents to the last good revision.
-func (l *Loader) revokeEarly(docs []*manifest.Document) error {
-	list := ruleset.Endings(docs)
+// revokeEarly applies revocations to the last good revision.
+func (l *Loader) revokeEarly(list []policy.Ending) error {
 	if len(list) == 0 || !l.index.Snapshot().Ready() { // mutant: revocations-wait
 		return nil
 	}

@@ -47,6 +47,7 @@ type Have struct {
 	Seen      map[string][sha256.Size]byte // the digest of the last update of each origin
 	Documents map[string][sha256.Size]byte // documents, by name, that need no Data where they have this digest
 	Written   []Written                    // files that this process has just written: they are complete
+	Later     bool                         // documents may be left for later: see ruleset.File.Read
 	Paths     []string                     // of these files, where the last updates run and may be gone on from; else none
 	Prepared  bool                         // what Prepare returned has run
 }
@@ -141,7 +142,7 @@ func (l *Loader) input(updates []*Update) ruleset.Input {
 func size(updates []*Update) (n int) {
 	for _, u := range updates {
 		for i := range u.Documents {
-			n += len(u.Documents[i].Data)
+			n += int(u.Documents[i].Length())
 		}
 	}
 	return n

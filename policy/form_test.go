@@ -246,3 +246,34 @@ func TestMethodsInFormsThatAreNotRead(t *testing.T) {
 		}
 	}
 }
+
+// TestUnseenBodies decides where what asks says nothing of a body: a POST may have one, whatever its headers say.
+func TestUnseenBodies(t *testing.T) {
+	for _, c := range []struct {
+		method string
+		length string
+		allows bool
+	}{
+		{"GET", "", true}, {"HEAD", "", true}, {"POST", "", false}, {"POST", "0", false}, {"PUT", "", false},
+	} {
+		w := newWorld(t)
+		w.token.Grant = policy.Grant{Policies: []*policy.Policy{allowing(rule(t, "r", "query", "a=[0-9]+"))}}
+		r := request()
+		r.Method, r.Unseen, r.Target = c.method, true, policy.NewTarget("/?a=1")
+		if c.length != "" {
+			header("content-length", c.length)(r)
+		}
+		if d := policy.Evaluate(w.snapshot(), r, nil); (d.Effect == policy.Allow) != c.allows {
+			t.Errorf("%s with the length %q: %v", c.method, c.length, d.Reason)
+		}
+	}
+}
+
+// TestProblemOfTheRequest refuses what can't be evaluated before anything else is looked at.
+func TestProblemOfTheRequest(t *testing.T) {
+	w, r := newWorld(t), request()
+	r.Problem = "the front sent no x-original-uri"
+	if d := policy.Evaluate(w.snapshot(), r, nil); d.Effect == policy.Allow || d.Reason != policy.BadTarget || d.Detail != r.Problem {
+		t.Errorf("%+v", d)
+	}
+}

@@ -30,6 +30,7 @@ type Rows struct {
 	Policies []*Policy
 	Tokens   []*Token
 	Packed   *Packed  // more tokens, of a large load
+	Members  *Members // of Groups, where they are known; nil: they are worked out
 	SHA256   [32]byte // of the files that they come from
 }
 
@@ -129,7 +130,7 @@ func (x *Index) Apply(c Changes, now time.Time) (Change, error) {
 		next.gates = newGateTable(rowsIn[Gate](txn, tableGates))
 	}
 	if c.All || groups {
-		next.members = membership(rowsIn[Group](txn, tableGroups))
+		next.members = c.New.membership(rowsIn[Group](txn, tableGroups))
 	}
 	next.gone = running.remember(&c, &next)
 	return change, x.commit(txn, &next)
@@ -344,6 +345,31 @@ func exchangeRows[T any](txn *memdb.Txn, table string, old, rows []*T, name func
 		}
 	}
 	return nil
+}
+
+// Members are the groups of users. They are much of what a large load holds, and so are made once.
+type Members struct {
+	groups []*Group
+	by     membersByName
+}
+
+// NewMembers lists the groups of each user.
+func NewMembers(groups []*Group) *Members { return &Members{groups, membership(groups)} }
+
+// Of returns a user's groups in a namespace, by name.
+func (m *Members) Of(namespace, user string) []*Group { return m.by[namespace][user] }
+
+// membership lists the groups of each user, unless that is known of these groups.
+func (r *Rows) membership(groups []*Group) membersByName {
+	if r.Members != nil && len(groups) == len(r.Members.groups) {
+		known := slices.Clone(r.Members.groups)
+		SortGroups(known)
+		SortGroups(groups)
+		if slices.Equal(known, groups) {
+			return r.Members.by
+		}
+	}
+	return membership(groups)
 }
 
 // membersByName are users' groups, by namespace and by the user's name.

@@ -127,7 +127,10 @@ type Revived struct {
 // over. A token is listed once; the list is by name.
 func (s *Snapshot) Revivals(older *Snapshot, tokens iter.Seq[*Token]) []Revived {
 	var list []Revived
-	raised := RaisedCaps(older.groups(), s.groups())
+	var raised []RaisedCap
+	if was, is := older.groups(), s.groups(); !slices.Equal(was, is) { // each may have a million members
+		raised = RaisedCaps(was, is)
+	}
 	for t := range tokens {
 		if how := s.revival(older, t, raised); how != NotRevived {
 			list = append(list, Revived{t.Name, t.User, t.Source, how})

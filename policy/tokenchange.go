@@ -18,6 +18,22 @@ func NewPacked(tokens int) *Packed { return &Packed{newTable(tokens)} }
 // Add adds a token. It returns an error where its name or a digest of it is that of one before.
 func (p *Packed) Add(t *Token) error { return p.edit.add(t) }
 
+// ByName returns the token of a name, or nil.
+func (p *Packed) ByName(name string) *Token {
+	if n, found := p.edit.next.byName(name); found {
+		return p.edit.next.token(n)
+	}
+	return nil
+}
+
+// ByDigest returns the token with a value of this digest, or nil.
+func (p *Packed) ByDigest(d token.Digest) *Token {
+	if n, found := p.edit.next.byDigest(&d); found {
+		return p.edit.next.token(n)
+	}
+	return nil
+}
+
 // Len returns how many tokens there are.
 func (p *Packed) Len() int { return p.edit.next.count }
 

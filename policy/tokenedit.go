@@ -1,10 +1,13 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/patgate/patgate/token"
 )
 
 // tokenEdit makes the next table out of one, which stays as it is: it copies each chunk that it changes, once.
@@ -88,8 +91,11 @@ func (e *tokenEdit) add(t *Token) error {
 }
 
 // addDigests makes the values of a token lead to it. A value of two tokens would be anybody's guess.
-func (e *tokenEdit) addDigests(number uint32, t *Token) error {
+func (e *tokenEdit) addDigests(number uint32, t *Token) (err error) {
 	for _, d := range t.digests() {
+		if d == (token.Digest{}) {
+			continue // none
+		}
 		h := hashDigest(&d)
 		other, taken := e.next.digests.find(h, func(n uint32) bool {
 			c, r := e.next.at(n)
@@ -99,10 +105,10 @@ func (e *tokenEdit) addDigests(number uint32, t *Token) error {
 		case !taken:
 			e.next.digests.add(h, number)
 		case other != number:
-			return fmt.Errorf("the digest of the APIToken %s is that of %s at %s", t.Name, e.next.nameOf(other), e.next.source(other))
+			err = cmp.Or(err, fmt.Errorf("the digest of the APIToken %s is that of %s at %s", t.Name, e.next.nameOf(other), e.next.source(other)))
 		}
 	}
-	return nil
+	return err
 }
 
 // remove takes a token out.

@@ -45,12 +45,21 @@ const (
 
 // extra is what few tokens have.
 type extra struct {
+	previous []PreviousValue
+	policies []*Policy // in place of those of the row's list, where rules of the token's own are among them
+	rare     *rare     // nil: nothing of it
+}
+
+// rare is what hardly any token has.
+type rare struct {
 	logins          []string
-	previous        []PreviousValue
 	clients         Ranges
 	actAs           []*Pattern
-	policies        []*Policy // in place of those of the row's list, where rules of the token's own are among them
 	issued, expires time.Time // where they are not in whole seconds
+}
+
+func (x *rare) isZero() bool {
+	return len(x.logins)+len(x.actAs) == 0 && x.clients.Empty() && x.issued.IsZero() && x.expires.IsZero()
 }
 
 // perChunk is how many rows a chunk has at most.
@@ -159,18 +168,25 @@ func (s *shared) unpack(c *chunk, r *packed) *Token {
 		NotAccepted: r.flags&flagNotAccepted != 0, Gates: s.gates[r.gates], Grant: Grant{Unrestricted: r.flags&flagUnrestricted != 0, Policies: s.grants[r.grant]},
 	}
 	if x := c.extra(r); x != nil {
-		t.Logins, t.Previous, t.Clients, t.ActAs = x.logins, x.previous, x.clients, x.actAs
+		t.Previous = x.previous
 		if x.policies != nil {
 			t.Grant.Policies = x.policies
 		}
-		if !x.issued.IsZero() {
-			t.Issued = x.issued
-		}
-		if !x.expires.IsZero() {
-			t.Expires = x.expires
+		if x.rare != nil {
+			x.rare.unpack(t)
 		}
 	}
 	return t
+}
+
+func (x *rare) unpack(t *Token) {
+	t.Logins, t.Clients, t.ActAs = x.logins, x.clients, x.actAs
+	if !x.issued.IsZero() {
+		t.Issued = x.issued
+	}
+	if !x.expires.IsZero() {
+		t.Expires = x.expires
+	}
 }
 
 // unix returns the time of a second, the zero time for that of the zero time.
@@ -178,17 +194,21 @@ func unix(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
 
 // extraOf returns what a row has no room for, or nil.
 func extraOf(t *Token) *extra {
-	x := extra{logins: t.Logins, previous: t.Previous, clients: t.Clients, actAs: t.ActAs}
+	x := extra{previous: t.Previous}
+	seldom := rare{logins: t.Logins, clients: t.Clients, actAs: t.ActAs}
 	if n := len(t.Grant.Policies); n > 0 && t.Grant.Policies[n-1].Name == "" {
 		x.policies = t.Grant.Policies
 	}
 	if t.Issued != unix(t.Issued.Unix()) {
-		x.issued = t.Issued
+		seldom.issued = t.Issued
 	}
 	if t.Expires != unix(t.Expires.Unix()) {
-		x.expires = t.Expires
+		seldom.expires = t.Expires
 	}
-	if len(x.logins)+len(x.previous)+len(x.actAs)+len(x.policies) == 0 && x.clients.Empty() && x.issued.IsZero() && x.expires.IsZero() {
+	if !seldom.isZero() {
+		x.rare = &seldom
+	}
+	if len(x.previous)+len(x.policies) == 0 && x.rare == nil {
 		return nil
 	}
 	return &x

@@ -31,12 +31,16 @@ type memberOf struct {
 	user      manifest.User
 }
 
+// groupsByUser returns each user's groups whose policies have ranges: few groups have any.
 func (s *Set) groupsByUser() map[memberOf][]*manifest.Document {
 	if s.users != nil {
 		return s.users
 	}
 	byUser := map[memberOf][]*manifest.Document{}
 	for _, g := range s.Groups {
+		if s.rangeInPolicies(g, g.UserGroup.Policies) == "" {
+			continue
+		}
 		for _, user := range g.UserGroup.Members {
 			key := memberOf{g.Metadata.Namespace, user}
 			byUser[key] = append(byUser[key], g)
@@ -75,6 +79,25 @@ type tokenRanges struct {
 	byGate map[string]rangePlace
 }
 
+func newTokenRanges() *tokenRanges {
+	return &tokenRanges{every: map[manifest.Namespace]rangePlace{}, byGate: map[string]rangePlace{}}
+}
+
+// note takes in a token, by its index, and the place of a range that applies to it; empty: none does.
+func (r *tokenRanges) note(index int, t *manifest.Document, place string) {
+	if place == "" {
+		return
+	}
+	if _, known := r.every[t.Metadata.Namespace]; len(t.APIToken.Gates) == 0 && !known {
+		r.every[t.Metadata.Namespace] = rangePlace{index, place}
+	}
+	for _, g := range t.APIToken.Gates {
+		if _, known := r.byGate[t.Resolve(g)]; !known {
+			r.byGate[t.Resolve(g)] = rangePlace{index, place}
+		}
+	}
+}
+
 // rangePlace is a place, and the index of its token.
 type rangePlace struct {
 	index int
@@ -97,20 +120,9 @@ func (s *Set) rangesOfTokens(actAs bool, byUser map[memberOf][]*manifest.Documen
 	if r := s.ranges[actAs]; r != nil {
 		return r
 	}
-	r := &tokenRanges{every: map[manifest.Namespace]rangePlace{}, byGate: map[string]rangePlace{}}
+	r := newTokenRanges()
 	for i, t := range s.Tokens {
-		place := s.rangeInToken(t, actAs, byUser)
-		if place == "" {
-			continue
-		}
-		if _, known := r.every[t.Metadata.Namespace]; len(t.APIToken.Gates) == 0 && !known {
-			r.every[t.Metadata.Namespace] = rangePlace{i, place}
-		}
-		for _, g := range t.APIToken.Gates {
-			if _, known := r.byGate[t.Resolve(g)]; !known {
-				r.byGate[t.Resolve(g)] = rangePlace{i, place}
-			}
-		}
+		r.note(i, t, s.rangeInToken(t, actAs, byUser))
 	}
 	if s.ranges == nil {
 		s.ranges = map[bool]*tokenRanges{}

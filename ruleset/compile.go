@@ -15,26 +15,34 @@ import (
 // writes no more than what changed.
 type compiler struct {
 	old      *policy.Snapshot
+	scratch  *policy.Token // what token returns each time, where its rows are not kept; nil: a new one
 	policies map[string]*policy.Policy
 	groups   map[string]*policy.Group
-	members  map[member][]*policy.Group   // by name
+	members  *policy.Members              // of the groups; nil: they are those of groups that run
 	labels   map[string]map[string]string // of namespaces
 }
 
 // compile makes the rows of documents that were checked.
 func compile(docs *Set, old *policy.Snapshot) policy.Rows {
-	c := newCompiler(nil, nil)
-	c.old = old
-	rows := c.restRows(docs)
+	c, rows := compileRest(docs, old)
 	for _, d := range docs.Tokens {
 		rows.Tokens = append(rows.Tokens, c.token(d))
 	}
 	return rows
 }
 
+// compileRest makes the rows of all documents but tokens, and what compiles those.
+func compileRest(docs *Set, old *policy.Snapshot) (c *compiler, rows policy.Rows) {
+	c = newCompiler(nil, nil)
+	c.old = old
+	rows = c.restRows(docs)
+	rows.Members = c.members
+	return c, rows
+}
+
 // newCompiler returns a compiler of what names these rows.
 func newCompiler(policies []*policy.Policy, groups []*policy.Group) *compiler {
-	c := &compiler{policies: map[string]*policy.Policy{}, groups: map[string]*policy.Group{}, members: map[member][]*policy.Group{}}
+	c := &compiler{policies: map[string]*policy.Policy{}, groups: map[string]*policy.Group{}}
 	for _, row := range policies {
 		c.policies[row.Name] = row
 	}
@@ -47,17 +55,9 @@ func (c *compiler) addGroups(groups []*policy.Group) {
 	policy.SortGroups(groups)
 	for _, g := range groups {
 		c.groups[g.Name] = g
-		for _, user := range g.Members {
-			m := member{g.Namespace, user}
-			if of := c.members[m]; len(of) == 0 || of[len(of)-1] != g {
-				c.members[m] = append(of, g)
-			}
-		}
 	}
+	c.members = policy.NewMembers(groups)
 }
-
-// member is a user in a namespace.
-type member struct{ namespace, user string }
 
 func (c *compiler) policy(d *manifest.Document) *policy.Policy {
 	name := d.Key()
@@ -220,15 +220,32 @@ func gateSchemes(g *manifest.Gate) policy.Schemes {
 	return manifest.Schemes(g.Schemes)
 }
 
+// groupsOf returns a user's groups, by name.
+func (c *compiler) groupsOf(namespace, user string) []*policy.Group {
+	if c.members != nil {
+		return c.members.Of(namespace, user)
+	}
+	groups := c.old.GroupsIn(namespace, user)
+	foreign := func(g *policy.Group) bool { return c.groups[g.Name] != g }
+	if slices.ContainsFunc(groups, foreign) {
+		return slices.DeleteFunc(slices.Clone(groups), foreign)
+	}
+	return groups
+}
+
 func (c *compiler) token(d *manifest.Document) *policy.Token {
 	name, spec := d.Key(), d.APIToken // panic: compile
 	granted := c.named(d, spec.Policies)
-	groups := c.members[member{string(d.Metadata.Namespace), string(spec.User)}]
+	groups := c.groupsOf(string(d.Metadata.Namespace), string(spec.User))
 	if old := c.old.TokenByName(name); old != nil && old.Fingerprint == d.Fingerprint && !old.NotAccepted &&
 		slices.Equal(old.Groups, groups) && sameNamed(old.Grant.Policies, granted) {
 		return old
 	}
-	row := &policy.Token{
+	row := c.scratch
+	if row == nil {
+		row = new(policy.Token)
+	}
+	*row = policy.Token{
 		Name: name, Namespace: string(d.Metadata.Namespace), Source: d.At(d.Pos), Fingerprint: d.Fingerprint,
 		User: string(spec.User), AnyUser: spec.AnyUser, Digest: spec.Digest.Sum,
 		Issued: spec.Issued.Time, Expires: spec.Expires.Time,

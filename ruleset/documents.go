@@ -37,8 +37,7 @@ func (s *Set) add(doc *manifest.Document) {
 	if name := doc.Metadata.Name; name.Text != "" {
 		key := doc.Kind + "/" + doc.Key()
 		if other, taken := s.names[key]; taken {
-			s.problem(doc, name.At, "metadata.name", "%s %s appears twice, first at %s, expected a name of its own",
-				doc.Kind, doc.Key(), other.Place(other.Metadata.Name.At))
+			s.nameTwice(doc, other)
 		} else {
 			s.names[key] = doc
 		}
@@ -57,6 +56,12 @@ func (s *Set) add(doc *manifest.Document) {
 	default:
 		s.unread = append(s.unread, doc)
 	}
+}
+
+// nameTwice reports a document that has the name of another one.
+func (s *Set) nameTwice(doc, other *manifest.Document) {
+	s.problem(doc, doc.Metadata.Name.At, "metadata.name", "%s %s appears twice, first at %s, expected a name of its own",
+		doc.Kind, doc.Key(), other.Place(other.Metadata.Name.At))
 }
 
 // Endings returns what documents revoke and suspend: it takes force even where the load is
@@ -100,7 +105,9 @@ func (s *Set) check() {
 		s.checkToken(doc)
 	}
 	s.checkDigests()
-	s.checkClientIP()
+	if !s.partial {
+		s.checkClientIP()
+	}
 }
 
 // checkRest checks gates, groups and policies against each other.
@@ -287,28 +294,24 @@ func (s *Set) gatesOf(doc *manifest.Document) []*manifest.Document {
 // checkDigests reports values that belong to two tokens.
 func (s *Set) checkDigests() {
 	type use struct {
-		doc   *manifest.Document
-		at    diag.Pos
-		field string
+		doc *manifest.Document
+		at  diag.Pos
 	}
 	seen := make(map[token.Digest]use, len(s.Tokens))
-	claim := func(doc *manifest.Document, field string, digest manifest.Digest) {
-		if digest.Sum == (token.Digest{}) {
-			return
-		}
-		if other, taken := seen[digest.Sum]; taken {
-			s.problem(doc, digest.At, field, "the digest is that of %s at %s already, expected a value of its own",
-				other.doc.Key(), other.doc.Place(other.at))
-			return
-		}
-		seen[digest.Sum] = use{doc, digest.At, field}
-	}
 	for _, doc := range s.Tokens {
-		claim(doc, "spec.digest", doc.APIToken.Digest)
-		for i, p := range doc.APIToken.Previous {
-			claim(doc, fmt.Sprintf("spec.previous[%d].digest", i), p.Digest)
-		}
+		s.eachDigest(doc, func(field string, digest manifest.Digest) {
+			if other, taken := seen[digest.Sum]; taken {
+				s.digestTwice(doc, field, digest, other.doc, other.at)
+				return
+			}
+			seen[digest.Sum] = use{doc, digest.At}
+		})
 	}
+}
+
+// digestTwice reports a value that another token has, at a place in its document.
+func (s *Set) digestTwice(doc *manifest.Document, field string, digest manifest.Digest, other *manifest.Document, at diag.Pos) {
+	s.problem(doc, digest.At, field, "the digest is that of %s at %s already, expected a value of its own", other.Key(), other.Place(at))
 }
 
 // guard is a path prefix that a gate guards at some host.

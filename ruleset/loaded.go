@@ -19,7 +19,7 @@ import (
 // which knows nothing, every step does.
 type Loaded struct {
 	known    map[string][sha256.Size]byte // what each file holds
-	tokens   map[string][]*policy.Token   // of each file that has nothing but tokens
+	tokens   map[string]bool              // files that have nothing but tokens
 	rest     *Set                         // the other documents
 	compiler *compiler
 }
@@ -29,13 +29,10 @@ func newLoaded(s *Set) *Loaded {
 	if s.input.ambiguous() {
 		return nil
 	}
-	l := &Loaded{known: make(map[string][sha256.Size]byte, len(s.input.Files)), tokens: make(map[string][]*policy.Token, len(s.input.Files))}
+	l := &Loaded{known: make(map[string][sha256.Size]byte, len(s.input.Files)), tokens: make(map[string]bool, len(s.input.Files))}
 	for _, f := range s.input.Files {
 		l.known[f.Name] = f.Sum
-		l.tokens[f.Name] = nil
-	}
-	for i, doc := range s.Tokens { // a row each, in the same order
-		l.tokens[doc.File] = append(l.tokens[doc.File], s.Rows.Tokens[i])
+		l.tokens[f.Name] = true
 	}
 	l.rest = newSet()
 	l.rest.Gates, l.rest.Groups, l.rest.Policies, l.rest.users, l.rest.kinds = s.Gates, s.Groups, s.Policies, s.groupsByUser(), s.kinds
@@ -45,7 +42,11 @@ func newLoaded(s *Set) *Loaded {
 			delete(l.tokens, doc.File)
 		}
 	}
-	l.compiler = newCompiler(s.Rows.Policies, s.Rows.Groups)
+	l.compiler = newCompiler(s.Rows.Policies, nil)
+	l.compiler.members = nil // the index has them
+	for _, g := range s.Rows.Groups {
+		l.compiler.groups[g.Name] = g
+	}
 	return l
 }
 
@@ -76,13 +77,17 @@ type Step struct {
 	Whole   bool           // all files were taken in
 
 	from    *Loaded
-	changed []File                     // new ones, and those that differ
-	leaving map[string]bool            // files that differ, or are gone
-	byFile  map[string][]*policy.Token // those that come
+	changed []File          // new ones, and those that differ
+	leaving map[string]bool // files that differ, or are gone
+	stream  *stream         // of a large load; else nil
+	gone    bool            // a file that was left for later has changed since
 }
 
 // Step decodes what differs from what is loaded, or everything.
 func (l *Loaded) Step(in Input, o Options) *Step {
+	if l == nil && in.deferred() {
+		return newStream(in, o)
+	}
 	if l == nil {
 		return &Step{Set: Read(in, o), Whole: true}
 	}
@@ -90,7 +95,7 @@ func (l *Loaded) Step(in Input, o Options) *Step {
 	s.input, s.options = in, o.withDefaults()
 	s.Gates, s.Groups, s.Policies, s.users = l.rest.Gates, l.rest.Groups, l.rest.Policies, l.rest.users
 	s.names, s.kinds = maps.Clone(l.rest.names), maps.Clone(l.rest.kinds)
-	if s.differences(); s.tokensAlone() {
+	if s.differences(); s.tokensAlone() && s.hold() {
 		s.addAll(s.decode(s.options.Workers, s.changed))
 	}
 	return s
@@ -99,10 +104,12 @@ func (l *Loaded) Step(in Input, o Options) *Step {
 // differences finds the files that are new or differ from those that are loaded, and which of
 // those that are loaded differ or are gone.
 func (s *Step) differences() {
-	there := make(map[string]bool, len(s.input.Files))
+	stay := 0
 	for _, f := range s.input.Files {
-		there[f.Name] = true
 		sum, loaded := s.from.known[f.Name]
+		if loaded {
+			stay++
+		}
 		if loaded && sum == f.Sum {
 			continue
 		}
@@ -111,11 +118,30 @@ func (s *Step) differences() {
 		}
 		s.changed = append(s.changed, f)
 	}
+	if stay == len(s.from.known) {
+		return // as nearly always; where two files have one name, all are taken in
+	}
+	there := make(map[string]bool, len(s.input.Files))
+	for _, f := range s.input.Files {
+		there[f.Name] = true
+	}
 	for name := range s.from.known {
 		if !there[name] { // mutant: removed-file-stays
 			s.leaving[name] = true
 		}
 	}
+}
+
+// hold reads those of the changed files that were left for later.
+func (s *Step) hold() bool {
+	for i := range s.changed {
+		f, ok := &s.changed[i], false
+		if f.Data, ok = f.Content(); !ok {
+			s.gone = true
+			return false
+		}
+	}
+	return true
 }
 
 // tokensAlone reports whether only files of tokens differ, as far as is known before any file
@@ -125,7 +151,7 @@ func (s *Step) tokensAlone() bool {
 		return false
 	}
 	for name := range s.leaving {
-		if _, alone := s.from.tokens[name]; !alone { // mutant: policy-file-leaves
+		if !s.from.tokens[name] { // mutant: policy-file-leaves
 			return false
 		}
 	}
@@ -136,7 +162,10 @@ func (s *Step) tokensAlone() bool {
 // its Problems, if it is Whole; otherwise a Whole step may still be good.
 func (s *Step) Check() (good bool) {
 	if !s.Whole {
-		return s.checkTokens()
+		return !s.gone && s.checkTokens()
+	}
+	if s.stream != nil {
+		return s.stream.finish()
 	}
 	if s.Set.Check(); len(s.Problems) > 0 {
 		return false
@@ -195,14 +224,10 @@ func (s *Step) checkTokens() bool {
 		return false
 	}
 	s.Changes = policy.Changes{Origin: s.changedOrigin(), New: policy.Rows{SHA256: s.input.Digest}}
-	for name := range s.leaving {
-		for _, row := range s.from.tokens[name] {
-			if !s.options.Running.Same(row) {
-				return false // a rejected load has revoked it since
-			}
-			s.Changes.Old.Tokens = append(s.Changes.Old.Tokens, row)
-		}
-	}
+	s.options.Running.TokensIn(func(file, _ string) bool { return s.leaving[file] }, func(row *policy.Token) bool {
+		s.Changes.Old.Tokens = append(s.Changes.Old.Tokens, row)
+		return true
+	})
 	slices.SortFunc(s.Changes.Old.Tokens, func(a, b *policy.Token) int { return strings.Compare(a.Name, b.Name) })
 	return s.compileTokens()
 }
@@ -237,11 +262,8 @@ func (s *Step) compileTokens() (done bool) {
 	defer func() { done = recover() == nil }()
 	compiler := *s.from.compiler
 	compiler.old = s.options.Running
-	s.byFile = map[string][]*policy.Token{}
 	for _, doc := range s.Tokens {
-		row := compiler.token(doc)
-		s.Changes.New.Tokens = append(s.Changes.New.Tokens, row)
-		s.byFile[doc.File] = append(s.byFile[doc.File], row)
+		s.Changes.New.Tokens = append(s.Changes.New.Tokens, compiler.token(doc))
 	}
 	return true
 }
@@ -265,7 +287,7 @@ func (s *Step) Accept() *Loaded {
 		delete(l.tokens, name)
 	}
 	for _, f := range s.changed {
-		l.known[f.Name], l.tokens[f.Name] = f.Sum, s.byFile[f.Name]
+		l.known[f.Name], l.tokens[f.Name] = f.Sum, true
 	}
 	return l
 }

@@ -251,6 +251,10 @@ func (o *Objects) Step(index *policy.Index, pause func()) (policy.Changes, bool)
 	for _, name := range slices.Compact(names) {
 		t := o.tokens[manifest.KindAPIToken+"/"+name]
 		was := running.TokenByName(name)
+		if t != nil && t.next != nil && running.Same(t.next) {
+			t.next = nil
+			continue
+		}
 		if was != nil && was.Source.Origin == policy.OriginObjects {
 			c.Old.Tokens = append(c.Old.Tokens, was)
 		}

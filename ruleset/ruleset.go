@@ -26,6 +26,11 @@ type File struct {
 	Data   []byte            // nil where only its digest was read
 	Sum    [sha256.Size]byte // of Data
 	Origin string            // its origin; empty: that of its Input
+
+	// Read reads what a large load has left for later, which Loaded.Step alone makes use of: Data is nil then. It
+	// reports false where the file is no longer what Sum says.
+	Read func() (data []byte, ok bool)
+	Size int64 // of what is left for later
 }
 
 // Input is what a source read.
@@ -69,6 +74,7 @@ type Set struct {
 	ranges  map[bool]*tokenRanges
 	schemes map[manifest.Namespace]policy.Schemes // of all gates, once they were needed
 	users   map[memberOf][]*manifest.Document     // their groups, once they were needed
+	partial bool                                  // more tokens are to come
 
 	id          uint64         // of this set
 	came        policy.Changes // how its rows differ from those of the set with the id cameFrom
@@ -191,17 +197,22 @@ func (s *Set) Broken() bool { return s.broken }
 // Check finds every problem of what was read, and compiles a set without one.
 func (s *Set) Check() {
 	s.explain()
-	s.Problems = append(s.Problems, s.ReadProblems()...)
-	if !s.options.AllowEmpty && len(s.input.Problems) == 0 && !s.kinds[manifest.KindGate] && !s.kinds[""] { // "": it may have been meant as one
-		s.Problems = append(s.Problems, diag.Problem{
-			File: s.input.Origin, Message: "no Gate in the manifests, expected at least one: without it every request is refused (`patgate check --help` shows one)",
-		})
-	}
+	s.checkComplete()
 	s.check()
 	s.decodeTests()
 	if s.Problems = manifest.FoldProblems(s.Problems, s.more); len(s.Problems) == 0 {
 		s.compile(s.options.Running)
 		s.groupsByUser() // from now on the set is only read
+	}
+}
+
+// checkComplete reports what could not be read, and a set without a gate.
+func (s *Set) checkComplete() {
+	s.Problems = append(s.Problems, s.ReadProblems()...)
+	if !s.options.AllowEmpty && len(s.input.Problems) == 0 && !s.kinds[manifest.KindGate] && !s.kinds[""] { // "": it may have been meant as one
+		s.Problems = append(s.Problems, diag.Problem{
+			File: s.input.Origin, Message: "no Gate in the manifests, expected at least one: without it every request is refused (`patgate check --help` shows one)",
+		})
 	}
 }
 

@@ -31,6 +31,15 @@ type CreateRequest struct {
 	Token    edit.NewToken
 	Lifetime time.Duration // 0: until Token.Expires, or the shorter of DefaultLifetime and the user's cap; policy.Forever: no end
 	Clamp    bool          // a lifetime beyond the cap becomes the cap
+	Distinct bool          // the user has no other token of this display name that is not revoked
+}
+
+// Exclusive is a Store that several processes may have, of which one creates tokens at a time: so
+// that the limits on their number hold.
+type Exclusive interface {
+	// Exclusive waits until no other process creates tokens. Documents have those that others have
+	// created by then.
+	Exclusive(ctx context.Context) (release func(), err error)
 }
 
 // NewToken is a token that was created. Its value is kept nowhere.
@@ -51,6 +60,13 @@ type NewToken struct {
 // returns a *RefusedError for a name that is taken, a lifetime beyond the user's cap, what the actor
 // may not do, and whatever `patgate check` refuses.
 func (s *Service) Create(ctx context.Context, r CreateRequest) (*NewToken, error) {
+	if x, ok := s.Store.(Exclusive); ok {
+		release, err := x.Exclusive(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+	}
 	p, err := s.prepareCreate(ctx, &r)
 	if err != nil {
 		return nil, err
@@ -92,7 +108,7 @@ func (s *Service) prepareCreate(ctx context.Context, r *CreateRequest) (*prepare
 		return nil, err
 	}
 	rights := RightsOf(set, t.User, s.now())
-	if err := errors.Join(isFree(set, t.Name), r.Actor.mayCreate(&rights, r)); err != nil {
+	if err := errors.Join(isFree(set, t.Name), r.Actor.mayCreate(&rights, r), isDistinct(set, r)); err != nil {
 		return nil, first(err)
 	}
 	if err := s.setTimes(&t, r, &rights); err != nil {
@@ -169,6 +185,19 @@ func bearerAlone(rows *policy.Rows, t *policy.Token, now time.Time) bool {
 	}
 	takesBasic := func(g *policy.Gate) bool { return t.For(g) && g.Accepted(now).Has(policy.Basic) }
 	return len(rows.Gates) > 0 && !slices.ContainsFunc(rows.Gates, takesBasic)
+}
+
+// isDistinct refuses a display name that another token of the user has.
+func isDistinct(set *ruleset.Set, r *CreateRequest) error {
+	if !r.Distinct {
+		return nil
+	}
+	for _, doc := range set.Tokens {
+		if t := doc.APIToken; string(t.User) == r.Token.User && !t.AnyUser && !t.Canary && t.Revoked.IsZero() && !t.Ends.Revoked && string(t.DisplayName) == r.Token.DisplayName {
+			return Refuse(Invalid, "displayName", "%s has a token of this name already, expected another name", r.Token.User)
+		}
+	}
+	return nil
 }
 
 // isFree refuses a name that a token has.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/ruleset"
 )
@@ -87,6 +88,8 @@ func (a *Actor) mayCreate(rights *Rights, r *CreateRequest) error {
 	switch {
 	case a.Admin:
 		return nil
+	case !a.byHand() && (r.Token.Canary || len(r.Token.ActAs)+len(r.Token.Logins) > 0):
+		return Refuse(NoRight, adminField(&r.Token), "administrators alone create such a token, expected `admin: true` in a UserGroup of yours")
 	case !a.byHand() && (r.Token.AnyUser || user != a.User):
 		return Refuse(NoRight, "user", "%s may create tokens for themselves alone, expected the user %s: an administrator creates others", a.User, a.User)
 	case r.Token.AnyUser:
@@ -99,6 +102,17 @@ func (a *Actor) mayCreate(rights *Rights, r *CreateRequest) error {
 		return Refuse(TooMany, "user", "%s holds %d live tokens, and their groups allow %d (`tokens.max`): revoke one first", user, rights.Held, rights.Max)
 	}
 	return nil
+}
+
+// adminField names the field that only administrators set.
+func adminField(t *edit.NewToken) string {
+	switch {
+	case t.Canary:
+		return "canary"
+	case len(t.ActAs) > 0:
+		return "actAs"
+	}
+	return "logins"
 }
 
 // mayChange refuses a token that is not the actor's.

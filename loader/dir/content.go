@@ -92,6 +92,7 @@ func (w *contentWorker) read(path string, max int64) (data []byte, stamp int64, 
 		return nil, 0, err
 	}
 	w.buffer.Reset()
+	w.buffer.Grow(int(info.Size()) + bytes.MinRead)
 	if n, err := w.buffer.ReadFrom(io.LimitReader(in, max+1)); err != nil {
 		return nil, 0, err
 	} else if n > max {

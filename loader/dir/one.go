@@ -23,7 +23,7 @@ func (t *Tree) bare() *Tree {
 	bare := *t
 	bare.Files, bare.Tests, bare.Parts = slices.Clone(t.Files), nil, nil
 	for i := range bare.Files {
-		bare.Files[i].Data = nil
+		bare.Files[i].Data, bare.Files[i].later, bare.Files[i].size = nil, nil, 0
 	}
 	for _, part := range t.Parts {
 		bare.Parts = append(bare.Parts, part.bare())

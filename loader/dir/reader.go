@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/ruleset"
 )
 
 // reader walks directories into a tree.
@@ -21,6 +22,8 @@ type reader struct {
 	*Tree
 	Scan
 	left     int64
+	held     int64  // bytes of files so far that are not what is known
+	leaves   bool   // files of tokens are left for later
 	entries  int    // of all directories so far
 	inside   string // the real directory that no link may leave
 	content  *contentReader
@@ -277,13 +280,45 @@ func (r *reader) file(name, real string, atomic bool) {
 	if r.Known[f.Name] == f.Sum {
 		r.Partial = true
 	} else {
-		f.Data = bytes.Clone(data)
+		r.keep(&f, real, data)
 	}
 	if isTest(name) {
 		r.Tree.Tests = append(r.Tree.Tests, f)
 		return
 	}
 	r.Files = append(r.Files, f)
+}
+
+// keep holds what a file holds, or leaves it for later. Once there is more than is to be held, files of tokens
+// that came before are left for later too.
+func (r *reader) keep(f *File, real string, data []byte) {
+	r.held += int64(len(data))
+	if r.hold > 0 && ruleset.LooksLikeTokens(data) {
+		f.later, f.size = readLater(real, f.Sum), int64(len(data))
+	}
+	if r.hold == 0 || r.held <= r.hold || f.later == nil {
+		f.Data = bytes.Clone(data)
+		return
+	}
+	if r.leaves {
+		return
+	}
+	r.leaves = true
+	for i := range r.Files {
+		if r.Files[i].later != nil {
+			r.Files[i].Data = nil
+		}
+	}
+}
+
+// readLater returns what reads a file again, if it still is what it was.
+func readLater(real string, sum [sha256.Size]byte) func() ([]byte, bool) {
+	return func() ([]byte, bool) {
+		c := new(contentReader)
+		data, _, err := c.read(real, MaxFile)
+		c.close()
+		return data, err == nil && sha256.Sum256(data) == sum
+	}
 }
 
 func (r *reader) failed(name string, err error) {

@@ -1,7 +1,6 @@
 package dir
 
 import (
-	"cmp"
 	"maps"
 
 	"github.com/patgate/patgate/loader"
@@ -27,22 +26,23 @@ func (s *Source) Prepare(have loader.Have) (read func()) {
 	if s.read != nil {
 		return func() { p.tree = s.read(have.Documents) }
 	}
-	scan := Scan{Roots: Distinct(s.Roots), MaxBytes: cmp.Or(s.MaxBytes, MaxBytes), Known: maps.Clone(have.Documents)}
+	scan := s.plan(&have)
+	scan.Known = maps.Clone(scan.Known)
 	return func() { p.tree = scan.Read() }
 }
 
 // begin returns a reading: one that was prepared, with what this process has written since, or a new
 // one.
-func (s *Source) begin(have loader.Have) *Tree {
+func (s *Source) begin(have *loader.Have) *Tree {
 	p := s.ahead
 	s.ahead = nil
 	if !have.Prepared || p == nil {
-		return s.scan(have.Documents)
+		return s.scan(have)
 	}
 	t := p.tree
 	for _, path := range p.since {
 		if t = t.withFile(path, s.MaxBytes); t == nil {
-			return s.scan(have.Documents)
+			return s.scan(have)
 		}
 	}
 	s.dirs = t.Watched

@@ -19,6 +19,7 @@ type Source struct {
 	MaxBytes int64         // how much is read at most; default MaxBytes
 	Settle   time.Duration // for how long files that may be half written must rest; default 200 ms
 	Patience time.Duration // after how long of no rest a reading is rejected; default 700 ms, so that a revocation counts within a second
+	Hold     int64         // from how many bytes on files of tokens are read again when they are decoded, and not held; default 32 MiB
 	Logger   *slog.Logger  // default none
 	Singles  bool          // what this process writes is read by itself, at the cost of what differs
 
@@ -50,7 +51,7 @@ func (s *Source) Read(ctx context.Context, have loader.Have) ([]loader.Update, e
 		s.remember(t)
 		return t.updates(), nil
 	}
-	t := s.begin(have)
+	t := s.begin(&have)
 	defer s.follow()
 	if t.seen(have.Seen) {
 		s.remember(t)
@@ -58,7 +59,7 @@ func (s *Source) Read(ctx context.Context, have loader.Have) ([]loader.Update, e
 	}
 	if !t.written(have) {
 		var err error
-		if t, err = s.settled(ctx, t, have.Documents); err != nil {
+		if t, err = s.settled(ctx, t, &have); err != nil {
 			return nil, err
 		}
 		if t.seen(have.Seen) {
@@ -93,40 +94,53 @@ func (s *Source) follow() {
 	}
 }
 
-// scan reads the directories, without the data of files that are known.
-func (s *Source) scan(known map[string][sha256.Size]byte) *Tree {
+// scan reads the directories, without the data of files that the Loader has.
+func (s *Source) scan(have *loader.Have) *Tree {
 	var t *Tree
 	if s.read != nil {
-		t = s.read(known)
+		t = s.read(have.Documents)
 	} else {
-		t = Scan{Roots: Distinct(s.Roots), MaxBytes: cmp.Or(s.MaxBytes, MaxBytes), Known: known}.Read()
+		t = s.plan(have).Read()
 	}
 	s.dirs = t.Watched
 	return t
 }
 
+// plan returns what is to be read.
+func (s *Source) plan(have *loader.Have) Scan {
+	scan := Scan{Roots: Distinct(s.Roots), MaxBytes: cmp.Or(s.MaxBytes, MaxBytes), Known: have.Documents}
+	if have.Later {
+		scan.hold = cmp.Or(s.Hold, 32<<20)
+	}
+	return scan
+}
+
 // settled waits until two readings agree, so that a file that is being written does
 // not count by its half. What a ConfigMap mount holds changes as one and need not rest.
 // A part that does not come to rest in time is rejected, and no other is.
-func (s *Source) settled(ctx context.Context, t *Tree, known map[string][sha256.Size]byte) (*Tree, error) {
+func (s *Source) settled(ctx context.Context, t *Tree, have *loader.Have) (*Tree, error) {
 	settle := cmp.Or(s.Settle, 200*time.Millisecond)
 	deadline := time.Now().Add(cmp.Or(s.Patience, 700*time.Millisecond))
 	before := s.last
+	var earlier, last *Tree // at the start, the readings before
 	for restless := t.Restless(before); len(restless) > 0; restless = t.Restless(before) {
 		if time.Now().After(deadline) {
+			if rested := t.rested(last, earlier); s.last == nil && rested != nil {
+				return rested, nil
+			}
 			if len(t.Parts) == 0 && t.Partial {
-				t = s.scan(nil)
+				t = s.scan(&loader.Have{Later: have.Later})
 				restless = t.Each()
 			}
 			return t.Reject(restless, "the files keep changing, expected them to rest for "+settle.String()), nil
 		}
-		before = t.Forget()
+		before, earlier, last = t.Forget(), last, t
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-time.After(settle):
 		}
-		t = s.scan(known)
+		t = s.scan(have)
 	}
 	return t, nil
 }
@@ -178,5 +192,5 @@ func named(files []File) []ruleset.File {
 }
 
 func (f *File) ruleset() ruleset.File {
-	return ruleset.File{Name: f.Name, Data: f.Data, Sum: f.Sum, Origin: f.Origin}
+	return ruleset.File{Name: f.Name, Data: f.Data, Sum: f.Sum, Origin: f.Origin, Read: f.later, Size: f.size}
 }

@@ -198,6 +198,11 @@ func (s *Store) create(name string, change *edit.Change) (tokens.Receipt, error)
 	} else if err != nil {
 		return tokens.Receipt{}, err
 	}
+	restore, err := listResource(path)
+	if err != nil {
+		return tokens.Receipt{}, errors.Join(err, os.Remove(path))
+	}
+	receipt.Undo = func(context.Context) error { return errors.Join(restore(), s.remove(path, text)) }
 	s.written.add(path, text)
 	return receipt, nil
 }

@@ -28,6 +28,9 @@ type File struct {
 	Stamp  int64             // when it was last written, in nanoseconds
 	Atomic bool              // from a ConfigMap mount, whose files never change under their names
 	Origin string            // of a file of one of several Parts
+
+	later func() (data []byte, ok bool) // reads Data of a file that was left for later
+	size  int64                         // of that file
 }
 
 // Tree is what one reading of the directories found.
@@ -58,6 +61,7 @@ type Scan struct {
 	Tests    bool                         // PolicyTests too
 	Known    map[string][sha256.Size]byte // files whose data is not wanted where it has this digest
 
+	hold       int64    // from how many bytes on files of tokens are left for later; 0: none are
 	maxEntries int      // default MaxEntries
 	except     []string // real paths of directories below the roots that are not theirs
 	tombstones bool     // files of tombstones, and no others

@@ -29,6 +29,7 @@ type plan struct {
 	only      *regexp.Regexp // names of what is measured
 	out       string
 	plots     string
+	page      string
 
 	connections []int    // besides one
 	transports  []string // of patgate, besides its default
@@ -46,6 +47,7 @@ func runChecks(args []string) error {
 	only := f.String("only", "", "measure what has a name that matches this `pattern`; no targets then")
 	f.StringVar(&p.out, "o", "", "a `file` for all rounds, as JSON")
 	f.StringVar(&p.plots, "plots", "", "a `directory` for the plots, as SVG")
+	f.StringVar(&p.page, "page", "", "a `file` in Markdown whose tables between markers are written anew")
 	connections := f.String("connections", "4,16", "measure with so many `connections` too")
 	transports := f.String("transports", "", "measure patgate with these values of its --transport too: `names`, such as grpc")
 	_ = f.Parse(args)
@@ -168,6 +170,11 @@ func (p *plan) write(list []*subject, all []round) error {
 			return err
 		}
 		if err := os.WriteFile(p.out, append(text, '\n'), 0o644); err != nil {
+			return err
+		}
+	}
+	if p.page != "" {
+		if err := fillChecks(p.page, list, all); err != nil {
 			return err
 		}
 	}

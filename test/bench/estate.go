@@ -24,9 +24,11 @@ type estate struct {
 // The proportions of an estate.
 const (
 	tokensPerUser = 4     // on average; a few users have many
-	usersPerTeam  = 200   // each user is in one team, and in `everyone`
+	usersPerTeam  = 200   // each user is in one team, and in a group of everyone
 	projects      = 1_000 // that tokens' own rules name
 	perFile       = 100   // documents a file: what one team changes
+
+	perGroup = 100_000 // users in one of the groups that hold all of them: a document has a limit
 )
 
 func (e estate) users() int { return max(1, e.tokens/tokensPerUser) }
@@ -47,7 +49,10 @@ func (e estate) write(dir string, sample int) ([]credential, error) {
 		return nil, err
 	}
 	if err := e.writeFile(filepath.Join(dir, "gate.yaml"), func(w io.Writer) {
-		document(w, "Gate", "jira", "spec:\n  hosts: [jira.example.com]\n  schemes: [basic, bearer]\n  groups: [everyone]\n")
+		document(w, "Gate", "jira", "spec:\n  hosts: [jira.example.com]\n  schemes: [basic, bearer]\n  groups:\n")
+		for g := 0; g*perGroup < e.users(); g++ {
+			_, _ = fmt.Fprintf(w, "  - everyone-%d\n", g)
+		}
 	}); err != nil {
 		return nil, err
 	}
@@ -128,12 +133,17 @@ func (e estate) writeGroups(dir string) error {
 	}); err != nil {
 		return err
 	}
-	return e.writeFile(filepath.Join(dir, "everyone.yaml"), func(w io.Writer) {
-		document(w, "UserGroup", "everyone", "spec:\n  tokens: {create: true, maxLifetime: forever}\n  members:\n")
-		for u := range e.users() {
-			_, _ = fmt.Fprintf(w, "  - user-%d\n", u)
+	for g := 0; g*perGroup < e.users(); g++ {
+		if err := e.writeFile(filepath.Join(dir, fmt.Sprintf("everyone-%d.yaml", g)), func(w io.Writer) {
+			document(w, "UserGroup", fmt.Sprintf("everyone-%d", g), "spec:\n  tokens: {create: true, maxLifetime: forever}\n  members:\n")
+			for u := g * perGroup; u < min(e.users(), (g+1)*perGroup); u++ {
+				_, _ = fmt.Fprintf(w, "  - user-%d\n", u)
+			}
+		}); err != nil {
+			return err
 		}
-	})
+	}
+	return nil
 }
 
 // policy writes a policy of ten rules, of which the last one matches. Some have

@@ -61,6 +61,7 @@ func runScale(args []string) error {
 	sizes := f.String("tokens", "100000,1000000", "how many tokens, a `list`")
 	policies := f.Int("policies", 1_000, "how many policies")
 	out := f.String("o", "", "a `file` for the result, as JSON")
+	page := f.String("page", "", "a `file` in Markdown whose table between markers is written anew")
 	_ = f.Parse(args)
 	var all []scaled
 	var failed error
@@ -85,6 +86,9 @@ func runScale(args []string) error {
 		}
 	}
 	fmt.Print(scaleTable(all))
+	if *page != "" && failed == nil {
+		failed = fill(*page, "scale", scalePage(all))
+	}
 	return failed
 }
 

@@ -70,6 +70,10 @@ projected:
 - --last-good=/var/lib/patgate
 {{- end }}
 - --listen=:{{ .Values.ports.grpc | int64 }}
+{{- if .Values.http.enabled }}
+- --http-listen=:{{ .Values.http.port | int64 }}
+- --http-front={{ .Values.http.front }}
+{{- end }}
 - --status-listen=[$(POD_IP)]:{{ .Values.ports.status | int64 }}
 {{- if include "patgate.tlsSecret" . }}
 - --tls-cert=/etc/patgate/tls/tls.crt

@@ -41,6 +41,7 @@ type demo struct {
 	o        Options
 	dir      string // of everything that the demo writes
 	url      string // of the API, through Envoy
+	manage   string // of the page and its API
 	secrets  map[string]string
 	gate     *exec.Cmd
 	ended    context.Context // done when patgate has ended; its cause is why
@@ -83,18 +84,18 @@ func (d *demo) start(ctx context.Context) error {
 	}
 	d.upstream = &http.Server{Handler: http.HandlerFunc(sampleAPI), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = d.upstream.Serve(upstream) }()
-	addrs, err := freeAddrs(4)
+	addrs, err := freeAddrs(5)
 	if err != nil {
 		return err
 	}
-	if err := d.startGate(addrs[0], addrs[1]); err != nil {
+	if err := d.startGate(addrs[0], addrs[1], addrs[4]); err != nil {
 		return err
 	}
 	config, err := envoy.Render(envoy.Addresses{Clients: addrs[2], Admin: addrs[3], Upstream: upstream.Addr().String(), Patgate: addrs[0]})
 	if err != nil {
 		return err
 	}
-	d.url = "http://" + addrs[2]
+	d.url, d.manage = "http://"+addrs[2], "http://"+addrs[4]
 	if err := d.writeVariables(); err != nil {
 		return err
 	}
@@ -108,13 +109,14 @@ func (d *demo) start(ctx context.Context) error {
 }
 
 // startGate runs `patgate serve` as a user would, and reads its stdout.
-func (d *demo) startGate(checks, status string) error {
+func (d *demo) startGate(checks, status, manage string) error {
 	var err error
 	if d.log, err = os.Create(filepath.Join(d.dir, "patgate.log")); err != nil {
 		return err
 	}
-	d.gate = exec.Command(d.o.Executable, "serve", "--manifests", filepath.Join(d.dir, "manifests"),
-		"--listen", checks, "--status-listen", status, "--drain-delay", "0s")
+	manifests := filepath.Join(d.dir, "manifests")
+	d.gate = exec.Command(d.o.Executable, "serve", "--manifests", manifests, "--listen", checks, "--status-listen", status, "--drain-delay", "0s",
+		"--manage-listen", manage, "--manage-into", filepath.Join(manifests, "tokens"), "--manage-gate", "jira", "--manage-login-link", "alice")
 	d.gate.Stderr = d.log
 	d.gate.SysProcAttr = envoy.OwnGroup() // Ctrl-C is for the demo, which stops it
 	stdout, err := d.gate.StdoutPipe()
@@ -147,10 +149,11 @@ func (d *demo) hold(ctx context.Context) {
 	d.printf("\nEverything is still running. In another terminal:\n\n"+
 		"  source %s   # $API and the tokens\n"+
 		"  curl -i -u bob:$CI $API/rest/api/2/issue/JRA-1\n\n"+
+		"The page where alice manages her tokens, once and within 10 minutes:\n%s\n\n"+
 		"The manifests are in %s: edit them and ask again\n"+
 		"(alice's token was revoked above). patgate's log is %s.\n"+
 		"Its events follow here. Ctrl-C ends it.\n\n",
-		filepath.Join(d.dir, "tokens.env"), filepath.Join(d.dir, "manifests"), d.log.Name())
+		filepath.Join(d.dir, "tokens.env"), d.loginLink(), filepath.Join(d.dir, "manifests"), d.log.Name())
 	d.events.follow(func(line []byte) { d.printf("%s", d.o.Readable(line)) })
 	<-ctx.Done()
 }

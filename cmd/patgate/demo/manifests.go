@@ -59,7 +59,7 @@ func (d *demo) writeManifests() error {
 // writeVariables writes the URL and the tokens' values into a file for a shell, which only its owner reads.
 func (d *demo) writeVariables() error {
 	env := strings.Builder{}
-	fmt.Fprintf(&env, "API=%s\n", d.url)
+	fmt.Fprintf(&env, "API=%s\nMANAGE=%s\n", d.url, d.manage)
 	for _, name := range slices.Sorted(maps.Keys(d.secrets)) {
 		fmt.Fprintf(&env, "%s=%s\n", envName(name), d.secrets[name])
 	}

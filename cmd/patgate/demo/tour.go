@@ -25,7 +25,8 @@ type step struct {
 	body   string
 	status int
 	reason string
-	revoke string // before the request, set `revoked` in this token's file
+	revoke string    // before the request, set `revoked` in this token's file
+	rest   *restCall // in place of all that: a call of the management's API
 }
 
 // steps are the tour.
@@ -46,6 +47,7 @@ var steps = []step{
 	{learn: "A group caps lifetimes: 90 days at most, and this is day 91.", page: "Kantega", path: "/rest/api/2/issue/JRA-1", user: "carl", token: "old", status: 401, reason: "token_expired"},
 	{learn: "A token can be bound to addresses: this one to the office's.", page: "Kantega", path: "/rest/api/2/issue/JRA-1", user: "alice", token: "office", status: 403, reason: "client_denied"},
 	{learn: "Without a credential, callers may do what the Gate's anonymous rules allow.", page: "Atlassian", path: "/rest/api/2/serverInfo", status: 200, reason: "anonymous"},
+	manageSteps[0], manageSteps[1], manageSteps[2], manageSteps[3], manageSteps[4], manageSteps[5],
 	{learn: "A revocation counts as soon as its file is written.", page: "Ativo", path: "/rest/api/2/issue/JRA-1", token: "alice", bearer: true, status: 401, reason: "token_revoked", revoke: "alice"},
 }
 
@@ -53,8 +55,10 @@ var steps = []step{
 // answered, and what patgate wrote of it.
 func (d *demo) tour(ctx context.Context) error {
 	d.printf("A sample API behind Envoy, and patgate as its gate: API=%s\n"+
+		"The page where alice manages her tokens, and its API: MANAGE=%s\n"+
+		"She signs in once, within 10 minutes: %s\n"+
 		"Each step has one thing to learn, the request, and below it Envoy's answer | patgate's audit event.\n"+
-		"In brackets is the product whose page describes the same.\n\n", d.url)
+		"In brackets is the product whose page describes the same.\n\n", d.url, d.manage, d.loginLink())
 	wrong, enter := 0, d.enter()
 	for i, s := range steps {
 		if ctx.Err() != nil {
@@ -112,6 +116,9 @@ func (d *demo) enter() func(context.Context) {
 
 // take sends the request of one step and compares the outcome with the expected one.
 func (d *demo) take(ctx context.Context, s *step) (note string, err error) {
+	if s.rest != nil {
+		return d.call(ctx, s.rest)
+	}
 	var begun time.Time
 	if s.revoke != "" {
 		if err := d.revoke(s.revoke); err != nil {
@@ -199,6 +206,9 @@ func (s *step) methodOrGet() string {
 
 // curl is what a user would type, with the API's URL and the token in variables.
 func (s *step) curl() string {
+	if s.rest != nil {
+		return s.rest.curl()
+	}
 	parts := []string{"curl"}
 	if s.method != "" && s.body == "" { // -d makes a POST
 		parts = append(parts, "-X "+s.method)
