@@ -44,7 +44,7 @@ func TestFrontsMistakes(t *testing.T) {
 				t.Errorf("%s: %s: the front refuses it: %v\n%s", m.Kind, m.Name, err, out)
 			}
 		}
-		file := filepath.Join(dir, map[string]string{"nginx": "checked.conf", "caddy": "Caddyfile", "haproxy": "haproxy.cfg", "haproxy-lua": "patgate.lua", "traefik": "traefik.yaml"}[m.Kind])
+		file := filepath.Join(dir, map[string]string{"nginx": "checked.conf", "caddy": "Caddyfile", "haproxy": "haproxy.cfg", "haproxy-lua": "patgate.lua", "traefik": "traefik.yaml", "gateway-api": "route.yaml"}[m.Kind])
 		write(t, file, config)
 		cmd := exec.Command(binary, "front-check", "--strict", file)
 		var errs bytes.Buffer

@@ -32,10 +32,11 @@ const (
 	Caddy   = "caddy"
 	Traefik = "traefik"
 	HAProxy = "haproxy"
+	Gateway = "gateway-api"
 )
 
 // Kinds lists the kinds of files.
-func Kinds() []string { return []string{Nginx, Caddy, Traefik, HAProxy} }
+func Kinds() []string { return []string{Nginx, Caddy, Traefik, HAProxy, Gateway} }
 
 // defaults are the identity headers of a gate that names none.
 var defaults = []string{"x-forwarded-user", "x-forwarded-groups", "x-patgate-token", "x-patgate-user-asserted", "x-patgate-id"}
@@ -90,8 +91,10 @@ func (c *checker) read(kind string) error {
 		return c.readTraefik()
 	case HAProxy:
 		return c.haproxy()
+	case Gateway:
+		return c.gateway()
 	}
-	return errors.New(": no configuration that is known, expected one of nginx, Caddy, Traefik or HAProxy (--for names the kind)")
+	return errors.New(": no configuration that is known, expected one of nginx, Caddy, Traefik, HAProxy or the Gateway API (--for names the kind)")
 }
 
 var (
@@ -103,6 +106,8 @@ var (
 // kindOf tells the kind of a file by its content.
 func kindOf(f *File) string {
 	switch {
+	case bytes.Contains(f.Data, []byte("HTTPRoute")) && bytes.Contains(f.Data, []byte("ExternalAuth")):
+		return Gateway
 	case strings.HasSuffix(f.Name, ".lua"), haproxyLine.Match(f.Data):
 		return HAProxy
 	case nginxLine.Match(f.Data):

@@ -65,7 +65,7 @@ func printed(t *testing.T, kind string, change func(*fronts.Settings)) string {
 }
 
 // names are what files of each kind are called.
-var names = map[string]string{"nginx": "patgate.conf", "caddy": "Caddyfile", "haproxy": "haproxy.cfg", "haproxy-lua": "patgate.lua", "traefik": "traefik.yaml"}
+var names = map[string]string{"nginx": "patgate.conf", "caddy": "Caddyfile", "haproxy": "haproxy.cfg", "haproxy-lua": "patgate.lua", "traefik": "traefik.yaml", "gateway-api": "route.yaml"}
 
 func found(t *testing.T, name, text string) []diag.Problem {
 	t.Helper()

@@ -22,6 +22,7 @@ const (
 	CheckQuery     diag.Code = "check-query"
 	Connection     diag.Code = "connection-header"
 	CheckTimeout   diag.Code = "check-timeout"
+	FilterPlace    diag.Code = "filter-place"
 	Unread         diag.Code = "unread"
 )
 
@@ -56,6 +57,8 @@ var codes = map[diag.Code]info{
 		"refuse such requests before forward_auth, as `patgate front-config --for caddy` prints it"},
 	CheckTimeout: {diag.Warning, "Without a limit, requests wait for a patgate that hangs for as long as the front waits for an API.",
 		"2s, as `patgate front-config` prints it"},
+	FilterPlace: {diag.Warning, "The CRD accepts more places for the filter ExternalAuth than implementations follow.",
+		"write it once a rule, beside its matches"},
 	Unread: {diag.Warning, "What stands in a file that was not given is not judged.",
 		"name the file too, or print the whole configuration (nginx -T)"},
 }

@@ -95,3 +95,49 @@ func TestKustomizationsAreKeptInStep(t *testing.T) {
 		t.Error("the token is there all the same")
 	}
 }
+
+// TestCreationsAndEditsAtOnce has one process create tokens while it edits others: each waits for the
+// other, and none forever.
+func TestCreationsAndEditsAtOnce(t *testing.T) {
+	at := t.TempDir()
+	s := &dir.Store{Roots: []string{at}, Into: at}
+	now := func() time.Time { return time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC) }
+	service := &tokens.Service{Store: s, Documents: s, Now: now}
+	create := func(name string) error {
+		_, err := service.Create(t.Context(), tokens.CreateRequest{Token: edit.NewToken{Name: name, User: "alice", Unrestricted: true}})
+		return err
+	}
+	if err := create("first"); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 2)
+	go func() {
+		for i := range 100 {
+			if err := create(fmt.Sprint("new-", i)); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	go func() {
+		for i := range 200 {
+			fields := []edit.Field{{Key: "description", Value: fmt.Sprint(i)}}
+			if _, err := service.Update(t.Context(), tokens.UpdateRequest{Name: "first", Fields: fields}); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	for range 2 {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatal("they wait for each other forever")
+		}
+	}
+}

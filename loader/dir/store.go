@@ -210,13 +210,13 @@ func (s *Store) create(name string, change *edit.Change) (tokens.Receipt, error)
 // replace writes another text into a file, under the lock of its directory: of two writers that
 // have read the same, one finds that the file has changed.
 func (s *Store) replace(path string, before, after []byte) error {
-	s.lock.Lock()
-	defer s.lock.Unlock()
-	unlock, err := lockDir(filepath.Dir(path))
+	unlock, err := lockDir(filepath.Dir(path)) // before s.lock: who creates a token has it for longer
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	s.lock.Lock()
+	defer s.lock.Unlock()
 	if err := Replace(path, before, after); err != nil {
 		return err
 	}
@@ -226,13 +226,13 @@ func (s *Store) replace(path string, before, after []byte) error {
 
 // remove removes a file that holds this text.
 func (s *Store) remove(path string, text []byte) error {
-	s.lock.Lock()
-	defer s.lock.Unlock()
-	unlock, err := lockDir(filepath.Dir(path))
+	unlock, err := lockDir(filepath.Dir(path)) // before s.lock: who creates a token has it for longer
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	s.lock.Lock()
+	defer s.lock.Unlock()
 	now, err := os.ReadFile(path)
 	if err != nil {
 		return err

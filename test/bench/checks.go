@@ -81,6 +81,7 @@ func (p *plan) subjects() []*subject {
 		{name: "check taken out", kind: bare, via: "tcp", base: "no-op"},
 		{name: "patgate", kind: full, via: "tcp", base: "no-op", estate: small},
 		{name: "patgate, 100,000 tokens", kind: full, via: "tcp", base: "no-op", estate: large},
+		{name: "patgate, HTTP", kind: full, via: "http", base: "no-op", estate: small},
 		{name: "no-op, unix socket", kind: plainNoop, via: "unix", base: "no-op, unix socket"},
 		{name: "patgate, unix socket", kind: full, via: "unix", base: "no-op, unix socket", estate: small},
 		{name: "no-op, Envoy", kind: plainNoop, via: "envoy", base: "no-op, Envoy"},
@@ -95,7 +96,7 @@ func (p *plan) subjects() []*subject {
 	for _, s := range list {
 		all = append(all, s)
 		for _, transport := range p.transports {
-			if s.kind == full {
+			if s.kind == full && s.via != "http" {
 				other := *s
 				other.name, other.transport = s.name+", "+transport, transport
 				all = append(all, &other)

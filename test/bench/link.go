@@ -125,7 +125,7 @@ func (c *httpConn) readResponse() (status int, err error) {
 		if len(bytes.TrimSpace(line)) == 0 {
 			break
 		}
-		if value, ok := bytes.CutPrefix(line, []byte("content-length: ")); ok { // Envoy writes names in lower case
+		if name, value, _ := bytes.Cut(line, []byte(":")); bytes.EqualFold(name, []byte("content-length")) {
 			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
 				return 0, err
 			}

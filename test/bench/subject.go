@@ -24,7 +24,7 @@ const (
 type subject struct {
 	name string
 	kind string // one of those above
-	via  string // tcp, unix, or envoy
+	via  string // tcp, unix, or envoy; http: a check over HTTP
 	base string // the subject that it is compared with
 	estate
 	connections int    // how many the checks go over; 0: one
@@ -99,6 +99,10 @@ func (s *subject) startPatgate(binary, manifests string) ([]credential, error) {
 	// A machine that others use too may let an event wait for longer than 200 ms. That
 	// shows in the latencies; a refusal would end the measurement.
 	args := []string{"serve", "--manifests", manifests, "--listen", listen, "--status-listen", freeAddr(), "--audit-wait", "10s", "--log-format", "json"}
+	if s.via == "http" {
+		// As Envoy's http_service asks: a check is the client's request.
+		args = append(args, "--listen", freeAddr(), "--http-listen", s.addr, "--http-front", "envoy")
+	}
 	if s.transport != "" {
 		args = append(args, "--transport", s.transport)
 	}
@@ -138,6 +142,8 @@ func (s *subject) dial() (link, error) {
 	switch {
 	case s.front != "":
 		return dialHTTP(s.front, inFlight)
+	case s.via == "http":
+		return dialHTTP(s.addr, inFlight)
 	case s.via == "unix":
 		return dialGRPC("unix", s.addr)
 	case s.connections > 1:
