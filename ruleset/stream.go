@@ -63,7 +63,7 @@ type stream struct {
 	odd      bool // one of the files has something else than tokens after all
 	endings  []policy.Ending
 	last     decodedFile
-	agains   int // how many were decoded again
+	repeats  int // how many were decoded again
 }
 
 // bytesPerToken is about how long a token's document is.
@@ -300,7 +300,7 @@ func (x *stream) again(row *policy.Token) *manifest.Document {
 	}
 	if x.last.name != row.Source.File {
 		i := slices.IndexFunc(x.input.Files, func(f File) bool { return f.Name == row.Source.File })
-		if x.agains++; i < 0 || x.agains > maxAgain {
+		if x.repeats++; i < 0 || x.repeats > maxAgain {
 			return nil
 		}
 		x.last = decodedFile{row.Source.File, map[int]*manifest.Document{}}

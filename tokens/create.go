@@ -193,7 +193,7 @@ func isDistinct(set *ruleset.Set, r *CreateRequest) error {
 		return nil
 	}
 	for _, doc := range set.Tokens {
-		if t := doc.APIToken; string(t.User) == r.Token.User && !t.AnyUser && !t.Canary && t.Revoked.IsZero() && !t.Ends.Revoked && string(t.DisplayName) == r.Token.DisplayName {
+		if t := doc.APIToken; string(t.User) == r.Token.User && !t.AnyUser && !t.Canary && t.Revoked.IsZero() && !t.Ends.Revoked && t.DisplayName == r.Token.DisplayName {
 			return Refuse(Invalid, "displayName", "%s has a token of this name already, expected another name", r.Token.User)
 		}
 	}

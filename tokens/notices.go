@@ -69,7 +69,7 @@ func dueNotices(row *policy.Token, doc *manifest.Document, now time.Time) (due [
 	given := noticed(doc.Metadata.Annotations[NoticedAnnotation], end)
 	for _, days := range NoticeDays {
 		if end.Sub(now) <= time.Duration(days)*24*time.Hour && !slices.Contains(given, days) {
-			due = append(due, Notice{row.Name, row.User, string(doc.APIToken.DisplayName), end, days})
+			due = append(due, Notice{row.Name, row.User, doc.APIToken.DisplayName, end, days})
 		}
 	}
 	return due

@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -349,8 +350,8 @@ func TestOptions(t *testing.T) {
 		o := good
 		change(&o)
 		_, err := oidc.New(o)
-		bad, ok := err.(*oidc.OptionError)
-		if !ok || fmt.Sprint(bad.Option, ": ", bad) != want {
+		var bad *oidc.OptionError
+		if !errors.As(err, &bad) || fmt.Sprint(bad.Option, ": ", bad) != want {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 
 // rested returns a reading without what others are just writing: each file is as it was in two
 // readings before, or in this one and the last; one that is new is left for later. It returns nil
-// where a file was never at rest. A process starts with it beside others that write all the time.
+// where a file was never at rest. So a process follows a directory in which others write all the time.
 func (t *Tree) rested(last, earlier *Tree) *Tree {
 	if last == nil || earlier == nil || len(t.Parts) != len(last.Parts) || len(t.Parts) != len(earlier.Parts) {
 		return nil

@@ -117,15 +117,16 @@ func (s *Source) plan(have *loader.Have) Scan {
 
 // settled waits until two readings agree, so that a file that is being written does
 // not count by its half. What a ConfigMap mount holds changes as one and need not rest.
-// A part that does not come to rest in time is rejected, and no other is.
+// Where others write all the time, what rests is read. A part with a file that does not come to rest in
+// time is rejected, and no other is.
 func (s *Source) settled(ctx context.Context, t *Tree, have *loader.Have) (*Tree, error) {
 	settle := cmp.Or(s.Settle, 200*time.Millisecond)
 	deadline := time.Now().Add(cmp.Or(s.Patience, 700*time.Millisecond))
 	before := s.last
-	var earlier, last *Tree // at the start, the readings before
+	var earlier, last *Tree // the readings before
 	for restless := t.Restless(before); len(restless) > 0; restless = t.Restless(before) {
 		if time.Now().After(deadline) {
-			if rested := t.rested(last, earlier); s.last == nil && rested != nil {
+			if rested := t.rested(last, earlier); rested != nil {
 				return rested, nil
 			}
 			if len(t.Parts) == 0 && t.Partial {

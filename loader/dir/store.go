@@ -118,6 +118,13 @@ func (s *Store) Get(_ context.Context, name string) (*tokens.Stored, error) {
 func (s *Store) get(name string) (*tokens.Stored, *File, error) {
 	set, tree := s.load()
 	doc, err := tokens.Find(set, name)
+	if err != nil && s.Kept != nil { // another process may have created it just now
+		if err := s.discover(); err != nil {
+			return nil, nil, err
+		}
+		set, tree = s.load()
+		doc, err = tokens.Find(set, name)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

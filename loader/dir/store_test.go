@@ -106,13 +106,14 @@ func TestTheSameChangeTwice(t *testing.T) {
 		}
 		var made atomic.Int64
 		var all sync.WaitGroup
+		var changes []func()
 		for range 4 {
 			s := &dir.Store{Roots: []string{at}, Into: at}
 			stored, err := s.Get(t.Context(), "a")
 			if err != nil {
 				t.Fatal(err)
 			}
-			all.Go(func() {
+			changes = append(changes, func() {
 				_, err := s.Apply(t.Context(), "a", stored.Revision, &edit.Change{Revoked: time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)})
 				var conflict *tokens.ConflictError
 				if err == nil {
@@ -121,6 +122,9 @@ func TestTheSameChangeTwice(t *testing.T) {
 					t.Error(err)
 				}
 			})
+		}
+		for _, change := range changes { // all have read the same
+			all.Go(change)
 		}
 		all.Wait()
 		if after, err := os.ReadFile(path); err != nil || !strings.Contains(string(after), "revoked") || made.Load() != 1 {

@@ -95,6 +95,7 @@ func New(index *policy.Index, o Options, report func(Report), faulted func([]rul
 			s.watches = append(s.watches, &watched{source: s, kind: k.Kind, namespace: namespace, resource: resource})
 		}
 	}
+	s.notAccepted = s.objects.NotAccepted()
 	if len(o.Namespaces) == 0 {
 		s.watches = append(s.watches, s.watchNamespaces())
 	}

@@ -43,3 +43,27 @@ func TestMeshObjects(t *testing.T) {
 		}
 	}
 }
+
+// TestFrontObjects has the API server validate what `patgate front-config` prints for Kubernetes: the CRDs of the
+// Gateway API are those of its experimental channel.
+func TestFrontObjects(t *testing.T) {
+	installCRDs(t)
+	const gate = "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata:\n  name: jira\nspec:\n"
+	for name, manifests := range map[string]string{
+		"every host":      gate + "  schemes: [bearer]\n",
+		"hosts":           gate + "  hosts: [jira.example.com, \"*.example.org\"]\n",
+		"rules on bodies": gate + "  anonymous:\n    allow:\n    - methods: [POST]\n      path: /x\n      json: {kind: bug}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "gate.yaml"), []byte(manifests), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			all := documents(patgate(t, "front-config", "--for", "gateway-api", "--manifests", dir))
+			if len(all) != 2 {
+				t.Errorf("%d objects: %s", len(all), strings.Join(all, "---"))
+			}
+			newNamespace(t).takes(all)
+		})
+	}
+}
