@@ -218,6 +218,9 @@ func ruleWords(r *policy.Rule) string {
 	for _, n := range r.JSON {
 		where = append(where, fmt.Sprintf("the body's %s matches %s", n.Text, n.Pattern))
 	}
+	if r.MCP != nil {
+		where = append(where, "the MCP message is of "+r.MCP.Text())
+	}
 	if len(r.Clients) > 0 {
 		var from []string
 		for _, p := range r.Clients {

@@ -209,7 +209,7 @@ func eventNotes(l *audit.Logged, e *Explanation, beside *Supplied) []string {
 // asksBody reports whether a rule could not be decided without the body.
 func (e *Explanation) asksBody() bool {
 	return slices.ContainsFunc(e.Rules, func(r RuleResult) bool {
-		return r.Result == "unclear" && strings.HasPrefix(r.Part, policy.PartJSON.String())
+		return r.Result == "unclear" && (strings.HasPrefix(r.Part, policy.PartJSON.String()) || strings.HasPrefix(r.Part, policy.PartMCP.String()))
 	})
 }
 

@@ -10,7 +10,7 @@ func (c *Call) newEvent() *audit.Event {
 	d, r := &c.answer.decision, &c.request
 	e := &audit.Event{
 		Time: c.answer.now, Kind: audit.Decision, Severity: severity(d), ID: c.answer.id,
-		Decision: d.Effect.String(), Reason: d.Reason.String(), Status: d.Status(),
+		Decision: d.Effect.String(), Reason: d.Reason.String(), Status: c.answer.status(),
 		Gate: gateName(d), Scheme: d.Scheme.String(),
 		User: d.Principal.User, UserAsserted: d.Principal.Asserted, Actor: d.Principal.Actor,
 		Token: tokenName(d), Previous: d.Previous,

@@ -1,7 +1,9 @@
 package extauthz
 
 import (
+	"bytes"
 	"math"
+	"net/http"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -108,7 +110,8 @@ func (m message) structField(name string, value message) message {
 
 // proper reports whether an encoded CheckResponse is one that Envoy reads as intended:
 // an OK with its OkResponse and nothing else, or a refusal with a DeniedResponse of 4xx or
-// 5xx but for 429, which gRPC clients take for a reason to try again.
+// 5xx but for 429, which gRPC clients take for a reason to try again. A refused call to an
+// MCP server has 200 and a JSON-RPC error.
 func proper(r *reply) bool {
 	if r == nil {
 		return false
@@ -135,6 +138,9 @@ func proper(r *reply) bool {
 	}
 	status, _ := firstField(content[responseDenied], deniedStatus)
 	code := firstNumber(status, httpCode)
+	if code == http.StatusOK {
+		return seen[responseDenied] && firstNumber(content[responseStatus], statusCode) == uint64(codes.PermissionDenied) && bytes.Contains(content[responseDenied], callErrorHead)
+	}
 	return seen[responseDenied] && code >= 400 && code < 600 && code != 429
 }
 

@@ -122,8 +122,11 @@ func (a *answer) where() string {
 
 // checked names what a rule checks that the body may decide.
 func checked(part policy.Part) string {
-	if part == policy.PartMethod {
+	switch part {
+	case policy.PartMethod:
 		return "method"
+	case policy.PartMCP:
+		return "MCP message"
 	}
 	return "JSON body"
 }
@@ -147,7 +150,10 @@ func (a *answer) part() string {
 // unmatched names the part of a rule that did not match or could not be decided.
 func unmatched(d *policy.Decision) string {
 	switch d.Failed {
-	case policy.PartQuery, policy.PartJSON:
+	case policy.PartQuery, policy.PartJSON, policy.PartMCP:
+		if d.PartName == "" {
+			break
+		}
 		return fmt.Sprintf("%s %s", d.Failed, strconv.Quote(d.PartName))
 	}
 	return d.Failed.String()

@@ -18,6 +18,7 @@ type answer struct {
 	now      time.Time
 	given    bool // the caller presented a credential
 
+	overHTTP      bool   // the check did not come over gRPC
 	authorization string // as the request has it; for answers over HTTP alone
 	decision      policy.Decision
 }
@@ -38,6 +39,9 @@ func (a *answer) reply() *reply {
 	code := a.decision.Status()
 	if code < 400 {
 		code = policy.Internal.Status()
+	}
+	if a.refusesCall() {
+		return compose(grpcCode(code), responseDenied, a.refusedCall(contentRoom[:0]), metadata)
 	}
 	return compose(grpcCode(code), responseDenied, a.refused(contentRoom[:0], code), metadata)
 }

@@ -131,6 +131,7 @@ func (c *Call) read(in *Attributes) {
 	}
 	c.request = in.request(c.answer.now)
 	c.answer.given = c.request.CredentialGiven()
+	c.answer.overHTTP = in.front.asks
 	if c.front = in.front; c.front.asks {
 		c.answer.authorization, _ = in.headers.Get("authorization")
 	}

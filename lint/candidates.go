@@ -17,6 +17,7 @@ type candidate struct {
 	client                          netip.Addr
 	query, nodes                    []named
 	bodyTypes                       []string // that all rules on the body read, where there are any
+	call                            *mcpCall // where a rule is on messages to an MCP server
 }
 
 // named is a parameter's or a node's value.
@@ -41,7 +42,7 @@ func (t *trial) candidates(rules []*policy.Rule) []*candidate {
 		}
 		c.client = addr
 	}
-	if !c.values(rules) || !c.chooseMethod(rules) {
+	if !c.values(rules) || !c.chooseCall(rules) || !c.chooseMethod(rules) {
 		return nil
 	}
 	return c.withPaths(t.gate, rules)
@@ -66,7 +67,7 @@ func (c *candidate) chooseMethod(rules []*policy.Rule) bool {
 		}
 	}
 	usual := "GET"
-	if len(c.nodes) > 0 {
+	if len(c.nodes) > 0 || c.call != nil {
 		usual = "POST"
 	}
 	switch {
@@ -156,7 +157,7 @@ func (c *candidate) withPaths(g *policy.Gate, rules []*policy.Rule) []*candidate
 func (c *candidate) question(now time.Time) explain.Request {
 	q := explain.Request{
 		Now: now, Method: c.method, Target: escapePath(c.path), Host: c.host, TLS: true, Client: c.client,
-		Token: c.token, User: c.user, Body: bodyOf(c.nodes),
+		Token: c.token, User: c.user, Body: bodyOf(append(c.call.nodes(), c.nodes...)),
 	}
 	if len(q.Body) > 0 && len(c.bodyTypes) > 0 {
 		q.Header = map[string][]string{"content-type": {c.bodyTypes[0]}}
@@ -215,6 +216,10 @@ func (c *candidate) mutations(r *policy.Rule) []*candidate {
 		at := slices.IndexFunc(c.nodes, func(v named) bool { return v.name == r.JSON[i].Text })
 		with(func(m *candidate) { m.nodes[at].value = differing(m.nodes[at].value) })
 		with(func(m *candidate) { m.nodes = slices.Delete(m.nodes, at, at+1) })
+	}
+	if r.MCP != nil && c.call != nil {
+		with(func(m *candidate) { m.call = &mcpCall{c.call.method, c.call.key, c.call.name + "x"} })
+		with(func(m *candidate) { m.call = &mcpCall{method: "tools/list"} })
 	}
 	if len(r.Clients) > 0 {
 		if out, ok := address([]policy.Ranges{{Deny: r.Clients}}); ok {

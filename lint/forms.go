@@ -25,7 +25,7 @@ func (r *ruleLint) forms() {
 		where += ", …"
 	}
 	switch {
-	case r.deny && len(r.rule.JSON) > 0 && slices.Contains(r.rule.Methods, "POST"): // a form is no JSON: denied
+	case r.deny && (len(r.rule.JSON) > 0 || r.rule.MCP != nil) && slices.Contains(r.rule.Methods, "POST"): // a form is no JSON: denied
 	case r.deny && len(r.rule.Methods) > 0:
 		r.warn(UnknownForms, []any{"methods"}, "many APIs take the method from _method in a form body, and a form that Envoy "+
 			"does not hand over passes the rule (Gate %s)", where)

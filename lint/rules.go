@@ -111,7 +111,7 @@ func (r *ruleLint) path() {
 	}
 	text := r.rule.Path.String()
 	p := r.pattern(text)
-	alone := len(r.rule.Methods)+len(r.rule.Query)+len(r.rule.JSON)+len(r.rule.Clients) == 0
+	alone := len(r.rule.Methods)+len(r.rule.Query)+len(r.rule.JSON)+len(r.rule.Clients) == 0 && r.rule.MCP == nil
 	at := []any{"path"}
 	switch {
 	case p.neverPath != "":
@@ -198,6 +198,7 @@ func (r *ruleLint) values() {
 	if r.deny {
 		return
 	}
+	r.mcp()
 	var list []condition
 	for _, p := range r.rule.Query {
 		list = append(list, condition{"query", p.Name, p.Pattern.String()})

@@ -203,9 +203,11 @@ func (s *scope) checkRules(allow, deny []Rule, n *yaml.Node, field string) {
 		}
 	}
 	for i, r := range deny {
-		if len(r.JSON) > 0 && len(r.Methods) == 0 {
-			s.problemAt(r.At, fmt.Sprintf("%s.deny[%d]", field, i),
-				"json without methods, expected the methods that have a body: the rule would deny every request without one")
+		for key, given := range map[string]bool{"json": len(r.JSON) > 0, "mcp": len(r.JSON) == 0 && r.MCP != nil} {
+			if given && len(r.Methods) == 0 {
+				s.problemAt(r.At, fmt.Sprintf("%s.deny[%d]", field, i),
+					"%s without methods, expected the methods that have a body: the rule would deny every request without one", key)
+			}
 		}
 	}
 }
@@ -224,7 +226,7 @@ func (r *Rule) check(s *scope, n *yaml.Node, field string) {
 			return // a condition, or an unknown field that was reported
 		}
 	}
-	s.problem(n, field, "a rule without a condition, expected at least one of methods, path, query, json, clients")
+	s.problem(n, field, "a rule without a condition, expected at least one of methods, path, query, json, clients, mcp")
 }
 
 // check is called for the ranges of a gate or token when they are decoded.

@@ -77,6 +77,38 @@ func (v *MediaType) decode(s *scope, n *yaml.Node, field string) {
 	}
 }
 
+// Row returns the condition as decisions have it.
+func (v *MCP) Row() *policy.MCP {
+	if v == nil {
+		return nil
+	}
+	return &policy.MCP{Tools: rows(v.Tools), Resources: rows(v.Resources), Prompts: rows(v.Prompts), Methods: rows(v.Methods), Also: v.Also.Row()}
+}
+
+func rows(list []Pattern) (rows []*policy.Pattern) {
+	for _, p := range list {
+		rows = append(rows, p.Pattern)
+	}
+	return rows
+}
+
+// check is called for every condition on MCP when its fields are decoded.
+func (v *MCP) check(s *scope, n *yaml.Node, field string) {
+	for _, l := range v.lists() {
+		s.checkCount(n, field, l.key, len(*l.patterns), policy.MaxRules, "patterns")
+	}
+}
+
+// mcpListOf is a list of a condition on MCP and its key.
+type mcpListOf struct {
+	key      string
+	patterns *[]Pattern
+}
+
+func (v *MCP) lists() []mcpListOf {
+	return []mcpListOf{{"tools", &v.Tools}, {"resources", &v.Resources}, {"prompts", &v.Prompts}, {"methods", &v.Methods}}
+}
+
 // patterns decodes a mapping of names to regular expressions, in its order.
 func (s *scope) patterns(n *yaml.Node, field string, add func(name string, key *yaml.Node, p *policy.Pattern)) {
 	if n.Kind != yaml.MappingNode || len(n.Content) == 0 {

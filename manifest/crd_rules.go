@@ -16,7 +16,7 @@ type celRule struct {
 
 // denyRule is an additional rule for the entries of deny lists.
 var denyRule = celRule{
-	Rule: "!has(self.json) || has(self.methods)", Message: "json without methods, expected the methods that have a body: the rule would deny every request without one",
+	Rule: "!has(self.json) && !has(self.mcp) || has(self.methods)", Message: "json or mcp without methods, expected the methods that have a body: the rule would deny every request without one",
 }
 
 // celRules are what checks.go checks in one document, as far as CEL can say it.
@@ -40,7 +40,7 @@ func celRules(t reflect.Type) []celRule {
 		}}
 	case reflect.TypeFor[Rule]():
 		return []celRule{
-			{Rule: hasAny("methods", "path", "query", "json", "clients"), Message: "a rule without a condition, expected at least one of methods, path, query, json, clients"},
+			{Rule: hasAny("methods", "path", "query", "json", "clients", "mcp"), Message: "a rule without a condition, expected at least one of methods, path, query, json, clients, mcp"},
 			{Rule: "!has(self.contentTypes) || has(self.json)", Message: "without json, expected it with json alone: it limits which bodies json reads", Field: ".contentTypes"},
 		}
 	case reflect.TypeFor[Anonymous]():

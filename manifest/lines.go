@@ -3,6 +3,7 @@ package manifest
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -13,7 +14,7 @@ import (
 
 // Lines are rules in the one-line form, one a line:
 //
-//	[methods]REGEX[QueryParam::NAME==REGEX][JsonData::NODE==REGEX]
+//	[methods]REGEX[QueryParam::NAME==REGEX][JsonData::NODE==REGEX][Mcp::LIST==REGEX]
 type Lines []Rule
 
 func (Lines) expects() string { return "rules in the one-line form, one a line" }
@@ -144,6 +145,12 @@ func (r *Rule) countKeys() *LineError {
 	for _, n := range r.JSON {
 		nodes[n.Text] = true
 	}
+	depth := 0
+	for c := r.MCP; c != nil; c = c.Also {
+		if depth++; depth > policy.MaxKeys {
+			return &LineError{0, fmt.Sprintf("a list of [Mcp:: given %d times, expected at most %d", depth, policy.MaxKeys)}
+		}
+	}
 	for what, names := range map[string]map[string]bool{"parameters": parameters, "nodes": nodes} {
 		if len(names) > policy.MaxKeys {
 			return &LineError{0, fmt.Sprintf("%d %s, expected at most %d in a rule", len(names), what, policy.MaxKeys)}
@@ -184,11 +191,13 @@ func (dec *Decoder) linePath(r *Rule, path string) *LineError {
 	return nil
 }
 
+// groupWords are the words that begin a group.
+var groupWords = []string{"QueryParam", "JsonData", "Mcp"}
+
 // lineGroup reads the content of `[Word::NAME==REGEX]` up to the next group.
 func (dec *Decoder) lineGroup(r *Rule, word, text string) *LineError {
-	if word != "QueryParam" && word != "JsonData" {
-		return &LineError{0, fmt.Sprintf("unknown group [%s::, %s (write [[] for the character [)",
-			word, diag.Suggest(word, []string{"QueryParam", "JsonData"}))}
+	if !slices.Contains(groupWords, word) {
+		return &LineError{0, fmt.Sprintf("unknown group [%s::, %s (write [[] for the character [)", word, diag.Suggest(word, groupWords))}
 	}
 	end := strings.LastIndexByte(text, ']')
 	if end < 0 {
@@ -205,9 +214,12 @@ func (dec *Decoder) lineGroup(r *Rule, word, text string) *LineError {
 	if err != nil {
 		return &LineError{0, err.Error()}
 	}
-	if word == "QueryParam" {
+	switch word {
+	case "QueryParam":
 		r.Query = append(r.Query, policy.NewParameter(name, p))
 		return nil
+	case "Mcp":
+		return r.addMCP(name, p)
 	}
 	node, err := policy.NewNode(name, p)
 	if err != nil {
@@ -215,4 +227,25 @@ func (dec *Decoder) lineGroup(r *Rule, word, text string) *LineError {
 	}
 	r.JSON = append(r.JSON, node)
 	return nil
+}
+
+// addMCP adds a pattern to a list of the condition on MCP. A list that is given twice must
+// match both, as every name of a line.
+func (r *Rule) addMCP(list string, p *policy.Pattern) *LineError {
+	var keys []string
+	for at := &r.MCP; ; at = &(*at).Also {
+		if *at == nil {
+			*at = &MCP{}
+		}
+		for _, l := range (*at).lists() {
+			keys = append(keys, l.key)
+			if l.key == list && len(*l.patterns) == 0 {
+				*l.patterns = []Pattern{{Pattern: p}}
+				return nil
+			}
+		}
+		if !slices.Contains(keys, list) {
+			return &LineError{0, fmt.Sprintf("no list of [Mcp:: is called %s, %s", list, diag.Suggest(list, keys))}
+		}
+	}
 }

@@ -21,6 +21,9 @@ func describe(r manifest.Rule) string {
 	for _, n := range r.JSON {
 		parts = append(parts, fmt.Sprintf("json %s=%s", n.Text, n.Pattern))
 	}
+	if r.MCP != nil {
+		parts = append(parts, "mcp "+r.MCP.Row().Text())
+	}
 	return strings.Join(parts, ", ")
 }
 
@@ -49,7 +52,11 @@ func TestLines(t *testing.T) {
 		{`/a[QueryParam::x==[[:alpha:]]+]`, `path /a, query x=[[:alpha:]]+`},
 		{`/a[[:digit:]]+`, `path /a[[:digit:]]+`},
 		{`/a[[]Word::b`, `path /a[[]Word::b`},
+		{`[post]/mcp[Mcp::tools==search_.*]`, `POST, path /mcp, mcp tools=search_.*`},
+		{`/mcp[Mcp::methods==tools/list][Mcp::tools==[a-z]+][JsonData::id==\d+]`, `path /mcp, json id=\d+, mcp tools=[a-z]+ methods=tools/list`},
+		{`/mcp[Mcp::resources==file:///srv/.*][Mcp::prompts==a::b==c]`, `path /mcp, mcp resources=file:///srv/.* prompts=a::b==c`},
 		// A name given twice must match both.
+		{`/mcp[Mcp::tools==a.*][Mcp::tools==.*b][Mcp::methods==x]`, `path /mcp, mcp tools=a.* methods=x and tools=.*b`},
 		{`/a[QueryParam::x==a.*][QueryParam::x==.*b]`, `path /a, query x=a.*, query x=.*b`},
 		{`/a[QueryParam::x==a] `, `path /a, query x=a`},
 		// What looks like a host and is none.

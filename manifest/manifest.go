@@ -118,9 +118,15 @@ type Gate struct {
 	Problem        *Problems   `yaml:"problem"`
 	AllowEncoded   []Encoded   `yaml:"allowEncoded"`
 	FormBodies     FormBodies  `yaml:"formBodies"`
+	MCP            *GateMCP    `yaml:"mcp"`
 	Upstream       *Upstream   `yaml:"upstream"`
 	Enforcement    Enforcement `yaml:"enforcement"`
 	At             Pos         `yaml:"-"`
+}
+
+// GateMCP describes the MCP server behind a gate.
+type GateMCP struct {
+	ServerValidates bool `yaml:"serverValidates"`
 }
 
 // Anonymous is what callers without a credential may do.
@@ -232,8 +238,18 @@ type Rule struct {
 	Query   Parameters  `yaml:"query"`
 	JSON    Nodes       `yaml:"json"`
 	Types   []MediaType `yaml:"contentTypes"`
+	MCP     *MCP        `yaml:"mcp"`
 	Clients []CIDR      `yaml:"clients"`
 	At      Pos         `yaml:"-"`
+}
+
+// MCP is a condition on a message to an MCP server. Each list is of patterns that match in full.
+type MCP struct {
+	Tools     []Pattern `yaml:"tools"`
+	Resources []Pattern `yaml:"resources"`
+	Prompts   []Pattern `yaml:"prompts"`
+	Methods   []Pattern `yaml:"methods"`
+	Also      *MCP      `yaml:"-"` // of a line that gives a list twice: both must match
 }
 
 // PolicyTest is what manifests must decide. Cases take from given what they leave out.

@@ -173,6 +173,9 @@ func (d *describer) object(s *schema, t reflect.Type) {
 		if t.Field(i).Type == reflect.TypeFor[[]Rule]() && key == "deny" {
 			v.Items = &schema{AllOf: []*schema{v.Items, denies}}
 		}
+		if t == reflect.TypeFor[MCP]() {
+			v.MaxItems = policy.MaxRules
+		}
 		v.Description = describe(t.Name() + "." + key)
 		s.Properties = append(s.Properties, property{key, v})
 		if o.required {

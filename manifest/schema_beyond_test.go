@@ -27,7 +27,7 @@ var beyondSchema = map[string]string{
 		gate-header-reserved`,
 	"the syntax of RE2, which no schema knows": `
 		rule-query-regex-bad rule-regex-bad rule-regex-escapes-its-group rule-regex-large
-		rule-regex-lookahead token-act-as-bad`,
+		rule-regex-lookahead rule-mcp-regex-bad token-act-as-bad`,
 	"content types that some server takes for a form": `
 		rule-content-types-form`,
 	"the paths of JSON nodes, which have a syntax of their own": `
@@ -35,5 +35,6 @@ var beyondSchema = map[string]string{
 	"the one-line form, which is a language of its own": `
 		line-66 line-class-first line-fragment line-json-nine line-query-nine line-group-no-name line-group-no-value line-group-open
 		line-group-regex-bad line-group-text-after line-host line-methods-open line-no-path line-node-bad
-		line-placeholder line-query line-regex-bad line-unknown-group`,
+		line-placeholder line-query line-regex-bad line-unknown-group line-mcp-case line-mcp-list line-mcp-nine line-mcp-no-value
+		line-mcp-regex-bad`,
 }

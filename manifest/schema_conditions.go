@@ -31,7 +31,7 @@ func conditions(s *schema, t reflect.Type) {
 
 // denies is an additional condition of deny rules: without methods, a rule on the body would
 // deny every request that has none.
-var denies = &schema{If: with("json"), Then: with("methods")}
+var denies = &schema{If: &schema{AnyOf: []*schema{with("json"), with("mcp")}}, Then: with("methods")}
 
 // owner requires a user, or anyUser and no field that needs a user.
 func owner() *schema {

@@ -37,8 +37,12 @@ var descriptions = map[string]string{
 	"Gate.problem":        "What refusals hold in addition to their fixed fields.",
 	"Gate.allowEncoded":   "Characters that paths may hold: %2F %25 %23 %3F %3B by their escapes, which stay in the path that rules match, and a raw `;`. Default: none.",
 	"Gate.formBodies":     "What the API does with form bodies: merged (their fields join the query's, `_method` replaces the method) or separate. Default: not known.",
+	"Gate.mcp":            "What is known of the MCP server behind the gate.",
 	"Gate.upstream":       "How the API reads paths, and the headers that identify the caller.",
 	"Gate.enforcement":    "observe lets refusals from the credential on pass, and audits them. Default: enforce.",
+
+	"GateMCP":                 "What is known of the MCP server behind the gate.",
+	"GateMCP.serverValidates": "The server refuses a request whose Mcp-Method or Mcp-Name does not agree with its body, so that rules may decide by the headers alone where the body was not handed over. Default: false.",
 
 	"Anonymous":              "What callers without a credential may do: rules, or everything.",
 	"Anonymous.unrestricted": "They may do everything.",
@@ -85,7 +89,7 @@ var descriptions = map[string]string{
 	"APIToken.clients":      "Client addresses that may use it. Default: all.",
 	"APIToken.policies":     "TokenPolicies whose allow rules say what it may do; their deny rules hold too.",
 	"APIToken.allow":        "Rules of its own that say what it may do.",
-	"APIToken.limitTo":      "Rules in the one-line form, one a line: [methods]REGEX[QueryParam::NAME==REGEX][JsonData::NODE==REGEX].",
+	"APIToken.limitTo":      "Rules in the one-line form, one a line: [methods]REGEX[QueryParam::NAME==REGEX][JsonData::NODE==REGEX][Mcp::LIST==REGEX].",
 	"APIToken.actAs":        "Users whom it may speak for: regular expressions (RE2) that match in full. Default: none.",
 	"APIToken.unrestricted": "It may do whatever its user may; instead of rules that allow.",
 	"APIToken.revoked":      "Ended permanently, from this time on.",
@@ -122,6 +126,13 @@ var descriptions = map[string]string{
 	"Rule.json":         "Nodes of the JSON body, such as fields.project.key, labels.* or /fields/labels/0, and their regular expressions.",
 	"Rule.contentTypes": "Media types of the bodies that json reads, such as application/vnd.x+json. Default: application/json alone.",
 	"Rule.clients":      "Ranges of client addresses, one of which holds the caller's.",
+	"Rule.mcp":          "What a message to an MCP server may be about.",
+
+	"MCP":           "What a message to an MCP server may be about: each list holds regular expressions that match in full. What every client needs (initialize, server/discover, notifications/initialized, ping) is always among it.",
+	"MCP.tools":     "Tools that may be called.",
+	"MCP.resources": "URIs of resources that may be read or subscribed to.",
+	"MCP.prompts":   "Prompts that may be got.",
+	"MCP.methods":   "Further methods, such as tools/list.",
 
 	"PolicyTest":       "What manifests must decide; in files that end in .test.yaml, run by `patgate test`.",
 	"PolicyTest.given": "What the cases leave out.",

@@ -16,10 +16,10 @@ type body struct {
 }
 
 // open makes the body readable for a rule, or returns the reason why it can't: it is absent or cut, in
-// a content encoding, of another type than the rule's, or not strict JSON. It is parsed
+// a content encoding, of another type than these, or not strict JSON. It is parsed
 // once.
-func (b *body) open(r *Request, rule *Rule) (problem string) {
-	if problem = outerProblem(r, rule); problem != "" {
+func (b *body) open(r *Request, types []string) (problem string) {
+	if problem = outerProblem(r, types); problem != "" {
 		return problem
 	}
 	if !b.read {
@@ -33,7 +33,7 @@ func (b *body) open(r *Request, rule *Rule) (problem string) {
 }
 
 // outerProblem returns why a rule can't read a body, judging by its headers alone.
-func outerProblem(r *Request, rule *Rule) string {
+func outerProblem(r *Request, types []string) string {
 	if r.Body.State == BodyAbsent || len(r.Body.Bytes) == 0 {
 		return "there is none"
 	}
@@ -43,7 +43,6 @@ func outerProblem(r *Request, rule *Rule) string {
 	if _, n := r.Header.Get("content-encoding"); n > 0 {
 		return "it is in a content encoding"
 	}
-	types := rule.BodyTypes()
 	if value, n := r.Header.Get("content-type"); n != 1 || !isTypeOf(value, types) {
 		return "its Content-Type is not " + strings.Join(types, " or ") + " with at most `charset=utf-8`"
 	}

@@ -32,6 +32,7 @@ type Decision struct {
 	PartName string // the parameter or node of Failed
 	Problem  string // why Failed could not be decided, where that decided
 	Detail   string // which cause BadCredential or BadTarget had, in fixed words
+	Call     string // the id, as JSON, of the call to an MCP server that a rule on MCP refused to a good token
 	ActAs    string // the user that the caller asked to act as; set with ActAsDenied
 
 	AtDestination bool // Rule was checked against the path of Destination
@@ -82,6 +83,7 @@ func (d *Decision) Status() int {
 func (d *Decision) Refuse(r Reason) {
 	d.Effect, d.Reason = Deny, r
 	d.Shadowed, d.Shadow = false, Internal
+	d.Call = ""
 }
 
 // Identity returns what the upstream learns about the caller.

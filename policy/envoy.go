@@ -30,7 +30,7 @@ func (g *Gate) MutatedHeaders() []string {
 	return append(append(names, g.headersRead()...), PatgateHeaders)
 }
 
-// BodyRule returns a rule that reads bodies, on JSON or on the method of an API that merges
+// BodyRule returns a rule that reads bodies, on JSON, on MCP or on the method of an API that merges
 // forms, and that may apply to a request at the gate, or nil where there is none: of the
 // gate's bounds, its anonymous callers, the tokens that it admits, and their users' groups.
 // Rules that only observe count, and so do those of tokens that are suspended, expired or
@@ -116,6 +116,9 @@ var formTypes = []string{"application/x-www-form-urlencoded", "multipart/form-da
 func (g *Gate) readTypes(rule *Rule, deny bool) (types []string) {
 	if len(rule.JSON) > 0 {
 		types = slices.Clip(rule.BodyTypes())
+	}
+	if rule.MCP != nil && !slices.Contains(types, defaultTypes[0]) {
+		types = append(types, defaultTypes...)
 	}
 	if deny && len(rule.Methods) > 0 && g.FormBodies == FormsMerged {
 		types = append(types, formTypes...)

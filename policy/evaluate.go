@@ -35,6 +35,7 @@ type evaluation struct {
 	query    query
 	body     body
 	form     form
+	message  mcpMessage
 	meter    meter
 
 	bodies      []BodyVerdict
@@ -60,6 +61,7 @@ func Evaluate(s *Snapshot, r *Request, t *Trace) Decision {
 		e.shadow(reason)
 	default:
 		e.decision.Refuse(reason)
+		e.decision.Call = e.refusedCall()
 	}
 	e.decision.Bodies = e.bodies
 	if e.decision.Effect == Allow {

@@ -42,6 +42,7 @@ type Gate struct {
 	ActAsHeader    string    // empty: no header means anything
 	Upstream       *Upstream
 	FormBodies     FormBodies
+	MCPValidated   bool // the MCP server behind it refuses headers that disagree with the body
 	Observe        bool // refusals from the credential step on become allows without identity headers
 }
 

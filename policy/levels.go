@@ -183,7 +183,7 @@ func (e *evaluation) traceRule(level Level, r *Rule, deny bool, o outcome) {
 // noteBody records the outcome of a rule that checked the body. A rule that is checked again,
 // at another level or for a Destination, has the same outcome.
 func (e *evaluation) noteBody(r *Rule, o outcome) {
-	if len(r.JSON) == 0 || o.part != PartJSON && o.verdict != matches {
+	if !r.ReadsBody() || o.part != PartJSON && o.part != PartMCP && o.verdict != matches {
 		return
 	}
 	for i := range e.bodies {

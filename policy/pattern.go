@@ -145,6 +145,7 @@ func (r *Rule) Instructions() int {
 	for i := range r.JSON {
 		n += r.JSON[i].Pattern.Instructions()
 	}
+	r.MCP.Each(func(_ string, p *Pattern) { n += p.Instructions() })
 	return n
 }
 

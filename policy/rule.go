@@ -42,6 +42,7 @@ type Rule struct {
 	Clients []netip.Prefix
 	Query   []Parameter
 	JSON    []Node
+	MCP     *MCP // nil: no condition
 
 	// ContentTypes are the media types of bodies that the rule reads, in lower case;
 	// empty: application/json.
@@ -72,11 +73,12 @@ const (
 	PartAddress
 	PartQuery
 	PartJSON
+	PartMCP
 )
 
 // String returns what a message calls the part.
 func (p Part) String() string {
-	return [...]string{"", "method", "path", "address", "query", "json"}[p]
+	return [...]string{"", "method", "path", "address", "query", "json", "mcp"}[p]
 }
 
 // outcome is a rule's verdict and the part that failed or could not be decided, with
@@ -111,7 +113,7 @@ func (e *evaluation) ask(r *Rule, all bool) outcome {
 			return result
 		}
 	}
-	if len(r.JSON) > 0 {
+	if r.ReadsBody() {
 		return e.askBody(r, all, result)
 	}
 	return result
@@ -153,12 +155,29 @@ func (e *evaluation) askQuery(r *Rule, all bool, result outcome) outcome {
 	return result
 }
 
-// askBody checks the conditions on nodes. result is that of the conditions before.
+// askBody checks the conditions on the body. result is that of the conditions before. Only a
+// POST has a message to an MCP server.
 func (e *evaluation) askBody(r *Rule, all bool, result outcome) outcome {
+	if r.MCP != nil && all && e.request.Method != "POST" {
+		return outcome{verdict: failed, part: PartMCP}
+	}
 	if e.request.Body.Recorded != nil {
 		return recorded(e.request.Body.Recorded(r), r, result)
 	}
-	if problem := e.body.open(e.request, r); problem != "" { // panic: body
+	if len(r.JSON) > 0 {
+		if result = e.askNodes(r, all, result); result.verdict == failed {
+			return result
+		}
+	}
+	if r.MCP != nil {
+		return e.askMCP(r, all, result)
+	}
+	return result
+}
+
+// askNodes checks the conditions on nodes.
+func (e *evaluation) askNodes(r *Rule, all bool, result outcome) outcome {
+	if problem := e.body.open(e.request, r.BodyTypes()); problem != "" { // panic: body
 		return result.or(PartJSON, r.JSON[0].Text, problem)
 	}
 	for i := range r.JSON {
@@ -174,15 +193,16 @@ func (e *evaluation) askBody(r *Rule, all bool, result outcome) outcome {
 
 // recorded returns the verdict of its name in an audit log. An unknown name is undecided.
 func recorded(verdict string, r *Rule, result outcome) outcome {
+	part, name := r.bodyPart()
 	switch verdict {
 	case matches.String():
 		return result
 	case failed.String():
-		return outcome{verdict: failed, part: PartJSON}
+		return outcome{verdict: failed, part: part}
 	case undecided.String():
-		return result.or(PartJSON, r.JSON[0].Text, "it could not be when the event was written")
+		return result.or(part, name, "it could not be when the event was written")
 	}
-	return result.or(PartJSON, r.JSON[0].Text, "the log does not hold the body, nor what the rule made of it")
+	return result.or(part, name, "the log does not hold the body, nor what the rule made of it")
 }
 
 // or notes an undecided part, unless there is one already.
@@ -198,7 +218,7 @@ func (o outcome) reason() Reason {
 	switch o.part {
 	case PartQuery:
 		return QueryUnreadable
-	case PartJSON, PartMethod: // a form body may replace the method
+	case PartJSON, PartMCP, PartMethod: // a form body may replace the method
 		return BodyUnavailable
 	}
 	return ClientDenied // the address is unknown

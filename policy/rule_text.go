@@ -21,6 +21,9 @@ func (r *Rule) Text() string {
 	for _, n := range r.JSON {
 		parts = append(parts, fmt.Sprintf("json %s=%s", n.Text, n.Pattern))
 	}
+	if r.MCP != nil {
+		parts = append(parts, "mcp "+r.MCP.Text())
+	}
 	if len(r.Clients) > 0 {
 		parts = append(parts, "from "+prefixesText(r.Clients))
 	}

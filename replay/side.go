@@ -71,7 +71,7 @@ func (s *Side) noteRules(rows *policy.Rows) {
 			}
 			seen[p] = true
 			for _, r := range slices.Concat(p.Allow, p.Deny) {
-				if at := placeOf(r); len(r.JSON) > 0 && !slices.Contains(s.bodies[at], r) {
+				if at := placeOf(r); r.ReadsBody() && !slices.Contains(s.bodies[at], r) {
 					s.bodies[at] = append(s.bodies[at], r)
 				}
 			}
@@ -109,6 +109,9 @@ func bodyText(r *policy.Rule) string {
 	text := strings.Join(r.BodyTypes(), ",")
 	for i := range r.JSON {
 		text += "\n" + r.JSON[i].Text + "=" + r.JSON[i].Pattern.String()
+	}
+	if r.MCP != nil {
+		text += "\nmcp " + r.MCP.Text()
 	}
 	return text
 }

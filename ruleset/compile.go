@@ -77,7 +77,7 @@ func rules(d *manifest.Document, list []manifest.Rule, key, policyName string) [
 	for i, r := range list {
 		row := &policy.Rule{
 			Name: r.Name, Policy: policyName, Source: d.At(r.At), Path: r.Path.Pattern,
-			Clients: cidrs(r.Clients), Query: r.Query, JSON: r.JSON,
+			Clients: cidrs(r.Clients), Query: r.Query, JSON: r.JSON, MCP: r.MCP.Row(),
 		}
 		if row.Name == "" {
 			row.Name = fmt.Sprintf("%s[%d]", key, i)
@@ -153,7 +153,7 @@ func (c *compiler) gate(d *manifest.Document) *policy.Gate {
 		ErrorMessages: spec.Problem != nil && spec.Problem.ErrorMessages,
 		Groups:        groups, RequireTLS: spec.RequireTLS, Clients: ranges(spec.Clients), Policies: bounds,
 		ActAsHeader: string(spec.ActAsHeader()), Observe: spec.Enforcement.Observe,
-		FormBodies: spec.FormBodies.FormBodies,
+		FormBodies: spec.FormBodies.FormBodies, MCPValidated: spec.MCP != nil && spec.MCP.ServerValidates,
 		Upstream: policy.NewUpstream(string(up.UserHeader), string(up.GroupsHeader), string(up.TokenHeader),
 			string(spec.ActAsHeader()), up.Authorization.Keep),
 	}

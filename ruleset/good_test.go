@@ -14,7 +14,7 @@ func TestGoodManifests(t *testing.T) {
 	for _, p := range problems {
 		t.Error(p)
 	}
-	if len(rows.Gates) != 5 || len(rows.Tokens) != 5 || len(rows.Groups) != 3 || len(rows.Policies) != 3 {
+	if len(rows.Gates) != 6 || len(rows.Tokens) != 6 || len(rows.Groups) != 3 || len(rows.Policies) != 4 {
 		t.Errorf("%d gates, %d tokens, %d groups, %d policies", len(rows.Gates), len(rows.Tokens), len(rows.Groups), len(rows.Policies))
 	}
 }

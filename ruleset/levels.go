@@ -68,7 +68,7 @@ func (c *costs) of(name string) int {
 func instructions(rules []manifest.Rule) int {
 	n := 0
 	for i := range rules {
-		r := policy.Rule{Path: rules[i].Path.Pattern, Query: rules[i].Query, JSON: rules[i].JSON}
+		r := policy.Rule{Path: rules[i].Path.Pattern, Query: rules[i].Query, JSON: rules[i].JSON, MCP: rules[i].MCP.Row()}
 		n += r.Instructions()
 	}
 	return n

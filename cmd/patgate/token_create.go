@@ -33,7 +33,7 @@ func newTokenCreate(s streams) *cobra.Command {
 		Short: "Mint a token, write its manifest, and print its value once",
 		Long: "Create writes DIR/NAME.yaml, which holds the digest of a new value and is safe to commit, and prints the value\n" +
 			"once, alone, on stdout. It cannot be shown again. What `check` warns of in the new manifest is on stderr.\n" +
-			"A rule of --limit-to is [methods]REGEX[QueryParam::NAME==REGEX][JsonData::NODE==REGEX].\n" +
+			"A rule of --limit-to is [methods]REGEX[QueryParam::NAME==REGEX][JsonData::NODE==REGEX][Mcp::LIST==REGEX].\n" +
 			"Methods and groups may be left out; each expression must match in full.",
 		Example: "  patgate token create ci-bot --into manifests --user alice --limit-to '[get,head]/rest/api/2/issue/JRA-[0-9]+'\n" +
 			"  patgate token create trap --into manifests --canary --description 'planted in the wiki page of the build'",

@@ -50,11 +50,12 @@ func (s *Store) discover() error {
 	for name := range set.Files {
 		known[name] = true
 	}
+	into := filepath.Dir(s.nameOf(filepath.Join(s.Into, "any.yaml"))) // once: it follows links
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	for _, e := range entries {
 		path := filepath.Join(s.Into, e.Name())
-		if !IsManifest(path) || known[s.nameOf(path)] {
+		if !IsManifest(path) || known[filepath.Join(into, e.Name())] {
 			continue
 		}
 		if data, _, ok := readOne(path); ok {
