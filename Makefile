@@ -64,6 +64,22 @@ test-oidc: $(OIDC) ## sign in to the management with zitadel's OpenID Connect pr
 $(OIDC):
 	$(GO) -C test/oidc build -trimpath -ldflags '-s -w' -o $@ .
 
+# Clients and a server of MCP, in a module of its own. Go, Python and Node must be there.
+MCP       := $(CACHE)/mcp-$(shell cat test/mcp/* | cksum | cut -d' ' -f1)
+
+.PHONY: test-mcp
+test-mcp: envoy $(MCP)/installed ## call tools of an MCP server through Envoy with clients in Go, Python and TypeScript
+	PATGATE_TEST_MCP=$(MCP) $(GO) test -tags mcp -count 1 -timeout 5m -run '^TestMCP$$' ./test
+
+$(MCP)/installed:
+	rm -rf $(MCP) && mkdir -p $(MCP)
+	cp test/mcp/* $(MCP)
+	cd $(MCP) && npm ci --no-audit --no-fund --ignore-scripts
+	python3 -m venv $(MCP)/python
+	$(MCP)/python/bin/pip install --quiet --disable-pip-version-check -r test/mcp/requirements.txt
+	$(GO) -C test/mcp build -trimpath -o $(MCP)/mcp .
+	touch $@
+
 .PHONY: test-keycloak
 test-keycloak: ## sign in to the management with Keycloak (Maven, Java 17; its first run takes minutes)
 	dir=$$(python3 test/keycloak/install.py) && PATGATE_TEST_KEYCLOAK=$$dir $(GO) test -tags keycloak -count 1 -timeout 15m -run '^TestKeycloak$$' ./test

@@ -18,6 +18,8 @@ type Rule struct {
 	JSON         map[string]string `json:"json,omitempty"`
 	Clients      []string          `json:"clients,omitempty"`
 	ContentTypes []string          `json:"contentTypes,omitempty"`
+
+	MCP map[string][]string `json:"mcp,omitempty"`
 }
 
 // Condition is a condition on one parameter.
@@ -25,7 +27,7 @@ type Condition struct{ Name, Pattern string }
 
 // Line returns the rule in the one-line form, and false where it has none.
 func (r *Rule) Line() (string, bool) {
-	if len(r.Clients)+len(r.ContentTypes) > 0 || r.Path == "" {
+	if len(r.Clients)+len(r.ContentTypes)+len(r.MCP) > 0 || r.Path == "" {
 		return "", false
 	}
 	var b strings.Builder
@@ -105,6 +107,10 @@ func (p *proposal) attribute(c *calls) ([]present, bool) {
 	for _, policy := range p.token.Grant.Policies {
 		if !policy.Observe {
 			for _, r := range policy.Allow {
+				if r.MCP != nil && r.MCP.Also != nil { // no rule with fields means the same
+					p.out.warn("%s gives a list of [Mcp:: twice: no rules can be proposed", ruleText(r))
+					return nil, false
+				}
 				list = append(list, present{rule: r, kinds: map[kindKey]*kind{}})
 			}
 		}
@@ -136,7 +142,7 @@ func ruleOf(list []present, key kindKey, k *kind) (at int, several bool) {
 	at = slices.IndexFunc(list, func(p present) bool { return p.rule.Name == key.rule && p.rule.Policy == key.policy && fits(p.rule) })
 	if at < 0 {
 		at = slices.IndexFunc(list, func(p present) bool {
-			return fits(p.rule) && len(p.rule.Query)+len(p.rule.JSON)+len(p.rule.Clients) == 0
+			return fits(p.rule) && len(p.rule.Query)+len(p.rule.JSON)+len(p.rule.Clients) == 0 && p.rule.MCP == nil
 		})
 	}
 	return at, slices.ContainsFunc(list, func(p present) bool { return fits(p.rule) })
@@ -218,6 +224,12 @@ func (r *Rule) conditionsOf(of *policy.Rule) {
 		r.Clients = append(r.Clients, c.String())
 	}
 	r.ContentTypes = of.ContentTypes
+	of.MCP.Each(func(list string, p *policy.Pattern) {
+		if r.MCP == nil {
+			r.MCP = map[string][]string{}
+		}
+		r.MCP[list] = append(r.MCP[list], p.String())
+	})
 }
 
 func (r *Rule) setQuery(name, pattern string) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/patgate/patgate/audit"
+	"github.com/patgate/patgate/policy"
 )
 
 // TestPatternsOfPaths has paths of one present rule, and the proposed lines.
@@ -112,5 +113,21 @@ func TestKindsAreBounded(t *testing.T) {
 	a.merge(b)
 	if len(a.kinds) != maxKinds || a.lost != 3*maxKinds {
 		t.Errorf("%d kinds, %d lost", len(a.kinds), a.lost)
+	}
+}
+
+// A proposal keeps what a rule says of MCP messages: without it the rule would allow every tool.
+func TestConditionsOnMCPStay(t *testing.T) {
+	pattern, err := policy.CompilePattern("search_.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := Rule{Methods: []string{"POST"}, Path: "/mcp"}
+	rule.conditionsOf(&policy.Rule{MCP: &policy.MCP{Tools: []*policy.Pattern{pattern}}})
+	if got := rule.MCP["tools"]; len(got) != 1 || got[0] != "search_.*" {
+		t.Errorf("%v", rule)
+	}
+	if line, ok := rule.Line(); ok {
+		t.Errorf("a line without the condition: %s", line)
 	}
 }
