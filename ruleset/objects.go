@@ -3,6 +3,7 @@ package ruleset
 import (
 	"cmp"
 	"crypto/sha256"
+	"fmt"
 	"slices"
 	"time"
 
@@ -16,11 +17,16 @@ type Object struct {
 	Kind, Namespace, Name string
 	UID                   string
 	Created               time.Time
-	Data                  []byte // the manifest, YAML or JSON, without its namespace
+	Spec                  []byte // of the manifest: JSON, or YAML on one line
 }
 
 // ID names an object as problems, events and rows do: APIToken/team-a/ci.
 func (o *Object) ID() string { return o.Kind + "/" + o.Namespace + "/" + o.Name }
+
+// manifest is the object as a document.
+func (o *Object) manifest() []byte {
+	return fmt.Appendf(nil, "apiVersion: %s\nkind: %s\nmetadata: {name: %q}\nspec: %s\n", manifest.APIVersion, o.Kind, o.Name, o.Spec)
+}
 
 // key is the name of its row.
 func (o *Object) key() string { return o.Namespace + "/" + o.Name }
@@ -35,6 +41,8 @@ func (o *Object) older(other *Object) int {
 // good version; without one, what depends on it is not accepted. The zero value is not ready: make one with NewObjects.
 // It is used by one goroutine.
 type Objects struct {
+	Limit int // how many tokens a step decides about; 0: all that changed
+
 	decoder *manifest.Decoder
 	decoded int                          // documents, by this decoder
 	labels  map[string]map[string]string // of namespaces
@@ -74,7 +82,7 @@ type restObject struct {
 // tokenObject is a token. Its document is decoded when it is needed: there may be very many.
 type tokenObject struct {
 	Object
-	row     *policy.Token // that runs, or its mark as not accepted; nil: none
+	next    *policy.Token // within a step: its row, or its mark as not accepted; nil: none
 	digests []token.Digest
 	problem string
 }
@@ -86,6 +94,9 @@ func NewObjects() *Objects {
 		claims: map[token.Digest][]*tokenObject{}, changed: map[*tokenObject]bool{}, stale: true,
 	}
 }
+
+// Pending reports whether a step has left tokens to the next one.
+func (o *Objects) Pending() bool { return len(o.changed)+len(o.again) > 0 }
 
 // Len returns how many objects there are.
 func (o *Objects) Len() int { return len(o.rest) + len(o.tokens) }
@@ -149,7 +160,7 @@ func (o *Objects) Recheck(running *policy.Snapshot) {
 		}
 	}
 	for _, t := range o.tokens {
-		if t.row == nil || !there[t.key()] {
+		if t.problem != "" || !there[t.key()] {
 			o.changed[t] = true
 		}
 	}
@@ -193,7 +204,7 @@ func (o *Objects) IDs(kind string) (ids []string) {
 func (o *Objects) addSum(object *Object) {
 	h := sha256.New()
 	h.Write([]byte(object.ID() + "\n" + object.UID + "\n"))
-	h.Write(object.Data)
+	h.Write(object.Spec)
 	for i, b := range h.Sum(nil) {
 		o.sum[i] ^= b
 	}
@@ -240,14 +251,15 @@ func (o *Objects) Step(index *policy.Index, pause func()) (policy.Changes, bool)
 	for _, name := range slices.Compact(names) {
 		t := o.tokens[manifest.KindAPIToken+"/"+name]
 		was := running.TokenByName(name)
-		if was != nil && was.Source.Origin != policy.OriginObjects || t != nil && (t.row == was || t.row != nil && running.Same(t.row)) {
+		if t != nil && t.next != nil && running.Same(t.next) {
+			t.next = nil
 			continue
 		}
-		if was != nil {
+		if was != nil && was.Source.Origin == policy.OriginObjects {
 			c.Old.Tokens = append(c.Old.Tokens, was)
 		}
-		if t != nil && t.row != nil {
-			c.New.Tokens = append(c.New.Tokens, t.row)
+		if t != nil && t.next != nil {
+			c.New.Tokens, t.next = append(c.New.Tokens, t.next), nil
 		}
 	}
 	c.New.SHA256 = o.sum
@@ -257,7 +269,7 @@ func (o *Objects) Step(index *policy.Index, pause func()) (policy.Changes, bool)
 // decideAll decides about the tokens that changed, and about those with the same digests.
 func (o *Objects) decideAll(running *policy.Snapshot, pause func()) map[*tokenObject]bool {
 	decided := map[*tokenObject]bool{}
-	for n := 1; len(o.changed)+len(o.again) > 0; n++ {
+	for n := 1; len(o.changed)+len(o.again) > 0 && (o.Limit == 0 || n <= o.Limit); n++ {
 		for _, t := range o.again {
 			o.changed[t] = true
 		}

@@ -27,7 +27,7 @@ func (o *Objects) stepRest(c *policy.Changes, running *policy.Snapshot) {
 	}
 	next.Gates = append(next.Gates, keptShut(running, next.Gates)...)
 	o.findBroken(ordered)
-	o.findAffected(set, &next)
+	o.findAffected(set, &next, running)
 	c.Old.Gates, c.New.Gates = difference(o.rows.Gates, next.Gates)
 	c.Old.Groups, c.New.Groups = difference(o.rows.Groups, next.Groups)
 	c.Old.Policies, c.New.Policies = difference(o.rows.Policies, next.Policies)
@@ -65,7 +65,7 @@ func (o *Objects) decode(object *Object) *manifest.Document {
 	if o.decoded++; o.decoded%maxDecoded == 0 {
 		o.decoder = new(manifest.Decoder) // it remembers every pattern that it has seen
 	}
-	docs := o.decoder.Read(object.ID(), object.Data)
+	docs := o.decoder.Read(object.ID(), object.manifest())
 	if len(docs) != 1 {
 		docs = []*manifest.Document{{File: object.ID(), Problems: []diag.Problem{{File: object.ID(), Message: "no manifest"}}}}
 	}

@@ -36,7 +36,7 @@ func (o *Objects) decide(t *tokenObject, running *policy.Snapshot) {
 	t.problem = describe(problems)
 	o.news(before, Fault{Object: t.ID(), Problem: t.problem})
 	if len(problems) > 0 {
-		t.row = o.notAccepted(t, doc, running)
+		t.next = o.notAccepted(t, doc, running)
 		return
 	}
 	row, fault := o.compile(doc, running)
@@ -44,7 +44,7 @@ func (o *Objects) decide(t *tokenObject, running *policy.Snapshot) {
 		t.problem = fault.Message
 		row = o.notAccepted(t, doc, running)
 	}
-	t.row = row
+	t.next = row
 }
 
 // compile makes the row of a token. A panic is a fault of this token alone.
@@ -138,9 +138,6 @@ func (o *Objects) notAccepted(t *tokenObject, doc *manifest.Document, running *p
 		return nil
 	}
 	row.Fingerprint = sha256.Sum256(fmt.Appendf(nil, "not accepted\n%x\n%x", doc.Fingerprint, row.Digest))
-	if t.row != nil && t.row.Fingerprint == row.Fingerprint {
-		return t.row
-	}
 	return row
 }
 
@@ -195,7 +192,7 @@ func (o *Objects) contest(list []*tokenObject, but *tokenObject) {
 }
 
 // findAffected lets the tokens be decided about again for which a change of the rest may matter.
-func (o *Objects) findAffected(set *Set, next *policy.Rows) {
+func (o *Objects) findAffected(set *Set, next *policy.Rows, running *policy.Snapshot) {
 	if o.base == nil {
 		for _, t := range o.tokens {
 			o.changed[t] = true
@@ -204,7 +201,7 @@ func (o *Objects) findAffected(set *Set, next *policy.Rows) {
 	}
 	a := newAffected(o, set, next)
 	for _, t := range o.tokens {
-		if t.row == nil || t.row.NotAccepted || a.concerns(t.row) {
+		if row := running.TokenByName(t.key()); t.problem != "" || row == nil || isOfFile(row) || a.concerns(row) {
 			o.changed[t] = true
 		}
 	}

@@ -32,8 +32,8 @@ const (
 	minReceive = 4 << 20
 )
 
-// minStale is more than the time between two bookmarks of a watch.
-const minStale = 90 * time.Second
+// minStale is more than the time between two bookmarks of a watch, which was measured as up to two minutes.
+const minStale = 5 * time.Minute
 
 // checkOptions refuses options that are invalid or insecure.
 func checkOptions(o *Options) error {
@@ -49,7 +49,7 @@ func checkOptions(o *Options) error {
 	case o.MaxReceive != 0 && o.MaxReceive < minReceive:
 		return &UsageError{fmt.Sprintf("MaxReceive %d: expected at least %d", o.MaxReceive, minReceive)}
 	case o.MaxStale != 0 && o.MaxStale < minStale:
-		return &UsageError{fmt.Sprintf("MaxStale %s: expected at least %s, as an API server says something once a minute where nothing changes", o.MaxStale, minStale)}
+		return &UsageError{fmt.Sprintf("MaxStale %s: expected at least %s, as an API server may say nothing for two minutes where nothing changes", o.MaxStale, minStale)}
 	case o.StaleDeny && o.MaxStale == 0, o.MaxStale != 0 && o.Kubernetes == nil:
 		return &UsageError{"StaleDeny needs MaxStale, and MaxStale needs Kubernetes"}
 	case len(o.Manifests) == 0 && o.Manage != nil:

@@ -20,7 +20,11 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	s, err := New(Options{Manifests: []string{t.TempDir()}, Listen: "127.0.0.1:0", StatusListen: "127.0.0.1:0", Audit: out})
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(kubeconfig, []byte("clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\ncontexts: [{name: c, context: {cluster: c}}]\ncurrent-context: c\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(Options{Manifests: []string{t.TempDir()}, Kubernetes: &KubernetesOptions{Kubeconfig: kubeconfig}, Listen: "127.0.0.1:0", StatusListen: "127.0.0.1:0", Audit: out})
 	if err != nil {
 		t.Fatal(err)
 	}

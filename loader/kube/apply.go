@@ -14,10 +14,12 @@ import (
 
 // change is one thing that a watch found.
 type change struct {
-	set     *ruleset.Object // it is there now
-	gone    string          // the ID of an object that is not
-	listed  *watched        // all objects of the watch are known
-	recheck bool            // the index has changed otherwise
+	set       *ruleset.Object   // it is there now
+	gone      string            // the ID of an object that is not
+	listed    *watched          // all objects of the watch are known
+	namespace string            // of labels
+	labels    map[string]string // of the namespace; nil: it is gone
+	recheck   bool              // the index has changed otherwise
 }
 
 // isToken reports whether the change is about a token.
@@ -65,11 +67,24 @@ func (q *queue) takeTokens() []change {
 	return list
 }
 
+// tightGC is how much garbage, in percent of what is kept, there may be until all objects were listed.
+const tightGC = 12
+
+// longStep is a step that has looked at many objects.
+const longStep = 50 * time.Millisecond
+
+// lessGarbage is how much garbage, in percent, there may be beside manyObjects: they stay, and are most of the memory.
+const (
+	lessGarbage = 40
+	manyObjects = 10_000
+)
+
 // calm is for how long faults are held back: objects that were applied together arrive one by one.
 const calm = time.Second
 
 // apply takes changes into the index until ctx is done. Before all objects were listed it applies none.
 func (s *Source) apply(ctx context.Context) {
+	percent := debug.SetGCPercent(tightGC) // the first list leaves much behind
 	left := map[*watched]bool{}
 	for _, w := range s.watches {
 		left[w] = true
@@ -99,22 +114,27 @@ func (s *Source) apply(ctx context.Context) {
 		if len(left) > 0 {
 			continue
 		}
+		s.useLabels()
 		s.step(started)
 		if found := s.objects.Faults(); len(found) > 0 {
 			faults = append(faults, found...)
 			quiet.Reset(calm)
 		}
-		s.nowUp()
+		s.nowUp(percent)
 	}
 }
 
 // nowUp reports the first time that all objects run.
-func (s *Source) nowUp() {
+func (s *Source) nowUp(percent int) {
 	select {
 	case <-s.up:
 	default:
+		if s.objects.Len() > manyObjects {
+			percent = min(percent, lessGarbage)
+		}
+		debug.SetGCPercent(percent)
+		debug.FreeOSMemory()
 		close(s.up)
-		debug.FreeOSMemory() // a list takes several times what runs
 	}
 }
 
@@ -123,6 +143,8 @@ func (s *Source) put(c *change) {
 	switch {
 	case c.recheck:
 		s.objects.Recheck(s.index.Snapshot())
+	case c.namespace != "":
+		s.putLabels(c)
 	case c.set != nil:
 		s.objects.Set(*c.set)
 	case c.gone != "":
@@ -132,18 +154,21 @@ func (s *Source) put(c *change) {
 
 // step applies what changed.
 func (s *Source) step(started time.Time) {
-	r, changed := s.tryStep()
+	r, changed := s.steps()
 	for range maxTries {
 		if r.Err == nil {
 			break
 		}
 		s.objects.Recheck(s.index.Snapshot()) // another source has changed the index meanwhile
-		r, changed = s.tryStep()
+		r, changed = s.steps()
 	}
 	if !changed {
 		return
 	}
 	r.Took = s.o.Now().Sub(started)
+	if r.Took > longStep && s.objects.Len() > manyObjects {
+		debug.FreeOSMemory() // what concerns many objects leaves much behind
+	}
 	counts := s.objects.NotAccepted()
 	s.mu.Lock()
 	s.notAccepted = counts
@@ -153,6 +178,27 @@ func (s *Source) step(started time.Time) {
 
 // maxTries is how often a step is tried again whose changes do not fit what runs.
 const maxTries = 3
+
+// firstLimit is how many tokens a step takes before any are served: rows take much memory until an index has packed them.
+const firstLimit = 2_000
+
+// steps takes all changes into the index: in one step, or in several before the first check is answered.
+func (s *Source) steps() (Report, bool) {
+	select {
+	case <-s.up:
+		s.objects.Limit = 0
+	default:
+		s.objects.Limit = firstLimit
+	}
+	r, changed := s.tryStep()
+	for s.objects.Pending() && r.Err == nil {
+		next, _ := s.tryStep()
+		next.Change.Added, next.Change.Changed, next.Change.Removed = next.Change.Added+r.Change.Added, next.Change.Changed+r.Change.Changed, next.Change.Removed+r.Change.Removed
+		next.Change.Names = r.Change.Names
+		r = next
+	}
+	return r, changed
+}
 
 func (s *Source) tryStep() (r Report, changed bool) {
 	changes, changed := s.objects.Step(s.index, s.whileDeciding)

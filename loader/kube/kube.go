@@ -51,10 +51,11 @@ type Source struct {
 	report  func(Report)
 	faulted func([]ruleset.Fault)
 
-	queue   queue
-	objects *ruleset.Objects
-	watches []*watched
-	up      chan struct{} // closed once all objects were listed and run
+	queue              queue
+	objects            *ruleset.Objects
+	watches            []*watched
+	labels, usedLabels map[string]map[string]string // of namespaces, by name
+	up                 chan struct{}                // closed once all objects were listed and run
 
 	silent atomic.Bool // the last request had no answer
 
@@ -77,7 +78,7 @@ func New(index *policy.Index, o Options, report func(Report), faulted func([]rul
 		return nil, err
 	}
 	s := &Source{
-		o: o, index: index, report: report, faulted: faulted, objects: ruleset.NewObjects(), up: make(chan struct{}),
+		o: o, index: index, report: report, faulted: faulted, labels: map[string]map[string]string{}, objects: ruleset.NewObjects(), up: make(chan struct{}),
 		queue: queue{news: make(chan struct{}, 1)},
 	}
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return noting{next, s} })
@@ -93,6 +94,10 @@ func New(index *policy.Index, o Options, report func(Report), faulted func([]rul
 			resource := schema.GroupVersionResource{Group: group, Version: version, Resource: k.Plural}
 			s.watches = append(s.watches, &watched{source: s, kind: k.Kind, namespace: namespace, resource: resource})
 		}
+	}
+	s.notAccepted = s.objects.NotAccepted()
+	if len(o.Namespaces) == 0 {
+		s.watches = append(s.watches, s.watchNamespaces())
 	}
 	return s, nil
 }
@@ -170,24 +175,16 @@ func (s *Source) Run(ctx context.Context) {
 }
 
 // Age returns since when nothing is known of the cluster: the time since the quietest of the watches last said
-// something. An API server sends a bookmark a minute where nothing changes.
+// something. Where nothing changes, an API server sends a bookmark every two minutes or so.
 func (s *Source) Age() time.Duration {
 	var oldest time.Duration
 	now := s.o.Now()
 	for _, w := range s.watches {
-		oldest = max(oldest, now.Sub(w.lastSign()))
-	}
-	return oldest
-}
-
-// Alive reports whether every watch is open.
-func (s *Source) Alive() bool {
-	for _, w := range s.watches {
-		if !w.isOpen() {
-			return false
+		if !w.optional {
+			oldest = max(oldest, now.Sub(w.lastSign()))
 		}
 	}
-	return true
+	return oldest
 }
 
 // NotAccepted counts the objects that are not accepted, by kind.

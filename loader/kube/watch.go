@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/ruleset"
 )
 
@@ -23,13 +23,18 @@ type watched struct {
 	source    *Source
 	kind      string
 	namespace string
+	optional  bool // without the right to it, patgate does without it
 	resource  schema.GroupVersionResource
+
+	objects sync.Mutex      // held while what follows is read or written
+	turn    int             // counts lists and watches: what an older one still says is not heard
+	known   map[string]bool // the IDs of all objects
+	found   map[string]bool // of those that the list under way has held; nil: none is
+	streams bool            // the list under way, or the last one, is the beginning of a watch
 
 	mu     sync.Mutex
 	sign   time.Time // of the last sign of life
-	open   bool      // the watch is
 	failed *string   // the reason of the last failure that was logged; nil: none since the watch was open
-	known  map[string]bool
 }
 
 // retry is the pause before a list or watch that failed: jittered, and short enough that a revocation counts within a
@@ -41,63 +46,146 @@ func retry() *wait.Backoff {
 // run lists and watches until ctx is done.
 func (w *watched) run(ctx context.Context) {
 	w.known = map[string]bool{}
-	w.seen(false)
+	w.sign = w.source.o.Now()
 	r := cache.NewReflectorWithOptions(&cache.ListWatch{ListWithContextFunc: w.list, WatchFuncWithContext: w.watch}, nil, store{w}, cache.ReflectorOptions{
 		Name: "patgate", TypeDescription: w.kind, Backoff: retry(),
 	})
 	r.RunWithContext(ctx)
 }
 
-// list asks for a page of the objects.
+// list asks for a page of the objects, and hands them on.
 func (w *watched) list(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+	if o.Continue == "" {
+		w.begin(true, false)
+	}
 	l, err := w.source.client.Resource(w.resource).Namespace(w.namespace).List(ctx, o)
 	if err != nil {
 		w.failure(ctx, err)
 		return nil, err
 	}
-	return cutAll(l), nil
+	w.objects.Lock()
+	defer w.objects.Unlock()
+	for i := range l.Items {
+		w.set(&l.Items[i])
+		l.Items[i].Object = nil
+	}
+	return &stubs{ListMeta: metav1.ListMeta{
+		ResourceVersion: l.GetResourceVersion(), Continue: l.GetContinue(), RemainingItemCount: l.GetRemainingItemCount(),
+	}}, nil
 }
 
-// watch begins to watch. Objects are cut down before the Reflector keeps them.
+// watch begins to watch. Objects are handed on as they arrive; the Reflector sees their versions alone.
 func (w *watched) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 	in, err := w.source.client.Resource(w.resource).Namespace(w.namespace).Watch(ctx, o)
 	if err != nil {
 		w.failure(ctx, err)
 		return nil, err
 	}
-	w.seen(true)
-	return &following{watched: w, Interface: watch.Filter(in, func(e watch.Event) (watch.Event, bool) {
+	w.seen()
+	streams := o.SendInitialEvents != nil && *o.SendInitialEvents
+	turn := w.begin(streams, streams)
+	return watch.Filter(in, func(e watch.Event) (watch.Event, bool) {
 		if u, ok := e.Object.(*unstructured.Unstructured); ok && e.Type != watch.Error {
-			e.Object = cut(u)
-			w.seen(true)
+			w.event(turn, e.Type, u)
+			e.Object = stubOf(u)
 		}
 		return e, true
-	})}, nil
+	}), nil
 }
 
-// following is a watch that notes its end.
-type following struct {
-	watch.Interface
-	watched *watched
-	end     sync.Once
+// begin begins a list or a watch. A list finds all objects anew.
+func (w *watched) begin(lists, streams bool) (turn int) {
+	w.objects.Lock()
+	defer w.objects.Unlock()
+	if lists {
+		w.found, w.streams = map[string]bool{}, streams
+	}
+	w.turn++
+	return w.turn
 }
 
-// Stop implements watch.Interface.
-func (f *following) Stop() {
-	f.end.Do(func() {
-		f.watched.mu.Lock()
-		f.watched.open = false
-		f.watched.mu.Unlock()
-	})
-	f.Interface.Stop()
+// event hands on what a watch says.
+func (w *watched) event(turn int, what watch.EventType, u *unstructured.Unstructured) {
+	w.objects.Lock()
+	defer w.objects.Unlock()
+	if turn != w.turn {
+		return
+	}
+	w.seen()
+	switch what {
+	case watch.Added, watch.Modified:
+		w.set(u)
+	case watch.Deleted:
+		w.delete(u)
+	case watch.Bookmark:
+		if w.streams && u.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true" {
+			w.listed()
+		}
+	}
 }
 
-// seen notes a sign of life, and whether the watch is open.
-func (w *watched) seen(open bool) {
+// set hands on an object that there is.
+func (w *watched) set(u *unstructured.Unstructured) {
+	if w.kind == kindNamespace {
+		w.note(u.GetName())
+		w.source.queue.add(change{namespace: u.GetName(), labels: nonNil(u.GetLabels())})
+		return
+	}
+	if u.GetDeletionTimestamp() != nil && w.kind == manifest.KindAPIToken {
+		w.delete(u) // it waits for finalizers, and has ended
+		return
+	}
+	m := manifestOf(w.kind, u)
+	w.note(m.ID())
+	w.source.queue.add(change{set: &m})
+}
+
+// note records that there is an object, for the end of a list.
+func (w *watched) note(id string) {
+	w.known[id] = true
+	if w.found != nil {
+		w.found[id] = true
+	}
+}
+
+// delete hands on that an object is gone.
+func (w *watched) delete(u *unstructured.Unstructured) {
+	id := u.GetName()
+	if w.kind != kindNamespace {
+		id = (&ruleset.Object{Kind: w.kind, Namespace: u.GetNamespace(), Name: id}).ID()
+	}
+	w.forget(id)
+	if w.found != nil {
+		delete(w.found, id)
+	}
+}
+
+func (w *watched) forget(id string) {
+	delete(w.known, id)
+	if w.kind == kindNamespace {
+		w.source.queue.add(change{namespace: id})
+		return
+	}
+	w.source.queue.add(change{gone: id})
+}
+
+// listed ends a list: what it did not hold is gone.
+func (w *watched) listed() {
+	for id := range w.known {
+		if !w.found[id] {
+			w.forget(id)
+		}
+	}
+	w.found = nil
+	w.source.queue.add(change{listed: w})
+}
+
+// seen notes a sign of life.
+func (w *watched) seen() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.sign, w.open = w.source.o.Now(), open
-	if open && w.failed != nil {
+	w.sign = w.source.o.Now()
+	if w.failed != nil {
 		w.source.o.Logger.Info("the cluster's objects are watched again", "kind", w.kind)
 		w.failed = nil
 	}
@@ -107,6 +195,9 @@ func (w *watched) seen(open bool) {
 // rights, is asked for less often.
 func (w *watched) failure(ctx context.Context, err error) {
 	w.logFailure(err)
+	if w.optional && apierrors.IsForbidden(err) {
+		w.source.queue.add(change{listed: w})
+	}
 	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err) {
 		select {
 		case <-ctx.Done():
@@ -118,7 +209,6 @@ func (w *watched) failure(ctx context.Context, err error) {
 func (w *watched) logFailure(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.open = false
 	cause := string(apierrors.ReasonForError(err))
 	if w.failed != nil && *w.failed == cause {
 		return
@@ -134,68 +224,27 @@ func (w *watched) lastSign() time.Time {
 	return w.sign
 }
 
-func (w *watched) isOpen() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.open
-}
-
-// store hands on what a Reflector finds. It keeps only which objects there are.
+// store is what a Reflector believes to keep the objects in.
 type store struct{ *watched }
 
 var _ cache.ReflectorStore = store{}
 
 // Add implements cache.ReflectorStore.
-func (s store) Add(raw any) error { return s.set(raw) }
+func (store) Add(any) error { return nil }
 
 // Update implements cache.ReflectorStore.
-func (s store) Update(raw any) error { return s.set(raw) }
-
-func (s store) set(raw any) error {
-	o, ok := raw.(*object)
-	if !ok {
-		return fmt.Errorf("an object of type %T", raw)
-	}
-	m := o.manifest(s.kind)
-	if o.DeletionTimestamp != nil && s.kind == "APIToken" {
-		return s.delete(m) // it waits for finalizers, and has ended
-	}
-	s.known[m.ID()] = true
-	s.source.queue.add(change{set: &m})
-	return nil
-}
+func (store) Update(any) error { return nil }
 
 // Delete implements cache.ReflectorStore.
-func (s store) Delete(raw any) error {
-	o, ok := raw.(*object)
-	if !ok {
-		return fmt.Errorf("an object of type %T", raw)
-	}
-	return s.delete(o.manifest(s.kind))
-}
+func (store) Delete(any) error { return nil }
 
-func (s store) delete(m ruleset.Object) error {
-	delete(s.known, m.ID())
-	s.source.queue.add(change{gone: m.ID()})
-	return nil
-}
-
-// Replace implements cache.ReflectorStore.
-func (s store) Replace(list []any, _ string) error {
-	before := s.known
-	s.watched.known = make(map[string]bool, len(list))
-	for i, raw := range list {
-		if err := s.set(raw); err != nil {
-			return err
-		}
-		list[i] = nil
+// Replace implements cache.ReflectorStore: the list is complete. A list that came as a stream has said so itself.
+func (s store) Replace([]any, string) error {
+	s.objects.Lock()
+	defer s.objects.Unlock()
+	if !s.streams {
+		s.listed()
 	}
-	for id := range before {
-		if !s.watched.known[id] {
-			s.source.queue.add(change{gone: id})
-		}
-	}
-	s.source.queue.add(change{listed: s.watched})
 	return nil
 }
 

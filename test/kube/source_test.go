@@ -138,6 +138,12 @@ type follower struct {
 
 // follow starts one that asks the API server at an address.
 func follow(ns *namespace, server string, args ...string) *follower {
+	ns.t.Helper()
+	return followAs(ns, ns.c.token, server, args...)
+}
+
+// followAs is follow with a token for the API server.
+func followAs(ns *namespace, token, server string, args ...string) *follower {
 	t := ns.t
 	t.Helper()
 	dir := t.TempDir()
@@ -148,7 +154,7 @@ clusters: [{name: c, cluster: {server: %q, certificate-authority: %q}}]
 users: [{name: u, user: {token: %s}}]
 contexts: [{name: x, context: {cluster: c, user: u}}]
 current-context: x
-`, server, filepath.Join(ns.c.dir, "certs", "apiserver.crt"), ns.c.token)
+`, server, filepath.Join(ns.c.dir, "certs", "apiserver.crt"), token)
 	if strings.HasPrefix(server, "http:") {
 		text = regexp.MustCompile(`, certificate-authority: "[^"]*"`).ReplaceAllString(text, "")
 	}
@@ -223,9 +229,15 @@ func (f *follower) metric(name string) float64 {
 // until waits for a condition.
 func (f *follower) until(what string, holds func() bool) time.Duration {
 	f.t.Helper()
+	return f.within(20*time.Second, what, holds)
+}
+
+// within is until with a limit of its own.
+func (f *follower) within(limit time.Duration, what string, holds func() bool) time.Duration {
+	f.t.Helper()
 	began := time.Now()
 	for !holds() {
-		if time.Since(began) > 20*time.Second {
+		if time.Since(began) > limit {
 			text, _ := os.ReadFile(f.logs)
 			f.t.Fatalf("it did not come about that %s\n%s", what, text)
 		}

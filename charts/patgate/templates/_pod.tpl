@@ -43,11 +43,28 @@ projected:
     {{- end }}
 {{- end -}}
 
+{{- /* Whether there are files with manifests. */ -}}
+{{- define "patgate.hasFiles" -}}
+{{- if or .Values.manifests .Values.existingConfigMaps }}true{{ end -}}
+{{- end -}}
+
 {{- define "patgate.args" -}}
 - serve
+{{- if include "patgate.hasFiles" . }}
 - --manifests=/etc/patgate/manifests
+{{- end }}
 {{- range .Values.teams }}
 - {{ printf "--manifests=%s" (include "patgate.teamDirectory" .) | quote }}
+{{- end }}
+{{- if .Values.kubernetes.enabled }}
+- --kubernetes
+{{- range .Values.kubernetes.namespaces }}
+- --namespace={{ . }}
+{{- end }}
+{{- with .Values.kubernetes.maxStale }}
+- --max-stale={{ . }}
+- --stale-action={{ $.Values.kubernetes.staleAction }}
+{{- end }}
 {{- end }}
 {{- if .Values.lastGood.enabled }}
 - --last-good=/var/lib/patgate

@@ -1,8 +1,11 @@
 {{- /* What the schema can't say: values that contradict each other, or leave a door to be chosen. */ -}}
 {{- define "patgate.validate" -}}
 {{- $v := .Values -}}
-{{- if not (or $v.manifests $v.existingConfigMaps) -}}
-{{- fail "No manifests: patgate does not start without a Gate. Set `manifests` (files in the values) or `existingConfigMaps` (names of ConfigMaps); examples/minimal.yaml shows one." -}}
+{{- if not (or $v.manifests $v.existingConfigMaps $v.kubernetes.enabled) -}}
+{{- fail "No manifests: patgate does not start without a Gate. Set `manifests` (files in the values) or `existingConfigMaps` (names of ConfigMaps); examples/minimal.yaml shows one. Or follow objects of the cluster: kubernetes.enabled." -}}
+{{- end -}}
+{{- if and $v.kubernetes.enabled (not (or $v.manifests $v.existingConfigMaps)) (or $v.teams $v.lastGood.enabled) -}}
+{{- fail "teams and lastGood need `manifests` or `existingConfigMaps`: with kubernetes.enabled alone there are no files." -}}
 {{- end -}}
 {{- $teams := list -}}
 {{- range $v.teams -}}
