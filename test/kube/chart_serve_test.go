@@ -92,6 +92,8 @@ func TestChartFlags(t *testing.T) {
 // chartPod is the server's container of a rendered chart, run as a process.
 type chartPod struct {
 	cmd       *exec.Cmd
+	objects   map[string]rendered
+	dir       string // where its volumes are
 	manifests configmap.Mount
 	status    string // URL of the status port
 	checks    string // address
@@ -105,9 +107,9 @@ type chartPod struct {
 func startChartPod(t *testing.T, more map[string]string, certificate func(dir string, names []string), args ...string) *chartPod {
 	t.Helper()
 	checks, status := freePort(), freePort()
-	objects := chartObjects(t, chartRender(t, "helm", append(args, "--set", "ports.grpc="+checks+",ports.status="+status+",drain.delaySeconds=1")...))
+	objects := chartObjects(t, chartRender(t, "helm", append(args, "--set", "ports.grpc="+checks+",ports.status="+status+",drain.delaySeconds=1,manage.gateStatus[0]=http://127.0.0.1:"+status)...))
 	dir := t.TempDir()
-	p := &chartPod{manifests: configmap.Mount{Dir: filepath.Join(dir, "manifests")}, exited: make(chan error, 1),
+	p := &chartPod{objects: objects, dir: dir, manifests: configmap.Mount{Dir: filepath.Join(dir, "manifests")}, exited: make(chan error, 1),
 		checks: "127.0.0.1:" + checks, status: "http://127.0.0.1:" + status}
 	files := map[string]string{}
 	for name, text := range objects["ConfigMap/patgate-manifests"].Data {
@@ -116,7 +118,10 @@ func startChartPod(t *testing.T, more map[string]string, certificate func(dir st
 	for name, text := range more {
 		files[name] = text
 	}
-	for _, d := range []string{"manifests", "tls"} {
+	if _, manages := objects["Deployment/patgate-manage"]; manages {
+		p.manifests.Dir = filepath.Join(dir, "manifests/config")
+	}
+	for _, d := range []string{"manifests/config", "manifests/managed", "tls"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -129,9 +134,7 @@ func startChartPod(t *testing.T, more map[string]string, certificate func(dir st
 	}
 	pod := objects["Deployment/patgate"].Spec.Template.Spec
 	p.grace = time.Duration(pod.TerminationGracePeriodSeconds) * time.Second
-	arguments := strings.Join(pod.Containers[0].Args, "\n")
-	arguments = strings.NewReplacer("$(POD_IP)", "127.0.0.1", "/etc/patgate/", dir+"/").Replace(arguments)
-	p.cmd = exec.Command(binary, strings.Split(arguments, "\n")...)
+	p.cmd = exec.Command(binary, p.arguments("patgate")...)
 	p.cmd.Stderr = &p.logs
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -140,6 +143,13 @@ func startChartPod(t *testing.T, more map[string]string, certificate func(dir st
 	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
 	p.await(t, "readiness", func() bool { code, _ := p.get("/readyz"); return code == http.StatusOK })
 	return p
+}
+
+// arguments are those of the container of a Deployment, with folders for volumes and loopback for the pod's address.
+func (p *chartPod) arguments(deployment string) []string {
+	text := strings.Join(p.objects["Deployment/"+deployment].Spec.Template.Spec.Containers[0].Args, "\n")
+	text = strings.NewReplacer("$(POD_IP)", "127.0.0.1", "/etc/patgate/", p.dir+"/").Replace(text)
+	return strings.Split(text, "\n")
 }
 
 // freePort returns a port of loopback that nothing listens on.

@@ -68,7 +68,30 @@ func TestChartRefuses(t *testing.T) {
 		{`{tls: {certManager: {privateKey: {algorithm: DSA}}}}`, "tls.certManager.privateKey.algorithm"},
 		{`{tls: {certManager: {secretTemplate: {type: Opaque}}}}`, "property type"},
 		{`{dashboard: {labels: {grafana_dashboard: 1}}}`, "dashboard.labels.grafana_dashboard"},
+		{`{transport: h3}`, "transport"},
+		{`{manage: {enable: true}}`, "property enable"},
+		{`{manage: {port: 443}}`, "manage.port"},
+		{`{manage: {store: {accessModes: [ReadOnlyMany]}}}`, "manage.store.accessModes.0"},
+		{`{manage: {store: {subPath: ../up}}}`, "manage.store.subPath"},
+		{`{manage: {store: {size: much}}}`, "manage.store.size"},
+		{`{manage: {oidc: {issuer: id.example.com}}}`, "manage.oidc.issuer"},
+		{`{manage: {oidc: {clientSecret: abc}}}`, "property clientSecret"},
+		{`{manage: {userHeader: "x user"}}`, "manage.userHeader"},
+		{`{manage: {gateStatus: ["patgate:9192"]}}`, "manage.gateStatus.0"},
+		{`{manage: {networkPolicy: {clients: [{}]}}}`, "manage.networkPolicy.clients.0"},
 		// By the templates.
+		{`{manage: {enabled: true}}`, "manage.enabled requires manage.tls.existingSecret"},
+		{`{manage: {enabled: true, gate: g, insecureListen: true, tls: {existingSecret: s}}}`, "choose one"},
+		{`{manage: {enabled: true, gate: g, insecureListen: true, tls: {clientCA: {existingSecret: s}}}}`, "manage.tls.clientCA.existingSecret requires manage.tls.existingSecret"},
+		{`{manage: {enabled: true, insecureListen: true}}`, "How do people sign in"},
+		{`{manage: {enabled: true, insecureListen: true, userHeader: x-user}}`, "manage.userHeader requires manage.tls.clientCA.existingSecret"},
+		{`{manage: {enabled: true, tls: {existingSecret: s}, userHeader: x-user}}`, "manage.userHeader requires manage.tls.clientCA.existingSecret"},
+		{`{manage: {enabled: true, insecureListen: true, oidc: {issuer: "https://id"}}}`, "manage.oidc.clientID"},
+		{`{manage: {enabled: true, insecureListen: true, oidc: {issuer: "https://id", clientID: p}}}`, "manage.oidc.existingSecret"},
+		{`{manage: {enabled: true, insecureListen: true, gate: g, oidc: {clientID: p}}}`, "manage.oidc has values without manage.oidc.issuer"},
+		{`{manage: {enabled: true, insecureListen: true, gate: g, replicas: 2, store: {accessModes: [ReadWriteOnce]}}}`, "manage.replicas (2) requires ReadWriteMany"},
+		{`{manage: {enabled: true, insecureListen: true, replicas: 2, oidc: {issuer: "https://id", clientID: p, existingSecret: s}}}`, "manage.sessionKey.existingSecret"},
+		{`{manage: {enabled: true, insecureListen: true, gate: g}}`, "manage.networkPolicy.clients"},
 		{`{manifests: {gate.yaml: null}}`, "manifests.gate.yaml"},
 		{`{insecureListen: false}`, "Who may ask patgate?"},
 		{`{insecureListen: false, tls: {existingSecret: s, clientCA: {enabled: false}}}`, "Who may ask patgate?"},
@@ -108,6 +131,10 @@ func TestChartRefuses(t *testing.T) {
 		if _, err := chartRun(t, helm, "template", "patgate", chart, "--set", "insecureListen=true"); err == nil || !strings.Contains(err.Error(), "No manifests") {
 			t.Errorf("%s, without manifests: %v", helm, err)
 		}
+		objects := "insecureListen=true,kubernetes.enabled=true,manage.enabled=true,manage.insecureListen=true,manage.gate=g"
+		if _, err := chartRun(t, helm, "template", "patgate", chart, "--set", objects); err == nil || !strings.Contains(err.Error(), "manage.enabled needs `manifests`") {
+			t.Errorf("%s, a page with objects alone: %v", helm, err)
+		}
 	}
 }
 
@@ -142,7 +169,8 @@ var openObjects = []string{"global", "manifests", "podSecurityContext", "securit
 	"readinessProbe", "strategy", "affinity", "autoscaling.behavior", "commonLabels", "podAnnotations", "podLabels", "nodeSelector",
 	"service.annotations", "service.labels", "serviceAccount.annotations", "serviceAccount.labels", "commonAnnotations",
 	"deploymentAnnotations", "dnsConfig", "tls.certManager.privateKey", "tls.certManager.secretTemplate", "serviceMonitor.labels", "serviceMonitor.annotations",
-	"prometheusRule.labels", "prometheusRule.annotations", "prometheusRule.alertLabels", "dashboard.labels", "dashboard.annotations"}
+	"manage.store.annotations", "manage.service.annotations", "manage.service.labels", "manage.resources", "manage.startupProbe", "manage.livenessProbe",
+	"manage.readinessProbe", "prometheusRule.labels", "prometheusRule.annotations", "prometheusRule.alertLabels", "dashboard.labels", "dashboard.annotations"}
 
 // TestChartSchema checks that the schema has exactly the keys of values.yaml, and is closed wherever
 // keys are the chart's.

@@ -91,6 +91,12 @@ projected:
 - --audit-wait={{ .Values.audit.wait }}
 - --drain-delay={{ .Values.drain.delaySeconds | int64 }}s
 - --drain-grace={{ .Values.drain.graceSeconds | int64 }}s
+{{- if .Values.audit.chainSecret }}
+- --audit-chain=/etc/patgate/audit/{{ .Values.audit.chainKey }}
+{{- end }}
+{{- if ne .Values.transport "h2" }}
+- --transport={{ .Values.transport }}
+{{- end }}
 - --max-body-bytes={{ .Values.maxBodyBytes | int64 }}
 {{- if gt (int64 .Values.maxInFlight) 0 }}
 - --max-in-flight={{ .Values.maxInFlight | int64 }}

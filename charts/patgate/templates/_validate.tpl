@@ -7,6 +7,7 @@
 {{- if and $v.kubernetes.enabled (not (or $v.manifests $v.existingConfigMaps)) (or $v.teams $v.lastGood.enabled) -}}
 {{- fail "teams and lastGood need `manifests` or `existingConfigMaps`: with kubernetes.enabled alone there are no files." -}}
 {{- end -}}
+{{- include "patgate.validateManage" . -}}
 {{- $teams := list -}}
 {{- range $v.teams -}}
 {{- if has .name $teams -}}
