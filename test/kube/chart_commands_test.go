@@ -48,7 +48,7 @@ func TestChartCommands(t *testing.T) {
 			if left := ns.list("deployment"); strings.Contains(page, "docs") && len(left) > 0 {
 				t.Errorf("uninstalled, %s is still there", left[0].ref())
 			}
-			if want := map[bool]int{true: 12, false: 2}[strings.Contains(page, "docs")]; ran != want {
+			if want := map[bool]int{true: 14, false: 2}[strings.Contains(page, "docs")]; ran != want {
 				t.Errorf("%d commands were run, want %d", ran, want)
 			}
 		})

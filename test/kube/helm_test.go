@@ -71,7 +71,7 @@ func changed(before, after []object) []string {
 	was, is := versions(before), versions(after)
 	var list []string
 	for _, o := range after {
-		if was[o.ref()] != o.text("metadata", "resourceVersion") {
+		if was[o.ref()] != is[o.ref()] {
 			list = append(list, o.ref())
 		}
 	}

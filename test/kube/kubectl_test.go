@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -162,11 +163,15 @@ func (o object) ref() string {
 	return strings.ToLower(o.text("kind")) + "/" + o.text("metadata", "name")
 }
 
-// versions returns the resourceVersion of each object, by its name.
+// versions returns what tells whether an object changed, by its name: its resourceVersion. The API server writes a claim anew
+// at its first update, with the same content; of a claim it is what it holds.
 func versions(objects []object) map[string]string {
 	m := map[string]string{}
 	for _, o := range objects {
 		m[o.ref()] = o.text("metadata", "resourceVersion")
+		if strings.HasPrefix(o.ref(), "persistentvolumeclaim/") {
+			m[o.ref()] = fmt.Sprint(o.at("metadata", "uid"), o.at("metadata", "labels"), o.at("metadata", "annotations"), o.at("spec"))
+		}
 	}
 	return m
 }
