@@ -41,7 +41,7 @@ func Kinds() []string { return []string{Nginx, Caddy, Traefik, HAProxy, Gateway}
 // defaults are the identity headers of a gate that names none.
 var defaults = []string{"x-forwarded-user", "x-forwarded-groups", "x-patgate-token", "x-patgate-user-asserted", "x-patgate-id"}
 
-// checker collects findings. Files of one kind are judged together.
+// checker collects findings. Files of one kind are checked together.
 type checker struct {
 	identity []string
 	file     *File
@@ -74,7 +74,7 @@ func Check(files []File, o Options) ([]diag.Problem, error) {
 	}
 	c.judgeTraefik()
 	if c.judged == 0 {
-		return nil, errors.New("nothing to judge: no auth_request, forward_auth, forwardAuth or lua action was found")
+		return nil, errors.New("nothing to check: no auth_request, forward_auth, forwardAuth or lua action was found")
 	}
 	c.suppress(files)
 	diag.Sort(c.findings)
