@@ -103,7 +103,7 @@ var (
 	traefikLine = regexp.MustCompile(`(?mi)^\s*"?(http|entryPoints|middlewares|routers|providers)"?\s*:|^\s*\[(http|entryPoints)[.\]]|kind:\s*(Middleware|IngressRoute)`)
 )
 
-// kindOf tells the kind of a file by its content.
+// kindOf returns the kind of a file, which its content shows.
 func kindOf(f *File) string {
 	switch {
 	case bytes.Contains(f.Data, []byte("HTTPRoute")) && bytes.Contains(f.Data, []byte("ExternalAuth")):
