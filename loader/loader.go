@@ -151,7 +151,6 @@ func (l *Loader) load(ctx context.Context, have Have) error {
 
 // loadOne applies an update of the one origin that there is.
 func (l *Loader) loadOne(ctx context.Context, u *Update, start, read time.Time) error {
-	defer thrifty(size([]*Update{u}) > largeLoad)()
 	for {
 		l.revokeChanged(u)
 		step, whole, err := l.step(ctx, u)
@@ -256,6 +255,7 @@ func (l *Loader) anew(ctx context.Context) (*Update, error) {
 // all documents and they changed meanwhile, it returns no step but the new update. Revocations of a
 // broken document take effect before its problems are explained, which takes longer.
 func (l *Loader) step(ctx context.Context, u *Update) (*ruleset.Step, *Update, error) {
+	defer thrifty(size([]*Update{u}) > largeLoad)()
 	step := l.loaded.Step(l.input([]*Update{u}), ruleset.Options{Workers: l.workers(), Running: l.index.Snapshot()})
 	if step.Stale() {
 		l.loaded = nil
@@ -281,6 +281,7 @@ func (l *Loader) step(ctx context.Context, u *Update) (*ruleset.Step, *Update, e
 // apply makes a step the running revision, or rejects it. Everything that can fail happens before
 // the swap.
 func (l *Loader) apply(u *Update, step *ruleset.Step) Report {
+	defer thrifty(size([]*Update{u}) > largeLoad)()
 	running := l.index.Snapshot()
 	r := Report{SHA256: u.Digest, Files: len(u.Documents), Problems: step.Problems, Faulted: step.Faulted}
 	if len(r.Problems) == 0 {
