@@ -4,7 +4,7 @@
 #   docker build -t patgate .
 #
 # `make image` builds the same program without an engine; docs/releasing.md says how the two differ.
-# Both bases are pinned by tag. Whoever releases pins them by digest too
+# Both bases are pinned by tag. A release pins them by digest too
 # (FROM name:tag@sha256:…, from `crane digest name:tag`): a tag can be moved, a digest can't.
 FROM --platform=$BUILDPLATFORM golang:1.26.8-trixie AS build
 WORKDIR /src

@@ -184,7 +184,7 @@ func gateFor(set *ruleset.Set, name string) string {
 func words(t *policy.Token) []string {
 	list := []string{}
 	if t.Canary {
-		list = append(list, "nothing: it is refused everywhere, and whoever presents it is reported")
+		list = append(list, "nothing: it is refused everywhere, and its use is reported")
 	}
 	if t.Grant.Unrestricted {
 		list = append(list, "everything that its user may do")

@@ -45,7 +45,7 @@ type Server struct {
 	MaxInFlight int64 // checks at a time; beyond, they are refused. 0: no limit
 
 	// Loaded is closed when the first manifests are there. A check that comes before waits for
-	// a moment: a replica that has just been started need not refuse anybody. nil: none waits.
+	// a moment, so that a replica that has just started refuses no caller. nil: none waits.
 	Loaded <-chan struct{}
 
 	// Seen is called for each decision and its event, which it must not keep. nil: nothing is.

@@ -119,7 +119,7 @@ func readState(path, origin string) (*saved, error) {
 	case !info.Mode().IsRegular():
 		return nil, errors.New("not a regular file, expected one")
 	case info.Mode().Perm()&0o002 != 0:
-		return nil, errors.New("anybody may write it, expected mode 0600")
+		return nil, errors.New("everyone may write it, expected mode 0600")
 	}
 	s, err := decodeSaved(bufio.NewReaderSize(f, 1<<20))
 	if err == nil && s.Origin != origin {

@@ -290,7 +290,7 @@ func (v *AddressSource) decode(s *scope, n *yaml.Node, field string) {
 // Count is a number of things that there may be at most.
 type Count int
 
-// maxCount is more than anybody means.
+// maxCount is larger than any sensible count.
 const maxCount = 1_000_000
 
 func (Count) expects() string { return "a number from 1" }
@@ -307,7 +307,7 @@ func (v *Count) decode(s *scope, n *yaml.Node, field string) {
 // Hops is how many trusted proxies stand in front of Envoy.
 type Hops int
 
-// maxHops is more proxies than anybody has.
+// maxHops is larger than any sensible number of proxies.
 const maxHops = 32
 
 func (Hops) expects() string { return "a number of proxies" }

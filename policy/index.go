@@ -243,7 +243,7 @@ type Ending struct {
 
 // RevokeEarly takes `revoked` and `suspended` out of a load that was rejected: rows that have the
 // name and the digest of an ending are refused from then on, in one transaction on the last
-// good revision. A digest alone is not enough: it is public, and anybody may write it into a
+// good revision. A digest alone is not enough: it is public, and everyone may write it into a
 // document of their own. It returns the tokens' names; none means that nothing changed.
 func (x *Index) RevokeEarly(endings []Ending) (names []string, revision uint64, err error) {
 	x.writer.Lock()

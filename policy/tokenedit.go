@@ -90,7 +90,7 @@ func (e *tokenEdit) add(t *Token) error {
 	return e.addDigests(number, t)
 }
 
-// addDigests makes the values of a token lead to it. A value of two tokens would be anybody's guess.
+// addDigests makes the values of a token lead to it. A value of two tokens would be ambiguous.
 func (e *tokenEdit) addDigests(number uint32, t *Token) (err error) {
 	for _, d := range t.digests() {
 		if d == (token.Digest{}) {

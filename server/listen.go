@@ -89,7 +89,7 @@ func checkFront(o *Options) error {
 	return checkListen(o, "HTTPListen", o.HTTPListen, "the front")
 }
 
-// checkListen refuses an address for checks that is none, or that anybody reaches. who may ask there.
+// checkListen refuses an invalid address for checks, and one that every client can reach. who may ask there.
 func checkListen(o *Options, option, address, who string) error {
 	path, unix := strings.CutPrefix(address, unixPrefix)
 	switch {
@@ -103,7 +103,7 @@ func checkListen(o *Options, option, address, who string) error {
 		return &UsageError{fmt.Sprintf("%s %s: expected HOST:PORT or unix:///path", option, address)}
 	}
 	if !isLoopback(host) && o.TLSClientCA == "" && !o.InsecureListen {
-		return &UsageError{fmt.Sprintf("%s %s: beyond loopback anybody could ask for decisions: "+
+		return &UsageError{fmt.Sprintf("%s %s: beyond loopback everyone could ask for decisions: "+
 			"expected TLSCert, TLSKey and TLSClientCA, or InsecureListen where the network itself admits %s alone", option, address, who)}
 	}
 	return nil

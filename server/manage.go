@@ -199,9 +199,9 @@ func (o *ManageOptions) check(manifests []string) error {
 	case o.ClientCA != "" && o.TLSCert == "":
 		return refuse("client-ca", "it needs %[1]stls-cert and %[1]stls-key", o.Flags)
 	case !unix && !isLoopback(host) && o.TLSCert == "" && !o.InsecureListen:
-		return refuse("listen", "%s: beyond loopback anybody could read along, expected %[2]stls-cert and %[2]stls-key, or %[2]sinsecure-listen where the network itself is private", o.Listen, o.Flags)
+		return refuse("listen", "%s: beyond loopback everyone could read the traffic, expected %[2]stls-cert and %[2]stls-key, or %[2]sinsecure-listen where the network itself is private", o.Listen, o.Flags)
 	case o.UserHeader != "" && !unix && o.ClientCA == "":
-		return refuse("user-header", "anybody who reaches %s could set it, expected a unix socket or %sclient-ca, so that the proxy in front alone can connect", o.Listen, o.Flags)
+		return refuse("user-header", "everyone who reaches %s could set it, expected a unix socket or %sclient-ca, so that the proxy in front alone can connect", o.Listen, o.Flags)
 	case o.LoginLink != "" && (unix || !isLoopback(host)):
 		return refuse("login-link", "it is for loopback alone, expected %slisten 127.0.0.1:PORT", o.Flags)
 	}

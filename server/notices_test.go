@@ -169,7 +169,7 @@ func TestWebhooksThatAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range [][3]string{
-		{"hooks.example.com", short, `notify-url: "hooks.example.com" is no URL`}, {"http://hooks.example.com", short, "notify-url: anybody on the way could read along"},
+		{"hooks.example.com", short, `notify-url: "hooks.example.com" is no URL`}, {"http://hooks.example.com", short, "notify-url: everyone on the network path could read the messages"},
 		{"https://hooks.example.com", "", "notify-secret-file: missing"}, {"https://hooks.example.com", short, "holds no key"}, {"https://hooks.example.com", "/nothing", "no such file"},
 	} {
 		if _, err := newWebhook(c[0], c[1], time.Now, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), c[2]) {

@@ -107,8 +107,8 @@ func (s *Server) revision(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(status)
 }
 
-// place is where a problem is. What is wrong there is in the audit alone: anybody who
-// reaches the status port reads this.
+// place is where a problem is. Only the audit log says what is wrong there: everyone who
+// reaches the status port can read this.
 func place(p diag.Problem) string {
 	if p.Pos.Line == 0 {
 		return p.File

@@ -55,7 +55,7 @@ func newWebhook(to, secretFile string, now func() time.Time, logger *slog.Logger
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
 		return nil, fmt.Errorf("notify-url: %q is no URL, expected one such as https://hooks.example.com/patgate", to)
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return nil, errors.New("notify-url: anybody on the way could read along, expected https")
+		return nil, errors.New("notify-url: everyone on the network path could read the messages, expected https")
 	case secretFile == "":
 		return nil, errors.New("notify-secret-file: missing, expected a file with the key that signs messages: whsec_ and the base64 of 24 bytes or more")
 	}
@@ -125,7 +125,7 @@ func (h *webhook) deliver(ctx context.Context, m message) {
 	}
 }
 
-// errGone says that a webhook wants no more messages.
+// errGone reports that a webhook answered 410 Gone.
 var errGone = errors.New("the webhook is gone")
 
 func (h *webhook) attempt(ctx context.Context, m message) error {

@@ -43,7 +43,7 @@ type Query struct {
 func List(snapshot *policy.Snapshot, set *ruleset.Set, q *Query) []ListedToken {
 	list := []ListedToken{}
 	snapshot.Tokens(func(t *policy.Token) bool {
-		if state := snapshot.State(t, q.Now); q.wants(t, state) {
+		if state := snapshot.State(t, q.Now); q.matches(t, state) {
 			list = append(list, listed(snapshot, set, t, state, q.Now))
 		}
 		return true
@@ -54,7 +54,7 @@ func List(snapshot *policy.Snapshot, set *ruleset.Set, q *Query) []ListedToken {
 	return list
 }
 
-func (q *Query) wants(t *policy.Token, state policy.State) bool {
+func (q *Query) matches(t *policy.Token, state policy.State) bool {
 	if len(q.States) > 0 && !slices.Contains(q.States, state.String()) || q.User != "" && t.User != q.User {
 		return false
 	}

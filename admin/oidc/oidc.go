@@ -113,7 +113,7 @@ func badURL(text string) string {
 	case err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http":
 		return fmt.Sprintf("%q is no URL, expected one such as https://id.example.com", text)
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return text + ": anybody on the way could sign in as anybody, expected https"
+		return text + ": everyone on the network path could sign in as any user, expected https"
 	}
 	return ""
 }

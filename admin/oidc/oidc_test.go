@@ -337,15 +337,15 @@ func TestOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, change := range map[string]func(*oidc.Options){
-		"issuer: http://id.example.com: anybody on the way could sign in as anybody, expected https":                    func(o *oidc.Options) { o.Issuer = "http://id.example.com" },
-		`issuer: "id.example.com" is no URL, expected one such as https://id.example.com`:                               func(o *oidc.Options) { o.Issuer = "id.example.com" },
-		"issuer: https://id.example.com?x=1: expected no query":                                                         func(o *oidc.Options) { o.Issuer = "https://id.example.com?x=1" },
-		"client-id: missing, expected the name of the client at the identity provider":                                  func(o *oidc.Options) { o.ClientID = "" },
-		"client-secret-file: missing, expected a file with the secret of the client":                                    func(o *oidc.Options) { o.SecretFile = "" },
-		"client-secret-file: " + empty + " is empty, expected the secret of the client":                                 func(o *oidc.Options) { o.SecretFile = empty },
-		"client-secret-file: /nothing/here: no such file or directory":                                                  func(o *oidc.Options) { o.SecretFile = "/nothing/here" },
-		"redirect-url: https://tokens.example.com/: expected the path /callback":                                        func(o *oidc.Options) { o.Redirect = "https://tokens.example.com/" },
-		"redirect-url: http://tokens.example.com/callback: anybody on the way could sign in as anybody, expected https": func(o *oidc.Options) { o.Redirect = "http://tokens.example.com/callback" },
+		"issuer: http://id.example.com: everyone on the network path could sign in as any user, expected https":                    func(o *oidc.Options) { o.Issuer = "http://id.example.com" },
+		`issuer: "id.example.com" is no URL, expected one such as https://id.example.com`:                                          func(o *oidc.Options) { o.Issuer = "id.example.com" },
+		"issuer: https://id.example.com?x=1: expected no query":                                                                    func(o *oidc.Options) { o.Issuer = "https://id.example.com?x=1" },
+		"client-id: missing, expected the name of the client at the identity provider":                                             func(o *oidc.Options) { o.ClientID = "" },
+		"client-secret-file: missing, expected a file with the secret of the client":                                               func(o *oidc.Options) { o.SecretFile = "" },
+		"client-secret-file: " + empty + " is empty, expected the secret of the client":                                            func(o *oidc.Options) { o.SecretFile = empty },
+		"client-secret-file: /nothing/here: no such file or directory":                                                             func(o *oidc.Options) { o.SecretFile = "/nothing/here" },
+		"redirect-url: https://tokens.example.com/: expected the path /callback":                                                   func(o *oidc.Options) { o.Redirect = "https://tokens.example.com/" },
+		"redirect-url: http://tokens.example.com/callback: everyone on the network path could sign in as any user, expected https": func(o *oidc.Options) { o.Redirect = "http://tokens.example.com/callback" },
 	} {
 		o := good
 		change(&o)

@@ -33,7 +33,7 @@ func newEnvoyCheck(s streams) *cobra.Command {
 			"it promises, as FILE:LINE:COLUMN: field: what is wrong. Fix: what to write [severity code]. docs/envoy-checks.md\n" +
 			"describes each code. A FILE is a bootstrap (YAML or JSON), an answer of the admin's /config_dump, what istioctl, egctl\n" +
 			"or kumactl print of it, resources of xDS, or Kubernetes objects for Istio and Envoy Gateway; - is stdin. Files that are\n" +
-			"named together are judged together.\n\n" +
+			"named together are checked together.\n\n" +
 			"With --manifests it compares Envoy with the gates: trusted hops, headers, bodies, and the gates that routes name.\n" +
 			"The comment `# patgate:ignore CODE reason` on the line or the one above accepts a finding.\n" +
 			"It exits with 1 for errors, with --strict for warnings too, and with 2 for what it can't read.",

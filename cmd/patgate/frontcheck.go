@@ -30,7 +30,7 @@ func newFrontCheck(s streams) *cobra.Command {
 			"bypass it, as FILE:LINE:COLUMN: field: what is wrong. Fix: what to write [severity code]. docs/ingress.md describes\n" +
 			"each code. A FILE is a configuration of nginx (nginx -T prints a whole one), a Caddyfile or Caddy's JSON, Traefik's\n" +
 			"YAML or TOML, objects of Kubernetes for Traefik, HTTPRoutes, a haproxy.cfg or its script; - is stdin. Files of Traefik that are\n" +
-			"named together are judged together. For Envoy see envoy-check.\n\n" +
+			"named together are checked together. For Envoy see envoy-check.\n\n" +
 			"With --manifests it asks for the headers that the gates name, otherwise for those that a gate has by default.\n" +
 			"The comment `# patgate:ignore CODE reason` on the line or the one above accepts a finding.\n" +
 			"It exits with 1 for errors, with --strict for warnings too, and with 2 for what it can't read.",
@@ -53,7 +53,7 @@ func newFrontCheck(s streams) *cobra.Command {
 	f.StringVar(&o.kind, "for", "", "`kind` of the files: nginx, caddy, traefik, haproxy or gateway-api (default: by their content)")
 	f.BoolVar(&o.strict, "strict", false, "exit with 1 for warnings too")
 	f.StringArrayVar(&o.manifests, "manifests", nil, "`directory` of the manifests whose gates stand behind the proxy; may repeat")
-	f.StringArrayVar(&o.gates, "gate", nil, "`name` of a gate that stands behind this proxy (default: all of them); may repeat")
+	f.StringArrayVar(&o.gates, "gate", nil, "`name` of a gate behind this proxy (default: all of them); may repeat")
 	_ = cmd.RegisterFlagCompletionFunc("for", fixed(frontcheck.Kinds()...))
 	return cmd
 }

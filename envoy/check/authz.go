@@ -27,7 +27,7 @@ type authz struct {
 func (c *checker) filter(s *scope, f *httpFilter, conn *connection) {
 	c.judged++
 	if o := f.node.get("is_optional"); o.isTrue() {
-		c.find(FilterOptional, o.spot(), "an Envoy that does not know the filter goes on without it")
+		c.find(FilterOptional, o.spot(), "an Envoy that does not know the filter ignores it")
 	}
 	if f.body == nil {
 		return // no settings to check
@@ -43,9 +43,9 @@ func (c *checker) judgeAuthz(a *authz) {
 	// With deny_at_disable the requests that are left out are refused.
 	if m := a.body.get("filter_enabled_metadata"); m != nil && !a.body.get("deny_at_disable", "default_value").isTrue() {
 		if strings.HasPrefix(m.get("filter").str(), "envoy.filters.http.rbac") {
-			c.find(IstioCondition, m.spot(), "only requests that a rule of an AuthorizationPolicy matches are asked about: the others pass")
+			c.find(IstioCondition, m.spot(), "only requests that a rule of an AuthorizationPolicy matches are checked: the others pass")
 		} else {
-			c.find(ConditionalCheck, m.spot(), "only requests with this metadata are asked about: the others pass")
+			c.find(ConditionalCheck, m.spot(), "only requests with this metadata are checked: the others pass")
 		}
 	}
 	if a.scope != nil {
@@ -60,7 +60,7 @@ func (c *checker) judgeAuthz(a *authz) {
 	if service := a.body.get("grpc_service"); service != nil {
 		a.asks = c.service(a, service)
 	} else if !a.part && a.body.get("http_service") == nil {
-		c.find(UnknownCluster, a.body.missing("grpc_service"), "is missing: patgate is not asked, and every request is refused")
+		c.find(UnknownCluster, a.body.missing("grpc_service"), "is missing: Envoy can't call patgate and refuses every request")
 	}
 }
 
@@ -71,7 +71,7 @@ func (c *checker) service(a *authz, service *node) (asks string) {
 		target := google.get("target_uri").str()
 		c.find(GoogleGRPC, google.spot(), "Envoy's own health checks, outlier detection and retries to another host do not work with google_grpc")
 		if google.get("channel_credentials", "ssl_credentials") == nil && !localTarget(target) {
-			c.find(NoTLS, google.missing("channel_credentials"), "tokens go to %s in the clear, and anyone on the path can answer allow", target)
+			c.find(NoTLS, google.missing("channel_credentials"), "tokens go to %s unencrypted, and everyone on the network path can answer allow", target)
 		}
 		return target
 	}
@@ -81,7 +81,7 @@ func (c *checker) service(a *authz, service *node) (asks string) {
 			c.retryPolicy(policy, true)
 		}
 		if !a.part {
-			c.find(UnknownCluster, service.missing("envoy_grpc", "cluster_name"), "no cluster is named, so that every request is refused")
+			c.find(UnknownCluster, service.missing("envoy_grpc", "cluster_name"), "it names no cluster, so every request is refused")
 		}
 		return ""
 	}
@@ -93,9 +93,9 @@ func (c *checker) service(a *authz, service *node) (asks string) {
 	case cluster != nil:
 		c.retries(service, c.calledCluster(cluster))
 	case a.scope.bootstrap.get("dynamic_resources", "cds_config") != nil && !a.scope.dump, a.scope == c.loose, a.scope.partial:
-		c.find(NotSeen, name.spot(), "the cluster %s comes from elsewhere (CDS)", name.str())
+		c.find(NotSeen, name.spot(), "the cluster %s is not in these files (CDS)", name.str())
 	default:
-		c.find(UnknownCluster, name.spot(), "there is no cluster %s, so that every request is refused", name.str())
+		c.find(UnknownCluster, name.spot(), "there is no cluster %s, so every request is refused", name.str())
 	}
 	return name.str()
 }
@@ -107,7 +107,7 @@ func (c *checker) timeout(service *node, part bool) {
 		return
 	}
 	if field == nil {
-		c.find(Timeout, service.missing("timeout"), "is missing: it is 200 ms, no more than patgate's --audit-wait, and refusals while the audit stalls are cut off")
+		c.find(Timeout, service.missing("timeout"), "is missing: the default of 200 ms is no more than patgate's --audit-wait, so Envoy cuts off patgate's refusals while the audit log stalls")
 		return
 	}
 	c.checkTimeout(field)
@@ -116,13 +116,13 @@ func (c *checker) timeout(service *node, part bool) {
 func (c *checker) checkTimeout(field *node) {
 	switch d, err := time.ParseDuration(field.str()); {
 	case err != nil:
-		c.find(Timeout, field.spot(), "%q is no duration", field.str())
+		c.find(Timeout, field.spot(), "%q is not a duration", field.str())
 	case d == 0:
 		c.find(Timeout, field.spot(), "a check may take forever: a patgate that hangs holds every request")
 	case d <= auditWait:
-		c.find(Timeout, field.spot(), "%s is no more than patgate's --audit-wait: refusals while the audit stalls are cut off", field.str())
+		c.find(Timeout, field.spot(), "%s is no more than patgate's --audit-wait: Envoy cuts off patgate's refusals while the audit log stalls", field.str())
 	case d > longest:
-		c.find(Timeout, field.spot(), "a check may take %s: a patgate that hangs holds every request so long", field.str())
+		c.find(Timeout, field.spot(), "a check may take %s: a patgate that hangs holds every request that long", field.str())
 	}
 }
 
@@ -130,7 +130,7 @@ func (c *checker) checkTimeout(field *node) {
 func (c *checker) retries(service *node, local bool) {
 	policy := service.get("retry_policy")
 	if policy == nil {
-		c.find(Retry, service.missing("retry_policy"), "is missing: a replica that goes away costs refusals")
+		c.find(Retry, service.missing("retry_policy"), "is missing: a replica that stops costs refusals")
 		return
 	}
 	c.retryPolicy(policy, local)
@@ -138,9 +138,9 @@ func (c *checker) retries(service *node, local bool) {
 
 func (c *checker) retryPolicy(policy *node, local bool) {
 	if n, given := policy.get("num_retries").number(); policy.get("retry_on") == nil || given && n == 0 {
-		c.find(Retry, policy.missing("retry_on"), "nothing is tried again")
+		c.find(Retry, policy.missing("retry_on"), "Envoy never tries again")
 	} else if left := notRetried(policy.get("retry_on").str()); left != "" {
-		c.find(Retry, policy.missing("retry_on"), "%s not tried again: a replica that goes away costs refusals", left)
+		c.find(Retry, policy.missing("retry_on"), "%s not tried again: a replica that stops costs refusals", left)
 	}
 	if !local && policy.get("retry_host_predicate") == nil {
 		c.find(Retry, policy.missing("retry_host_predicate"), "is missing: a retry may go to the replica that has just failed")
@@ -150,7 +150,7 @@ func (c *checker) retryPolicy(policy *node, local bool) {
 		return
 	}
 	if d, err := time.ParseDuration(longestWait.str()); err == nil && d <= auditWait {
-		c.find(Retry, longestWait.spot(), "Envoy takes %s for the timeout of each try, no more than patgate's --audit-wait: one request is asked about twice", longestWait.str())
+		c.find(Retry, longestWait.spot(), "Envoy uses %s as the timeout of each try, no more than patgate's --audit-wait: it checks one request twice", longestWait.str())
 	}
 }
 
@@ -192,13 +192,13 @@ func (c *checker) calledCluster(cluster *node) (local bool) {
 	}
 	alone := local && len(endpoints) == 1
 	if len(cluster.get("health_checks").elements()) == 0 {
-		c.find(HealthCheck, cluster.missing("health_checks"), "is missing: a replica that is draining or gone is asked")
+		c.find(HealthCheck, cluster.missing("health_checks"), "is missing: Envoy sends checks to a replica that drains or is gone")
 	} else if window := cluster.get("common_lb_config", "update_merge_window"); !alone && !kind.is("EDS", 3) && window.str() != "0s" {
-		c.find(LateHealth, cluster.missing("common_lb_config", "update_merge_window"), "in a rolling update, what a health check finds counts up to a second late: replicas that are gone are asked, and those that are back are not")
+		c.find(LateHealth, cluster.missing("common_lb_config", "update_merge_window"), "in a rolling update, results of health checks count up to a second late: Envoy calls replicas that are gone, and not those that are back")
 	}
 	threshold := cluster.get("common_lb_config", "healthy_panic_threshold")
 	if percent, _ := threshold.get("value").number(); threshold == nil || percent > 1 { // a dump leaves zeros out
-		c.find(PanicRouting, cluster.missing("common_lb_config", "healthy_panic_threshold"), "with few replicas left, checks go to those too that say that they are going, or not there yet")
+		c.find(PanicRouting, cluster.missing("common_lb_config", "healthy_panic_threshold"), "when few replicas are healthy, checks also go to replicas that drain or are not ready")
 	}
 	c.transport(cluster, local)
 	return local
@@ -209,7 +209,7 @@ func (c *checker) transport(cluster *node, local bool) {
 	sockets := cluster.within("transport_socket")
 	if len(sockets) == 0 {
 		if !local {
-			c.find(NoTLS, cluster.missing("transport_socket"), "is missing: tokens go to patgate in the clear, and anyone on the path can answer allow")
+			c.find(NoTLS, cluster.missing("transport_socket"), "is missing: tokens go to patgate unencrypted, and everyone on the network path can answer allow")
 		}
 		return
 	}
@@ -222,11 +222,11 @@ func (c *checker) transport(cluster *node, local bool) {
 		if len(context.within("trusted_ca")) == 0 && len(context.within("custom_validator_config")) == 0 && context.get("validation_context_sds_secret_config") == nil &&
 			len(context.within("system_root_certs")) == 0 && len(context.within("validation_context_sds_secret_config")) == 0 &&
 			len(context.within("ca_certificate_provider_instance")) == 0 {
-			c.find(UnverifiedTLS, tls.missing("common_tls_context", "validation_context"), "is missing: anyone who takes patgate's place is trusted")
+			c.find(UnverifiedTLS, tls.missing("common_tls_context", "validation_context"), "is missing: Envoy trusts any server in patgate's place")
 		}
 		for _, check := range cluster.get("health_checks").elements() {
 			if check.get("grpc_health_check") != nil && check.get("tls_options", "alpn_protocols") == nil && context.get("alpn_protocols") == nil {
-				c.find(HealthCheck, check.missing("tls_options"), "is missing: the health check names no protocol, which gRPC refuses, so that no replica counts as healthy")
+				c.find(HealthCheck, check.missing("tls_options"), "is missing: the health check names no protocol (ALPN) and gRPC refuses it, so no replica counts as healthy")
 			}
 		}
 	}

@@ -28,7 +28,7 @@ func SeverityOf(code Code) diag.Severity { return codes[code].severity }
 
 // Options say what a configuration is for. The zero value asks about no gates.
 type Options struct {
-	Gates *Gates   // nil: what only the manifests know is not asked
+	Gates *Gates   // nil: what only the manifests know is not checked
 	Open  []string // names, or ADDRESS:PORT, of listeners that are open on purpose: patgate need not check their requests
 }
 
@@ -48,7 +48,7 @@ func Check(files []File, o Options) ([]diag.Problem, error) {
 	}
 	c.judge()
 	if c.judged == 0 {
-		return nil, errors.New("nothing to judge: no listener, no ext_authz filter and no policy that names one was found")
+		return nil, errors.New("nothing to check: no listener, no ext_authz filter and no policy that names one was found")
 	}
 	for _, name := range o.Open {
 		if !c.listeners[name] {
@@ -99,7 +99,7 @@ func (c *checker) read(t *text) error {
 	}
 	c.texts = append(c.texts, t)
 	for _, s := range twice {
-		c.find(DuplicateField, s, "appears twice: which of the two counts is not certain")
+		c.find(DuplicateField, s, "appears twice: it is not certain which one Envoy uses")
 	}
 	for _, doc := range docs {
 		if err := c.document(t, doc); err != nil {
@@ -109,7 +109,7 @@ func (c *checker) read(t *text) error {
 	return nil
 }
 
-// check asks the rules about everything that was read.
+// check applies the rules to everything that was read.
 func (c *checker) judge() {
 	if len(c.loose.listeners)+len(c.loose.clusters)+len(c.loose.routes) > 0 {
 		c.scopes = append(c.scopes, c.loose)

@@ -14,7 +14,7 @@ type Code = diag.Code
 
 // The codes. table.go and table_service.go say what each means.
 const (
-	// Whether everybody is asked.
+	// Whether every request is checked.
 	NoExtAuthz       Code = "no-ext-authz"
 	SideDoor         Code = "side-door"
 	RouteUnchecked   Code = "route-unchecked"

@@ -19,7 +19,7 @@ func (c *checker) disabled(conn *connection) {
 		return
 	}
 	for _, route := range unasked {
-		c.find(RouteUnchecked, route.spot(), "ext_authz is off unless a route turns it on, and this one does not: patgate is not asked")
+		c.find(RouteUnchecked, route.spot(), "ext_authz is off unless a route turns it on, and this one does not: its requests bypass patgate")
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // TestDocs compares docs/envoy-checks.md with the codes: from its first code on, the page
 // is made from them. -update rewrites it.
 func TestDocs(t *testing.T) {
-	const name, first = "../../docs/envoy-checks.md", "\n## Whether everybody is asked\n"
+	const name, first = "../../docs/envoy-checks.md", "\n## Whether every request is checked\n"
 	text, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)

@@ -16,50 +16,50 @@ type want func(*node) string
 
 // connectionRules check HttpConnectionManager.
 var connectionRules = []rule{
-	{"normalize_path", isOn, NormalizePath, "`..` and `%2e%2e` reach patgate, which refuses them, and routes are found by a path that the upstream reads otherwise"},
-	{"merge_slashes", isOn, MergeSlashes, "patgate refuses each path with `//`, and routes are found by it"},
+	{"normalize_path", isOn, NormalizePath, "`..` and `%2e%2e` reach patgate, which refuses them, and Envoy finds routes by a path that the upstream reads in another way"},
+	{"merge_slashes", isOn, MergeSlashes, "patgate refuses each path with `//`, and Envoy finds routes by it"},
 	{"path_with_escaped_slashes_action", isOneOf(isWord("KEEP_UNCHANGED", 1), isWord("REJECT_REQUEST", 2)), EscapedSlashes, "a `%2f` is one path for routes and another for the upstream"},
-	{"skip_xff_append", isOff, XFFAppend, "x-forwarded-for lacks the peer, so that the entry that a gate counts to is the client's own word"},
+	{"skip_xff_append", isOff, XFFAppend, "x-forwarded-for lacks the peer, so a gate reads an entry that the client wrote"},
 	{"common_http_protocol_options.headers_with_underscores_action", isWord("REJECT_REQUEST", 1), Underscores, "`x_forwarded_user` reaches filters and upstreams that take it for x-forwarded-user"},
-	{"request_headers_timeout", isGiven, RequestTimeout, "a slow client holds a connection before it is asked about"},
-	{"upgrade_configs", isNotGiven, Upgrade, "a tunnel is judged once, at its beginning"},
+	{"request_headers_timeout", isGiven, RequestTimeout, "a slow client holds a connection before any check"},
+	{"upgrade_configs", isNotGiven, Upgrade, "patgate checks a tunnel once, when it opens"},
 }
 
 // remoteAddress applies where no extension chooses the client's address.
-var remoteAddress = rule{"use_remote_address", isOn, RemoteAddress, "x-forwarded-for and x-forwarded-proto are the client's own words: ranges of addresses and requireTLS mean nothing"}
+var remoteAddress = rule{"use_remote_address", isOn, RemoteAddress, "clients choose their own x-forwarded-for and x-forwarded-proto: ranges of addresses and requireTLS have no effect"}
 
 // hostPort applies where the routes do not ignore ports.
-var hostPort = rule{"strip_any_host_port", isOn, HostPort, "a virtual host is found by `example.com:8443`, a gate by `example.com`"}
+var hostPort = rule{"strip_any_host_port", isOn, HostPort, "Envoy finds a virtual host by `example.com:8443`, patgate a gate by `example.com`"}
 
 // authzRules check ExtAuthz.
 var authzRules = []rule{
 	{"failure_mode_allow", isOff, FailureModeAllow, "every request passes while patgate is down or slow"},
 	{"failure_mode_allow_header_add", isOff, FailureHeader, "clients can forge x-envoy-auth-failure-mode-allowed, and it is added only where requests bypass patgate"},
-	{"shadow_mode", isOff, ShadowMode, "refusals let requests pass"},
-	{"filter_enabled", isAlways, FilterEnabled, "requests that are left out, by the share or by anyone who sets the runtime key, bypass patgate, or are all refused with deny_at_disable"},
-	{"deny_at_disable.default_value", isOn, DenyAtDisable, "were the filter switched off, requests would pass"},
-	{"clear_route_cache", isOff, RouteCache, "the headers that patgate sets can move a request to another route after it was judged"},
-	{"validate_mutations", isOn, ValidateMutations, "bytes that no header may hold are not looked for"},
-	{"encode_raw_headers", isOn, RawHeaders, "patgate sees `!` for bytes that the upstream gets as they are, and refuses a path with one"},
+	{"shadow_mode", isOff, ShadowMode, "refused requests pass"},
+	{"filter_enabled", isAlways, FilterEnabled, "requests outside the share bypass patgate, and everyone who can set the runtime key can change the share; with deny_at_disable all are refused"},
+	{"deny_at_disable.default_value", isOn, DenyAtDisable, "if the filter is off, requests pass"},
+	{"clear_route_cache", isOff, RouteCache, "the headers that patgate sets can move a request to another route after the check"},
+	{"validate_mutations", isOn, ValidateMutations, "Envoy does not look for bytes that no header may contain"},
+	{"encode_raw_headers", isOn, RawHeaders, "patgate sees `!` in place of bytes that the upstream gets, and refuses a path that has one"},
 	{"status_on_error", isStatus(true, 4), StatusOnError, asRefusal},
 	{"status_on_error", isStatus(true, 2), StatusOnError, asSuccess},
 	{"status_on_error", isStatus(true, 0, 1, 3), StatusOnError, asNeither},
 	{"allowed_headers", isNotGiven, HeadersHidden, "patgate sees only some headers: authorization, x-forwarded-for, content-type and those that change the method must be among them"},
 	{"disallowed_headers", isNotGiven, HeadersHidden, "patgate does not see headers that the upstream acts on"},
-	{"http_service", isNotGiven, HTTPService, "patgate serves gRPC only, so that every request is refused"},
-	{"decoder_header_mutation_rules", isGiven, MutationRules, "an answer may change any header, and one that fails to be set is not noticed"},
+	{"http_service", isNotGiven, HTTPService, "patgate serves gRPC only, so every request is refused"},
+	{"decoder_header_mutation_rules", isGiven, MutationRules, "an answer may change any header, and Envoy ignores a header that it could not set"},
 }
 
 // bodyRules check BufferSettings, if present.
 var bodyRules = []rule{
 	{"allow_partial_message", isOff, PartialBody, "patgate gets the beginning of a body, and does not read it"},
-	{"pack_as_bytes", isOn, BodyText, "bytes that are no UTF-8 are replaced, so that patgate does not read the body"},
-	{"max_request_bytes", isAtMost(1 << 20), BodySize, "patgate takes no more than 1048576 by default: a larger body is refused without an audit event"},
+	{"pack_as_bytes", isOn, BodyText, "Envoy replaces bytes that are not UTF-8, so patgate does not read the body"},
+	{"max_request_bytes", isAtMost(1 << 20), BodySize, "patgate accepts at most 1048576 by default: a larger body is refused without an audit event"},
 }
 
 // mutationRules check HeaderMutationRules, if present.
 var mutationRules = []rule{
-	{"disallow_is_error", isOn, MutationRules, "a header that the rules leave out is passed over: the client's own goes through in its place"},
+	{"disallow_is_error", isOn, MutationRules, "Envoy ignores a header that the rules do not allow: the client's own reaches the upstream in its place"},
 	{"disallow_all", isOn, MutationRules, "an answer may change headers that no gate names"},
 }
 

@@ -74,7 +74,7 @@ func (c *checker) httpFilters(s *scope, chain *node) []*httpFilter {
 				config = c.loose.filters[f.name()]
 			}
 			if config == nil {
-				c.find(NotSeen, discovery.spot(), "the filter's configuration comes from elsewhere (ECDS)")
+				c.find(NotSeen, discovery.spot(), "the filter's configuration is not in these files (ECDS)")
 				config = discovery.get("default_config")
 			}
 			for _, url := range discovery.get("type_urls").elements() {
@@ -100,13 +100,13 @@ func (c *checker) order(filters []*httpFilter, first, last int) {
 		at := f.node.spot()
 		switch {
 		case !known:
-			c.find(UnknownFilter, at, "%s is not known: whether it answers requests before they were judged, or changes them afterwards, can't be told", short)
+			c.find(UnknownFilter, at, "%s is not known: it may answer requests before the check, or change them after it", short)
 		case i < first && t&content != 0:
-			c.find(ContentBefore, at, "%s is before ext_authz: it answers with what is behind the gate, and patgate is not asked", short)
+			c.find(ContentBefore, at, "%s is before ext_authz: it sends protected content without a check", short)
 		case i < first && t&gives != 0:
-			c.find(CallerForged, at, "%s is before ext_authz: patgate takes the credential that it gives for the client's", short)
+			c.find(CallerForged, at, "%s is before ext_authz: patgate takes the credential that it sets for the client's", short)
 		case i < first && t&answers != 0:
-			c.find(AnswersBefore, at, "%s is before ext_authz: it may answer requests that patgate neither judges nor audits", short)
+			c.find(AnswersBefore, at, "%s is before ext_authz: it may answer requests without a check and without an audit event", short)
 		case i > last:
 			c.behind(f, t, short)
 		}
@@ -117,9 +117,9 @@ func (c *checker) order(filters []*httpFilter, first, last int) {
 func (c *checker) behind(f *httpFilter, t trait, short string) {
 	switch {
 	case t&changes != 0:
-		c.find(ChangesAfter, f.node.spot(), "%s is after ext_authz: it may change the request that patgate has judged", short)
+		c.find(ChangesAfter, f.node.spot(), "%s is after ext_authz: it may change the request after the check", short)
 	case f.reroutes(t, short):
-		c.find(RouteChanged, f.node.spot(), "%s is after ext_authz: it may move the request that was judged to another route or upstream", short)
+		c.find(RouteChanged, f.node.spot(), "%s is after ext_authz: it may move the request to another route or upstream after the check", short)
 	}
 }
 

@@ -41,7 +41,7 @@ func (g *Gates) readsBodies() (gate, why string) {
 	}
 	for _, gate := range g.rows {
 		if rule := g.bodies[gate.Name]; rule != nil {
-			return gate.Name, fmt.Sprintf("the rule %s (%s) of the Gate %s reads bodies, can't be decided without, and refuses", rule.Name, rule.Source, gate.Name)
+			return gate.Name, fmt.Sprintf("the rule %s (%s) of the Gate %s reads bodies: without them it can't be decided, and patgate refuses", rule.Name, rule.Source, gate.Name)
 		}
 	}
 	return "", ""
@@ -88,7 +88,7 @@ func (c *checker) ours() []*authz {
 func (c *checker) compareHops(at spot, hops int64) {
 	for _, g := range c.gates.rows {
 		if g.ClientIP.Source == policy.FromXFF && int64(g.ClientIP.TrustedHops) != hops {
-			c.find(HopsDiffer, at, "is %d, and the Gate %s counts %d (clientIP.trustedHops): one of the two takes a client's own word for its address",
+			c.find(HopsDiffer, at, "is %d, and the Gate %s counts %d (clientIP.trustedHops): one of them uses an address that the client wrote",
 				hops, g.Name, g.ClientIP.TrustedHops)
 		}
 	}
@@ -122,7 +122,7 @@ func (c *checker) mutations(a *authz) {
 		if len(refused) > 4 {
 			refused, more = refused[:4], fmt.Sprintf(" and %d more", len(refused)-4)
 		}
-		c.find(HeaderRefused, at, "the Gate %s sets or removes %s%s, which the rules leave out: %s", g.Name, strings.Join(refused, ", "), more, follows)
+		c.find(HeaderRefused, at, "the Gate %s sets or removes %s%s, which the rules do not allow: %s", g.Name, strings.Join(refused, ", "), more, follows)
 	}
 }
 
@@ -186,7 +186,7 @@ func (c *checker) unbuffered(routes *node) {
 	for _, off := range routes.within("disable_request_body_buffering") {
 		named := off.parent.get("context_extensions").key("patgate.gate").str()
 		if off.isTrue() && (named == "" || c.gates.bodies[named] != nil) && !readApart(off, c.gates.types) {
-			c.find(BodyMissing, off.spot(), "no body is sent from this route: %s", why)
+			c.find(BodyMissing, off.spot(), "this route sends no body: %s", why)
 		}
 	}
 }
@@ -200,5 +200,5 @@ func (c *checker) gateName(name *node) {
 	if name == nil || c.gates == nil || slices.Contains(c.gates.names(), name.str()) {
 		return
 	}
-	c.find(UnknownGate, name.spot(), "there is no Gate %s, so that every request is refused", name.str())
+	c.find(UnknownGate, name.spot(), "there is no Gate %s, so every request is refused", name.str())
 }

@@ -9,20 +9,20 @@ import (
 // securityRules are about the extAuth of Envoy Gateway's SecurityPolicy.
 var securityRules = []rule{
 	{"fail_open", isOff, FailureModeAllow, "every request passes while patgate is down or slow, and while the policy is invalid"},
-	{"recompute_route", isOff, RouteCache, "the headers that patgate sets can move a request to another route after it was judged"},
+	{"recompute_route", isOff, RouteCache, "the headers that patgate sets can move a request to another route after the check"},
 	{"headers_to_ext_auth", isNotGiven, HeadersHidden, "patgate sees only some headers: authorization, x-forwarded-for, content-type and those that change the method must be among them"},
-	{"http", isNotGiven, HTTPService, "patgate serves gRPC only, so that every request is refused"},
+	{"http", isNotGiven, HTTPService, "patgate serves gRPC only, so every request is refused"},
 	{"status_on_error", isStatus(false, 4), StatusOnError, asRefusal},
 	{"status_on_error", isStatus(false, 0, 1, 2, 3), StatusOnError, "Envoy Gateway takes the numbers of 4xx and 5xx alone: the policy is not taken, or stays as it was"},
-	{"timeout", isGiven, Timeout, "it is 10 s: a patgate that hangs holds every request so long"},
+	{"timeout", isGiven, Timeout, "the default is 10 s: a patgate that hangs holds every request that long"},
 }
 
 // clientRules are about ClientTrafficPolicy, where Envoy Gateway's defaults do not do.
 var clientRules = []rule{
 	{"path.escaped_slashes_action", isOneOf(isWord("KeepUnchanged", -1), isWord("RejectRequest", -1)), EscapedSlashes, "a path with `%2f` is decoded and sent on, or sent back to the client"},
-	{"path.disable_merge_slashes", isOff, MergeSlashes, "patgate refuses each path with `//`, and routes are found by it"},
-	{"client_ip_detection.x_forwarded_for.disable_x_forwarded_for_append", isOff, XFFAppend, "x-forwarded-for lacks the peer, so that the entry that a gate counts to is the client's own word"},
-	{"client_ip_detection.custom_header", isNotGiven, RemoteAddress, "the client's address comes from a header: x-forwarded-for and x-forwarded-proto are the client's own words"},
+	{"path.disable_merge_slashes", isOff, MergeSlashes, "patgate refuses each path with `//`, and Envoy finds routes by it"},
+	{"client_ip_detection.x_forwarded_for.disable_x_forwarded_for_append", isOff, XFFAppend, "x-forwarded-for lacks the peer, so a gate reads an entry that the client wrote"},
+	{"client_ip_detection.custom_header", isNotGiven, RemoteAddress, "the client's address comes from a header: clients choose their own x-forwarded-for and x-forwarded-proto"},
 	{"headers.with_underscores_action", isRejectOrDefault, Underscores, "`x_forwarded_user` reaches filters and upstreams that take it for x-forwarded-user"},
 }
 
@@ -74,19 +74,19 @@ func (c *checker) clientTrafficPolicy(doc *node) {
 		c.trustedRanges(trusted, ranges)
 	}
 	if n := spec.get("proxy_protocol", "optional"); n.isTrue() {
-		c.find(RemoteAddress, n.spot(), "is true: anyone who reaches the listener directly may claim any address by PROXY protocol")
+		c.find(RemoteAddress, n.spot(), "is true: everyone who reaches the listener directly may claim any address by PROXY protocol")
 	}
 	for _, set := range []string{"set", "add", "add_if_absent"} {
 		for _, h := range spec.get("headers", "early_request_headers", set).elements() {
 			if name := h.get("name"); slices.ContainsFunc(callerHeaders, func(s string) bool { return strings.EqualFold(s, name.str()) }) {
-				c.find(CallerForged, name.spot(), "%s is set before ext_authz: patgate takes it for what the client said", name.str())
+				c.find(CallerForged, name.spot(), "%s is set before ext_authz: patgate takes it for the client's own header", name.str())
 			}
 		}
 	}
 	early := spec.get("headers", "early_request_headers")
 	at := spec.missing("headers", "early_request_headers", "remove")
 	if kept := notRemoved(early, c.identities(), false); kept != "" {
-		c.find(IdentityKept, at, "what a client sends as %s is seen by every filter before ext_authz has answered", kept)
+		c.find(IdentityKept, at, "filters before ext_authz see %s as the client sent them", kept)
 	}
 	if kept := notRemoved(early, c.unreadHostHeaders(), true); kept != "" {
 		c.find(HostHeadersKept, at, keptHosts, kept)
@@ -144,9 +144,9 @@ func (c *checker) filterOrder(spec *node) {
 		short := first.str()[strings.LastIndexByte(first.str(), '.')+1:]
 		switch t := filterTraits[short]; {
 		case t&gives != 0:
-			c.find(CallerForged, move.spot(), "%s is put before ext_authz: patgate takes the credential that it gives for the client's", short)
+			c.find(CallerForged, move.spot(), "%s is put before ext_authz: patgate takes the credential that it sets for the client's", short)
 		case t&answers != 0:
-			c.find(AnswersBefore, move.spot(), "%s is put before ext_authz: it may answer requests that patgate neither judges nor audits", short)
+			c.find(AnswersBefore, move.spot(), "%s is put before ext_authz: it may answer requests without a check and without an audit event", short)
 		}
 	}
 }
@@ -156,7 +156,7 @@ func (c *checker) extensionPolicy(spec *node) {
 	for _, name := range []string{"lua", "wasm", "ext_proc", "dynamic_module"} {
 		if n := spec.get(name); n != nil {
 			c.judged++
-			c.find(ChangesAfter, n.spot(), "the filter is after ext_authz: it may change the request that patgate has judged")
+			c.find(ChangesAfter, n.spot(), "the filter is after ext_authz: it may change the request after the check")
 		}
 	}
 }

@@ -54,7 +54,7 @@ func (c *checker) identity(conn *connection) {
 		}
 	}
 	if len(kept) > 0 {
-		c.find(IdentityKept, conn.filters[first].node.spot(), "what a client sends as %s is seen by every filter before ext_authz has answered", strings.Join(kept, ", "))
+		c.find(IdentityKept, conn.filters[first].node.spot(), "filters before ext_authz see %s as the client sent them", strings.Join(kept, ", "))
 	}
 }
 
@@ -70,7 +70,7 @@ func (c *checker) callers(mutations []*node) {
 	for _, m := range mutations {
 		key := m.get("append", "header", "key")
 		if slices.ContainsFunc(callerHeaders, func(name string) bool { return strings.EqualFold(name, key.str()) }) {
-			c.find(CallerForged, key.spot(), "%s is set before ext_authz: patgate takes it for what the client said", key.str())
+			c.find(CallerForged, key.spot(), "%s is set before ext_authz: patgate takes it for the client's own header", key.str())
 		}
 	}
 }
@@ -79,10 +79,10 @@ func (c *checker) callers(mutations []*node) {
 func (c *checker) mutatedAfter(mutations []*node) {
 	for _, m := range mutations {
 		if key := m.get("append", "header", "key"); c.isIdentity(key.str()) {
-			c.find(IdentityForged, key.spot(), "%s is set after the request was judged: the upstream takes it for patgate's word", key.str())
+			c.find(IdentityForged, key.spot(), "%s is set after the check: the upstream takes it for patgate's", key.str())
 		}
 		if key := m.get("append", "header", "key"); slices.ContainsFunc(targetHeaders, func(name string) bool { return strings.EqualFold(name, key.str()) }) {
-			c.find(ChangesAfter, key.spot(), "%s is set after the request was judged: the upstream acts on another request", key.str())
+			c.find(ChangesAfter, key.spot(), "%s is set after the check: the upstream acts on another request", key.str())
 		}
 		for _, name := range c.identities() {
 			if removes(m, name) {

@@ -6,12 +6,12 @@ import "strings"
 // HTTP.
 var istioRules = []rule{
 	{"fail_open", isOff, FailureModeAllow, "every request passes while patgate is down or slow"},
-	{"clear_route_cache", isOff, RouteCache, "the headers that patgate sets can move a request to another route after it was judged"},
+	{"clear_route_cache", isOff, RouteCache, "the headers that patgate sets can move a request to another route after the check"},
 	{"status_on_error", isStatus(false, 4), StatusOnError, asRefusal},
 	{"status_on_error", isStatus(false, 2), StatusOnError, asSuccess},
 	{"status_on_error", isStatus(false, 1, 3), StatusOnError, asNeither},
-	{"status_on_error", isStatus(false, 0), UnknownProvider, "istiod takes the number of a status that Envoy knows, does not take this provider, and has every request refused"},
-	{"timeout", isGiven, Timeout, "it is 600 s: a patgate that hangs holds every request so long"},
+	{"status_on_error", isStatus(false, 0), UnknownProvider, "istiod takes only the number of a status that Envoy knows: it ignores this provider, and every request is refused"},
+	{"timeout", isGiven, Timeout, "the default is 600 s: a patgate that hangs holds every request that long"},
 }
 
 // mesh checks a MeshConfig.
@@ -33,7 +33,7 @@ func (c *checker) mesh(mesh *node) {
 	}
 	if len(grpc) == 0 {
 		for _, n := range web {
-			c.find(HTTPService, n.spot(), "is set: patgate serves gRPC only, so that every request is refused (envoyExtAuthzGrpc)")
+			c.find(HTTPService, n.spot(), "is set: patgate serves gRPC only, so every request is refused (envoyExtAuthzGrpc)")
 		}
 	}
 	if len(grpc)+len(web) == 0 {
@@ -42,9 +42,9 @@ func (c *checker) mesh(mesh *node) {
 	path := mesh.get("path_normalization", "normalization")
 	switch at := mesh.missing("path_normalization", "normalization"); {
 	case path.is("NONE", 1):
-		c.find(NormalizePath, at, "is NONE: `..` and `%%2e%%2e` reach patgate, which refuses them, and rules of Istio read other paths than the upstream")
+		c.find(NormalizePath, at, "is NONE: `..` and `%%2e%%2e` reach patgate, which refuses them, and Istio's rules read other paths than the upstream")
 	case !path.is("MERGE_SLASHES", 3) && !path.is("DECODE_AND_MERGE_SLASHES", 4):
-		c.find(MergeSlashes, at, "is not MERGE_SLASHES: patgate refuses each path with `//`, and rules of Istio are found by it")
+		c.find(MergeSlashes, at, "is not MERGE_SLASHES: patgate refuses each path with `//`, and Istio finds rules by it")
 	}
 	hops := mesh.get("default_config", "gateway_topology", "num_trusted_proxies")
 	n, _ := hops.number()
@@ -63,13 +63,13 @@ func (c *checker) authorizationPolicy(doc *node) {
 	}
 	c.judged++
 	if dry := doc.get("metadata", "annotations").key("istio.io/dry-run"); dry.isTrue() {
-		c.find(ShadowMode, dry.spot(), "the policy is only tried: refusals let requests pass")
+		c.find(ShadowMode, dry.spot(), "the policy is a dry run: refused requests pass")
 	} else {
 		c.kube.custom = append(c.kube.custom, spec)
 	}
 	rules := spec.get("rules")
 	if len(rules.elements()) == 0 {
-		c.find(ConditionalCheck, spec.missing("rules"), "without a rule the policy matches no request: patgate is not asked. Every request is `rules: [{}]`")
+		c.find(ConditionalCheck, spec.missing("rules"), "without a rule the policy matches no request, so requests bypass patgate. `rules: [{}]` matches every request")
 		return
 	}
 	for _, r := range rules.elements() {
@@ -77,7 +77,7 @@ func (c *checker) authorizationPolicy(doc *node) {
 			return
 		}
 	}
-	c.find(ConditionalCheck, rules.spot(), "only requests that a rule matches are asked about: the others pass, unless deny_at_disable refuses them. Every request is `rules: [{}]`")
+	c.find(ConditionalCheck, rules.spot(), "only requests that a rule matches are checked: the others pass, unless deny_at_disable refuses them. `rules: [{}]` matches every request")
 }
 
 // destinationRule checks how the mesh reaches patgate, if the rule is about it.
@@ -88,10 +88,10 @@ func (c *checker) destinationRule(spec *node) {
 	c.judged++
 	for _, tls := range spec.within("tls") {
 		if tls.get("mode").is("DISABLE", 0) {
-			c.find(NoTLS, tls.spot(), "tokens go to patgate in the clear, and anyone on the path can answer allow")
+			c.find(NoTLS, tls.spot(), "tokens go to patgate unencrypted, and everyone on the network path can answer allow")
 		}
 		if skip := tls.get("insecure_skip_verify"); skip.isTrue() {
-			c.find(UnverifiedTLS, skip.spot(), "is true: anyone who takes patgate's place is trusted")
+			c.find(UnverifiedTLS, skip.spot(), "is true: Envoy trusts any server in patgate's place")
 		}
 	}
 }
@@ -115,7 +115,7 @@ func (c *checker) envoyFilter(spec *node) {
 		}
 		c.fragment(value, merge)
 		if d := value.get("disabled"); merge && d.isTrue() && strings.Contains(matchedFilter(p), "ext_authz") {
-			c.find(FilterDisabled, d.spot(), "the filter is off wherever no route turns it on")
+			c.find(FilterDisabled, d.spot(), "the filter is off for each route that does not turn it on")
 		}
 	}
 }
@@ -128,12 +128,12 @@ func (c *checker) httpFilterPatch(p *node) {
 	switch {
 	case operation.is("MERGE", 1):
 	case operation.is("REMOVE", 3) && authz:
-		c.find(FilterRemoved, operation.spot(), "the patch takes ext_authz off: patgate is not asked")
+		c.find(FilterRemoved, operation.spot(), "the patch removes ext_authz: requests bypass patgate")
 	case operation.is("REMOVE", 3) && matched == "":
-		c.find(NotSeen, operation.spot(), "which filter the patch takes off can't be told: it may be ext_authz")
+		c.find(NotSeen, operation.spot(), "the patch removes a filter that is not named here: it may be ext_authz")
 	case operation.is("REMOVE", 3):
 	case operation.is("REPLACE", 7) && authz && !holds(value, typeExtAuthz):
-		c.find(FilterRemoved, operation.spot(), "the patch puts another filter in the place of ext_authz: patgate is not asked")
+		c.find(FilterRemoved, operation.spot(), "the patch replaces ext_authz by another filter: requests bypass patgate")
 		c.added(value, somewhere)
 	default:
 		c.added(value, insertedAt(operation, matched))
@@ -157,10 +157,10 @@ func (c *checker) wasmPlugin(spec *node) {
 	case spec.get("url") == nil:
 	case phase.is("AUTHN", 1), phase.is("AUTHZ", 2):
 		c.judged++
-		c.find(AnswersBefore, phase.spot(), "the plugin is before ext_authz: it may answer requests that patgate neither judges nor audits")
+		c.find(AnswersBefore, phase.spot(), "the plugin is before ext_authz: it may answer requests without a check and without an audit event")
 	default:
 		c.judged++
-		c.find(ChangesAfter, spec.missing("url"), "the plugin is after ext_authz: it may change the request that patgate has judged")
+		c.find(ChangesAfter, spec.missing("url"), "the plugin is after ext_authz: it may change the request after the check")
 	}
 }
 

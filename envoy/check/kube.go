@@ -95,7 +95,7 @@ func (c *checker) embedded(t *text, key string, n *node) {
 		return // a text that only mentions one
 	}
 	if err != nil && whole {
-		c.find(NotSeen, n.spot(), "what is under %s can't be read as a configuration: %s", cmp.Or(key, "value"), strings.TrimPrefix(err.Error(), t.file+": "))
+		c.find(NotSeen, n.spot(), "%s can't be read as a configuration: %s", cmp.Or(key, "value"), strings.TrimPrefix(err.Error(), t.file+": "))
 	}
 }
 
@@ -129,7 +129,7 @@ func (c *checker) judgeObjects() {
 		c.clientTrafficPolicy(doc)
 	}
 	if len(c.kube.security) > 0 && len(c.kube.clients) == 0 {
-		c.find(NotSeen, c.kube.security[0].get("spec").missing("ext_auth"), "no ClientTrafficPolicy is here: how paths and client addresses are read is not seen")
+		c.find(NotSeen, c.kube.security[0].get("spec").missing("ext_auth"), "there is no ClientTrafficPolicy here: it sets how Envoy reads paths and client addresses")
 	}
 }
 
@@ -160,7 +160,7 @@ func (c *checker) fragment(value *node, part bool) {
 		c.find(RuntimeOpen, n.spot(), adminLayer)
 	}
 	if d := value.get("disabled"); d.isTrue() && strings.Contains(value.get("name").str(), "ext_authz") {
-		c.find(FilterDisabled, d.spot(), "the filter is off wherever no route turns it on")
+		c.find(FilterDisabled, d.spot(), "the filter is off for each route that does not turn it on")
 	}
 }
 
@@ -188,7 +188,7 @@ func (c *checker) kubeRewrites(spec *node) {
 		for _, field := range []string{"path", "uri", "uri_regex_rewrite"} {
 			if n := rewrite.get(field); n != nil {
 				c.judgedBy(func() {
-					c.find(PathRewritten, n.spot(), "policies judge the path that the client sent, and the upstream gets another")
+					c.find(PathRewritten, n.spot(), "policies check the path that the client sent, and the upstream gets another one")
 				})
 			}
 		}
@@ -200,7 +200,7 @@ func (c *checker) routeFilter(spec *node) {
 	c.kubeRewrites(spec)
 	if n := spec.get("url_rewrite", "hostname", "header"); n != nil {
 		c.judgedBy(func() {
-			c.find(HostRewritten, n.spot(), "the upstream gets the host that the client writes into %s, and patgate judged another", n.str())
+			c.find(HostRewritten, n.spot(), "the upstream gets the host that the client writes into %s, but patgate checked another one", n.str())
 		})
 	}
 }
@@ -209,6 +209,6 @@ func (c *checker) kubeHeader(at *node, name, value string) {
 	c.judgedBy(func() { c.copiedHeader(at, name, value) })
 	if c.isIdentity(name) {
 		c.judged++
-		c.find(IdentityForged, at.spot(), "the route sets %s after the request was judged: the upstream takes it for patgate's word", name)
+		c.find(IdentityForged, at.spot(), "the route sets %s after the check: the upstream takes it for patgate's", name)
 	}
 }

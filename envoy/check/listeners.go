@@ -45,10 +45,10 @@ func (c *checker) judgeScope(s *scope) {
 				tunnels = append(tunnels, body)
 			case typeProxyProtocol:
 				if mixed := body.get("allow_requests_without_proxy_protocol"); mixed.isTrue() {
-					c.find(RemoteAddress, mixed.spot(), "is true: anyone who reaches the listener directly may claim any address by PROXY protocol")
+					c.find(RemoteAddress, mixed.spot(), "is true: everyone who reaches the listener directly may claim any address by PROXY protocol")
 				}
 			case typeNetworkAuthz:
-				c.find(ConditionalCheck, body.spot(), "a network filter asks about connections, not about requests: patgate refuses what has no path")
+				c.find(ConditionalCheck, body.spot(), "a network filter checks connections, not requests: patgate refuses what has no path")
 			}
 			return true
 		})
@@ -65,7 +65,7 @@ func (c *checker) judgeScope(s *scope) {
 		}
 		for _, cluster := range clusters {
 			if guarded[cluster.str()] {
-				c.find(SideDoor, cluster.spot(), "a tcp_proxy leads to %s, which requests reach elsewhere through ext_authz", cluster.str())
+				c.find(SideDoor, cluster.spot(), "a tcp_proxy leads to %s, whose requests are checked by ext_authz elsewhere", cluster.str())
 			}
 		}
 	}
@@ -138,7 +138,7 @@ func (c *checker) targets(routes *node) map[string]bool {
 func (c *checker) upgrades(conn *connection) {
 	for _, u := range conn.body.get("upgrade_configs").elements() {
 		if chain := u.get("filters"); len(chain.elements()) > 0 && !holds(chain, typeExtAuthz) {
-			c.find(NoExtAuthz, chain.spot(), "no ext_authz filter: upgraded requests bypass patgate, which have filters of their own")
+			c.find(NoExtAuthz, chain.spot(), "no ext_authz filter: upgraded requests have filters of their own, and bypass patgate")
 		}
 	}
 }
@@ -159,14 +159,14 @@ func (c *checker) findRoutes(s *scope, conn *connection) {
 	if rds := conn.body.get("rds"); rds != nil {
 		name := rds.get("route_config_name").str()
 		if conn.routes = c.route(s, name); conn.routes == nil {
-			c.find(NotSeen, rds.spot(), "the routes %q come from elsewhere (RDS): whether one of them bypasses patgate can't be told", name)
+			c.find(NotSeen, rds.spot(), "the routes %q are not in these files (RDS): one of them may bypass patgate", name)
 		}
 	}
 	if scoped := conn.body.get("scoped_routes"); scoped != nil {
-		c.find(NotSeen, scoped.spot(), "the routes are chosen by scopes: whether one of them bypasses patgate can't be told")
+		c.find(NotSeen, scoped.spot(), "scopes choose the routes: one of them may bypass patgate")
 	}
 	if vhds := conn.routes.get("vhds"); vhds != nil {
-		c.find(NotSeen, vhds.spot(), "virtual hosts come from elsewhere (VHDS): whether one of them bypasses patgate can't be told")
+		c.find(NotSeen, vhds.spot(), "virtual hosts are not in these files (VHDS): one of them may bypass patgate")
 	}
 }
 
@@ -178,7 +178,7 @@ func forwards(routes *node) bool {
 }
 
 // hopsUnasked is the message for a number of proxies that no gate is compared with.
-const hopsUnasked = "is %d: each gate that counts x-forwarded-for must say the same (clientIP.trustedHops)"
+const hopsUnasked = "is %d: each gate that counts x-forwarded-for must have the same number (clientIP.trustedHops)"
 
 // clientAddress checks what Envoy uses as the client's address.
 func (c *checker) clientAddress(conn *connection) {
@@ -196,7 +196,7 @@ func (c *checker) internalAddress(body *node) {
 	}
 	ranges := internal.get("cidr_ranges").elements()
 	if len(ranges) == 0 && !internal.get("unix_sockets").isTrue() {
-		c.find(InternalAddress, internal.spot(), "is empty: loopback counts as internal, and may set x-envoy headers")
+		c.find(InternalAddress, internal.spot(), "is empty: loopback counts as internal, and its clients may set x-envoy headers")
 	}
 	for _, r := range ranges {
 		if length, _ := r.get("prefix_len").number(); length < 32 {
@@ -230,19 +230,19 @@ func (c *checker) trustedRanges(at *node, ranges map[*node]int64) {
 	for _, r := range slices.SortedFunc(maps.Keys(ranges), byPlace) {
 		if ranges[r] <= everybody {
 			wide = true
-			c.find(RemoteAddress, r.spot(), "clients are among the trusted ranges: the address that a client writes into x-forwarded-for counts")
+			c.find(RemoteAddress, r.spot(), "the trusted ranges contain clients: Envoy uses the address that a client writes into x-forwarded-for")
 		}
 	}
 	if wide {
 		return
 	}
 	if c.gates == nil {
-		c.find(TrustedHops, at.spot(), "is set: Envoy passes over all entries of trusted ranges, which no number of a gate says (clientIP.trustedHops)")
+		c.find(TrustedHops, at.spot(), "is set: Envoy skips all entries of trusted ranges, and a gate counts a fixed number of them (clientIP.trustedHops)")
 		return
 	}
 	for _, g := range c.gates.rows {
 		if g.ClientIP.Source == policy.FromXFF {
-			c.find(HopsDiffer, at.spot(), "is set: Envoy passes over all entries of trusted ranges, and the Gate %s counts %d (clientIP.trustedHops)", g.Name, g.ClientIP.TrustedHops)
+			c.find(HopsDiffer, at.spot(), "is set: Envoy skips all entries of trusted ranges, and the Gate %s counts %d (clientIP.trustedHops)", g.Name, g.ClientIP.TrustedHops)
 		}
 	}
 }
@@ -272,9 +272,9 @@ func (c *checker) detections(connection *node) {
 		}
 		switch skip := body.get("skip_xff_append"); {
 		case typ != typeXFF:
-			c.find(RemoteAddress, e.spot(), "the client's address comes from a header: x-forwarded-for and x-forwarded-proto are the client's own words")
+			c.find(RemoteAddress, e.spot(), "the client's address comes from a header: clients choose their own x-forwarded-for and x-forwarded-proto")
 		case skip == nil || skip.isTrue():
-			c.find(XFFAppend, body.missing("skip_xff_append"), "x-forwarded-for lacks the peer, so that the entry that a gate counts to is the client's own word")
+			c.find(XFFAppend, body.missing("skip_xff_append"), "x-forwarded-for lacks the peer, so a gate reads an entry that the client wrote")
 		}
 	}
 }
@@ -288,7 +288,7 @@ func (c *checker) misplaced(s *scope) {
 				return false // a default, checked where it applies
 			}
 			if typ, body := typed(n); typ == typeExtAuthz && !c.seen(body) {
-				c.find(ConditionalCheck, body.spot(), "ext_authz is within another filter, which decides which requests are asked about")
+				c.find(ConditionalCheck, body.spot(), "ext_authz is within another filter, which selects the requests that are checked")
 				a := &authz{body: body, scope: s}
 				c.authz = append(c.authz, a)
 				c.judgeAuthz(a)
@@ -300,7 +300,7 @@ func (c *checker) misplaced(s *scope) {
 	for _, cluster := range s.clusters {
 		cluster.walk(func(n *node) bool {
 			if typ, body := typed(n); typ == typeExtAuthz {
-				c.find(ConditionalCheck, body.spot(), "ext_authz is among a cluster's filters: only requests to this cluster are asked about, after they were routed")
+				c.find(ConditionalCheck, body.spot(), "ext_authz is among a cluster's filters: only requests to this cluster are checked, after they were routed")
 			}
 			return true
 		})
@@ -328,7 +328,7 @@ func (c *checker) judgeEnvoy(s *scope) {
 	dynamic := s.bootstrap.get("dynamic_resources")
 	if lds := dynamic.get("lds_config"); lds != nil && !s.dump {
 		c.judged++
-		c.find(NotSeen, lds.spot(), "listeners come from elsewhere (LDS): whether one of them lacks ext_authz can't be told")
+		c.find(NotSeen, lds.spot(), "listeners are not in these files (LDS): one of them may lack ext_authz")
 	}
 }
 
@@ -339,7 +339,7 @@ func (c *checker) admin(admin *node) {
 		return
 	}
 	c.judged++
-	c.find(AdminOpen, address.spot(), "the admin listens on %s: who reaches it changes the runtime, reads the configuration and ends Envoy", address.str())
+	c.find(AdminOpen, address.spot(), "the admin interface listens on %s: everyone who reaches it can change the runtime, read the configuration and stop Envoy", address.str())
 }
 
 // shortName is a message's name without its packages.

@@ -58,7 +58,7 @@ func without(piece, name string, want ...check.Code) mistake { return mistake{na
 // mistakes are common errors, each accepted by a real Envoy
 // (TestMistakesAreConfigurations).
 var mistakes = []mistake{
-	// Whether everybody is asked.
+	// Whether every request is checked.
 	{"true", "failure_mode_allow: false", "failure_mode_allow: true", codes(check.FailureModeAllow)},
 	{"a word of YAML 1.1", "failure_mode_allow: false", "failure_mode_allow: On", codes(check.FailureModeAllow)},
 	{"a text", "failure_mode_allow: false", `failure_mode_allow: "true"`, codes(check.FailureModeAllow)},

@@ -70,13 +70,13 @@ func (c *checker) removedAt(op *node, names []string) {
 	setting, ofRoute := below(names, "typed_per_filter_config")
 	switch {
 	case namesAuthz(names):
-		c.find(FilterRemoved, op.spot(), "the patch takes ext_authz, or a part of it, off")
+		c.find(FilterRemoved, op.spot(), "the patch removes ext_authz or a part of it")
 	case ofRoute && len(setting) == 0:
-		c.find(FilterRemoved, op.spot(), "the patch takes the settings of a route off: where one of them turns ext_authz on, patgate is not asked")
+		c.find(FilterRemoved, op.spot(), "the patch removes the settings of a route: if one of them turns ext_authz on, requests bypass patgate")
 	case inChain && len(filter) == 0:
-		c.find(FilterRemoved, op.spot(), "the patch takes all filters off, and with them ext_authz: patgate is not asked")
+		c.find(FilterRemoved, op.spot(), "the patch removes all filters, ext_authz too: requests bypass patgate")
 	case inChain && len(filter) == 1 && byNumber(filter[0]):
-		c.find(FilterRemoved, op.spot(), "the patch takes the filter %s of the chain off, which may be ext_authz", filter[0])
+		c.find(FilterRemoved, op.spot(), "the patch removes the filter %s of the chain, which may be ext_authz", filter[0])
 	default:
 		c.removedField(op, names)
 	}
@@ -90,7 +90,7 @@ func (c *checker) removedField(op *node, names []string) {
 	path := strings.Join(names, ".")
 	for _, r := range slices.Concat(connectionRules, partRules, authzRules) {
 		if path != "" && (r.field == path || strings.HasPrefix(r.field, path+".")) && r.is(nil) != "" {
-			c.find(r.code, op.spot(), "the patch takes %s off: %s", r.field, r.follows)
+			c.find(r.code, op.spot(), "the patch removes %s: %s", r.field, r.follows)
 		}
 	}
 }
@@ -103,11 +103,11 @@ func (c *checker) replacedAt(op *node, names []string, value *node) {
 	}
 	_, ofRoute := below(names, "routes")
 	if setting, ok := below(names, "typed_per_filter_config"); ok && ofRoute && len(setting) == 0 && !setsAuthz(value) {
-		c.find(FilterRemoved, op.spot(), "the patch takes the place of a route's settings: where one of them turns ext_authz on, patgate is not asked")
+		c.find(FilterRemoved, op.spot(), "the patch replaces a route's settings: if one of them turns ext_authz on, requests bypass patgate")
 	}
 	for _, route := range routesWithin(value) {
 		if route.get("route") != nil && !setsAuthz(route.get("typed_per_filter_config")) {
-			c.find(RouteUnchecked, route.spot(), "in Envoy Gateway ext_authz is off unless a route turns it on, and this one does not: patgate is not asked")
+			c.find(RouteUnchecked, route.spot(), "in Envoy Gateway ext_authz is off unless a route turns it on, and this one does not: its requests bypass patgate")
 		}
 	}
 }
@@ -116,7 +116,7 @@ func (c *checker) replacedAt(op *node, names []string, value *node) {
 func (c *checker) patchedChain(op *node, filter []string, value *node) {
 	switch {
 	case len(filter) == 0 && !holds(value, typeExtAuthz):
-		c.find(FilterRemoved, op.spot(), "the patch replaces the filters by ones without ext_authz: patgate is not asked")
+		c.find(FilterRemoved, op.spot(), "the patch replaces the filters by ones without ext_authz: requests bypass patgate")
 	case len(filter) == 0:
 		filters := c.httpFilters(c.loose, value)
 		first := slices.IndexFunc(filters, func(f *httpFilter) bool { return f.message == typeExtAuthz })
@@ -124,7 +124,7 @@ func (c *checker) patchedChain(op *node, filter []string, value *node) {
 			c.order(filters, first, first)
 		}
 	case len(filter) == 2 && sameName(filter[1], "typed_config") && (byNumber(filter[0]) || namesAuthz(filter)) && !holds(value, typeExtAuthz):
-		c.find(FilterRemoved, op.spot(), "the patch puts another filter's configuration in the place of that of %s, which is or may be ext_authz", filter[0])
+		c.find(FilterRemoved, op.spot(), "the patch replaces the configuration of %s, which is or may be ext_authz, by another filter's", filter[0])
 	case len(filter) > 1:
 	case op.is("add", -1) && filter[0] == "0":
 		c.added(value, beforeAuthz)
@@ -133,7 +133,7 @@ func (c *checker) patchedChain(op *node, filter []string, value *node) {
 	case op.is("add", -1):
 		c.added(value, somewhere)
 	case !holds(value, typeExtAuthz) && (byNumber(filter[0]) || namesAuthz(filter)):
-		c.find(FilterRemoved, op.spot(), "the patch puts another filter in the place of %s, which is or may be ext_authz", filter[0])
+		c.find(FilterRemoved, op.spot(), "the patch replaces %s, which is or may be ext_authz, by another filter", filter[0])
 		c.added(value, somewhere)
 	default:
 		c.added(value, somewhere)
@@ -169,7 +169,7 @@ func (c *checker) patchedField(names []string, value *node) {
 		return
 	}
 	if names[len(names)-1] == "disabled" && value.isTrue() {
-		c.find(RouteUnchecked, value.spot(), "patgate is not asked about the requests of what is patched")
+		c.find(RouteUnchecked, value.spot(), "requests of the patched route or host bypass patgate")
 	}
 	before, message := len(c.findings), value
 	for i := len(names) - 1; i >= 0; i-- {
@@ -190,7 +190,7 @@ func (c *checker) patchedField(names []string, value *node) {
 // partRules are the rules that also apply to a part of a connection manager.
 var partRules = []rule{
 	remoteAddress,
-	{"strip_trailing_host_dot", isOn, HostDot, "routes are found by other hosts where a dot is behind them"},
+	{"strip_trailing_host_dot", isOn, HostDot, "a host with a dot at its end finds other routes"},
 }
 
 // patchedConnection checks a part of a connection manager.
@@ -228,7 +228,7 @@ func (c *checker) added(f *node, where spotInChain) {
 	filter := &httpFilter{node: f}
 	if filter.message, filter.body = typed(f.get("typed_config")); filter.body == nil {
 		if f.get("config_discovery") != nil {
-			c.find(NotSeen, f.get("config_discovery").spot(), "the filter's configuration comes from elsewhere (ECDS)")
+			c.find(NotSeen, f.get("config_discovery").spot(), "the filter's configuration is not in these files (ECDS)")
 		}
 		return
 	}
@@ -249,6 +249,6 @@ func (c *checker) added(f *node, where spotInChain) {
 	case where == behindAuthz:
 		c.behind(filter, t, short)
 	case t&(content|gives|answers|changes) != 0 || filter.reroutes(t, short):
-		c.find(NotSeen, f.spot(), "%s is added at a place that can't be told: before ext_authz it may answer by itself, and after it change the request that patgate has judged", short)
+		c.find(NotSeen, f.spot(), "the patch adds %s at an unknown place: before ext_authz it may answer requests itself, after ext_authz it may change them", short)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,10 +70,12 @@ func camelCase(text string) string {
 }
 
 // TestMistakes plants each mistake, in both styles of names, and checks that it is found
-// where it is, and nothing else. The golden file shows each message, with the text
-// that its place points to, as lines move with every change of standalone.yaml.
+// where it is, and nothing else. The golden file shows each code, with the text
+// that its place points to, as lines move with every change of standalone.yaml;
+// mistakes.messages holds the messages, each of them once.
 func TestMistakes(t *testing.T) {
 	var got strings.Builder
+	said := messages{}
 	for _, m := range mistakes {
 		text := m.plant(t)
 		list := found(t, "envoy.yaml", text, nil)
@@ -82,7 +85,8 @@ func TestMistakes(t *testing.T) {
 		}
 		fmt.Fprintf(&got, "# %s\n", m.name)
 		for _, f := range list {
-			fmt.Fprintf(&got, "%s\n  at %q\n", said(f), pointed(text, f))
+			fmt.Fprintf(&got, "%s %s: %s\n  at %q\n", f.Severity, f.Code, shortened(f.Field), pointed(text, f))
+			said.add(f, "")
 		}
 		camel := found(t, "envoy.yaml", camelCase(text), nil)
 		if len(camel) != len(list) {
@@ -96,12 +100,26 @@ func TestMistakes(t *testing.T) {
 		}
 	}
 	golden(t, "testdata/mistakes.golden", got.String())
+	golden(t, "testdata/mistakes.messages", said.String())
 }
 
-// said is a finding without its place, its path starting at the connection manager.
-func said(f diag.Problem) string {
-	_, text, _ := strings.Cut(f.CodeLast(), ": ")
-	return strings.Replace(text, "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.", "… ", 1)
+// messages are the distinct messages of findings, with their codes.
+type messages map[string]bool
+
+// add adds a finding's message; dir is where its manifests are, if it has any.
+func (m messages) add(f diag.Problem, dir string) {
+	text := f.Message
+	if dir != "" {
+		text = strings.ReplaceAll(text, dir, "manifests")
+	}
+	m[fmt.Sprintf("%s: %s\n", f.Code, text)] = true
+}
+
+func (m messages) String() string { return strings.Join(slices.Sorted(maps.Keys(m)), "") }
+
+// shortened is a path that starts at the connection manager.
+func shortened(field string) string {
+	return strings.Replace(field, "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.", "… ", 1)
 }
 
 // pointed is the text of a configuration that a finding points to.

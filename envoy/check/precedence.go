@@ -15,9 +15,9 @@ func (c *checker) overriding(doc *node) {
 	for _, selector := range spec.get("target_selectors").elements() {
 		switch kind := selector.get("kind").str(); {
 		case strings.HasSuffix(kind, "Route"):
-			c.find(RouteUnchecked, selector.spot(), "without extAuth of its own, or mergeType, it takes the place of the Gateway's: patgate is not asked about the requests of each %s that it selects", kind)
+			c.find(RouteUnchecked, selector.spot(), "it has no extAuth and no mergeType, so it replaces the Gateway's policy: requests of each %s that it selects bypass patgate", kind)
 		default:
-			c.find(PolicyConflict, selector.spot(), "a policy without extAuth, which may select the same %s as one with it: only the older one counts for a target", kind)
+			c.find(PolicyConflict, selector.spot(), "a policy without extAuth may select the same %s as one with extAuth: only the older one applies to a target", kind)
 		}
 	}
 }
@@ -28,13 +28,13 @@ func (c *checker) overridingTarget(space string, ref *node) {
 	section := ref.get("section_name").str()
 	switch {
 	case strings.HasSuffix(kind, "Route"):
-		c.find(RouteUnchecked, ref.spot(), "without extAuth of its own, or mergeType, it takes the place of the Gateway's: patgate is not asked about the requests of %s %s", kind, name)
+		c.find(RouteUnchecked, ref.spot(), "it has no extAuth and no mergeType, so it replaces the Gateway's policy: requests of %s %s bypass patgate", kind, name)
 	case strings.HasSuffix(kind, "ListenerSet"):
-		c.find(PolicyConflict, ref.spot(), "a policy without extAuth for %s %s may take the place of the Gateway's: whether patgate is asked about its requests can't be told", kind, name)
+		c.find(PolicyConflict, ref.spot(), "a policy without extAuth for %s %s may replace the Gateway's policy: its requests may bypass patgate", kind, name)
 	case kind == "Gateway" && section != "" && c.guards(space, name, section) == whole:
-		c.find(RouteUnchecked, ref.spot(), "without extAuth of its own, it takes the place of the Gateway's for the listener %s: patgate is not asked about its requests", section)
+		c.find(RouteUnchecked, ref.spot(), "it has no extAuth, and replaces the Gateway's policy for the listener %s: its requests bypass patgate", section)
 	case kind == "Gateway" && c.guards(space, name, section) != nothing:
-		c.find(PolicyConflict, ref.spot(), "another policy, with extAuth, is for the same target of Gateway %s: only the older one counts, and the other is not taken", name)
+		c.find(PolicyConflict, ref.spot(), "another policy, with extAuth, has the same target in Gateway %s: Envoy Gateway applies only the older one", name)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/patgate/patgate/diag"
 )
 
-// provider is an extension provider of Istio that asks for decisions.
+// provider is an extension provider of Istio for ext_authz.
 type provider struct {
 	name string
 	body *node // its envoyExtAuthzGrpc or envoyExtAuthzHttp

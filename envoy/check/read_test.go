@@ -26,14 +26,14 @@ func TestUnreadable(t *testing.T) {
 		{"an anchor within itself", "static_resources: &a {listeners: [*a]}", "f: has more than 200 levels, or aliases that make it many times as large: an anchor within itself?"},
 		{"an anchor of anchors of anchors", bomb, "f: has more than 200 levels, or aliases"},
 		{"an alias of nothing", "admin: *nobody", "f: unknown anchor 'nobody' referenced"},
-		{"an object that says nothing of Envoy", "apiVersion: v1\nkind: Service\n", "nothing to judge: no listener, no ext_authz filter"},
-		{"clusters alone", "static_resources: {clusters: [{name: a}]}", "nothing to judge"},
+		{"an object that says nothing of Envoy", "apiVersion: v1\nkind: Service\n", "nothing to check: no listener, no ext_authz filter"},
+		{"clusters alone", "static_resources: {clusters: [{name: a}]}", "nothing to check"},
 		{"xds of something else", "{\"xds\": {\"a\": {\"b\": {\"c\": 1}}}}", "f:1:2: is no configuration of Envoy"},
 		{"a list of something else", "- {name: a}\n- {name: b}\n", "f:1:3: is no configuration of Envoy"},
 		{"maps of something else", "a: {b: {c: 1}}\n", "f:1:1: is no configuration of Envoy"},
-		{"an empty list", "[]", "nothing to judge"},
-		{"endpoints alone", "- {clusterName: a, endpoints: []}\n", "nothing to judge"},
-		{"a dump of nothing", "{\"configs\": []}", "nothing to judge"},
+		{"an empty list", "[]", "nothing to check"},
+		{"endpoints alone", "- {clusterName: a, endpoints: []}\n", "nothing to check"},
+		{"a dump of nothing", "{\"configs\": []}", "nothing to check"},
 	} {
 		list, err := check.Check([]check.File{{Name: "f", Data: []byte(test.text)}}, check.Options{})
 		if err == nil || !strings.HasPrefix(err.Error(), test.want) || len(list) > 0 {

@@ -49,7 +49,7 @@ func (c *checker) mapped(code *node, matches func(int64) bool) {
 		default:
 			continue
 		}
-		c.find(StatusMapped, code.spot(), "%d takes the place of %d: %s", to, from, follows)
+		c.find(StatusMapped, code.spot(), "%d replaces %d: %s", to, from, follows)
 		return
 	}
 }
@@ -99,7 +99,7 @@ func (c *checker) customResponses(n *node) {
 		case code != nil:
 			c.mapped(code, func(int64) bool { return true })
 		case strings.HasSuffix(typ, ".RedirectPolicy"):
-			c.find(StatusMapped, body.spot(), "the answer of another address takes the place of a refusal: clients may take it for a success")
+			c.find(StatusMapped, body.spot(), "the answer of another address replaces a refusal: clients may take it for a success")
 		}
 		return false
 	})
@@ -115,7 +115,7 @@ func (c *checker) responseOverride(spec *node) {
 		}
 		if redirect := o.get("redirect"); redirect != nil && (matches(401) || matches(403) || matches(503)) {
 			c.judgedBy(func() {
-				c.find(StatusMapped, redirect.spot(), "a redirect takes the place of a refusal: clients do not learn of it")
+				c.find(StatusMapped, redirect.spot(), "a redirect replaces a refusal: clients do not learn of it")
 			})
 		}
 	}
@@ -138,7 +138,7 @@ func overrides(match *node, status int64) bool {
 	return len(codes) == 0
 }
 
-// judgedBy counts what is checked as something if a judgement finds fault with it.
+// judgedBy counts a thing as checked if judge reports a finding.
 func (c *checker) judgedBy(judge func()) {
 	before := len(c.findings)
 	judge()

@@ -20,7 +20,7 @@ func (c *checker) judgeRoutes(s *scope, conn *connection) {
 	c.routing(conn.routes)
 	c.customResponses(conn.routes)
 	for _, n := range append(conn.routes.within("upgrade_configs"), conn.routes.within("connect_matcher")...) {
-		c.find(Upgrade, n.spot(), "is set: a tunnel is judged once, at its beginning")
+		c.find(Upgrade, n.spot(), "is set: patgate checks a tunnel once, when it opens")
 	}
 }
 
@@ -54,10 +54,10 @@ func (c *checker) routeSetting(s *scope, name string, n *node, chain []string) {
 			}
 		}
 		if d := body.get("disabled"); d.isTrue() {
-			c.find(RouteUnchecked, d.spot(), "patgate is not asked about the requests of this route; under a prefix, `/public/../admin` is one")
+			c.find(RouteUnchecked, d.spot(), "requests of this route bypass patgate; under a prefix, `/public/../admin` is one of them")
 		}
 		if o := body.get("is_optional"); o.isTrue() {
-			c.find(FilterOptional, o.spot(), "an Envoy that does not know the setting passes over it")
+			c.find(FilterOptional, o.spot(), "an Envoy that does not know the setting ignores it")
 		}
 		if typ, body = typed(body.get("config")); typ == "" {
 			return // it only turns the filter on, as Envoy Gateway does
@@ -67,24 +67,24 @@ func (c *checker) routeSetting(s *scope, name string, n *node, chain []string) {
 	case typ == typePerRoute:
 		c.routeCheck(s, body)
 	case ours:
-		c.find(NotSeen, n.spot(), "%s is no setting of ext_authz that is known", shortName(typ))
+		c.find(NotSeen, n.spot(), "%s is not a known setting of ext_authz", shortName(typ))
 	}
 }
 
 // routeCheck checks an ExtAuthzPerRoute.
 func (c *checker) routeCheck(s *scope, body *node) {
 	if d := body.get("disabled"); d.isTrue() {
-		c.find(RouteUnchecked, d.spot(), "patgate is not asked about the requests of this route; under a prefix, `/public/../admin` is one")
+		c.find(RouteUnchecked, d.spot(), "requests of this route bypass patgate; under a prefix, `/public/../admin` is one of them")
 	}
 	settings := body.get("check_settings")
 	if b := settings.get("with_request_body"); b != nil {
 		c.judgeFields(bodyRules, b, false)
 	}
 	if h := settings.get("http_service"); h != nil {
-		c.find(HTTPService, h.spot(), "is set: patgate serves gRPC only, so that every request of this route is refused, or judged by another")
+		c.find(HTTPService, h.spot(), "is set: patgate serves gRPC only, so every request of this route is refused, or checked by another server")
 	}
 	if g := settings.get("grpc_service"); g != nil {
-		c.find(OtherService, g.spot(), "this route asks somebody else")
+		c.find(OtherService, g.spot(), "this route calls another authorization server")
 		c.service(&authz{scope: s}, g)
 	}
 	c.routeGate(settings)
@@ -97,7 +97,7 @@ func (c *checker) routeHeaders(routes *node) {
 			key := option.get("header", "key")
 			c.copiedHeader(key, key.str(), option.get("header", "value").str())
 			if name := strings.ToLower(key.str()); c.isIdentity(name) {
-				c.find(IdentityForged, key.spot(), "the route sets %s after the request was judged: the upstream takes it for patgate's word", name)
+				c.find(IdentityForged, key.spot(), "the route sets %s after the check: the upstream takes it for patgate's", name)
 			}
 		}
 	}

@@ -11,7 +11,7 @@ import (
 // which host and path.
 func (c *checker) routing(routes *node) {
 	for _, n := range routes.within("cluster_header") {
-		c.find(RoutedByClient, n.spot(), "the client chooses the cluster by the header %s, whatever host and path were judged", n.str())
+		c.find(RoutedByClient, n.spot(), "the client chooses the cluster by the header %s, and patgate checks host and path only", n.str())
 	}
 	for _, w := range routes.within("weighted_clusters") {
 		if n := w.get("header_name"); n != nil {
@@ -19,23 +19,23 @@ func (c *checker) routing(routes *node) {
 		}
 	}
 	for _, n := range append(routes.within("inline_cluster_specifier_plugin"), routes.within("cluster_specifier_plugins")...) {
-		c.find(NotSeen, n.spot(), "a plugin chooses the cluster: whether the client does can't be told")
+		c.find(NotSeen, n.spot(), "a plugin chooses the cluster: it may let the client choose")
 	}
 	for _, n := range routes.within("host_rewrite_header") {
-		c.find(HostRewritten, n.spot(), "the upstream gets the host that the client writes into %s, and patgate judged another", n.str())
+		c.find(HostRewritten, n.spot(), "the upstream gets the host that the client writes into %s, but patgate checked another one", n.str())
 	}
 	for _, n := range routes.within("host_rewrite_path_regex") {
-		c.find(HostRewritten, n.spot(), "the upstream gets a host that is made from the client's path, and patgate judged another")
+		c.find(HostRewritten, n.spot(), "the upstream gets a host that is made from the client's path, but patgate checked another one")
 	}
 	for _, route := range routes.within("route") {
 		for _, field := range []string{"prefix_rewrite", "regex_rewrite", "path_rewrite", "path_rewrite_policy"} {
 			if n := route.get(field); n != nil {
-				c.find(PathRewritten, n.spot(), "policies judge the path that the client sent, and the upstream gets another")
+				c.find(PathRewritten, n.spot(), "policies check the path that the client sent, and the upstream gets another one")
 			}
 		}
 	}
 	for _, n := range routes.within("internal_redirect_policy") {
-		c.find(InternalRedirect, n.spot(), "Envoy follows redirects of the upstream by itself: the second check gets the request without its credential")
+		c.find(InternalRedirect, n.spot(), "Envoy follows redirects of the upstream itself: the second check gets the request without its credential")
 	}
 }
 
@@ -46,7 +46,7 @@ func (c *checker) copiedHeader(key *node, name, value string) {
 	value = strings.NewReplacer("%req(:authority)%", "", "%req(host)%", "").Replace(value)
 	named := func(other string) bool { return strings.EqualFold(other, name) }
 	if strings.Contains(value, "%req(") && (slices.ContainsFunc(hostHeaders, named) || slices.ContainsFunc(targetHeaders, named)) {
-		c.find(HostRewritten, key.spot(), "the upstream gets %s as the client writes it into another header, and patgate judged another request", name)
+		c.find(HostRewritten, key.spot(), "the upstream gets %s as the client writes it into another header, but patgate checked another request", name)
 	}
 }
 
@@ -58,7 +58,7 @@ func (c *checker) chosenUpstream(cluster *node) {
 		if name == "" {
 			name = "x-envoy-original-dst-host"
 		}
-		c.find(RoutedByClient, n.spot(), "the client chooses the address by the header %s, whatever host and path were judged", name)
+		c.find(RoutedByClient, n.spot(), "the client chooses the address by the header %s, and patgate checks host and path only", name)
 	}
 	for _, sources := range cluster.get("load_balancing_policy").within("override_host_sources") {
 		for _, n := range sources.within("header") {
@@ -76,7 +76,7 @@ func (c *checker) hostDot(conn *connection) {
 	}
 	for _, routes := range []*node{conn.routes, conn.body.get("scoped_routes")} {
 		if name := namedHost(routes); name != "" {
-			c.find(HostDot, conn.body.missing("strip_trailing_host_dot"), "%s: routes are found by the host %s, and `%s.` finds others", wrongSwitch(strip), name, strings.TrimPrefix(name, "*."))
+			c.find(HostDot, conn.body.missing("strip_trailing_host_dot"), "%s: the host %s finds these routes, and `%s.` finds others", wrongSwitch(strip), name, strings.TrimPrefix(name, "*."))
 			return
 		}
 	}
@@ -148,7 +148,7 @@ func (c *checker) unreadHostHeaders() []string {
 }
 
 // keptHosts is the message for headers that nothing removes.
-const keptHosts = "the upstream gets %s as the client wrote them: it may act on another host than patgate judged"
+const keptHosts = "the upstream gets %s as the client wrote them: it may act on another host than patgate checked"
 
 // overwrites reports whether a HeaderMutation writes a header whatever the client sent.
 func overwrites(m *node, name string) bool {

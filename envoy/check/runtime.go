@@ -34,7 +34,7 @@ func (c *checker) runtime(bootstrap *node) {
 	for _, s := range static(bootstrap) {
 		guard := strings.HasPrefix(s.key, "envoy.reloadable_features.") || strings.HasPrefix(s.key, "envoy.restart_features.")
 		if guard && !s.value.isTrue() {
-			c.find(RuntimeGuard, s.value.spot(), "is %s: a mended behaviour of Envoy is switched back", s.value.str())
+			c.find(RuntimeGuard, s.value.spot(), "is %s: it turns a fix of Envoy off", s.value.str())
 		}
 	}
 }
@@ -47,15 +47,15 @@ func (c *checker) changedRuntime(bootstrap *node, filters bool) {
 		case n != nil && canModify(bootstrap.get("admin")):
 			c.find(RuntimeOpen, n.spot(), adminLayer)
 		case layer.get("rtds_layer") != nil && filters:
-			c.find(NotSeen, layer.get("rtds_layer").spot(), "the runtime comes from elsewhere (RTDS): what it switches can't be told")
+			c.find(NotSeen, layer.get("rtds_layer").spot(), "the runtime is not in these files (RTDS)")
 		case layer.get("disk_layer") != nil && filters:
-			c.find(NotSeen, layer.get("disk_layer").spot(), "the runtime comes from a directory: what it switches can't be told")
+			c.find(NotSeen, layer.get("disk_layer").spot(), "the runtime comes from a directory that is not read")
 		}
 	}
 }
 
 // adminLayer is said of a layer of the runtime that the admin changes.
-const adminLayer = "is set: anyone who reaches the admin changes the runtime, and with it whether patgate is asked"
+const adminLayer = "is set: everyone who reaches the admin interface can change the runtime, and so switch patgate's check off"
 
 // canModify reports whether an admin serves /runtime_modify.
 func canModify(admin *node) bool {
@@ -76,7 +76,7 @@ func (c *checker) switchedOff(a *authz) {
 	key := a.body.get("deny_at_disable", "runtime_key").str()
 	for _, s := range static(a.scope.bootstrap) {
 		if s.key == key && !s.value.isTrue() {
-			c.find(DenyAtDisable, s.value.spot(), "the runtime sets it to %s: were the filter switched off, requests would pass", s.value.str())
+			c.find(DenyAtDisable, s.value.spot(), "the runtime sets it to %s: if the filter is off, requests pass", s.value.str())
 		}
 	}
 }

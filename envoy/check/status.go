@@ -24,11 +24,11 @@ var statuses = map[int64]string{
 }
 
 // The consequences of a status for an outage. Envoy sends any status that it knows
-// (measured), and asks no upstream.
+// (measured), and calls no upstream.
 const (
-	asRefusal = "clients take an outage for a refusal, and throw good tokens away"
-	asSuccess = "clients take an outage for a success: Envoy answers by itself, and asks no upstream"
-	asNeither = "clients do not learn of an outage: Envoy answers by itself, and asks no upstream"
+	asRefusal = "clients take an outage for a refusal, and throw away good tokens"
+	asSuccess = "clients take an outage for a success: Envoy answers itself, and the upstream gets nothing"
+	asNeither = "clients do not learn of an outage: Envoy answers itself, and the upstream gets nothing"
 )
 
 // isStatus refuses the statuses of some classes, such as 4 for 4xx. Class 0 are those

@@ -33,7 +33,7 @@ func (c *checker) nodeVersion(n *node) {
 func (c *checker) imageVersion(n *node) {
 	if m := otherImage.FindStringSubmatch(n.str()); m != nil {
 		c.judged++
-		c.find(UnknownVersion, n.spot(), "%s holds an Envoy, and which one can't be told from the tag", m[1])
+		c.find(UnknownVersion, n.spot(), "%s contains an Envoy, and its tag does not name the version", m[1])
 		return
 	}
 	m := image.FindStringSubmatch(n.str())
@@ -42,7 +42,7 @@ func (c *checker) imageVersion(n *node) {
 	}
 	c.judged++
 	if m[1] == "" && m[2] != "" {
-		c.find(UnknownVersion, n.spot(), "which Envoy this is can't be told from its digest")
+		c.find(UnknownVersion, n.spot(), "a digest does not name Envoy's version")
 		return
 	}
 	c.versionText(n.spot(), m[1])
@@ -51,7 +51,7 @@ func (c *checker) imageVersion(n *node) {
 func (c *checker) versionText(at spot, text string) {
 	m := versionNumber.FindStringSubmatch(text)
 	if m == nil {
-		c.find(UnknownVersion, at, "which Envoy this is can't be told from %q", text)
+		c.find(UnknownVersion, at, "%q does not name Envoy's version", text)
 		return
 	}
 	var numbers [3]int
@@ -69,6 +69,6 @@ func (c *checker) version(at spot, major, minor, patch int) {
 	case major == 1 && minor == 38 && patch >= 4:
 		c.find(OlderVersion, at, "Envoy %s has the fixes that matter; this project's tests run with 1.40", text)
 	default:
-		c.find(OldVersion, at, "Envoy %s reads some paths otherwise than it forwards them (`..;`), and has known flaws in ext_authz", text)
+		c.find(OldVersion, at, "Envoy %s reads some paths in one way and forwards them in another (`..;`), and has known flaws in ext_authz", text)
 	}
 }

@@ -105,7 +105,7 @@ func (s *scanner) next() (word string, pos diag.Pos) {
 	return endOfText, diag.Pos{Line: s.line, Column: s.col}
 }
 
-// alone reports whether a brace stands for itself: in Caddy's files those within words are placeholders.
+// alone reports whether a brace is a token of its own: in Caddy's files those within words are placeholders.
 func (s *scanner) alone() bool {
 	return !s.newlines || s.at+1 >= len(s.text) || strings.IndexByte(" \t\r\n", s.text[s.at+1]) >= 0
 }

@@ -87,7 +87,7 @@ func (c *checker) caddyBlock(block, asked *directive) {
 		case d.name() == "forward_auth" && ordered:
 			asked = c.forwardAuth(d, asked)
 		case asked != nil && slices.Contains(changing, d.name()) && (ordered || d.name() == "handle_path" || asked.parent != block):
-			c.find(d.pos, PathChanged, d.name(), "it changes the request after it was judged")
+			c.find(d.pos, PathChanged, d.name(), "it changes the request after the check")
 		case d.name() == "reverse_proxy" || d.name() == "php_fastcgi":
 			c.caddyProxy(d, asked)
 		}
@@ -105,7 +105,7 @@ func (c *checker) caddyProxy(d, asked *directive) {
 	}
 	for _, sub := range d.block {
 		if sub.name() == "rewrite" || sub.name() == "method" {
-			c.find(sub.pos, PathChanged, d.name(), "%s changes the request after it was judged", sub.name())
+			c.find(sub.pos, PathChanged, d.name(), "%s changes the request after the check", sub.name())
 		}
 	}
 }
@@ -208,7 +208,7 @@ func (c *checker) caddySequence(routes *yaml.Node, asked bool) {
 					c.find(at, Unguarded, "reverse_proxy", "it leads to an API without a check before it")
 				}
 			case name == "rewrite" && asked:
-				c.find(at, PathChanged, "rewrite", "it changes the request after it was judged")
+				c.find(at, PathChanged, "rewrite", "it changes the request after the check")
 			case name == "subroute":
 				c.caddySequence(orEmpty(child(h, "routes")), asked)
 			}

@@ -41,7 +41,7 @@ func Kinds() []string { return []string{Nginx, Caddy, Traefik, HAProxy, Gateway}
 // defaults are the identity headers of a gate that names none.
 var defaults = []string{"x-forwarded-user", "x-forwarded-groups", "x-patgate-token", "x-patgate-user-asserted", "x-patgate-id"}
 
-// checker collects findings. Files of one kind are judged together.
+// checker collects findings. Files of one kind are checked together.
 type checker struct {
 	identity []string
 	file     *File
@@ -74,7 +74,7 @@ func Check(files []File, o Options) ([]diag.Problem, error) {
 	}
 	c.judgeTraefik()
 	if c.judged == 0 {
-		return nil, errors.New("nothing to judge: no auth_request, forward_auth, forwardAuth or lua action was found")
+		return nil, errors.New("nothing to check: no auth_request, forward_auth, forwardAuth or lua action was found")
 	}
 	c.suppress(files)
 	diag.Sort(c.findings)
@@ -103,7 +103,7 @@ var (
 	traefikLine = regexp.MustCompile(`(?mi)^\s*"?(http|entryPoints|middlewares|routers|providers)"?\s*:|^\s*\[(http|entryPoints)[.\]]|kind:\s*(Middleware|IngressRoute)`)
 )
 
-// kindOf tells the kind of a file by its content.
+// kindOf returns the kind of a file, which its content shows.
 func kindOf(f *File) string {
 	switch {
 	case bytes.Contains(f.Data, []byte("HTTPRoute")) && bytes.Contains(f.Data, []byte("ExternalAuth")):

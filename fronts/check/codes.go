@@ -35,7 +35,7 @@ type info struct {
 var codes = map[diag.Code]info{
 	Unguarded: {diag.Error, "A place that leads to the API without a check is open. nginx and Caddy choose it by another spelling of the path than the API reads.",
 		"ask patgate there too"},
-	PathChanged: {diag.Error, "patgate judges the target as the client sent it. What the front changes afterwards is what the API gets: measured, `/rest/a%2Fb` was judged and `/rest/a/b` sent.",
+	PathChanged: {diag.Error, "patgate checks the target as the client sent it. The API gets what the front changes afterwards: measured, `/rest/a%2Fb` was checked and `/rest/a/b` sent.",
 		"send on the target as it came: no path in proxy_pass, no rewrite after the check"},
 	HostHeader: {diag.Error, "With an absolute request line, `$http_host` may be another host than the one by which nginx chose the server.",
 		"use $host"},
@@ -47,7 +47,7 @@ var codes = map[diag.Code]info{
 		`proxy_set_header Content-Length "";`},
 	FailOpen: {diag.Error, "A request goes on though the check failed, or was not needed.",
 		"let nothing pass that patgate did not allow"},
-	TrustForward: {diag.Error, "Traefik passes the client's X-Forwarded-Method, -Uri and -Host on to patgate: the client chooses what is judged.",
+	TrustForward: {diag.Error, "Traefik passes the client's X-Forwarded-Method, -Uri and -Host on to patgate: the client chooses what is checked.",
 		"trustForwardHeader: false"},
 	AliasHeaders: {diag.Error, "Traefik keeps headers such as `X_Forwarded_User`, which some APIs take for `X-Forwarded-User`.",
 		"aliasHeadersStrategy: delete, in http of the entry point"},
@@ -59,7 +59,7 @@ var codes = map[diag.Code]info{
 		"2s, as `patgate front-config` prints it"},
 	FilterPlace: {diag.Warning, "The CRD accepts more places for the filter ExternalAuth than implementations follow.",
 		"write it once a rule, beside its matches"},
-	Unread: {diag.Warning, "What stands in a file that was not given is not judged.",
+	Unread: {diag.Warning, "Settings in a file that was not given are not checked.",
 		"name the file too, or print the whole configuration (nginx -T)"},
 }
 

@@ -48,7 +48,7 @@ func (c *checker) gatewayRule(rule *yaml.Node) {
 			c.find(where(allowed), CheckHeader, "allowedHeaders", "authorization is not in it: every caller is one without a credential")
 		}
 		if i := slices.IndexFunc(orEmpty(child(rule, "filters")).Content, func(f *yaml.Node) bool { return scalarOf(f, "type") == "URLRewrite" }); i >= 0 {
-			c.find(where(child(rule, "filters").Content[i]), PathChanged, "filters", "URLRewrite changes the path that was judged")
+			c.find(where(child(rule, "filters").Content[i]), PathChanged, "filters", "URLRewrite changes the path after the check")
 		}
 	}
 }

@@ -133,7 +133,7 @@ func (c *checker) haproxyChanges(s *haproxySection, from int) {
 		case d.name() != "http-request":
 		case slices.Contains(haproxyChanging, action):
 			if i >= from {
-				c.find(d.pos, PathChanged, "http-request", "%s changes the request after it was judged", action)
+				c.find(d.pos, PathChanged, "http-request", "%s changes the request after the check", action)
 			}
 		case i > from && (action == "set-header" || action == "add-header") && slices.ContainsFunc(c.identity, func(name string) bool { return strings.EqualFold(name, d.arg(1)) }):
 			c.find(d.pos, IdentityHeader, "http-request", "%s is written after the check, which only patgate may", d.arg(1))

@@ -157,7 +157,7 @@ func splitPass(url string) (host, path string) {
 func (n *nginxFile) guarded(pass *directive) {
 	field := strings.Join(around(pass).words, " ")
 	if _, path := splitPass(pass.arg(0)); pass.name() == "proxy_pass" && path != "" && path != "$request_uri" {
-		n.find(pass.pos, PathChanged, field, "proxy_pass has the path %s: nginx decodes and normalizes the one that was judged", path)
+		n.find(pass.pos, PathChanged, field, "proxy_pass has the path %s: nginx decodes and normalizes the path that was checked", path)
 	}
 	for d := pass.parent; d != nil && d.name() != "http"; d = d.parent {
 		n.rewrites(d, field)
@@ -172,7 +172,7 @@ func (n *nginxFile) rewrites(d *directive, field string) {
 			n.rewrites(r, field)
 		}
 		if last := r.words[max(len(r.words)-1, 0):]; r.name() == "rewrite" && last[0] != "permanent" && last[0] != "redirect" && !n.found(r) {
-			n.find(r.pos, PathChanged, field, "rewrite changes the path after it was judged")
+			n.find(r.pos, PathChanged, field, "rewrite changes the path after the check")
 		}
 	}
 }
@@ -238,7 +238,7 @@ func (n *nginxFile) check(location *directive) {
 		case h == nil:
 			n.find(location.pos, CheckHeader, field, "%s is not set: the client's own would be believed, expected proxy_set_header %s %s", want.name, want.name, want.value)
 		case want.name == "X-Original-Host" && strings.Contains(h.arg(1), "$http_host"):
-			n.find(h.pos, HostHeader, field, "the host is judged by $http_host")
+			n.find(h.pos, HostHeader, field, "patgate checks the host in $http_host")
 		case h.arg(1) != want.value && (want.name != "X-Original-Host" || h.arg(1) != "$server_name"):
 			n.find(h.pos, CheckHeader, field, "%s is %q, expected %s", want.name, h.arg(1), want.value)
 		}

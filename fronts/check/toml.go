@@ -12,7 +12,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// tomlRoot reads TOML as the tree that YAML makes. Each value's place is where its key stands.
+// tomlRoot reads TOML as the tree that YAML makes. Each value's place is that of its key.
 func tomlRoot(text string) (*yaml.Node, error) {
 	var content map[string]any
 	if err := toml.Unmarshal([]byte(text), &content); err != nil {
@@ -46,7 +46,7 @@ func tomlNode(value any, lines []string, from int) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Value: fmt.Sprint(value), Line: from, Column: 1}
 }
 
-// lineOfKey finds the line on which a key stands: in its table, where that has it.
+// lineOfKey finds the line of a key: in its table, where that has it.
 func lineOfKey(key string, lines []string, from int) int {
 	pattern := regexp.MustCompile(`(^|[\s.\["'])` + regexp.QuoteMeta(key) + `["']?(\]|\s*=|\.)`)
 	for i := from - 1; i < len(lines); i++ {

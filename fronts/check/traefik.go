@@ -141,7 +141,7 @@ func (c *checker) traefikRouter(p *traefikPart) {
 			asked = true
 		}
 		if i := slices.IndexFunc(traefikChanging, func(kind string) bool { return child(m.node, kind) != nil }); i >= 0 && asked {
-			c.findIn(p.file, p.pos(), PathChanged, p.name, "%s (%s) changes the path after it was judged", name, traefikChanging[i])
+			c.findIn(p.file, p.pos(), PathChanged, p.name, "%s (%s) changes the path after the check", name, traefikChanging[i])
 		}
 	}
 	if !asked {

@@ -36,7 +36,7 @@ func (s *Store) Exclusive(context.Context) (release func(), err error) {
 	return unlock, nil
 }
 
-// discover reads the files of new tokens that others have made and that nobody has read yet.
+// discover reads the files of new tokens that other processes have made and that are not read yet.
 func (s *Store) discover() error {
 	if s.Kept == nil {
 		return nil // everything is read each time

@@ -1,5 +1,5 @@
 // Package suggest proposes, from an audit log, the tightest rules that the recorded calls of tokens need, and lists
-// what nobody uses. What it proposes never allows what the present rules refuse: that is proven by the product
+// what is not used. What it proposes never allows what the present rules refuse: that is proven by the product
 // search of the linter for each pattern, and not tried with examples.
 package suggest
 

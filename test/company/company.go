@@ -53,7 +53,7 @@ type Token struct {
 	issued time.Time
 
 	Needs  []Need // what its client calls
-	Excess []Need // what its rules allow beside that, and nobody calls
+	Excess []Need // what its rules allow beside that, without being called
 
 	rotated time.Time // zero: never
 	broken  bool      // its client calls what is refused, again and again
@@ -247,7 +247,7 @@ func (t *Token) areas() []string {
 	return list
 }
 
-// digest is that of a value which nobody has.
+// digest returns the digest of a value that does not exist.
 func (t *Token) digest() string {
 	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte("company "+t.Name)))
 }

@@ -37,7 +37,7 @@ document.addEventListener("click", async (event) => {
     document.getElementById("copied").textContent = "Copied. Keep it where your program reads its secrets, never in its code.";
   }
 });
-// Whoever copies by hand has it too.
+// A copy by hand counts too.
 document.addEventListener("copy", () => {
   if (value && getSelection().containsNode(value, true)) copied = true;
 });
