@@ -347,57 +347,6 @@ func exchangeRows[T any](txn *memdb.Txn, table string, old, rows []*T, name func
 	return nil
 }
 
-// Members are the groups of users. They are much of what a large load holds, and so are made once.
-type Members struct {
-	groups []*Group
-	by     membersByName
-}
-
-// NewMembers lists the groups of each user.
-func NewMembers(groups []*Group) *Members { return &Members{groups, membership(groups)} }
-
-// Of returns a user's groups in a namespace, by name.
-func (m *Members) Of(namespace, user string) []*Group { return m.by[namespace][user] }
-
-// membership lists the groups of each user, unless that is known of these groups.
-func (r *Rows) membership(groups []*Group) membersByName {
-	if r.Members != nil && len(groups) == len(r.Members.groups) {
-		known := slices.Clone(r.Members.groups)
-		SortGroups(known)
-		SortGroups(groups)
-		if slices.Equal(known, groups) {
-			return r.Members.by
-		}
-	}
-	return membership(groups)
-}
-
-// membersByName are users' groups, by namespace and by the user's name.
-type membersByName map[string]map[string][]*Group
-
-// membership lists each user's groups, by name.
-func membership(groups []*Group) membersByName {
-	members := membersByName{}
-	for _, g := range groups {
-		in := members[g.Namespace]
-		if in == nil {
-			in = map[string][]*Group{}
-			members[g.Namespace] = in
-		}
-		for _, user := range g.Members {
-			if !slices.Contains(in[user], g) {
-				in[user] = append(in[user], g)
-			}
-		}
-	}
-	for _, in := range members {
-		for _, of := range in {
-			SortGroups(of)
-		}
-	}
-	return members
-}
-
 func firstError(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {
