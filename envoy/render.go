@@ -76,8 +76,8 @@ func templateOf(kind string) string {
 // heads are the first lines of each kind of configuration.
 var heads = map[string][]string{
 	KindStandalone: {
-		"A hardened Envoy 1.40 in front of an HTTP API, with patgate as its gate. Copy it and",
-		"change the four addresses. README.md next to it says what each setting is there for.",
+		"A hardened Envoy 1.40 in front of an HTTP API, with patgate as its gate. `patgate envoy-config`",
+		"prints it for other addresses; envoy/README.md of patgate says what each setting is for.",
 	},
 	KindSidecar: {
 		"A hardened Envoy 1.40 in the pod of an HTTP API, with patgate next to it on a unix socket.",

@@ -3,6 +3,7 @@ package test
 import (
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 )
 
@@ -28,5 +29,40 @@ func TestExamplesHaveTheirEnvoy(t *testing.T) {
 		if string(got) != string(want) {
 			t.Errorf("%senvoy.yaml is not what envoy-config prints for its gate: run `make golden`", folder)
 		}
+	}
+}
+
+// TestLDAPGroup makes a group of what ldapsearch prints. A result without members, or with a name that
+// LDIF encodes, makes none.
+func TestLDAPGroup(t *testing.T) {
+	for name, c := range map[string]struct {
+		ldif string
+		want string // patgate check's report; empty: the script fails
+	}{
+		"members":         {"dn: uid=bob,dc=example\nuid: bob\n\ndn: uid=alice,dc=example\nuid: alice\n", "ok: 1 gate, 0 tokens, 1 group, 0 policies\n"},
+		"nobody":          {"# numResponses: 1\n", ""},
+		"an encoded name": {"dn: uid=bob,dc=example\nuid: bob\nuid:: YWxpY2U=\n", ""},
+		"a name of two":   {"uid: bob smith\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			script := exec.Command("../docs/examples/groups/ldap-group", "api-users", "90d")
+			script.Stdin = strings.NewReader(c.ldif)
+			group, err := script.Output()
+			if c.want == "" {
+				if err == nil {
+					t.Errorf("made\n%s", group)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := t.TempDir()
+			write(t, dir+"/group.yaml", string(group))
+			write(t, dir+"/gate.yaml", "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: api}\nspec: {schemes: [bearer], groups: [api-users]}\n")
+			if got, err := exec.Command(binary, "check", dir).Output(); err != nil || string(got) != c.want {
+				t.Errorf("%v: %s of\n%s", err, got, group)
+			}
+		})
 	}
 }
