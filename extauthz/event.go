@@ -35,7 +35,10 @@ func (c *Call) newEvent() *audit.Event {
 		e.BodyVerdicts = append(e.BodyVerdicts, audit.BodyVerdict{Rule: v.Rule.Source.String(), Verdict: v.Verdict})
 	}
 	if d.Rule != nil {
-		e.Policy, e.Rule, e.Source = d.Rule.Policy, d.Rule.Name, d.Rule.Source.String()
+		e.Policy, e.Rule = d.Rule.Policy, d.Rule.Name
+		if e.Source = d.Rule.Source.File; e.Source != "" {
+			e.SourceLine = d.Rule.Source.Line
+		}
 	}
 	if d.Shadowed {
 		e.Shadow = d.Shadow.String()

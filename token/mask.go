@@ -1,6 +1,7 @@
 package token
 
 import (
+	"bytes"
 	"encoding/base64"
 	"slices"
 	"strings"
@@ -115,6 +116,29 @@ func (m *Masker) holdsEncoded(text string) bool {
 	}
 	return false
 }
+
+// prefixForms are Prefix and its spellings in base64.
+var prefixForms = [...][]byte{[]byte(Prefix), []byte(prefixSpellings[0]), []byte(prefixSpellings[1]), []byte(prefixSpellings[2])}
+
+// MayHold reports whether a line of texts may hold something to hide in one of them, if none holds a `%` nor
+// has MayHoldEncoded.
+func (m *Masker) MayHold(line []byte) bool {
+	for _, form := range prefixForms[:] {
+		if m.minted && bytes.Contains(line, form) {
+			return true
+		}
+	}
+	for _, s := range m.secrets {
+		var room [128]byte
+		if s != "" && bytes.Contains(line, append(room[:0], s...)) {
+			return true
+		}
+	}
+	return false
+}
+
+// MayHoldEncoded reports whether text may hold a secret in base64.
+func (m *Masker) MayHoldEncoded(text string) bool { return m.mayHoldEncoded(text) }
 
 // mayHoldEncoded reports whether a run of base64 characters in text is long enough.
 func (m *Masker) mayHoldEncoded(text string) bool {
