@@ -194,15 +194,16 @@ const (
 
 func (f *frontTable) text() string {
 	var b strings.Builder
+	measured := slices.DeleteFunc(everyFront(), func(front front) bool { return f.cells[tableCheck+"Host"][front.name] == "" })
 	for _, table := range []string{tableCheck, tableTricky, tableShown} {
 		fmt.Fprintf(&b, "\n### %s\n\n| |", table)
-		for _, front := range everyFront() {
+		for _, front := range measured {
 			fmt.Fprintf(&b, " %s |", front.name)
 		}
-		b.WriteString("\n|---|" + strings.Repeat("---|", len(everyFront())) + "\n")
+		b.WriteString("\n|---|" + strings.Repeat("---|", len(measured)) + "\n")
 		for _, row := range f.order[table] {
 			fmt.Fprintf(&b, "| %s |", row)
-			for _, front := range everyFront() {
+			for _, front := range measured {
 				fmt.Fprintf(&b, " %s |", f.cells[table+row][front.name])
 			}
 			b.WriteString("\n")
