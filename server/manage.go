@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -266,7 +267,7 @@ const askEvery = 50 * time.Millisecond
 func follows(ctx context.Context, status string, index *policy.Index) bool {
 	for {
 		got, err := revisionAt(ctx, status)
-		if err == nil && got == fmt.Sprintf("%x", index.Snapshot().Revision().SHA256) {
+		if err == nil && got == fmt.Sprintf("%x", index.Snapshot().Revision().Files) {
 			return true
 		}
 		select {
@@ -293,7 +294,7 @@ func revisionAt(ctx context.Context, status string) (string, error) {
 		return "", fmt.Errorf("%s answers %d", status, answer.StatusCode)
 	}
 	err = json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&running)
-	return running.SHA256, err
+	return cmp.Or(running.Files, running.SHA256), err
 }
 
 // url is where browsers find the management.
