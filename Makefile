@@ -87,10 +87,10 @@ test-keycloak: ## sign in to the management with Keycloak (Maven, Java 17; its f
 # The page in a real Chromium, from a module of its own. Pictures of every view go to bin/screenshots;
 # PICTURES=1 also writes those of docs/manage.md.
 .PHONY: test-page
-test-page: envoy build ## drive the page with Chromium and axe-core, with and without JavaScript, light and dark, wide and narrow (Debian 12)
+test-page: envoy build $(OIDC) ## drive the page with Chromium and axe-core, with and without JavaScript, light and dark, wide and narrow (Debian 12)
 	rm -rf bin/screenshots && mkdir -p bin/screenshots
 	parts=$$(python3 test/page/install.py) && cd test/page && $(GO) vet . && \
-	env $$parts PATGATE_TEST_PAGE_BINARY=$(CURDIR)/bin/patgate PATGATE_TEST_PAGE_SHOTS=$(CURDIR)/bin/screenshots \
+	env $$parts PATGATE_TEST_OIDC=$(OIDC) PATGATE_TEST_PAGE_BINARY=$(CURDIR)/bin/patgate PATGATE_TEST_PAGE_SHOTS=$(CURDIR)/bin/screenshots \
 	$(GO) test -count 1 -timeout 8m . $(if $(PICTURES),-args -pictures $(CURDIR)/docs/images)
 
 # Envoy Gateway's translator, from a module of its own.
