@@ -132,8 +132,8 @@ test-fronts: envoy ## ask patgate over HTTP from nginx, HAProxy, Caddy and Envoy
 	dir=$$(python3 test/fronts/install.py) && PATGATE_TEST_FRONTS=$$dir $(GO) test -tags fronts -count 1 -timeout 10m -run '^TestFront' ./test $(UPDATE)
 
 .PHONY: test-kube
-test-kube: envoy ## run the chart and the examples with Helm and a real API server; its first run builds one
-	dir=$$(python3 test/kube/install.py) && PATGATE_TEST_KUBE=$$dir $(GO) test -tags kube -count 1 -timeout 20m ./test/kube
+test-kube: envoy $(OIDC) ## run the chart and the examples with Helm and a real API server; its first run builds one
+	dir=$$(python3 test/kube/install.py) && PATGATE_TEST_KUBE=$$dir PATGATE_TEST_OIDC=$(OIDC) $(GO) test -tags kube -count 1 -timeout 20m ./test/kube
 	$(GO) -C test/kube/flux test ./...
 
 # What is slow, and rarely says what CI does not.
