@@ -58,8 +58,8 @@ $(MANAGE)/bin/schemathesis:
 OIDC      := $(TOOLS)/oidc-$(shell cat test/oidc/* | cksum | cut -d' ' -f1)
 
 .PHONY: test-oidc
-test-oidc: $(OIDC) ## sign in to the management with zitadel's OpenID Connect provider, and refuse what is forged
-	PATGATE_TEST_OIDC=$(OIDC) $(GO) test -tags oidc -count 1 -timeout 5m -run '^TestOIDC$$' ./test
+test-oidc: envoy $(OIDC) ## sign in to the management with zitadel's OpenID Connect provider, directly and behind Envoy's oauth2 filter, and refuse what is forged
+	PATGATE_TEST_OIDC=$(OIDC) $(GO) test -tags oidc -count 1 -timeout 5m -run '^TestOIDC' ./test
 
 $(OIDC):
 	$(GO) -C test/oidc build -trimpath -ldflags '-s -w' -o $@ .
