@@ -57,12 +57,18 @@ $(MANAGE)/bin/schemathesis:
 # zitadel's OpenID Connect provider, from a module of its own.
 OIDC      := $(TOOLS)/oidc-$(shell cat test/oidc/* | cksum | cut -d' ' -f1)
 
+# oauth2-proxy, from a module of its own: its build takes a minute or two.
+OAUTH2_PROXY := $(TOOLS)/oauth2-proxy-$(shell cat test/oauth2proxy/* | cksum | cut -d' ' -f1)
+
 .PHONY: test-oidc
-test-oidc: envoy $(OIDC) ## sign in to the management with zitadel's OpenID Connect provider, directly and behind Envoy's oauth2 filter, and refuse what is forged
-	PATGATE_TEST_OIDC=$(OIDC) $(GO) test -tags oidc -count 1 -timeout 5m -run '^TestOIDC' ./test
+test-oidc: envoy $(OIDC) $(OAUTH2_PROXY) ## sign in to the management with zitadel's OpenID Connect provider, directly, behind Envoy's oauth2 filter and behind oauth2-proxy, and refuse what is forged
+	PATGATE_TEST_OIDC=$(OIDC) PATGATE_TEST_OAUTH2_PROXY=$(OAUTH2_PROXY) $(GO) test -tags oidc -count 1 -timeout 5m -run '^TestOIDC' ./test
 
 $(OIDC):
 	$(GO) -C test/oidc build -trimpath -ldflags '-s -w' -o $@ .
+
+$(OAUTH2_PROXY):
+	$(GO) -C test/oauth2proxy build -trimpath -ldflags '-s -w' -o $@ github.com/oauth2-proxy/oauth2-proxy/v7
 
 # Clients and a server of MCP, in a module of its own. Go, Python and Node must be there.
 MCP       := $(CACHE)/mcp-$(shell cat test/mcp/* | cksum | cut -d' ' -f1)

@@ -39,7 +39,7 @@ type ssoSite struct {
 }
 
 // startSSO starts an identity provider whose ID tokens have the claims of users, and the page.
-func startSSO(t *testing.T, callback string) *ssoSite {
+func startSSO(t *testing.T, callback, header string, flags ...string) *ssoSite {
 	t.Helper()
 	s := &ssoSite{t: t, clients: freeAddr(t), value: token.Mint()}
 	_, port, _ := net.SplitHostPort(freeAddr(t))
@@ -62,8 +62,8 @@ func startSSO(t *testing.T, callback string) *ssoSite {
 	if err := os.Mkdir(filepath.Join(manifests, "tokens"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	runs(t, exec.Command(binary, "manage", "--manifests", manifests, "--into", filepath.Join(manifests, "tokens"), "--listen", "unix://"+s.socket,
-		"--user-header", "x-forwarded-user", "--gate", "tokens"))
+	runs(t, exec.Command(binary, append([]string{"manage", "--manifests", manifests, "--into", filepath.Join(manifests, "tokens"), "--listen", "unix://" + s.socket,
+		"--user-header", header}, flags...)...))
 	ca := newAuthority(t, "staff")
 	s.cert, s.key, s.roots = filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key"), x509.NewCertPool()
 	ca.issue(pageHost, s.cert, s.key)
@@ -130,8 +130,8 @@ func (a *adding) RoundTrip(r *http.Request) (*http.Response, error) {
 	return a.RoundTripper.RoundTrip(r)
 }
 
-// ssoFlows are what each proxy in front must do.
-func (s *ssoSite) flows(t *testing.T, signOut string) {
+// flows are what each proxy in front must do: people come back to callback, header has its user, and program is what a program with a token gets.
+func (s *ssoSite) flows(t *testing.T, callback, signOut, header, program string) {
 	me := s.url() + "/api/v1/me"
 	known := func(p *person) string {
 		p.visit(me)
@@ -151,6 +151,10 @@ func (s *ssoSite) flows(t *testing.T, signOut string) {
 	if good.last != http.StatusOK || !strings.Contains(good.text, s.id.user) || strings.Contains(good.text, "Sign out") {
 		t.Errorf("the page: %d %s", good.last, good.text)
 	}
+	bad := "401" // a header Authorization decides alone
+	if program == "401" {
+		bad = s.id.user // where programs can't sign in, it says nothing
+	}
 	cookies := ""
 	for _, c := range good.Jar.Cookies(good.at) {
 		cookies += c.Name + "=" + c.Value + "; "
@@ -160,14 +164,14 @@ func (s *ssoSite) flows(t *testing.T, signOut string) {
 		headers []string
 		want    string
 	}{
-		"a user by header alone":           {[]string{"X-Forwarded-User", "alice"}, "401"},
-		"another user, signed in":          {[]string{"Cookie", cookies, "X-Forwarded-User", "alice"}, s.id.user},
-		"a made-up ID token":               {[]string{"Cookie", "IdToken=" + lie + "; BearerToken=x; OauthHMAC=x; OauthExpires=9999999999"}, "401"},
+		"a user by header alone":           {[]string{header, "alice"}, "401"},
+		"another user, signed in":          {[]string{"Cookie", cookies, header, "alice"}, s.id.user},
+		"a made-up ID token":               {[]string{"Cookie", "IdToken=" + lie + "; BearerToken=x; OauthHMAC=x; OauthExpires=9999999999; __Host-oauth2-proxy=" + lie}, "401"},
 		"a made-up ID token beside others": {[]string{"Cookie", cookies + "IdToken=" + lie}, ""},
-		"a token":                          {[]string{"Authorization", "Bearer " + s.value.Reveal()}, "alice"},
-		"a token and another user":         {[]string{"Authorization", "Bearer " + s.value.Reveal(), "X-Forwarded-User", "root"}, "alice"},
-		"no good token, signed in":         {[]string{"Cookie", cookies, "Authorization", "Bearer " + token.Mint().Reveal()}, "401"},
-		"a token and a made-up ID token":   {[]string{"Cookie", "IdToken=" + lie, "Authorization", "Bearer patg_x", "X-Forwarded-User", "root"}, "401"},
+		"a token":                          {[]string{"Authorization", "Bearer " + s.value.Reveal()}, program},
+		"a token and another user":         {[]string{"Authorization", "Bearer " + s.value.Reveal(), header, "root"}, program},
+		"no good token, signed in":         {[]string{"Cookie", cookies, "Authorization", "Bearer " + token.Mint().Reveal()}, bad},
+		"a token and a made-up ID token":   {[]string{"Cookie", "IdToken=" + lie, "Authorization", "Bearer patg_x", header, "root"}, "401"},
 	} {
 		p := s.person(c.headers...)
 		if got := known(p); got != c.want && (c.want != "" || got != "401" && got != s.id.user) {
@@ -175,7 +179,7 @@ func (s *ssoSite) flows(t *testing.T, signOut string) {
 		}
 	}
 	stranger := s.person()
-	stranger.visit(s.url() + "/callback?code=made-up&state=made-up")
+	stranger.visit(s.url() + callback + "?code=made-up&state=made-up")
 	if got := known(stranger); stranger.last == http.StatusOK || got != "401" {
 		t.Errorf("a made-up way back: %d, %s", stranger.last, got)
 	}
@@ -239,7 +243,7 @@ func discovered(t *testing.T, issuer string) map[string]string {
 
 // TestOIDCEnvoy runs Envoy's oauth2 filter before the page, in the configuration of the example.
 func TestOIDCEnvoy(t *testing.T) {
-	s := startSSO(t, "/callback")
+	s := startSSO(t, "/callback", "x-forwarded-user", "--gate", "tokens")
 	folder, admin, at := t.TempDir(), freeAddr(t), discovered(t, s.id.issuer)
 	write(t, filepath.Join(folder, "client"), s.id.secret)
 	write(t, filepath.Join(folder, "seal"), strings.Repeat("k", 44))
@@ -259,5 +263,42 @@ func TestOIDCEnvoy(t *testing.T) {
 	})
 	config, _, _ = strings.Cut(config, "    transport_socket:  # TLS\n") // the provider has none here
 	startEnvoy(t, config, admin)
-	s.flows(t, "/signout")
+	s.flows(t, "/callback", "/signout", "X-Forwarded-User", "alice")
+}
+
+// TestOIDCProxy runs oauth2-proxy before the page, in the configuration of the example. A program can't sign in there.
+func TestOIDCProxy(t *testing.T) {
+	s := startSSO(t, "/oauth2/callback", "x-forwarded-preferred-username")
+	folder := t.TempDir()
+	write(t, filepath.Join(folder, "client"), s.id.secret)
+	write(t, filepath.Join(folder, "seal"), strings.Repeat("k", 32))
+	config := filepath.Join(folder, "oauth2-proxy.cfg")
+	write(t, config, edit(t, "../docs/examples/sso/oauth2-proxy.cfg", map[string]string{
+		"CLIENTS": ":443 => " + s.clients, "CERT": "/etc/oauth2-proxy/tls.crt => " + s.cert, "KEY": "/etc/oauth2-proxy/tls.key => " + s.key,
+		"PAGE": "/run/patgate/manage.sock => " + s.socket, "ISSUER": "https://id.example.com/realms/staff => " + s.id.issuer,
+		"HOST": "https://tokens.example.com => " + s.url(), "SECRET": "/etc/oauth2-proxy/client-secret => " + filepath.Join(folder, "client"),
+		"SEAL": "/etc/oauth2-proxy/cookie-secret => " + filepath.Join(folder, "seal"),
+	}))
+	program := os.Getenv("PATGATE_TEST_OAUTH2_PROXY")
+	if program == "" {
+		t.Fatal("PATGATE_TEST_OAUTH2_PROXY must name oauth2-proxy: make test-oidc builds it")
+	}
+	runs(t, exec.Command(program, "--config", config))
+	awaitListening(t, s.clients)
+	s.flows(t, "/oauth2/callback", "/oauth2/sign_out", "X-Forwarded-Preferred-Username", "401")
+}
+
+// awaitListening waits until an address takes connections.
+func awaitListening(t *testing.T, address string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		c, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = c.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
 }
