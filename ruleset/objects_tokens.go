@@ -35,6 +35,7 @@ func (o *Objects) decide(t *tokenObject, running *policy.Snapshot) {
 	before := Fault{Object: t.ID(), Problem: t.problem}
 	t.problem = describe(problems)
 	o.news(before, Fault{Object: t.ID(), Problem: t.problem})
+	defer func() { o.track(&t.Object, t.problem, false) }()
 	if len(problems) > 0 {
 		t.next = o.notAccepted(t, doc, running)
 		return
