@@ -119,7 +119,7 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 		return nil, err
 	}
 	if m.counters != nil || len(o.GateStatus) > 0 {
-		options.Usage = g.usage.used
+		options.Usage, options.Rules = g.usage.used, g.usage.rules
 	}
 	if m.recent != nil {
 		options.Recent = m.recent.Calls

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/patgate/patgate/test/golden"
 )
 
 // http2Alone are cases about what HTTP/1.1 has no form for.
@@ -53,7 +55,7 @@ func TestFrontsCorpus(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) { f.corpus(t, cases, losses) })
 	}
 	if !t.Failed() {
-		golden(t, "testdata/fronts.golden", lossTable(list, losses))
+		golden.File(t, "testdata/fronts.golden", lossTable(list, losses))
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/patgate/patgate/test/golden"
 	"github.com/patgate/patgate/token"
 )
 
@@ -126,22 +126,8 @@ func TestFrontsTable(t *testing.T) {
 	for _, f := range fronts() {
 		t.Run(f.name, func(t *testing.T) { f.measure(t, table) })
 	}
-	page, err := os.ReadFile(ingressPage)
-	if err != nil {
-		t.Fatal(err)
-	}
 	const from, to = "<!-- from here on by `make test-fronts UPDATE=-update` -->\n", "<!-- to here -->\n"
-	before, rest, ok1 := strings.Cut(string(page), from)
-	old, after, ok2 := strings.Cut(rest, to)
-	if !ok1 || !ok2 {
-		t.Fatalf("%s has no lines %s and %s", ingressPage, from, to)
-	}
-	text := table.text()
-	if *update {
-		write(t, ingressPage, before+from+text+to+after)
-	} else if old != text {
-		t.Errorf("%s differs; `make test-fronts UPDATE=-update` rewrites it:\n%s", ingressPage, lineDiff(old, text))
-	}
+	golden.Part(t, ingressPage, from, to, table.text())
 }
 
 // frontTable is the tables of the page: rows by table, cells by row and front.
