@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
@@ -121,6 +122,17 @@ func (o *Options) namespacesOf(kind string) []string {
 }
 
 const group, version = "patgate.dev", "v1alpha1"
+
+// OwnNamespace is that of the context of the kubeconfig, or of the pod's service account.
+func OwnNamespace(kubeconfig string) string {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	namespace, _, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).Namespace()
+	if err != nil {
+		return metav1.NamespaceDefault
+	}
+	return namespace
+}
 
 // clusterConfig says where the cluster is, and who asks.
 func clusterConfig(kubeconfig string) (*rest.Config, error) {
