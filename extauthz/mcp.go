@@ -63,8 +63,7 @@ func (a *answer) status() int {
 
 // refusedCall appends the DeniedHttpResponse of a call to an MCP server.
 func (a *answer) refusedCall(m message) message {
-	var room [8]byte
-	m = m.message(deniedStatus, message(room[:0]).number(httpCode, http.StatusOK))
+	m = m.httpStatus(http.StatusOK)
 	m = m.header(deniedHeaders, "content-type", "application/json").header(deniedHeaders, "cache-control", "no-store")
 	m = m.header(deniedHeaders, policy.HeaderID, a.id)
 	if ends := a.decision.BasicEnds; !ends.IsZero() {

@@ -94,7 +94,8 @@ var flaws = []flaw{
 	{"removed-file-stays", "an incremental load keeps a removed file's tokens", "if false && !there[name] {"},
 	{"lost-group-bounds-go", "a lost group's boundaries go unreported", "bounds = bounds && unbound(g, groups)"},
 	{"lost-group-cap-goes", "a lost group's cap goes unreported", "lifetime = lifetime || g.MaxLifetime < 0 && l.longer(t, user)"},
-	{"field-twice", "the quick decoder takes a field twice", "if seen&bit&^lists > 1<<15 || !field(tag>>3, v) {"},
+	{"field-twice", "the quick decoder takes a field twice", "if n == 0 || *s&bit&^lists > 1<<15 {"},
 	{"audit-shows-values", "the audit contains values", "return s"},
+	{"line-unseen", "a line of the audit is not looked through for values", "if !l.cut {"},
 	{"secret-printed", "a Secret prints its value", "func (s Secret) String() string { return s.value }"},
 }
