@@ -56,8 +56,6 @@ func checkOptions(o *Options) error {
 		return &UsageError{"IsolateTokens needs Manifests: the fault of a cluster's token concerns that token alone anyway"}
 	case o.StaleDeny && o.MaxStale == 0, o.MaxStale != 0 && o.Kubernetes == nil:
 		return &UsageError{"StaleDeny needs MaxStale, and MaxStale needs Kubernetes"}
-	case len(o.Manifests) == 0 && o.Manage != nil:
-		return &UsageError{"managing tokens needs Manifests, where it writes them"}
 	case o.Transport != "" && !slices.Contains(extauthz.Transports, o.Transport):
 		return &UsageError{fmt.Sprintf("Transport %q: expected %s", o.Transport, strings.Join(extauthz.Transports, " or "))}
 	case len(o.TLSClientNames) > 0 && o.TLSClientCA == "":
