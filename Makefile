@@ -68,8 +68,9 @@ $(OIDC):
 MCP       := $(CACHE)/mcp-$(shell cat test/mcp/* | cksum | cut -d' ' -f1)
 
 .PHONY: test-mcp
-test-mcp: envoy $(MCP)/installed ## call tools of an MCP server through Envoy with clients in Go, Python and TypeScript
-	PATGATE_TEST_MCP=$(MCP) $(GO) test -tags mcp -count 1 -timeout 5m -run '^TestMCP$$' ./test
+test-mcp: envoy $(MCP)/installed ## use MCP servers in Go, Python and TypeScript through Envoy and HTTP fronts, with clients in all three (Debian 12)
+	dir=$$(python3 test/fronts/install.py) && PATGATE_TEST_FRONTS=$$dir PATGATE_TEST_MCP=$(MCP) \
+		$(GO) test -tags mcp,fronts -count 1 -timeout 10m -run '^TestMCP' ./test
 
 $(MCP)/installed:
 	rm -rf $(MCP) && mkdir -p $(MCP)
@@ -178,7 +179,7 @@ check: $(LINT) $(VULN) $(ACTIONS) ## format, vet, lint, workflows, and known vul
 	$(GO) vet ./...
 	GOOS=windows $(GO) vet ./cmd/patgate
 	GOOS=windows $(GO) build -o /dev/null ./cmd/patgate
-	$(GO) vet -tags chaos,soak,upstreams,clients,mesh,fronts ./test
+	$(GO) vet -tags chaos,soak,upstreams,clients,mesh,fronts,mcp ./test
 	$(GO) -C test/registry vet ./...
 	$(GO) -C image vet ./...
 	$(LINT) run
