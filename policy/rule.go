@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync/atomic"
 )
 
 // Source is the place of a manifest, or of a rule in it. The zero value is nowhere.
@@ -30,6 +31,8 @@ type Policy struct {
 	Observe     bool // counts as absent at its level; its verdict is only audited
 	Allow       []*Rule
 	Deny        []*Rule
+
+	plan atomic.Pointer[plan] // of Allow; see planOf
 }
 
 // Rule is one entry of an allow or deny list. Every condition given must hold.
