@@ -121,7 +121,7 @@ func (e *evaluation) allowedAt(level Level, policies []*Policy) Reason {
 					continue
 				}
 			}
-			o := e.ask(r, true) // panic: allows
+			o := e.askPlanned(rows, i, r) // panic: allows
 			if e.meter.over {
 				return Overloaded
 			}
