@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -70,6 +71,9 @@ type revisionStatus struct {
 
 	Objects []kube.Running `json:"objects,omitempty"` // of a cluster: up to which version they run
 }
+
+// ofFiles is the sum of the files that a server runs.
+func (r *revisionStatus) ofFiles() string { return cmp.Or(r.Files, r.SHA256) }
 
 // lastLoad is the last load, which may have been rejected: counts and places, no texts and
 // no names.
