@@ -90,6 +90,7 @@ type Changes struct {
 	All    bool   // New are all rows of the origin: Old are those that run, and need not be set
 	Old    Rows
 	New    Rows // its SHA256 is of all files
+	Refer  bool // tokens that refer to old policies and groups refer to the new ones of their names, and are else as they were
 }
 
 // Replace makes rows the whole of the running revision. Gates, groups and policies that are the same
@@ -119,6 +120,9 @@ func (x *Index) Apply(c Changes, now time.Time) (Change, error) {
 	)
 	if err == nil {
 		next.tokens, err = running.revision.tokens.apply(&c, &change)
+	}
+	if err == nil && c.Refer {
+		next.tokens = next.tokens.refer(c.referring(), &change)
 	}
 	if err == nil {
 		err = exchangeChunks(txn, running.revision.tokens, next.tokens)
