@@ -68,8 +68,9 @@ $(OIDC):
 MCP       := $(CACHE)/mcp-$(shell cat test/mcp/* | cksum | cut -d' ' -f1)
 
 .PHONY: test-mcp
-test-mcp: envoy $(MCP)/installed ## call tools of an MCP server through Envoy with clients in Go, Python and TypeScript
-	PATGATE_TEST_MCP=$(MCP) $(GO) test -tags mcp -count 1 -timeout 5m -run '^TestMCP$$' ./test
+test-mcp: envoy $(MCP)/installed ## use MCP servers in Go, Python and TypeScript through Envoy and HTTP fronts, with clients in all three (Debian 12)
+	dir=$$(python3 test/fronts/install.py) && PATGATE_TEST_FRONTS=$$dir PATGATE_TEST_MCP=$(MCP) \
+		$(GO) test -tags mcp,fronts -count 1 -timeout 10m -run '^TestMCP' ./test
 
 $(MCP)/installed:
 	rm -rf $(MCP) && mkdir -p $(MCP)
@@ -129,7 +130,12 @@ test-upstreams: envoy ## send look-alikes to real APIs, and check what each says
 
 .PHONY: test-fronts
 test-fronts: envoy ## ask patgate over HTTP from nginx, HAProxy, Caddy and Envoy: the corpus, forged headers, printed configurations (Debian 12)
-	dir=$$(python3 test/fronts/install.py) && PATGATE_TEST_FRONTS=$$dir $(GO) test -tags fronts -count 1 -timeout 10m -run '^TestFront' ./test $(UPDATE)
+	dir=$$(python3 test/fronts/install.py) && PATGATE_TEST_FRONTS=$$dir $(GO) test -tags fronts -count 1 -timeout 10m -run '^Test(Front|Nginx)' ./test $(UPDATE)
+
+.PHONY: test-traefik
+test-traefik: envoy ## what test-fronts does, with Traefik, which its first run builds (ten minutes)
+	dir=$$(python3 test/fronts/install.py traefik) && PATGATE_TEST_FRONTS_TRAEFIK=1 PATGATE_TEST_FRONTS=$$dir \
+	$(GO) test -tags fronts -count 1 -timeout 10m -run '^TestFront' ./test $(UPDATE)
 
 .PHONY: test-kube
 test-kube: envoy ## run the chart and the examples with Helm and a real API server; its first run builds one
@@ -173,7 +179,7 @@ check: $(LINT) $(VULN) $(ACTIONS) ## format, vet, lint, workflows, and known vul
 	$(GO) vet ./...
 	GOOS=windows $(GO) vet ./cmd/patgate
 	GOOS=windows $(GO) build -o /dev/null ./cmd/patgate
-	$(GO) vet -tags chaos,soak,upstreams,clients,mesh,fronts ./test
+	$(GO) vet -tags chaos,soak,upstreams,clients,mesh,fronts,mcp ./test
 	$(GO) -C test/registry vet ./...
 	$(GO) -C image vet ./...
 	$(LINT) run

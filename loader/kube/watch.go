@@ -26,11 +26,11 @@ type watched struct {
 	optional  bool // without the right to it, patgate does without it
 	resource  schema.GroupVersionResource
 
-	objects sync.Mutex      // held while what follows is read or written
-	turn    int             // counts lists and watches: what an older one still says is not heard
-	known   map[string]bool // the IDs of all objects
-	found   map[string]bool // of those that the list under way has held; nil: none is
-	streams bool            // the list under way, or the last one, is the beginning of a watch
+	objects sync.Mutex     // held while what follows is read or written
+	turn    int            // counts lists and watches: what an older one still says is not heard
+	known   map[string]int // the IDs of all objects, and the last list that held each
+	lists   int            // counts lists
+	streams bool           // the list under way, or the last one, is the beginning of a watch
 
 	mu     sync.Mutex
 	sign   time.Time // of the last sign of life
@@ -45,7 +45,7 @@ func retry() *wait.Backoff {
 
 // run lists and watches until ctx is done.
 func (w *watched) run(ctx context.Context) {
-	w.known = map[string]bool{}
+	w.known = map[string]int{}
 	w.sign = w.source.o.Now()
 	r := cache.NewReflectorWithOptions(&cache.ListWatch{ListWithContextFunc: w.list, WatchFuncWithContext: w.watch}, nil, store{w}, cache.ReflectorOptions{
 		Name: "patgate", TypeDescription: w.kind, Backoff: retry(),
@@ -98,7 +98,7 @@ func (w *watched) begin(lists, streams bool) (turn int) {
 	w.objects.Lock()
 	defer w.objects.Unlock()
 	if lists {
-		w.found, w.streams = map[string]bool{}, streams
+		w.lists, w.streams = w.lists+1, streams
 	}
 	w.turn++
 	return w.turn
@@ -142,10 +142,7 @@ func (w *watched) set(u *unstructured.Unstructured) {
 
 // note records that there is an object, for the end of a list.
 func (w *watched) note(id string) {
-	w.known[id] = true
-	if w.found != nil {
-		w.found[id] = true
-	}
+	w.known[id] = w.lists
 }
 
 // delete hands on that an object is gone.
@@ -155,9 +152,6 @@ func (w *watched) delete(u *unstructured.Unstructured) {
 		id = (&ruleset.Object{Kind: w.kind, Namespace: u.GetNamespace(), Name: id}).ID()
 	}
 	w.forget(id)
-	if w.found != nil {
-		delete(w.found, id)
-	}
 }
 
 func (w *watched) forget(id string) {
@@ -171,12 +165,11 @@ func (w *watched) forget(id string) {
 
 // listed ends a list: what it did not hold is gone.
 func (w *watched) listed() {
-	for id := range w.known {
-		if !w.found[id] {
+	for id, list := range w.known {
+		if list != w.lists {
 			w.forget(id)
 		}
 	}
-	w.found = nil
 	w.source.queue.add(change{listed: w})
 }
 
