@@ -68,7 +68,7 @@ func (q *queue) takeTokens() []change {
 }
 
 // tightGC is how much garbage, in percent of what is kept, there may be until all objects were listed.
-const tightGC = 12
+const tightGC = 25
 
 // longStep is a step that has looked at many objects.
 const longStep = 50 * time.Millisecond

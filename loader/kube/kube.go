@@ -131,6 +131,9 @@ func (n noting) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Context().Err() != nil {
 		return answer, err
 	}
+	if err != nil {
+		err = errors.New(err.Error()) // client-go asks again itself after a second if it sees what it is
+	}
 	if silent := err != nil; n.source.silent.Swap(silent) != silent {
 		if silent {
 			n.source.o.Logger.Error("the cluster does not answer, and the last known objects stay in force", "error", err.Error())
