@@ -139,6 +139,10 @@ func (r *scaleRun) measure(e estate) (out scaled, err error) {
 			return out, fmt.Errorf("reload: %w", err)
 		}
 		out.Changes = append(out.Changes, c)
+		if c, err = r.join(s, manifests, i); err != nil {
+			return out, fmt.Errorf("reload: %w", err)
+		}
+		out.Changes = append(out.Changes, c)
 	}
 	out.Settled, out.Highest = s.server.memory()
 	return out, nil
@@ -191,8 +195,18 @@ func (r *scaleRun) revoke(s *subject, manifests string, victim *credential) (cha
 	return c, err
 }
 
-// touch changes every policy's file a little under load: all that names them is compiled
-// and compared again.
+// join adds a member to a group under load.
+func (r *scaleRun) join(s *subject, manifests string, i int) (change, error) {
+	c := change{What: "a member joins"}
+	err := r.underLoad(s, &c, func() error {
+		return replace(filepath.Join(manifests, fileOf("teams", 0)), func(text []byte) []byte {
+			return bytes.Replace(text, []byte("\n  members:\n"), fmt.Appendf(nil, "\n  members:\n  - joined-%d\n", i), 1)
+		})
+	})
+	return c, err
+}
+
+// touch changes the policies of a file a little under load: tokens are led to the new ones.
 func (r *scaleRun) touch(s *subject, manifests string, i int) (change, error) {
 	c := change{What: "a policy changes"}
 	err := r.underLoad(s, &c, func() error {
@@ -213,7 +227,7 @@ func untilRefused(s *subject, request *request) error {
 	result := make(chan error, 1)
 	go func() { _ = l.answers(func(_ sent, wrong error) { result <- wrong }) }()
 	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(500 * time.Microsecond) {
-		if err = l.send(request, sent{time.Now(), false}); err == nil {
+		if err = l.send(request, sent{from: time.Now()}); err == nil {
 			err = l.flush()
 		}
 		if err != nil {
