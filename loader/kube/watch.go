@@ -32,6 +32,7 @@ type watched struct {
 	turn    int            // counts lists and watches: what an older one still says is not heard
 	known   map[string]int // the IDs of all objects, and the last list that held each
 	lists   int            // counts lists
+	listing bool           // a list is under way
 	streams bool           // the list under way, or the last one, is the beginning of a watch
 	version uint64         // of the last event, where those that come are younger; 0: they may have any order
 
@@ -136,7 +137,7 @@ func (w *watched) begin(lists, streams bool, version uint64) (turn int) {
 	w.objects.Lock()
 	defer w.objects.Unlock()
 	if w.version = version; lists {
-		w.lists, w.streams = w.lists+1, streams
+		w.lists, w.listing, w.streams = w.lists+1, true, streams
 	}
 	w.turn++
 	return w.turn
@@ -162,8 +163,10 @@ func (w *watched) event(turn int, what watch.EventType, u *unstructured.Unstruct
 		w.delete(u)
 	case watch.Bookmark:
 		if w.streams && u.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true" {
-			w.listed()
+			w.listed(u.GetResourceVersion())
 			w.version = versionOf(u.GetResourceVersion())
+		} else if !w.listing {
+			w.add(u, change{})
 		}
 	}
 	return true
@@ -186,16 +189,16 @@ func (w *watched) inOrder(u *unstructured.Unstructured) bool {
 func (w *watched) set(u *unstructured.Unstructured) {
 	if w.kind == kindNamespace {
 		w.note(u.GetName())
-		w.source.queue.add(change{namespace: u.GetName(), labels: nonNil(u.GetLabels())})
+		w.add(u, change{namespace: u.GetName(), labels: nonNil(u.GetLabels())})
 		return
 	}
 	if u.GetDeletionTimestamp() != nil && w.kind == manifest.KindAPIToken {
 		w.delete(u) // it waits for finalizers, and has ended
 		return
 	}
-	m := manifestOf(w.kind, u)
+	m := w.source.o.manifestOf(w.kind, u)
 	w.note(m.ID())
-	w.source.queue.add(change{set: &m})
+	w.add(u, change{set: &m, annotations: w.source.o.annotationsOf(u)})
 }
 
 // note records that there is an object, for the end of a list.
@@ -207,28 +210,30 @@ func (w *watched) note(id string) {
 func (w *watched) delete(u *unstructured.Unstructured) {
 	id := u.GetName()
 	if w.kind != kindNamespace {
-		id = (&ruleset.Object{Kind: w.kind, Namespace: u.GetNamespace(), Name: id}).ID()
+		id = (&ruleset.Object{Kind: w.kind, Namespace: w.source.o.seenAs(u.GetNamespace()), Name: id}).ID()
 	}
-	w.forget(id)
+	w.forget(id, u)
 }
 
-func (w *watched) forget(id string) {
+// forget hands on that an object is gone; u is what was said of it, if anything.
+func (w *watched) forget(id string, u *unstructured.Unstructured) {
 	delete(w.known, id)
 	if w.kind == kindNamespace {
-		w.source.queue.add(change{namespace: id})
+		w.add(u, change{namespace: id})
 		return
 	}
-	w.source.queue.add(change{gone: id})
+	w.add(u, change{gone: id})
 }
 
-// listed ends a list: what it did not hold is gone.
-func (w *watched) listed() {
+// listed ends a list of this version: what it did not hold is gone.
+func (w *watched) listed(version string) {
 	for id, list := range w.known {
 		if list != w.lists {
-			w.forget(id)
+			w.forget(id, nil)
 		}
 	}
-	w.source.queue.add(change{listed: w})
+	w.listing = false
+	w.source.queue.add(change{listed: w, of: w, version: version})
 }
 
 // seen notes a sign of life.
@@ -290,11 +295,11 @@ func (store) Update(any) error { return nil }
 func (store) Delete(any) error { return nil }
 
 // Replace implements cache.ReflectorStore: the list is complete. A list that came as a stream has said so itself.
-func (s store) Replace([]any, string) error {
+func (s store) Replace(_ []any, version string) error {
 	s.objects.Lock()
 	defer s.objects.Unlock()
 	if !s.streams {
-		s.listed()
+		s.listed(version)
 	}
 	return nil
 }
