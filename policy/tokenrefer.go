@@ -1,39 +1,53 @@
 package policy
 
-import "slices"
+import (
+	"iter"
+	"slices"
+)
 
-// referring are the policies and groups that take the place of others of their names.
+// referring are the policies that take the place of others of their names, and the users whose groups may differ.
 type referring struct {
 	policies map[*Policy]*Policy
-	groups   map[*Group]*Group
+	users    map[string]bool
+	members  membersByName // their groups
 }
 
 // referring lists those of the changes.
-func (c *Changes) referring() *referring {
-	return &referring{
-		inPlaceOf(c.Old.Policies, c.New.Policies, func(p *Policy) string { return p.Name }),
-		inPlaceOf(c.Old.Groups, c.New.Groups, func(g *Group) string { return g.Name }),
-	}
+func (c *Changes) referring(members membersByName) *referring {
+	return &referring{inPlaceOf(c.Old.Policies, c.New.Policies), membersOf(c.Old.Groups, c.New.Groups), members}
 }
 
-// inPlaceOf leads from old rows to the new ones of their names.
-func inPlaceOf[T any](old, rows []*T, name func(*T) string) map[*T]*T {
-	was := make(map[string]*T, len(old))
-	for _, row := range old {
-		was[name(row)] = row
+// membersOf returns the names of the users in groups, of whatever namespaces.
+func membersOf(lists ...[]*Group) map[string]bool {
+	users := map[string]bool{}
+	for _, groups := range lists {
+		for _, g := range groups {
+			for _, user := range g.Members {
+				users[user] = true
+			}
+		}
 	}
-	next := make(map[*T]*T, len(old))
+	return users
+}
+
+// inPlaceOf leads from old policies to the new ones of their names.
+func inPlaceOf(old, rows []*Policy) map[*Policy]*Policy {
+	was := make(map[string]*Policy, len(old))
+	for _, row := range old {
+		was[row.Name] = row
+	}
+	next := make(map[*Policy]*Policy, len(old))
 	for _, row := range rows {
-		if before := was[name(row)]; before != nil && before != row {
+		if before := was[row.Name]; before != nil && before != row {
 			next[before] = row
 		}
 	}
 	return next
 }
 
-// exchanged returns a list in which rows have taken the place of others, or false where none has.
-func exchanged[T any](list []*T, by map[*T]*T) ([]*T, bool) {
-	if len(by) == 0 || !slices.ContainsFunc(list, func(row *T) bool { return by[row] != nil }) {
+// exchanged returns a list in which policies have taken the place of others, or false where none has.
+func exchanged(list []*Policy, by map[*Policy]*Policy) ([]*Policy, bool) {
+	if len(by) == 0 || !slices.ContainsFunc(list, func(row *Policy) bool { return by[row] != nil }) {
 		return list, false
 	}
 	list = slices.Clone(list)
@@ -45,18 +59,21 @@ func exchanged[T any](list []*T, by map[*T]*T) ([]*T, bool) {
 	return list, true
 }
 
-// refer returns the table in which what refers to old policies and groups refers to the new ones. That is at the cost
-// of what tokens have in common, and of the tokens with rules of their own.
+// refer returns the table in which what refers to old policies refers to the new ones, and users are in the groups
+// that they are in now. That is at the cost of what tokens have in common, and of the tokens with rules of their own.
 func (t *tokenTable) refer(r *referring, change *Change) *tokenTable {
-	if len(r.policies)+len(r.groups) == 0 {
+	if len(r.policies)+len(r.users) == 0 {
 		return t
 	}
 	next := &tokenTable{shared: t.shared, chunks: slices.Clone(t.chunks), free: t.free, count: t.count, digests: t.digests, names: t.names, grown: t.grown}
 	users, grants := make([]bool, len(t.users)), make([]bool, len(t.grants))
-	if len(r.groups) > 0 {
+	if len(r.users) > 0 {
 		next.users = slices.Clone(t.users)
 		for i := range next.users {
-			next.users[i].groups, users[i] = exchanged(next.users[i].groups, r.groups)
+			u := &next.users[i]
+			if groups := r.members[u.namespace][u.name]; r.users[u.name] && !slices.Equal(u.groups, groups) {
+				u.groups, users[i] = groups, true
+			}
 		}
 	}
 	next.grants = slices.Clone(t.grants)
@@ -99,10 +116,24 @@ func (c *chunk) refer(r *referring) (extras []extra) {
 	return extras
 }
 
+// TokensOf calls yield with each token whose user is in one of the groups, and with each token of any user, until
+// it returns false.
+func (s *Snapshot) TokensOf(groups ...[]*Group) iter.Seq[*Token] {
+	t, wanted := s.revision.tokens, membersOf(groups...)
+	return func(yield func(*Token) bool) {
+		for n := range t.all {
+			c, r := t.at(n)
+			if (r.flags&flagAnyUser != 0 || wanted[t.users[r.user].name]) && !yield(t.unpack(c, r)) {
+				return
+			}
+		}
+	}
+}
+
 // Heaviest returns how many instructions the patterns of one token's level would have at most, of the tokens that
 // name policies which others take the place of.
 func (s *Snapshot) Heaviest(old, next []*Policy) (most int) {
-	t, r := s.revision.tokens, (&Changes{Old: Rows{Policies: old}, New: Rows{Policies: next}}).referring()
+	t, r := s.revision.tokens, &referring{policies: inPlaceOf(old, next)}
 	costs := map[*Policy]int{}
 	for _, list := range t.grants {
 		most = max(most, r.cost(list, costs))

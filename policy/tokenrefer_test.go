@@ -16,7 +16,7 @@ func TestReferring(t *testing.T) {
 	staff, staffNext := &Group{Name: "g", Members: []string{"u"}}, &Group{Name: "g", Members: []string{"u"}}
 	other, own := &Policy{Name: "other"}, &Policy{}
 	row := func(name string, groups []*Group, policies ...*Policy) *Token {
-		return &Token{Name: name, User: "u", Digest: token.Sum(token.NewSecret("value of " + name)), Fingerprint: Fingerprint{1}, Groups: groups, Grant: Grant{Policies: policies}}
+		return &Token{Name: name, User: map[bool]string{true: "u", false: "v"}[len(groups) > 0], Digest: token.Sum(token.NewSecret("value of " + name)), Fingerprint: Fingerprint{1}, Groups: groups, Grant: Grant{Policies: policies}}
 	}
 	x := NewIndex()
 	if _, err := x.Replace(Rows{Policies: []*Policy{old, other}, Groups: []*Group{staff}, Tokens: []*Token{

@@ -1,6 +1,7 @@
 package ruleset
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -9,45 +10,52 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// A change of policies alone leaves what tokens say as it is: their documents need not be decoded again. The rows of
-// tokens are led to the new policies. A step takes this way only where no check of a token's could come to another
-// result; for anything else, everything is taken in.
+// A change of policies and groups alone leaves what tokens say as it is: their documents need not be decoded again. The
+// rows of tokens are led to the new policies and groups. A step takes this way only where no check of a token's could
+// come to another result; for anything else, everything is taken in.
 
-// policiesAlone reports whether only files of policies differ, as far as is known before any file is decoded.
-func (s *Step) policiesAlone() bool {
+// boundsAlone reports whether only files of policies and groups differ, as far as is known before any file is decoded.
+func (s *Step) boundsAlone() bool {
 	if len(s.input.Problems) > 0 || s.input.ambiguous() || len(s.leaving) == 0 {
 		return false
 	}
 	for name := range s.leaving {
-		if !s.from.policies[name] { // mutant: gate-file-leaves
+		if !s.from.bounds[name] { // mutant: gate-file-leaves
 			return false
 		}
 	}
 	return true
 }
 
-// leave takes the policies of files that differ or are gone out of the set.
+// leave takes the documents of files that differ or are gone out of the set.
 func (s *Step) leave() {
 	s.before = map[string]*manifest.Document{}
-	s.Policies = nil
-	for _, doc := range s.from.rest.Policies {
-		if !s.leaving[doc.File] {
-			s.Policies = append(s.Policies, doc)
-			continue
+	stay := func(docs []*manifest.Document) (list []*manifest.Document) {
+		for _, doc := range docs {
+			if !s.leaving[doc.File] {
+				list = append(list, doc)
+				continue
+			}
+			s.before[doc.Kind+"/"+doc.Key()] = doc
+			delete(s.names, doc.Kind+"/"+doc.Key())
 		}
-		s.before[doc.Key()] = doc
-		delete(s.names, doc.Kind+"/"+doc.Key())
+		return list
 	}
+	s.Policies, s.Groups = stay(s.from.rest.Policies), stay(s.from.rest.Groups)
 }
 
-// checkPolicies checks a step in which nothing but policies may differ.
-func (s *Step) checkPolicies() bool {
-	rest := s.from.rest
-	if s.broken || len(s.Problems)+len(s.unread)+len(s.Tokens) > 0 || len(s.Gates)+len(s.Groups) != len(rest.Gates)+len(rest.Groups) { // mutant: wrong-policies-taken
+// checkBounds checks a step in which nothing but policies and groups may differ.
+func (s *Step) checkBounds() bool {
+	if s.broken || len(s.Problems)+len(s.unread)+len(s.Tokens) > 0 || len(s.Gates) != len(s.from.rest.Gates) { // mutant: wrong-policies-taken
 		return false
 	}
-	for name, doc := range s.before {
-		if !alike(doc, s.names[manifest.KindTokenPolicy+"/"+name]) {
+	for key, doc := range s.before {
+		if !s.alike(doc, s.names[key]) {
+			return false
+		}
+	}
+	for _, docs := range s.files {
+		if slices.ContainsFunc(docs, s.ranged) {
 			return false
 		}
 	}
@@ -55,25 +63,29 @@ func (s *Step) checkPolicies() bool {
 	if s.check(); len(s.Problems) > 0 {
 		return false
 	}
-	return s.compilePolicies()
+	return s.compileBounds()
 }
 
-// alike reports whether checks of what names a policy come to the same result with another one in its place, but
-// for what its patterns cost: it grants something or nothing, as before, and no range of addresses counts.
-func alike(before, after *manifest.Document) bool {
-	if after == nil || after.TokenPolicy == nil {
+// alike reports whether checks of what names a policy or a group come to the same result with another one in its
+// place, but for what its patterns cost: it grants something or nothing, as before, and no range of addresses counted.
+func (s *Step) alike(before, after *manifest.Document) bool {
+	if after == nil || s.ranged(before) {
 		return false // a token may name it
 	}
-	was, is := before.TokenPolicy, after.TokenPolicy
-	if (len(was.Allow) > 0) != (len(is.Allow) > 0) { // mutant: grant-becomes-empty
-		return false
-	}
-	return rangeInRules(before, was.Allow, was.Deny) == "" && rangeInRules(after, is.Allow, is.Deny) == "" // mutant: ranges-come-late
+	return before.TokenPolicy == nil || (len(before.TokenPolicy.Allow) > 0) == (len(after.TokenPolicy.Allow) > 0) // mutant: grant-becomes-empty
 }
 
-// compilePolicies makes the rows of policies, and of groups and gates that name them. It reports false where tokens
+// ranged reports whether ranges of addresses count where a policy or a group does.
+func (s *Step) ranged(doc *manifest.Document) bool {
+	if p := doc.TokenPolicy; p != nil {
+		return rangeInRules(doc, p.Allow, p.Deny) != "" // mutant: ranges-come-late
+	}
+	return s.rangeInPolicies(doc, doc.UserGroup.Policies) != "" // mutant: ranges-of-groups-come-late
+}
+
+// compileBounds makes the rows of policies, and of groups and gates that name them. It reports false where tokens
 // would cost too much, or after a panic.
-func (s *Step) compilePolicies() (done bool) {
+func (s *Step) compileBounds() (done bool) {
 	defer func() {
 		if recover() != nil {
 			done = false
@@ -90,7 +102,7 @@ func (s *Step) compilePolicies() (done bool) {
 	if !own || running.Heaviest(changes.Old.Policies, changes.New.Policies) > policy.MaxLevel { // mutant: heavy-policy-taken
 		return false
 	}
-	s.Changes, s.rows, s.policies = changes, rows, true
+	s.Changes, s.rows = changes, rows
 	return true
 }
 
@@ -123,10 +135,18 @@ func changed[T any](rows []*T, running func(name string) *T, old, next *[]*T, of
 	return true
 }
 
-// accept takes over the policies of a step.
+// Concerned returns the tokens whose validity the step's changes may have extended, once they run.
+func (s *Step) Concerned(now *policy.Snapshot) iter.Seq[*policy.Token] {
+	if s.Changes.Refer {
+		return now.TokensOf(s.Changes.Old.Groups, s.Changes.New.Groups)
+	}
+	return s.Changes.New.All
+}
+
+// accept takes over the policies and groups of a step.
 func (l *Loaded) accept(s *Step) {
 	for _, f := range s.changed {
-		l.policies[f.Name] = true
+		l.bounds[f.Name] = true
 		delete(l.tokens, f.Name)
 	}
 	rest := newSet()
