@@ -1,6 +1,7 @@
 package ruleset
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"fmt"
@@ -17,7 +18,9 @@ type Object struct {
 	Kind, Namespace, Name string
 	UID                   string
 	Created               time.Time
-	Spec                  []byte // of the manifest: JSON, or YAML on one line
+	Generation            int64
+	Spec                  []byte           // of the manifest: JSON, or YAML on one line
+	Values                []manifest.Value // of a token with a secret: what a controller made
 }
 
 // ID names an object as problems, events and rows do: APIToken/team-a/ci.
@@ -26,6 +29,11 @@ func (o *Object) ID() string { return o.Kind + "/" + o.Namespace + "/" + o.Name 
 // manifest is the object as a document.
 func (o *Object) manifest() []byte {
 	return fmt.Appendf(nil, "apiVersion: %s\nkind: %s\nmetadata: {name: %q}\nspec: %s\n", manifest.APIVersion, o.Kind, o.Name, o.Spec)
+}
+
+// same reports whether two versions of an object mean the same: its status or metadata may differ.
+func (o *Object) same(other *Object) bool {
+	return o.UID == other.UID && o.Created.Equal(other.Created) && bytes.Equal(o.Spec, other.Spec) && slices.Equal(o.Values, other.Values)
 }
 
 // key is the name of its row.
@@ -41,7 +49,8 @@ func (o *Object) older(other *Object) int {
 // good version; without one, what depends on it is not accepted. The zero value is not ready: make one with NewObjects.
 // It is used by one goroutine.
 type Objects struct {
-	Limit int // how many tokens a step decides about; 0: all that changed
+	Limit int  // how many tokens a step decides about; 0: all that changed
+	Track bool // remember what was decided, for Decisions
 
 	decoder *manifest.Decoder
 	decoded int                          // documents, by this decoder
@@ -62,6 +71,7 @@ type Objects struct {
 	members map[memberOf]bool  // users of such groups
 	sum     [sha256.Size]byte  // of all objects
 	faults  map[string][]Fault // the step's news, by object
+	decided []Decision         // since the last call of Decisions
 }
 
 // Fault is what became of an object: why it is not accepted, or nothing once it is.
@@ -90,7 +100,7 @@ type tokenObject struct {
 // NewObjects returns a set without objects.
 func NewObjects() *Objects {
 	return &Objects{
-		decoder: new(manifest.Decoder), rest: map[string]*restObject{}, tokens: map[string]*tokenObject{},
+		decoder: newDecoder(), rest: map[string]*restObject{}, tokens: map[string]*tokenObject{},
 		claims: map[token.Digest][]*tokenObject{}, changed: map[*tokenObject]bool{}, stale: true,
 	}
 }
@@ -135,6 +145,11 @@ func (o *Objects) Set(object Object) {
 		r = &restObject{}
 		o.rest[object.ID()] = r
 	} else {
+		if r.Object.same(&object) {
+			o.addSum(&object)
+			r.Object = object
+			return
+		}
 		o.addSum(&r.Object)
 		if r.UID != object.UID {
 			r.good = nil // another object of the same name
@@ -205,6 +220,7 @@ func (o *Objects) addSum(object *Object) {
 	h := sha256.New()
 	h.Write([]byte(object.ID() + "\n" + object.UID + "\n"))
 	h.Write(object.Spec)
+	writeValues(h, object.Values)
 	for i, b := range h.Sum(nil) {
 		o.sum[i] ^= b
 	}

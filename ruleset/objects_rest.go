@@ -36,6 +36,7 @@ func (o *Objects) stepRest(c *policy.Changes, running *policy.Snapshot) {
 		if r.used != nil {
 			r.good = r.used
 		}
+		o.track(&r.Object, r.fault.Problem, r.fault.Kept)
 	}
 }
 
@@ -63,7 +64,7 @@ func (o *Objects) decodeRest() []*restObject {
 // decode decodes the one document of an object.
 func (o *Objects) decode(object *Object) *manifest.Document {
 	if o.decoded++; o.decoded%maxDecoded == 0 {
-		o.decoder = new(manifest.Decoder) // it remembers every pattern that it has seen
+		o.decoder = newDecoder() // it remembers every pattern that it has seen
 	}
 	docs := o.decoder.Read(object.ID(), object.manifest())
 	if len(docs) != 1 {
@@ -72,6 +73,10 @@ func (o *Objects) decode(object *Object) *manifest.Document {
 	doc := docs[0]
 	doc.Origin, doc.Metadata.Namespace = policy.OriginObjects, manifest.Namespace(object.Namespace)
 	o.decoder.Explain(docs)
+	if doc.APIToken != nil && doc.APIToken.Secret != nil {
+		doc.APIToken.SetValues(object.Values)
+		doc.Fingerprint = withValues(doc.Fingerprint, object.Values)
+	}
 	return doc
 }
 

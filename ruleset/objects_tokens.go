@@ -20,6 +20,10 @@ func (o *Objects) setToken(object Object) {
 		o.tokens[object.ID()] = t
 	} else {
 		o.addSum(&t.Object)
+		if t.Object.same(&object) {
+			t.Object = object
+			return
+		}
 	}
 	t.Object, o.changed[t] = object, true
 }
@@ -35,8 +39,13 @@ func (o *Objects) decide(t *tokenObject, running *policy.Snapshot) {
 	before := Fault{Object: t.ID(), Problem: t.problem}
 	t.problem = describe(problems)
 	o.news(before, Fault{Object: t.ID(), Problem: t.problem})
-	if len(problems) > 0 {
+	defer func() { o.track(&t.Object, t.problem, false) }()
+	switch {
+	case len(problems) > 0:
 		t.next = o.notAccepted(t, doc, running)
+		return
+	case doc.APIToken.Secret != nil && len(t.Values) == 0:
+		t.next = nil // it waits for its first value
 		return
 	}
 	row, fault := o.compile(doc, running)

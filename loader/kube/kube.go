@@ -31,6 +31,9 @@ type Options struct {
 	Namespaces []string // whose objects count; empty: all
 	Now        func() time.Time
 	Logger     *slog.Logger
+
+	Observe func(Observed)            // gets each version of an object, in their order; default: none
+	Decided func([]ruleset.Decision) // gets what was decided about objects, once it runs; default: none
 }
 
 // Report is what became of changes of objects.
@@ -59,8 +62,11 @@ type Source struct {
 
 	silent atomic.Bool // the last request had no answer
 
+	reached map[*watched]string // the versions up to which changes were taken, by the goroutine of apply alone
+
 	mu          sync.Mutex
 	notAccepted map[string]int
+	running     []Running
 }
 
 // New returns a source of the cluster that the options name. It calls report for each change, and faulted with the objects
@@ -73,14 +79,15 @@ func New(index *policy.Index, o Options, report func(Report), faulted func([]rul
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	klog.SetSlogLogger(slog.New(quiet{o.Logger.Handler()}))
-	config, err := clusterConfig(o.Kubeconfig)
+	config, err := Config(o.Kubeconfig)
 	if err != nil {
 		return nil, err
 	}
 	s := &Source{
-		o: o, index: index, report: report, faulted: faulted, labels: map[string]map[string]string{}, objects: ruleset.NewObjects(), up: make(chan struct{}),
+		o: o, index: index, report: report, faulted: faulted, labels: map[string]map[string]string{}, reached: map[*watched]string{}, objects: ruleset.NewObjects(), up: make(chan struct{}),
 		queue: queue{news: make(chan struct{}, 1)},
 	}
+	s.objects.Track = o.Decided != nil
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return noting{next, s} })
 	if s.client, err = dynamic.NewForConfig(config); err != nil {
 		return nil, fmt.Errorf("the Kubernetes client: %w", err)
@@ -104,8 +111,8 @@ func New(index *policy.Index, o Options, report func(Report), faulted func([]rul
 
 const group, version = "patgate.dev", "v1alpha1"
 
-// clusterConfig says where the cluster is, and who asks.
-func clusterConfig(kubeconfig string) (*rest.Config, error) {
+// Config says where the cluster is, and who asks.
+func Config(kubeconfig string) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()

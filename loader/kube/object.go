@@ -45,6 +45,7 @@ func stubOf(u *unstructured.Unstructured) *stub {
 func manifestOf(kind string, u *unstructured.Unstructured) ruleset.Object {
 	data, _ := json.Marshal(u.Object["spec"]) // of what was JSON a moment ago
 	return ruleset.Object{
+		Generation: u.GetGeneration(), Values: valuesOf(kind, u),
 		Kind: kind, Namespace: unique.Make(u.GetNamespace()).Value(), Name: u.GetName(), UID: string(u.GetUID()),
 		Created: u.GetCreationTimestamp().UTC().Truncate(time.Second), Spec: data,
 	}

@@ -119,7 +119,9 @@ func (w *watched) event(turn int, what watch.EventType, u *unstructured.Unstruct
 		w.delete(u)
 	case watch.Bookmark:
 		if w.streams && u.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true" {
-			w.listed()
+			w.listed(u.GetResourceVersion())
+		} else if w.found == nil {
+			w.add(u, change{})
 		}
 	}
 }
@@ -128,7 +130,7 @@ func (w *watched) event(turn int, what watch.EventType, u *unstructured.Unstruct
 func (w *watched) set(u *unstructured.Unstructured) {
 	if w.kind == kindNamespace {
 		w.note(u.GetName())
-		w.source.queue.add(change{namespace: u.GetName(), labels: nonNil(u.GetLabels())})
+		w.add(u, change{namespace: u.GetName(), labels: nonNil(u.GetLabels())})
 		return
 	}
 	if u.GetDeletionTimestamp() != nil && w.kind == manifest.KindAPIToken {
@@ -137,7 +139,8 @@ func (w *watched) set(u *unstructured.Unstructured) {
 	}
 	m := manifestOf(w.kind, u)
 	w.note(m.ID())
-	w.source.queue.add(change{set: &m})
+	w.observe(m.ID(), u)
+	w.add(u, change{set: &m})
 }
 
 // note records that there is an object, for the end of a list.
@@ -154,30 +157,32 @@ func (w *watched) delete(u *unstructured.Unstructured) {
 	if w.kind != kindNamespace {
 		id = (&ruleset.Object{Kind: w.kind, Namespace: u.GetNamespace(), Name: id}).ID()
 	}
-	w.forget(id)
+	w.forget(id, u)
 	if w.found != nil {
 		delete(w.found, id)
 	}
 }
 
-func (w *watched) forget(id string) {
+// forget hands on that an object is gone; u is what was said of it, if anything.
+func (w *watched) forget(id string, u *unstructured.Unstructured) {
 	delete(w.known, id)
 	if w.kind == kindNamespace {
-		w.source.queue.add(change{namespace: id})
+		w.add(u, change{namespace: id})
 		return
 	}
-	w.source.queue.add(change{gone: id})
+	w.observe(id, nil)
+	w.add(u, change{gone: id})
 }
 
-// listed ends a list: what it did not hold is gone.
-func (w *watched) listed() {
+// listed ends a list of this version: what it did not hold is gone.
+func (w *watched) listed(version string) {
 	for id := range w.known {
 		if !w.found[id] {
-			w.forget(id)
+			w.forget(id, nil)
 		}
 	}
 	w.found = nil
-	w.source.queue.add(change{listed: w})
+	w.source.queue.add(change{listed: w, of: w, version: version})
 }
 
 // seen notes a sign of life.
@@ -239,11 +244,11 @@ func (store) Update(any) error { return nil }
 func (store) Delete(any) error { return nil }
 
 // Replace implements cache.ReflectorStore: the list is complete. A list that came as a stream has said so itself.
-func (s store) Replace([]any, string) error {
+func (s store) Replace(_ []any, version string) error {
 	s.objects.Lock()
 	defer s.objects.Unlock()
 	if !s.streams {
-		s.listed()
+		s.listed(version)
 	}
 	return nil
 }
