@@ -129,7 +129,12 @@ test-upstreams: envoy ## send look-alikes to real APIs, and check what each says
 
 .PHONY: test-fronts
 test-fronts: envoy ## ask patgate over HTTP from nginx, HAProxy, Caddy and Envoy: the corpus, forged headers, printed configurations (Debian 12)
-	dir=$$(python3 test/fronts/install.py) && PATGATE_TEST_FRONTS=$$dir $(GO) test -tags fronts -count 1 -timeout 10m -run '^TestFront' ./test $(UPDATE)
+	dir=$$(python3 test/fronts/install.py) && PATGATE_TEST_FRONTS=$$dir $(GO) test -tags fronts -count 1 -timeout 10m -run '^Test(Front|Nginx)' ./test $(UPDATE)
+
+.PHONY: test-traefik
+test-traefik: envoy ## what test-fronts does, with Traefik, which its first run builds (ten minutes)
+	dir=$$(python3 test/fronts/install.py traefik) && PATGATE_TEST_FRONTS_TRAEFIK=1 PATGATE_TEST_FRONTS=$$dir \
+	$(GO) test -tags fronts -count 1 -timeout 10m -run '^TestFront' ./test $(UPDATE)
 
 .PHONY: test-kube
 test-kube: envoy ## run the chart and the examples with Helm and a real API server; its first run builds one

@@ -203,7 +203,9 @@ func (m *Manager) RevokeMany(ctx context.Context, c *Caller, r *Many) (*RevokedM
 			done.Failed[name] = ProblemOf(err).Detail
 			continue
 		}
-		done.InForce = m.after(name, one.Receipt)
+		if runs := m.after(name, one.Receipt); done.InForce == nil || runs != nil && !*runs {
+			done.InForce = runs // all of them, or not
+		}
 	}
 	return done, nil
 }

@@ -31,7 +31,7 @@ type Preview struct {
 
 // Example is a rule, a request that it decides, and a similar one that it does not.
 type Example struct {
-	Name    string `json:"-"` // of the rule, as calls have it
+	Policy  string `json:"-"` // of the rule; empty: the token itself
 	Rule    string `json:"rule"`
 	Denies  bool   `json:"denies,omitempty"`
 	Gate    string `json:"gate,omitempty"`
@@ -275,7 +275,7 @@ func examplesOf(set *ruleset.Set, row *policy.Token, now time.Time) (list []Exam
 		if !own[e.Rule] {
 			continue
 		}
-		shown := Example{Name: e.Rule.Name, Rule: e.Rule.Text(), Denies: e.Deny, Gate: e.Gate, Allowed: asked(e.Hit), Refused: asked(e.Near), Note: e.Note}
+		shown := Example{Policy: e.Rule.Policy, Rule: e.Rule.Text(), Denies: e.Deny, Gate: e.Gate, Allowed: asked(e.Hit), Refused: asked(e.Near), Note: e.Note}
 		if e.Deny {
 			shown.Allowed, shown.Refused = asked(e.Near), asked(e.Hit)
 		}

@@ -5,11 +5,13 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token/snippet"
 	"github.com/patgate/patgate/tokens"
+	"github.com/patgate/patgate/usage"
 )
 
 // Details are all that is shown of one token.
@@ -25,10 +27,17 @@ type Details struct {
 	ActAs     []string             `json:"actAs,omitempty"`
 	Logins    []string             `json:"logins,omitempty"`
 	Previous  []PreviousValue      `json:"previous,omitempty"`
-	Rules     []tokens.RuleView    `json:"rules"`
+	Rules     []RuleView           `json:"rules"`
 	Inactive  []tokens.RefusalView `json:"deactivated,omitempty"`
 	Revision  tokens.Revision      `json:"-"` // the ETag
 	InForce   *bool                `json:"inForce,omitempty"`
+}
+
+// RuleView is a rule of the token, or one that bounds it.
+type RuleView struct {
+	tokens.RuleView
+	Uses     *int64     `json:"uses,omitempty"` // calls that it allowed since the server started; nil: that is not known
+	LastUsed *time.Time `json:"lastUsed,omitempty"`
 }
 
 // PreviousValue is a value that a rotation replaced.
@@ -52,17 +61,15 @@ func (m *Manager) Get(ctx context.Context, c *Caller, name string) (*Details, er
 	if err != nil {
 		return nil, err
 	}
-	d := &Details{Token: m.token(v, name), Revision: stored.Revision, Rules: []tokens.RuleView{}}
+	d := &Details{Token: m.token(v, name), Revision: stored.Revision, Rules: []RuleView{}}
 	if row := v.snapshot.TokenByName(name); row != nil {
 		shown := tokens.Describe(v.snapshot, row, doc, m.o.Now())
-		d.Why, d.ExpiresBy, d.Clients, d.ActAs, d.Logins, d.Rules, d.Inactive = shown.Why, shown.ExpiresBy, shown.Clients, shown.ActAs, shown.Logins, shown.Rules, shown.Deactivated
+		d.Why, d.ExpiresBy, d.Clients, d.ActAs, d.Logins, d.Inactive = shown.Why, shown.ExpiresBy, shown.Clients, shown.ActAs, shown.Logins, shown.Deactivated
 		d.Policies, d.Free = shown.Policies, shown.Unrestricted
 		for _, p := range shown.Previous {
 			d.Previous = append(d.Previous, PreviousValue{p.Issued.Format(timeLayout), p.Until.Format(timeLayout), p.Ended})
 		}
-		for i := range d.Rules {
-			d.Rules[i].Source = "" // where a manifest is says nothing to its owner
-		}
+		d.Rules = m.rules(name, shown.Rules)
 	}
 	if spec, err := edit.Spec(stored.File, stored.Data, name); err == nil {
 		d.Allow, _ = spec["allow"].([]any)
@@ -70,6 +77,35 @@ func (m *Manager) Get(ctx context.Context, c *Caller, name string) (*Details, er
 		d.LimitTo = slices.DeleteFunc(strings.Split(lines, "\n"), func(line string) bool { return strings.TrimSpace(line) == "" })
 	}
 	return d, nil
+}
+
+// rules returns the rules of a token, with the uses of those that allow calls.
+func (m *Manager) rules(name string, rules []tokens.RuleView) []RuleView {
+	var used usage.Token
+	if m.o.Rules != nil {
+		used = m.o.Rules(name)
+	}
+	list := make([]RuleView, 0, len(rules))
+	for _, r := range rules {
+		r.Source = "" // where a manifest is says nothing to its owner
+		shown := RuleView{RuleView: r}
+		if m.o.Rules != nil && r.Level == policy.LevelGrant.String() && r.Kind == "allow" && !r.Observed {
+			shown.use(&used)
+		}
+		list = append(list, shown)
+	}
+	return list
+}
+
+// use sets how the rule was used. A rule that was not counted apart may have been used.
+func (r *RuleView) use(used *usage.Token) {
+	i := slices.IndexFunc(used.Rules, func(u usage.RuleUse) bool { return u.Policy == r.Policy && u.Text == r.Text })
+	switch {
+	case i >= 0:
+		r.Uses, r.LastUsed = &used.Rules[i].Count, &used.Rules[i].Last
+	case used.OtherRules == 0:
+		r.Uses = new(int64)
+	}
 }
 
 // timeLayout is that of RFC 3339, in UTC.

@@ -1,18 +1,14 @@
 package envoy_test
 
 import (
-	"flag"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/patgate/patgate/envoy"
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // exampleGate is the gate of the configurations to copy: what a gate sets by default,
 // act-as, and rules on bodies.
@@ -38,27 +34,7 @@ func TestFilesToCopy(t *testing.T) {
 			t.Errorf("%s: %v, %v", kind, notes, err)
 			continue
 		}
-		golden(t, kind+".yaml", text)
-	}
-}
-
-func golden(t *testing.T, name, text string) {
-	t.Helper()
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text != string(want) {
-		t.Errorf("%s differs from the file; -update rewrites it:\n%s", name, text)
+		golden.File(t, kind+".yaml", text)
 	}
 }
 

@@ -3,7 +3,6 @@ package extauthz
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"io"
 	"log"
 	"net"
@@ -64,7 +63,8 @@ func NewFront(s *Server, o FrontOptions) Transport {
 	f := &front{server: s, o: o, bodies: make(chan struct{}, max(o.MaxReceive/2/int64(o.MaxBody), 1))}
 	f.http = &http.Server{
 		Handler: f, ReadHeaderTimeout: frontRead, ReadTimeout: frontRead, WriteTimeout: 2 * frontRead, IdleTimeout: frontIdle,
-		MaxHeaderBytes: frontHeader, TLSConfig: o.TLS, ErrorLog: log.New(serverLog{s}, "", 0),
+		MaxHeaderBytes: frontHeader, ErrorLog: log.New(serverLog{s}, "", 0), ConnContext: withConn, ConnState: nextCheck,
+		DisableGeneralOptionsHandler: true, // net/http would answer `OPTIONS *` with 200, which is an allow
 	}
 	return f
 }
@@ -75,16 +75,13 @@ func (f *front) SetServing(serving bool) { f.http.SetKeepAlivesEnabled(serving) 
 // Serve implements Transport.
 func (f *front) Serve(l net.Listener) error {
 	l = netutil.LimitListener(l, int(max(f.o.MaxReceive/2/frontHeader, 64)))
-	var err error
 	if f.o.TLS != nil {
-		err = f.http.ServeTLS(l, "", "")
-	} else {
-		err = f.http.Serve(l)
+		l = tls.NewListener(l, f.o.TLS)
 	}
-	if err == http.ErrServerClosed {
-		return nil
+	if err := f.http.Serve(frontListener{l, f}); err != http.ErrServerClosed {
+		return err
 	}
-	return err
+	return nil
 }
 
 // Stop implements Transport.
@@ -96,6 +93,14 @@ func (f *front) Stop(ctx context.Context) {
 
 // ServeHTTP answers a check, whatever happens.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if c := connOf(r.Context()); c != nil {
+		c.handled = true
+	}
+	f.answer(r.Context(), w, func(ctx context.Context, crowded bool) (Attributes, func()) { return f.read(ctx, r, crowded) })
+}
+
+// answer answers the check that a function reads.
+func (f *front) answer(ctx context.Context, w http.ResponseWriter, read func(ctx context.Context, crowded bool) (Attributes, func())) {
 	out := f.server.refusedAnswer
 	defer func() {
 		if p := recover(); p != nil {
@@ -104,11 +109,11 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		writeAnswer(w, f.o.Kind, out())
 	}()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), frontTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), frontTime)
 	defer cancel()
 	crowded := f.server.enter()
 	defer f.server.leave()
-	in, done := f.read(ctx, r, crowded)
+	in, done := read(ctx, crowded)
 	defer done()
 	c := f.server.Check(ctx, &in, crowded || in.front.problem == overloadedFront)
 	if c.finish(c.record(ctx)); proper(c.out) {
@@ -186,16 +191,11 @@ func (f *frontAttributes) checkRemovals(d *policy.Decision) {
 	}
 }
 
-// serverLog takes what net/http logs: it reports failed TLS handshakes nowhere else.
+// serverLog takes what net/http logs.
 type serverLog struct{ server *Server }
 
 // Write implements io.Writer.
 func (l serverLog) Write(line []byte) (int, error) {
-	text := strings.TrimSpace(string(line))
-	if _, reason, found := strings.Cut(text, "TLS handshake error from "); found && l.server.HandshakeFailed != nil {
-		l.server.HandshakeFailed(errors.New(reason))
-	} else {
-		l.server.Logger.Debug(text)
-	}
+	l.server.Logger.Debug(strings.TrimSpace(string(line)))
 	return len(line), nil
 }

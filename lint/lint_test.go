@@ -1,7 +1,6 @@
 package lint_test
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,9 +13,8 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/patgate/patgate/lint"
+	"github.com/patgate/patgate/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the expected warnings")
 
 // now is the time at which the manifests of these tests are checked.
 var now = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
@@ -44,14 +42,11 @@ func testArchive(t *testing.T, name string, seen map[lint.Code]bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, files := "", archive.Files[:0:0]
 	dir := t.TempDir()
 	for _, f := range archive.Files {
 		if f.Name == "want" {
-			want = string(f.Data)
 			continue
 		}
-		files = append(files, f)
 		if err := os.WriteFile(filepath.Join(dir, f.Name), f.Data, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -73,14 +68,5 @@ func testArchive(t *testing.T, name string, seen map[lint.Code]bool) {
 		}
 		fmt.Fprintln(&got, line)
 	}
-	if *update {
-		archive.Files = append(files, txtar.File{Name: "want", Data: []byte(got.String())})
-		if err := os.WriteFile(name, txtar.Format(archive), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if got.String() != want {
-		t.Errorf("got:\n%s\nwant:\n%s", got.String(), want)
-	}
+	golden.Want(t, name, archive, got.String())
 }

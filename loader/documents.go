@@ -2,6 +2,8 @@ package loader
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -72,27 +74,44 @@ func (l *Loader) sound() bool {
 	return true
 }
 
+// reports is how often files with events are looked at before everything is read. What this process writes
+// has its event some milliseconds before Written reports it.
+const reports = 3
+
 // loadChanged loads after events. Where they are about what this process has written, nothing more
 // need be read.
 func (l *Loader) loadChanged(ctx context.Context) error {
-	if !l.sound() {
-		return l.Load(ctx)
-	}
-	if err := l.rest(ctx); err != nil {
-		return err
-	}
-	for _, s := range l.sources {
-		if p, ok := s.(Preparer); !ok || !p.Known() {
-			return l.loadAside(ctx)
+	for range reports {
+		if !l.sound() {
+			return l.Load(ctx)
+		}
+		if err := l.rest(ctx, debounce); err != nil {
+			return err
+		}
+		if l.knows() {
+			return nil
 		}
 	}
-	return nil
+	return l.loadAside(ctx)
 }
 
-// rest waits for the debounce, and loads what this process writes meanwhile.
-func (l *Loader) rest(ctx context.Context) error {
-	rest := time.NewTimer(debounce)
-	defer rest.Stop()
+// knows reports whether all events are about what the loader has.
+func (l *Loader) knows() bool {
+	return !slices.ContainsFunc(l.sources, func(s Source) bool {
+		p, ok := s.(Preparer)
+		return !ok || !p.Known()
+	})
+}
+
+// rest waits, and loads what this process writes meanwhile.
+func (l *Loader) rest(ctx context.Context, wait time.Duration) error {
+	over := make(chan struct{})
+	defer time.AfterFunc(wait, func() { close(over) }).Stop()
+	return l.writtenUntil(ctx, over)
+}
+
+// writtenUntil loads what this process writes until something is over.
+func (l *Loader) writtenUntil(ctx context.Context, over <-chan struct{}) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -101,19 +120,37 @@ func (l *Loader) rest(ctx context.Context) error {
 			if err := l.loadWritten(ctx, first); err != nil {
 				return err
 			}
-		case <-rest.C:
+		case <-over:
 			return nil
 		}
 	}
 }
 
 // loadAside does what Load does, and lets what this process writes take effect while sources are
-// read.
+// read and files rest.
 func (l *Loader) loadAside(ctx context.Context) error {
-	if !l.sound() {
-		return l.Load(ctx)
+	for l.sound() {
+		began := time.Now()
+		if err := l.prepare(ctx); err != nil {
+			return err
+		}
+		have := l.have()
+		have.Prepared = true
+		err := l.load(ctx, have)
+		var restless *RestError
+		if !errors.As(err, &restless) {
+			l.confirm(began)
+			return err
+		}
+		if err := l.rest(ctx, restless.For); err != nil {
+			return err
+		}
 	}
-	began := time.Now()
+	return l.Load(ctx)
+}
+
+// prepare reads sources in another goroutine, and loads what this process writes meanwhile.
+func (l *Loader) prepare(ctx context.Context) error {
 	var reads []func()
 	for _, s := range l.sources {
 		if p, ok := s.(Preparer); ok {
@@ -127,22 +164,7 @@ func (l *Loader) loadAside(ctx context.Context) error {
 			do()
 		}
 	}()
-	for {
-		select {
-		case <-ctx.Done():
-			<-read
-			return ctx.Err()
-		case first := <-l.writes:
-			if err := l.loadWritten(ctx, first); err != nil {
-				<-read
-				return err
-			}
-		case <-read:
-			have := l.have()
-			have.Prepared = true
-			err := l.load(ctx, have)
-			l.confirm(began)
-			return err
-		}
-	}
+	err := l.writtenUntil(ctx, read)
+	<-read
+	return err
 }

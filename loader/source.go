@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/ruleset"
@@ -19,7 +20,7 @@ type Source interface {
 	// Read returns the state of each origin, whole, in the order of Origins. It waits until what may be
 	// half written is complete, and it never returns less than there is: what can't be read is a
 	// Problem of the Update. It returns no updates if no digest differs from have.Seen. It returns an
-	// error only where ctx ended.
+	// error only where ctx ended, or a *RestError.
 	Read(ctx context.Context, have Have) ([]Update, error)
 
 	// Watch calls changed after something may have changed, from any goroutine, until stop returns.
@@ -60,9 +61,18 @@ type Preparer interface {
 	// goes on from there. Reads may come before it, of what this process has written.
 	Prepare(have Have) (read func())
 
-	// Known reports whether everything that Watch has reported since the last call is about what the
-	// Loader has already.
+	// Known reports whether everything that Watch has reported since the last reading of everything is
+	// about what the Loader has already.
 	Known() bool
+}
+
+// RestError is what a Preparer's Read with Have.Prepared returns instead of waiting: what may be half written
+// must rest for that time. The Loader prepares a reading again then, and again, until Read returns another result.
+type RestError struct{ For time.Duration }
+
+// Error says so.
+func (e *RestError) Error() string {
+	return "files have changed, expected them to rest for " + e.For.String()
 }
 
 // Written is a file that this process has written, whole and at once.

@@ -39,7 +39,7 @@ func (dec *Decoder) pattern(text string) (*policy.Pattern, error) {
 	if c, ok := dec.patterns.Load(text); ok {
 		return c.(compiledPattern).pattern, c.(compiledPattern).err
 	}
-	p, err := compile(text)
+	p, err := policy.SharedPattern(text)
 	dec.patterns.Store(text, compiledPattern{p, err})
 	return p, err
 }

@@ -123,6 +123,25 @@ func (s *Snapshot) TokenByName(name string) *Token {
 	return s.revision.tokens.token(number)
 }
 
+// Outline is TokenByName without the rules of the token's own, as far as the index would have to compile them. It is
+// good for everything but a decision.
+func (s *Snapshot) Outline(name string) *Token {
+	number, found := s.revision.tokens.byName(name)
+	if !found {
+		return nil
+	}
+	return s.revision.tokens.outline(number)
+}
+
+// OutlineOf is Outline of the token with a value of a digest.
+func (s *Snapshot) OutlineOf(d *token.Digest) *Token {
+	number, found := s.revision.tokens.byDigest(d)
+	if !found {
+		return nil
+	}
+	return s.revision.tokens.outline(number)
+}
+
 // Same reports whether the token of this one's name is what its manifest says, and refers to the same groups and
 // policies.
 func (s *Snapshot) Same(t *Token) bool {
@@ -130,10 +149,10 @@ func (s *Snapshot) Same(t *Token) bool {
 	return found && s.revision.tokens.same(number, t)
 }
 
-// Tokens calls yield with each token, by name, until it returns false.
+// Tokens calls yield with the outline of each token, by name, until it returns false.
 func (s *Snapshot) Tokens(yield func(*Token) bool) {
 	for _, number := range s.revision.tokens.inOrder() {
-		if !yield(s.revision.tokens.token(number)) {
+		if !yield(s.revision.tokens.outline(number)) {
 			return
 		}
 	}

@@ -35,6 +35,8 @@ type Token struct {
 	ActAs   []*Pattern
 
 	Groups []*Group // of User in the token's namespace, by name; empty for a token of any user
+
+	own string // the text of rules of its own that are not among its policies (see Snapshot.Outline); empty: none
 }
 
 // PreviousValue is a value that a rotation replaced, and when it ends.

@@ -44,8 +44,13 @@ func (r *Rows) All(yield func(*Token) bool) {
 			return
 		}
 	}
-	if r.Packed != nil {
-		r.Packed.edit.next.each(yield)
+	if r.Packed == nil {
+		return
+	}
+	for number := range r.Packed.edit.next.all {
+		if !yield(r.Packed.edit.next.token(number)) {
+			return
+		}
 	}
 }
 
@@ -97,7 +102,7 @@ func (e *tokenEdit) keep(running *tokenTable, c *Changes) error {
 			}
 			return nameTaken(tableTokens, running.nameOf(n), from)
 		}
-		t := running.token(n)
+		t := running.outline(n)
 		if from.Origin == OriginObjects && e.next.holdsAny(t) {
 			continue
 		}
@@ -127,7 +132,7 @@ func (t *tokenTable) differences(next *tokenTable, c *Change) bool {
 		switch was, there := t.byName(name); {
 		case !there:
 			added.note(name)
-		case !t.same(was, next.token(n)):
+		case !t.same(was, next.outline(n)):
 			changed.note(name)
 		}
 	}
@@ -252,7 +257,7 @@ func (e *tokenEdit) end(ending *Ending) bool {
 	if !found {
 		return false
 	}
-	ended := e.next.token(number).EndedBy(ending)
+	ended := e.next.outline(number).EndedBy(ending)
 	if ended == nil {
 		return false
 	}

@@ -146,21 +146,40 @@ func (e *tokenEdit) write(number uint32, t *Token, was *packed) {
 		line: uint32(t.Source.Line), schemes: t.Schemes, flags: flagsOf(t),
 		user: e.userOf(t, was), file: e.fileOf(t, was), gates: e.gatesOf(t, was),
 	}
-	if x := extraOf(t); x != nil {
+	own := t.own
+	if own == "" {
+		own, _ = packOwn(t)
+	}
+	if x := extraOf(t, own); x != nil {
 		c.extras = append(c.extras, *x)
 		r.extra = uint16(len(c.extras))
 	}
 	if x := c.extra(&r); x == nil || x.policies == nil {
-		r.grant = e.grantOf(t.Grant.Policies, was)
+		r.grant = e.grantOf(named(t.Grant.Policies), was)
 	}
-	r.nameLength = uint16(len(t.Name))
-	if was != nil {
-		r.name = was.name
-	} else {
-		r.name = uint32(len(c.names))
-		e.appendName(c, t.Name)
-	}
+	e.writeTexts(c, &r, t, own, was)
 	c.rows[number%perChunk] = r
+}
+
+// writeTexts puts a token's name, and what belongs to it, among those of a chunk.
+func (e *tokenEdit) writeTexts(c *chunk, r *packed, t *Token, own string, was *packed) {
+	before := ""
+	if isObject(t) {
+		before = kindPrefix
+		r.flags |= flagObject
+	}
+	r.nameLength, r.ownLength = uint16(len(t.Name)), uint16(len(own))
+	if was != nil && was.flags&flagObject == r.flags&flagObject && c.own(was) == own {
+		r.name = was.name
+		return
+	}
+	r.name = uint32(len(c.names) + len(before))
+	e.appendName(c, before+t.Name+own)
+}
+
+// isObject reports whether a token comes from the object of its name.
+func isObject(t *Token) bool {
+	return t.Source.Origin == OriginObjects && strings.HasPrefix(t.Source.File, kindPrefix) && t.Source.File[len(kindPrefix):] == t.Name
 }
 
 // appendName adds a name to those of a chunk: to the last one without a copy each time.
@@ -231,7 +250,7 @@ func (t *tokenTable) worn() bool { return t.grown > 4*perChunk+t.count/4 }
 func (t *tokenTable) anew() (*tokenTable, error) {
 	e := newTable(t.count)
 	for n := range t.all {
-		if err := e.add(t.token(n)); err != nil {
+		if err := e.add(t.outline(n)); err != nil {
 			return nil, err
 		}
 	}
@@ -267,6 +286,9 @@ func (e *tokenEdit) userOf(t *Token, was *packed) uint32 {
 
 func (e *tokenEdit) fileOf(t *Token, was *packed) uint32 {
 	f := fileOf{t.Source.File, t.Source.Origin}
+	if isObject(t) {
+		f.name = ""
+	}
 	if was != nil && e.next.files[was.file] == f {
 		return was.file
 	}

@@ -18,7 +18,7 @@ type packed struct {
 	digest          token.Digest
 	fingerprint     Fingerprint
 	issued, expires int64  // in seconds since 1970
-	name            uint32 // the offset of its name in the chunk's names
+	name            uint32 // the offset of its name in the chunk's names; the text of its own rules comes after it
 	user            uint32
 	file            uint32
 	line            uint32
@@ -26,6 +26,7 @@ type packed struct {
 	gates           uint32 // a list of gates
 	extra           uint16 // one of the chunk's extras, plus one; 0: none
 	nameLength      uint16
+	ownLength       uint16
 	schemes         Schemes
 	flags           flags
 }
@@ -41,6 +42,7 @@ const (
 	flagUnrestricted
 	flagNotAccepted
 	flagPresent // the row is not free
+	flagObject  // it comes from the object of its name: kindPrefix stands before its name
 )
 
 // extra is what few tokens have.
@@ -80,7 +82,24 @@ type chunk struct {
 
 func (r *packed) free() bool { return r.flags&flagPresent == 0 }
 
+// kindPrefix is what the file of an object has before its name.
+const kindPrefix = "APIToken/"
+
 func (c *chunk) name(r *packed) string { return c.names[r.name : r.name+uint32(r.nameLength)] }
+
+// own returns the text of the rules of a token's own.
+func (c *chunk) own(r *packed) string {
+	from := r.name + uint32(r.nameLength)
+	return c.names[from : from+uint32(r.ownLength)]
+}
+
+// texts returns what the names hold of a row, and where its name is in it.
+func (c *chunk) texts(r *packed) (text string, name uint32) {
+	if r.flags&flagObject != 0 {
+		name = uint32(len(kindPrefix))
+	}
+	return c.names[r.name-name : r.name+uint32(r.nameLength)+uint32(r.ownLength)], name
+}
 
 func (c *chunk) extra(r *packed) *extra {
 	if r.extra == 0 {
@@ -118,9 +137,9 @@ func (c *chunk) copied() *chunk {
 		if r.free() {
 			continue
 		}
-		name := c.name(r)
-		r.name = uint32(names.Len())
-		names.WriteString(name)
+		text, name := c.texts(r)
+		r.name = uint32(names.Len()) + name
+		names.WriteString(text)
 		if r.extra != 0 {
 			next.extras = append(next.extras, c.extras[r.extra-1])
 			r.extra = uint16(len(next.extras))
@@ -158,11 +177,30 @@ type shared struct {
 	gates  [][]string
 }
 
+// source returns where a row comes from.
+func (s *shared) source(c *chunk, r *packed) Source {
+	f := &s.files[r.file]
+	source := Source{File: f.name, Line: int(r.line), Origin: f.origin}
+	if r.flags&flagObject != 0 {
+		source.File = c.names[r.name-uint32(len(kindPrefix)) : r.name+uint32(r.nameLength)]
+	}
+	return source
+}
+
 // unpack puts a token together from its row.
 func (s *shared) unpack(c *chunk, r *packed) *Token {
-	u, f := &s.users[r.user], &s.files[r.file]
+	t := s.outline(c, r)
+	if t.own != "" {
+		t.Grant.Policies, t.own = ownRules.granted(&t.Source, t.own, t.Grant.Policies), ""
+	}
+	return t
+}
+
+// outline is unpack without the rules of a token's own where the row has them as a text.
+func (s *shared) outline(c *chunk, r *packed) *Token {
+	u := &s.users[r.user]
 	t := &Token{
-		Name: c.name(r), Source: Source{File: f.name, Line: int(r.line), Origin: f.origin}, Fingerprint: r.fingerprint,
+		Name: c.name(r), Source: s.source(c, r), Fingerprint: r.fingerprint, own: c.own(r),
 		Namespace: u.namespace, User: u.name, Groups: u.groups, Digest: r.digest, Issued: unix(r.issued), Expires: unix(r.expires), Schemes: r.schemes,
 		AnyUser: r.flags&flagAnyUser != 0, Revoked: r.flags&flagRevoked != 0, Suspended: r.flags&flagSuspended != 0, Canary: r.flags&flagCanary != 0,
 		NotAccepted: r.flags&flagNotAccepted != 0, Gates: s.gates[r.gates], Grant: Grant{Unrestricted: r.flags&flagUnrestricted != 0, Policies: s.grants[r.grant]},
@@ -192,11 +230,11 @@ func (x *rare) unpack(t *Token) {
 // unix returns the time of a second, the zero time for that of the zero time.
 func unix(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
 
-// extraOf returns what a row has no room for, or nil.
-func extraOf(t *Token) *extra {
+// extraOf returns what a row has no room for, or nil. own is the text of its own rules.
+func extraOf(t *Token, own string) *extra {
 	x := extra{previous: t.Previous}
 	seldom := rare{logins: t.Logins, clients: t.Clients, actAs: t.ActAs}
-	if n := len(t.Grant.Policies); n > 0 && t.Grant.Policies[n-1].Name == "" {
+	if own == "" && ownOf(t.Grant.Policies) != nil {
 		x.policies = t.Grant.Policies
 	}
 	if t.Issued != unix(t.Issued.Unix()) {

@@ -56,6 +56,11 @@ func (t *tokenTable) token(number uint32) *Token {
 	return t.unpack(c, r)
 }
 
+func (t *tokenTable) outline(number uint32) *Token {
+	c, r := t.at(number)
+	return t.shared.outline(c, r)
+}
+
 // all calls yield with the number of each token until it returns false.
 func (t *tokenTable) all(yield func(number uint32) bool) {
 	for _, c := range t.chunks {
@@ -87,9 +92,8 @@ func (t *tokenTable) nameOf(number uint32) string {
 
 // source returns where a token comes from.
 func (t *tokenTable) source(number uint32) Source {
-	_, r := t.at(number)
-	f := &t.files[r.file]
-	return Source{File: f.name, Line: int(r.line), Origin: f.origin}
+	c, r := t.at(number)
+	return t.shared.source(c, r)
 }
 
 // same reports whether a token is what a row holds, as far as its manifest says, and refers to the same groups and policies.
@@ -102,19 +106,16 @@ func (t *tokenTable) same(number uint32, other *Token) bool {
 	if x := c.extra(r); x != nil && x.policies != nil {
 		policies = x.policies
 	}
-	if !sameNamed(policies, other.Grant.Policies) {
+	if !slices.Equal(named(policies), named(other.Grant.Policies)) {
 		return false
 	}
 	return r.fingerprint != Fingerprint{} || t.unpack(c, r).equal(other)
 }
 
-// sameNamed reports whether grants name the same policies; a token's own rules, which have no name, are part of
-// its fingerprint.
-func sameNamed(a, b []*Policy) bool { return slices.Equal(named(a), named(b)) }
-
+// named leaves out a token's own rules, which have no name and are part of its fingerprint.
 func named(policies []*Policy) []*Policy {
-	if n := len(policies); n > 0 && policies[n-1].Name == "" {
-		return policies[:n-1]
+	if ownOf(policies) != nil {
+		return policies[:len(policies)-1]
 	}
 	return policies
 }
@@ -128,10 +129,10 @@ func (t *Token) equal(o *Token) bool {
 		slices.Equal(t.Grant.Policies, o.Grant.Policies) && slices.Equal(t.ActAs, o.ActAs)
 }
 
-// each calls yield with each token until it returns false.
+// each calls yield with the outline of each token until it returns false.
 func (t *tokenTable) each(yield func(*Token) bool) {
 	for number := range t.all {
-		if !yield(t.token(number)) {
+		if !yield(t.outline(number)) {
 			return
 		}
 	}

@@ -22,6 +22,35 @@ type tableWorld struct {
 	policies []*policy.Policy
 	groups   []*policy.Group
 	values   int
+	origin   string
+}
+
+// own returns random rules of a token's own.
+func (w *tableWorld) own(source policy.Source) *policy.Policy {
+	p := &policy.Policy{Source: source}
+	for i := range 1 + w.random.IntN(3) {
+		r := &policy.Rule{Name: fmt.Sprintf("allow[%d]", i), Source: source}
+		if r.Source.Line += i; w.random.IntN(3) > 0 {
+			r.Path = shared(w.t, fmt.Sprintf("/own/%d", w.random.IntN(5)))
+		}
+		if w.random.IntN(2) == 0 {
+			r.Methods = []string{"GET", "POST"}[:1+w.random.IntN(2)]
+		}
+		if w.random.IntN(9) == 0 {
+			r.ContentTypes = []string{"application/json"}
+		}
+		p.Allow = append(p.Allow, r)
+	}
+	return p
+}
+
+// shared returns the pattern of a text that all rows share.
+func shared(t *testing.T, text string) *policy.Pattern {
+	p, err := policy.SharedPattern(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // digest returns a new digest. Many share their first bytes, as somebody who writes manifests could choose them.
@@ -39,7 +68,7 @@ func (w *tableWorld) row(name string) *policy.Token {
 	r := w.random
 	maybe := func(one int) bool { return r.IntN(one) == 0 }
 	t := &policy.Token{
-		Name: name, Source: policy.Source{File: fmt.Sprint("f", r.IntN(30)), Line: r.IntN(1000), Origin: "o"}, User: fmt.Sprint("u", r.IntN(20)), Digest: w.digest(),
+		Name: name, Source: policy.Source{File: fmt.Sprint("f", r.IntN(30)), Line: r.IntN(1000), Origin: w.origin}, User: fmt.Sprint("u", r.IntN(20)), Digest: w.digest(),
 		Issued: now.Add(-time.Duration(r.IntN(1000)) * time.Hour), Revoked: maybe(5), Suspended: maybe(5), Canary: maybe(9), AnyUser: maybe(9),
 	}
 	copy(t.Fingerprint[:], fmt.Sprintf("%016x", r.Uint64()))
@@ -49,8 +78,11 @@ func (w *tableWorld) row(name string) *policy.Token {
 	if t.Grant.Unrestricted = maybe(3); maybe(2) {
 		t.Grant.Policies = slices.Clone(w.policies[:1+r.IntN(len(w.policies))])
 	}
+	if w.origin == policy.OriginObjects {
+		t.Source = policy.Source{File: "APIToken/" + name, Line: 1, Origin: w.origin}
+	}
 	if maybe(4) {
-		t.Grant.Policies = append(t.Grant.Policies, &policy.Policy{Allow: []*policy.Rule{{Name: "own"}}})
+		t.Grant.Policies = append(t.Grant.Policies, w.own(t.Source))
 	}
 	if maybe(3) {
 		t.Groups = w.groups[:1+r.IntN(len(w.groups))]
@@ -128,6 +160,9 @@ func (w *tableWorld) check(s *policy.Snapshot, want map[string]*policy.Token) {
 	}
 	files := map[string]int{}
 	for _, row := range want {
+		if got := s.Outline(row.Name); got == nil || got.Digest != row.Digest || got.Source != row.Source {
+			w.t.Fatalf("the outline:\n%+v, of\n%+v", got, row)
+		}
 		if got := s.TokenByName(row.Name); !same(got, row) {
 			w.t.Fatalf("by name:\n%+v, want\n%+v", got, row)
 		}
@@ -142,11 +177,13 @@ func (w *tableWorld) check(s *policy.Snapshot, want map[string]*policy.Token) {
 		if !s.Same(row) {
 			w.t.Fatalf("%s is another one", row.Name)
 		}
-		files[row.Source.File]++
+		if w.origin == "o" {
+			files[row.Source.File]++
+		}
 	}
 	for file, n := range files {
 		for got := range func(yield func(*policy.Token) bool) {
-			s.TokensIn(func(f, origin string) bool { return f == file && origin == "o" }, yield)
+			s.TokensIn(func(f, origin string) bool { return f == file && origin == w.origin }, yield)
 		} {
 			if n--; got.Source.File != file {
 				w.t.Fatalf("a token of %s is in %s", got.Source.File, file)
@@ -164,7 +201,7 @@ func (w *tableWorld) check(s *policy.Snapshot, want map[string]*policy.Token) {
 }
 
 func newTableWorld(t *testing.T, seed uint64) *tableWorld {
-	w := &tableWorld{t: t, random: rand.New(rand.NewPCG(seed, 14)), index: policy.NewIndex(), want: map[string]*policy.Token{}}
+	w := &tableWorld{t: t, origin: "o", random: rand.New(rand.NewPCG(seed, 14)), index: policy.NewIndex(), want: map[string]*policy.Token{}}
 	for i := range 4 {
 		w.policies = append(w.policies, &policy.Policy{Name: fmt.Sprint("p", i)})
 		w.groups = append(w.groups, &policy.Group{Name: fmt.Sprint("g", i)})
@@ -179,14 +216,17 @@ func TestTokensAreThoseOfAMap(t *testing.T) {
 		snapshot *policy.Snapshot
 		want     map[string]*policy.Token
 	}
-	for seed := range uint64(3) {
+	for seed := range uint64(4) {
 		w := newTableWorld(t, seed)
+		if seed%2 == 1 {
+			w.origin = policy.OriginObjects
+		}
 		var before []kept
 		for round := range 24 {
 			old, rows := w.step([]int{1, 3, 40, 1200}[round%4])
 			c := policy.Changes{Old: policy.Rows{Tokens: old}, New: policy.Rows{Tokens: rows}}
 			if round%7 == 3 { // as a whole, in either form
-				c = policy.Changes{All: true, Origin: "o", New: policy.Rows{Packed: policy.NewPacked(w.random.IntN(2) * len(w.want))}}
+				c = policy.Changes{All: true, Origin: w.origin, New: policy.Rows{Packed: policy.NewPacked(w.random.IntN(2) * len(w.want))}}
 				for i, name := range slices.Sorted(maps.Keys(w.want)) {
 					if i%3 == 0 {
 						c.New.Tokens = append(c.New.Tokens, w.want[name])

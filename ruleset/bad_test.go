@@ -1,7 +1,6 @@
 package ruleset_test
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,9 +9,9 @@ import (
 	loaderdir "github.com/patgate/patgate/loader/dir"
 
 	"github.com/rogpeppe/go-internal/txtar"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"github.com/patgate/patgate/test/golden"
+)
 
 // TestBadManifests reads testdata/bad: each archive is a directory of manifests, and in
 // `want` every problem that it has; those called test-* are read with their PolicyTests. No two archives have the same problems.
@@ -29,7 +28,7 @@ func TestBadManifests(t *testing.T) {
 				t.Fatal(err)
 			}
 			dir := t.TempDir()
-			want := unpack(t, archive, dir)
+			unpack(t, archive, dir)
 			set := loaderdir.Load([]string{dir})
 			problems := set.Problems
 			if strings.HasPrefix(filepath.Base(name), "test-") {
@@ -50,23 +49,16 @@ func TestBadManifests(t *testing.T) {
 				t.Errorf("the same problems as %s", other)
 			}
 			seen[got] = t.Name()
-			if *update {
-				writeWant(t, name, archive, got)
-				return
-			}
-			if got != want {
-				t.Errorf("problems:\n%swant:\n%s", got, want)
-			}
+			golden.Want(t, name, archive, got)
 		})
 	}
 }
 
-// unpack writes an archive's files and returns its `want`.
-func unpack(t *testing.T, a *txtar.Archive, dir string) (want string) {
+// unpack writes an archive's files but `want`.
+func unpack(t *testing.T, a *txtar.Archive, dir string) {
 	t.Helper()
 	for _, f := range a.Files {
 		if f.Name == "want" {
-			want = string(f.Data)
 			continue
 		}
 		path := filepath.Join(dir, f.Name)
@@ -76,20 +68,5 @@ func unpack(t *testing.T, a *txtar.Archive, dir string) (want string) {
 		if err := os.WriteFile(path, f.Data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-	}
-	return want
-}
-
-func writeWant(t *testing.T, name string, a *txtar.Archive, want string) {
-	t.Helper()
-	var files []txtar.File
-	for _, f := range a.Files {
-		if f.Name != "want" {
-			files = append(files, f)
-		}
-	}
-	a.Files = append(files, txtar.File{Name: "want", Data: []byte(want)})
-	if err := os.WriteFile(name, txtar.Format(a), 0o644); err != nil {
-		t.Fatal(err)
 	}
 }

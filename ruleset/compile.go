@@ -237,7 +237,7 @@ func (c *compiler) token(d *manifest.Document) *policy.Token {
 	name, spec := d.Key(), d.APIToken // panic: compile
 	granted := c.named(d, spec.Policies)
 	groups := c.groupsOf(string(d.Metadata.Namespace), string(spec.User))
-	if old := c.old.TokenByName(name); old != nil && old.Fingerprint == d.Fingerprint && !old.NotAccepted &&
+	if old := c.old.Outline(name); old != nil && old.Fingerprint == d.Fingerprint && !old.NotAccepted &&
 		slices.Equal(old.Groups, groups) && sameNamed(old.Grant.Policies, granted) {
 		return old
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/policy"
-	"github.com/patgate/patgate/token"
 )
 
 // Object is a manifest that comes and goes by itself, as a cluster keeps it.
@@ -58,11 +57,13 @@ type Objects struct {
 
 	rest    map[string]*restObject  // gates, groups and policies, by their IDs
 	tokens  map[string]*tokenObject // by their IDs
-	claims  map[token.Digest][]*tokenObject
-	changed map[*tokenObject]bool // since the last step
-	again   []*tokenObject        // to be decided about once more within the step
-	deleted []string              // keys of tokens that went since then
-	stale   bool                  // the rest changed since then
+	claims  claims
+	problem map[*tokenObject]string        // why tokens are not accepted
+	next    map[*tokenObject]*policy.Token // within a step: their rows, or their marks as not accepted
+	changed map[*tokenObject]bool          // since the last step
+	again   []*tokenObject                 // to be decided about once more within the step
+	deleted []string                       // keys of tokens that went since then
+	stale   bool                           // the rest changed since then
 
 	base    *Set // the accepted rest
 	maker   *compiler
@@ -89,19 +90,11 @@ type restObject struct {
 	fault     Fault
 }
 
-// tokenObject is a token. Its document is decoded when it is needed: there may be very many.
-type tokenObject struct {
-	Object
-	next    *policy.Token // within a step: its row, or its mark as not accepted; nil: none
-	digests []token.Digest
-	problem string
-}
-
 // NewObjects returns a set without objects.
 func NewObjects() *Objects {
 	return &Objects{
 		decoder: newDecoder(), rest: map[string]*restObject{}, tokens: map[string]*tokenObject{},
-		claims: map[token.Digest][]*tokenObject{}, changed: map[*tokenObject]bool{}, stale: true,
+		problem: map[*tokenObject]string{}, next: map[*tokenObject]*policy.Token{}, changed: map[*tokenObject]bool{}, stale: true,
 	}
 }
 
@@ -122,11 +115,7 @@ func (o *Objects) NotAccepted() map[string]int {
 			counts[r.Kind]++
 		}
 	}
-	for _, t := range o.tokens {
-		if t.problem != "" {
-			counts[manifest.KindAPIToken]++
-		}
-	}
+	counts[manifest.KindAPIToken] += len(o.problem)
 	return counts
 }
 
@@ -170,12 +159,12 @@ func (o *Objects) Recheck(running *policy.Snapshot) {
 		if t.Source.Origin != policy.OriginObjects {
 			continue
 		}
-		if there[t.Name] = true; o.tokens[manifest.KindAPIToken+"/"+t.Name] == nil {
+		if there[t.Name] = true; o.tokens[tokenPrefix+t.Name] == nil {
 			o.deleted = append(o.deleted, t.Name)
 		}
 	}
 	for _, t := range o.tokens {
-		if t.problem != "" || !there[t.key()] {
+		if o.problem[t] != "" || !there[t.key()] {
 			o.changed[t] = true
 		}
 	}
@@ -190,11 +179,13 @@ func (o *Objects) Delete(id string) {
 		o.stale = true
 	}
 	if t := o.tokens[id]; t != nil {
-		o.addSum(&t.Object)
-		o.news(Fault{id, t.problem, false}, Fault{Object: id})
+		object := t.object()
+		o.addSum(&object)
+		o.news(Fault{id, o.problem[t], false}, Fault{Object: id})
 		o.unclaim(t)
 		o.deleted = append(o.deleted, t.key())
 		delete(o.tokens, id)
+		delete(o.problem, t)
 		delete(o.changed, t)
 	}
 }
@@ -265,19 +256,19 @@ func (o *Objects) Step(index *policy.Index, pause func()) (policy.Changes, bool)
 	}
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
-		t := o.tokens[manifest.KindAPIToken+"/"+name]
-		was := running.TokenByName(name)
-		if t != nil && t.next != nil && running.Same(t.next) {
-			t.next = nil
+		next := o.next[o.tokens[tokenPrefix+name]]
+		was := running.Outline(name)
+		if next != nil && running.Same(next) {
 			continue
 		}
 		if was != nil && was.Source.Origin == policy.OriginObjects {
 			c.Old.Tokens = append(c.Old.Tokens, was)
 		}
-		if t != nil && t.next != nil {
-			c.New.Tokens, t.next = append(c.New.Tokens, t.next), nil
+		if next != nil {
+			c.New.Tokens = append(c.New.Tokens, next)
 		}
 	}
+	clear(o.next)
 	c.New.SHA256 = o.sum
 	return c, changes
 }
@@ -292,7 +283,7 @@ func (o *Objects) decideAll(running *policy.Snapshot, pause func()) map[*tokenOb
 		o.again = nil
 		for t := range o.changed {
 			delete(o.changed, t)
-			if o.tokens[t.ID()] == t {
+			if o.tokens[t.id] == t {
 				o.decide(t, running)
 				decided[t] = true
 			}

@@ -81,7 +81,7 @@ func (o *Objects) decode(object *Object) *manifest.Document {
 }
 
 // maxDecoded is how many documents one decoder decodes.
-const maxDecoded = 200_000
+const maxDecoded = 1_000
 
 // chooseRest finds for each object the version that can run beside the others: as it is, or its last good one.
 func (o *Objects) chooseRest(ordered []*restObject, running *policy.Snapshot) *Set {

@@ -41,7 +41,8 @@ func (w *world) set(kind, key, spec string) {
 		object.Created, object.UID = r.Created, r.UID
 	}
 	if t := w.objects.tokens[object.ID()]; t != nil {
-		object.Created, object.UID = t.Created, t.UID
+		was := t.object()
+		object.Created, object.UID = was.Created, was.UID
 	}
 	object.Spec = []byte(spec)
 	w.objects.Set(object)

@@ -14,46 +14,47 @@ import (
 
 // setToken adds a token, or a version of one.
 func (o *Objects) setToken(object Object) {
-	t := o.tokens[object.ID()]
+	id := object.ID()
+	t := o.tokens[id]
 	if t == nil {
-		t = &tokenObject{}
-		o.tokens[object.ID()] = t
+		t = &tokenObject{id: id}
+		o.tokens[id] = t
 	} else {
-		o.addSum(&t.Object)
-		if t.Object.same(&object) {
-			t.Object = object
+		was := t.object()
+		o.addSum(&was)
+		if was.same(&object) {
+			t.set(&object, o.Track)
 			return
 		}
 	}
-	t.Object, o.changed[t] = object, true
+	t.set(&object, o.Track)
+	o.changed[t] = true
 }
 
 // decide compiles a token, or finds out why it is not accepted.
 func (o *Objects) decide(t *tokenObject, running *policy.Snapshot) {
-	doc := o.decode(&t.Object)
+	object := t.object()
+	doc := o.decode(&object)
 	problems := doc.Problems
 	o.claim(t, doc)
 	if len(problems) == 0 {
 		problems = o.problemsOf(t, doc, running)
 	}
-	before := Fault{Object: t.ID(), Problem: t.problem}
-	t.problem = describe(problems)
-	o.news(before, Fault{Object: t.ID(), Problem: t.problem})
-	defer func() { o.track(&t.Object, t.problem, false) }()
-	switch {
-	case len(problems) > 0:
-		t.next = o.notAccepted(t, doc, running)
-		return
-	case doc.APIToken.Secret != nil && len(t.Values) == 0:
-		t.next = nil // it waits for its first value
-		return
+	var row *policy.Token
+	if waits := doc.APIToken != nil && doc.APIToken.Secret != nil && len(object.Values) == 0; len(problems) == 0 && !waits {
+		var fault *diag.Problem
+		if row, fault = o.compile(doc, running); fault != nil {
+			problems = []diag.Problem{*fault}
+		}
 	}
-	row, fault := o.compile(doc, running)
-	if fault != nil {
-		t.problem = fault.Message
+	before := Fault{Object: t.id, Problem: o.problem[t]}
+	o.news(before, Fault{Object: t.id, Problem: describe(problems)})
+	if delete(o.problem, t); len(problems) > 0 {
+		o.problem[t] = describe(problems)
 		row = o.notAccepted(t, doc, running)
 	}
-	t.next = row
+	o.next[t] = row
+	o.track(&object, o.problem[t], false)
 }
 
 // compile makes the row of a token. A panic is a fault of this token alone.
@@ -81,14 +82,14 @@ func (o *Objects) problemsOf(t *tokenObject, doc *manifest.Document, running *po
 	case o.broken[string(in)] && (spec.AnyUser || len(spec.ActAs) > 0):
 		s.problem(doc, spec.At, "spec", "a UserGroup of the namespace is not accepted, so that the limits of the token's users are not known")
 	}
-	if row := running.TokenByName(t.key()); isOfFile(row) {
+	if row := running.Outline(t.key()); isOfFile(row) {
 		s.problem(doc, doc.Pos, "metadata.name", "the name is that of a manifest at %s", row.Source)
 	}
 	for _, digest := range t.digests {
-		if older := o.claims[digest][0]; older != t {
-			s.problem(doc, doc.Pos, "spec.digest", "the digest is that of %s, which is older, expected a value of its own", older.ID())
+		if older := o.claims.owners[digest]; older != t {
+			s.problem(doc, doc.Pos, "spec.digest", "the digest is that of %s, which is older, expected a value of its own", older.id)
 		}
-		if row := running.Token(&digest); isOfFile(row) {
+		if row := running.OutlineOf(&digest); isOfFile(row) {
 			s.problem(doc, doc.Pos, "spec.digest", "the digest is that of %s already", row.Name)
 		}
 	}
@@ -123,11 +124,11 @@ func (s *Set) checkRangesAtGates(doc *manifest.Document) {
 
 // notAccepted returns the row by which the values of a token are known and refused; nil if no value is its own.
 func (o *Objects) notAccepted(t *tokenObject, doc *manifest.Document, running *policy.Snapshot) *policy.Token {
-	if isOfFile(running.TokenByName(t.key())) {
+	if isOfFile(running.Outline(t.key())) {
 		return nil
 	}
 	row := &policy.Token{
-		Name: t.key(), Namespace: t.Namespace, NotAccepted: true, Source: policy.Source{File: t.ID(), Line: 1, Origin: policy.OriginObjects},
+		Name: t.key(), Namespace: t.namespace(), NotAccepted: true, Source: policy.Source{File: t.id, Line: 1, Origin: policy.OriginObjects},
 	}
 	if doc.APIToken != nil {
 		row.User = string(doc.APIToken.User)
@@ -135,7 +136,7 @@ func (o *Objects) notAccepted(t *tokenObject, doc *manifest.Document, running *p
 	own := 0
 	for _, digest := range t.digests {
 		switch {
-		case o.claims[digest][0] != t, isOfFile(running.Token(&digest)):
+		case o.claims.owners[digest] != t, isOfFile(running.OutlineOf(&digest)):
 		case own == 0:
 			row.Digest = digest
 			own++
@@ -167,25 +168,22 @@ func (o *Objects) claim(t *tokenObject, doc *manifest.Document) {
 	o.unclaim(t)
 	t.digests = digests
 	for _, d := range digests {
-		list := o.claims[d]
+		list := o.claims.of(d)
 		if slices.Contains(list, t) {
 			continue
 		}
-		at, _ := slices.BinarySearchFunc(list, t, func(a, b *tokenObject) int { return a.older(&b.Object) })
-		o.claims[d] = slices.Insert(list, at, t)
-		o.contest(o.claims[d], t)
+		at, _ := slices.BinarySearchFunc(list, t, (*tokenObject).older)
+		list = slices.Insert(list, at, t)
+		o.claims.set(d, list)
+		o.contest(list, t)
 	}
 }
 
 // unclaim gives up the digests of a token.
 func (o *Objects) unclaim(t *tokenObject) {
 	for _, d := range t.digests {
-		list := slices.DeleteFunc(o.claims[d], func(other *tokenObject) bool { return other == t })
-		if len(list) == 0 {
-			delete(o.claims, d)
-			continue
-		}
-		o.claims[d] = list
+		list := slices.DeleteFunc(o.claims.of(d), func(other *tokenObject) bool { return other == t })
+		o.claims.set(d, list)
 		o.contest(list, t)
 	}
 	t.digests = nil
@@ -210,7 +208,7 @@ func (o *Objects) findAffected(set *Set, next *policy.Rows, running *policy.Snap
 	}
 	a := newAffected(o, set, next)
 	for _, t := range o.tokens {
-		if row := running.TokenByName(t.key()); t.problem != "" || row == nil || isOfFile(row) || a.concerns(row) {
+		if row := running.Outline(t.key()); o.problem[t] != "" || row == nil || isOfFile(row) || a.concerns(row) {
 			o.changed[t] = true
 		}
 	}
@@ -282,7 +280,7 @@ func (o *Objects) Endings(object *Object, gone string, running *policy.Snapshot)
 	if object != nil {
 		return Endings([]*manifest.Document{o.decode(object)})
 	}
-	row := running.TokenByName(strings.TrimPrefix(gone, manifest.KindAPIToken+"/"))
+	row := running.Outline(strings.TrimPrefix(gone, tokenPrefix))
 	if row == nil {
 		return nil
 	}

@@ -119,7 +119,7 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 		return nil, err
 	}
 	if m.counters != nil || len(o.GateStatus) > 0 {
-		options.Usage = g.usage.used
+		options.Usage, options.Rules = g.usage.used, g.usage.rules
 	}
 	if m.recent != nil {
 		options.Recent = m.recent.Calls
@@ -159,19 +159,22 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 }
 
 // browsers lets clients speak HTTP/1.1 too.
-func browsers(config *tls.Config) *tls.Config {
+func browsers(config *tls.Config) *tls.Config { return speaking(config, "h2", "http/1.1") }
+
+// speaking has TLS offer protocols of HTTP.
+func speaking(config *tls.Config, protocols ...string) *tls.Config {
 	if config == nil {
 		return nil
 	}
 	of := config.GetConfigForClient
-	config.NextProtos = []string{"h2", "http/1.1"}
+	config.NextProtos = protocols
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		current, err := of(hello)
 		if err != nil || current == nil {
 			return current, err
 		}
 		current = current.Clone()
-		current.NextProtos = []string{"h2", "http/1.1"}
+		current.NextProtos = protocols
 		return current, nil
 	}
 	return config

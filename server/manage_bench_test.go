@@ -66,6 +66,10 @@ func BenchmarkManage(b *testing.B) {
 	call("first", "POST", "", `{"displayName": "first", "limitTo": ["[get]/rest/y"], "expiresIn": "7d"}`, http.StatusCreated)
 	delete(times, "first")
 	for i := 0; b.Loop(); i++ {
+		if i%25 == 24 {
+			names := strings.Trim(strings.Join(strings.Fields(fmt.Sprintf("%q", bulk(i))), ","), "[]")
+			call("bulk", "POST", ":revoke", fmt.Sprintf(`{"names": [%s], "expect": %d}`, names, bulkOf), http.StatusOK)
+		}
 		name := fmt.Sprintf("new-%d", i)
 		call("create", "POST", "", fmt.Sprintf(`{"displayName": %q, "limitTo": ["[get]/rest/y"], "expiresIn": "7d"}`, name), http.StatusCreated)
 		call("change", "PATCH", "/"+name, `{"description": "other"}`, http.StatusOK)
@@ -73,9 +77,23 @@ func BenchmarkManage(b *testing.B) {
 		call("revoke", "POST", "/"+name+":revoke", ``, http.StatusOK)
 	}
 	for what, list := range times {
+		if what == "bulk" {
+			what = fmt.Sprintf("revoke-%d", bulkOf)
+		}
 		slices.Sort(list)
 		b.ReportMetric(float64(list[len(list)/2])/1e6, what+"-p50-ms")
 		b.ReportMetric(float64(list[(len(list)*99-1)/100])/1e6, what+"-p99-ms")
 	}
 	b.ReportMetric(0, "ns/op")
+}
+
+// bulkOf is how many tokens one request revokes.
+const bulkOf = 20
+
+// bulk names tokens that nothing else changes.
+func bulk(i int) (names []string) {
+	for n := range bulkOf {
+		names = append(names, fmt.Sprint("t", (i/25)*bulkOf+n))
+	}
+	return names
 }

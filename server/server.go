@@ -106,7 +106,7 @@ func New(o Options) (*Server, error) {
 	}
 	if s.front != nil {
 		s.front.transport = extauthz.NewFront(checks, extauthz.FrontOptions{
-			Kind: httpfront.Kind(o.HTTPFront), MaxBody: o.MaxBody, MaxReceive: o.MaxReceive, TLS: browsers(certs.config()),
+			Kind: httpfront.Kind(o.HTTPFront), MaxBody: o.MaxBody, MaxReceive: o.MaxReceive, TLS: speaking(certs.config(), "http/1.1"),
 		})
 	}
 	o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.LastGood, o.Logger, o.Now

@@ -121,6 +121,21 @@ func (v *usageView) follow(ctx context.Context) {
 	}
 }
 
+// rules is how rules of a token were used, in Rules and OtherRules.
+func (v *usageView) rules(name string) usage.Token {
+	all := usage.Token{Token: name}
+	if v.own != nil {
+		own := v.own.Rules(name)
+		all.Merge(&own)
+	}
+	for _, source := range v.others {
+		if t := source.Token(name); t != nil {
+			all.Merge(t)
+		}
+	}
+	return all
+}
+
 // used is when and how a token was last used; nil: it was not.
 func (v *usageView) used(name string) *admin.Used {
 	all := usage.Uses{}

@@ -32,7 +32,7 @@ func TestUsageIsPublished(t *testing.T) {
 	defer s.status.Close()
 	defer s.listener.Close()
 	use := func(name string) {
-		d := &policy.Decision{Effect: policy.Allow, Reason: policy.OK, Scheme: policy.Bearer, Token: &policy.Token{Name: name}}
+		d := &policy.Decision{Effect: policy.Allow, Reason: policy.OK, Scheme: policy.Bearer, Token: &policy.Token{Name: name}, Rule: &policy.Rule{Name: "read", Methods: []string{"GET"}}}
 		d.Principal.User = "alice"
 		s.seen(nil)(d, &audit.Event{Time: time.Now(), Gate: "api"})
 	}
@@ -80,6 +80,11 @@ func TestUsageIsPublished(t *testing.T) {
 	}
 	if used := view.used("b"); used == nil || used.Count != 2 || used.Gate != "api" {
 		t.Errorf("at another server: %+v", used)
+	}
+
+	view.own = &s.counters // as if they were of another process
+	if rules := view.rules("b").Rules; len(rules) != 1 || rules[0].Count != 4 || rules[0].Rule != "read" || rules[0].Text != "GET" {
+		t.Errorf("the rules here and there: %+v", rules)
 	}
 
 	s.writeUsage(context.Background())

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/patgate/patgate/test/golden"
 )
 
 // profiles are edits of the configuration that people copy.
@@ -278,22 +280,5 @@ func (l *layerTable) compare(t *testing.T, cases []corpusCase) {
 		}
 		fmt.Fprintf(&b, "%-50s | %-18s | %-22s | %-22s | %s\n", strings.Replace(name, "-open-", "-", 1), cell("engine"), cell("grpc"), cell("hardened"), cell("lax"))
 	}
-	golden(t, "testdata/corpus.golden", b.String())
-}
-
-// lineDiff lists the lines that only one of two texts has.
-func lineDiff(want, got string) string {
-	var b strings.Builder
-	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
-	for _, line := range w {
-		if !slices.Contains(g, line) {
-			b.WriteString("- " + line + "\n")
-		}
-	}
-	for _, line := range g {
-		if !slices.Contains(w, line) {
-			b.WriteString("+ " + line + "\n")
-		}
-	}
-	return b.String()
+	golden.File(t, "testdata/corpus.golden", b.String())
 }

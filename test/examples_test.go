@@ -1,10 +1,11 @@
 package test
 
 import (
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/patgate/patgate/test/golden"
 )
 
 // TestExamplesHaveTheirEnvoy compares the Envoy configurations of the examples with those that envoy-config
@@ -19,16 +20,7 @@ func TestExamplesHaveTheirEnvoy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if *update {
-			write(t, folder+"envoy.yaml", string(want))
-		}
-		got, err := os.ReadFile(folder + "envoy.yaml")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if string(got) != string(want) {
-			t.Errorf("%senvoy.yaml is not what envoy-config prints for its gate: run `make golden`", folder)
-		}
+		golden.File(t, folder+"envoy.yaml", string(want))
 	}
 }
 

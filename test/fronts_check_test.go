@@ -58,6 +58,31 @@ func TestFrontsMistakes(t *testing.T) {
 	}
 }
 
+// TestNginxWhole checks a configuration in two files, and what nginx -T prints of it: a mistake is found at its
+// place in the file that has it.
+func TestNginxWhole(t *testing.T) {
+	manifests := t.TempDir()
+	write(t, filepath.Join(manifests, "m.yaml"), gateManifest)
+	config := frontConfig(t, "--for", "nginx", "--manifests", manifests)
+	for text, want := range map[string]string{config: "", strings.Replace(config, "http://patgate_api;", "http://patgate_api/;", 1): "path-changed"} {
+		b := &behind{dir: t.TempDir()}
+		write(t, filepath.Join(b.dir, "patgate.conf"), text)
+		show := nginx(t, b, "include patgate.conf;")
+		show.Args = append(show.Args, "-T", "-q")
+		whole, err := show.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, cmd := range []*exec.Cmd{exec.Command(binary, "front-check", "--strict", filepath.Join(b.dir, "nginx.conf")), exec.Command(binary, "front-check", "--strict", "-")} {
+			cmd.Stdin = bytes.NewReader(whole)
+			out, err := cmd.CombinedOutput()
+			if (err == nil) != (want == "") || want != "" && !strings.Contains(string(out), filepath.Join(b.dir, "patgate.conf")+":") || !strings.Contains(string(out), want) {
+				t.Errorf("%s: %v\n%s", cmd.Args[3], err, out)
+			}
+		}
+	}
+}
+
 // validator returns a command by which the front itself checks a configuration; nil: it has none.
 func validator(t *testing.T, kind, dir, config, manifests string) *exec.Cmd {
 	t.Helper()

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,6 +31,7 @@ type front struct {
 
 	normalizes bool // paths, before it asks
 	silent     bool // of whether there is a body, unless it sends that
+	proxied    bool // learns of clients' addresses by the PROXY protocol: what is in X-Forwarded-For never counts
 
 	boot func(t *testing.T, b *behind) *exec.Cmd
 }
@@ -44,16 +46,24 @@ type behind struct {
 	trusting  bool   // the front believes a proxy before it, which says the client's address in X-Forwarded-For
 }
 
-// fronts lists the fronts in the order of the tables.
-func fronts() []front {
+// everyFront lists the fronts in the order of the tables.
+func everyFront() []front {
 	return []front{
 		{name: "nginx 1.22", kind: "nginx", boot: bootNginx},
 		{name: "ingress-nginx's template", kind: "ingress-nginx", silent: true, boot: bootIngressNginx},
 		{name: "Caddy 2.11", kind: "caddy", hops: 1, boot: bootCaddy},
 		{name: "HAProxy 2.6", kind: "haproxy", boot: bootHAProxy},
 		{name: "Envoy http_service", kind: "envoy", hops: 1, normalizes: true, silent: true, boot: bootEnvoy},
+		{name: "Traefik 3.7", kind: "traefik", normalizes: true, silent: true, proxied: true, boot: bootTraefik},
 	}
 }
+
+// fronts lists the fronts of this run: Traefik, which takes minutes to build, has one of its own.
+func fronts() []front {
+	return slices.DeleteFunc(everyFront(), func(f front) bool { return (f.kind == "traefik") != runsTraefik() })
+}
+
+func runsTraefik() bool { return os.Getenv("PATGATE_TEST_FRONTS_TRAEFIK") != "" }
 
 // installed is a path in the folder that test/fronts/install.py printed.
 func installed(t *testing.T, elements ...string) string {
@@ -88,6 +98,22 @@ type standing struct {
 	*patgate
 	front
 	clients string
+}
+
+// dial connects as a client at an address; empty: the tests' own.
+func (s *standing) dial(source string) dialer {
+	return func() (net.Conn, error) {
+		c, err := net.DialTimeout("tcp", s.clients, wireTimeout)
+		if err != nil || source == "" {
+			return c, err
+		}
+		version, here := "TCP4", "127.0.0.1"
+		if strings.Contains(source, ":") {
+			version, here = "TCP6", "::1"
+		}
+		_, err = fmt.Fprintf(c, "PROXY %s %s %s 40000 80\r\n", version, source, here)
+		return c, err
+	}
 }
 
 // stand starts a patgate, and a front between clients and an API.
@@ -202,6 +228,23 @@ func bootCaddy(t *testing.T, b *behind) *exec.Cmd {
 	cmd := exec.Command(installed(t, "caddy", "caddy"), "run", "--config", filepath.Join(b.dir, "Caddyfile"), "--adapter", "caddyfile")
 	cmd.Env = append(os.Environ(), "HOME="+b.dir, "XDG_DATA_HOME="+b.dir, "XDG_CONFIG_HOME="+b.dir)
 	return cmd
+}
+
+// bootTraefik runs the two printed files.
+func bootTraefik(t *testing.T, b *behind) *exec.Cmd {
+	const dynamic = "/etc/traefik/patgate.yaml"
+	static, rules, found := strings.Cut(b.config(t, "traefik", "--max-request-bytes", "8192"), "\n---\n")
+	if !found {
+		t.Fatal("front-config --for traefik does not print two files")
+	}
+	file := filepath.Join(b.dir, "patgate.yaml")
+	static = replacing(t, dynamic, file)(static)
+	if b.trusting {
+		static = replacing(t, "    forwardedHeaders: {insecure: false}\n", "    forwardedHeaders: {insecure: false}\n    proxyProtocol: {trustedIPs: [127.0.0.0/8]}\n")(static)
+	}
+	write(t, filepath.Join(b.dir, "traefik.yaml"), static)
+	write(t, file, rules)
+	return exec.Command(installed(t, "traefik", "traefik"), "--configfile", filepath.Join(b.dir, "traefik.yaml"))
 }
 
 func bootHAProxy(t *testing.T, b *behind) *exec.Cmd {

@@ -23,8 +23,6 @@ import (
 	"github.com/patgate/patgate/extauthz"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files")
-
 // binary is patgate, built with the race detector where the tests are: a race ends it
 // with a report.
 var binary string

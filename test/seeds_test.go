@@ -3,12 +3,12 @@ package test
 import (
 	"encoding/base64"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/patgate/patgate/test/golden"
 	"github.com/patgate/patgate/token"
 )
 
@@ -104,29 +104,8 @@ func TestSeeds(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "%-14s | %-45s | %d %s%s\n", c.page, c.says, got.status, got.event.Reason, note)
 	}
-	golden(t, "testdata/seeds.golden", b.String())
+	golden.File(t, "testdata/seeds.golden", b.String())
 	s.oneEventACheck(t)
 	delete(secrets, "jsm") // no secret: it is on a public page
 	s.holdsNo(secrets)
-}
-
-// golden compares text with a file, or writes the file.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("what is seen differs from %s; -update rewrites it:\n%s", name, lineDiff(string(want), got))
-	}
 }

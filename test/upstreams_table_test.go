@@ -5,12 +5,12 @@ package test
 import (
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/patgate/patgate/test/golden"
 	"github.com/patgate/patgate/test/upstreams/lookalikes"
 )
 
@@ -82,25 +82,8 @@ const upstreamsPage = "../docs/upstreams.md"
 // compare compares the tables with those of the page.
 func (r *readings) compare(t *testing.T, list []*api) {
 	t.Helper()
-	page, err := os.ReadFile(upstreamsPage)
-	if err != nil {
-		t.Fatal(err)
-	}
 	const mark = "<!-- from here on by `make test-upstreams UPDATE=-update` -->\n"
-	text, old, ok := strings.Cut(string(page), mark)
-	if !ok {
-		t.Fatalf("%s has no line %s", upstreamsPage, mark)
-	}
-	tables := r.tables(list)
-	if *update {
-		if err := os.WriteFile(upstreamsPage, []byte(text+mark+tables), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if old != tables {
-		t.Errorf("%s differs; `make test-upstreams UPDATE=-update` rewrites it:\n%s", upstreamsPage, lineDiff(old, tables))
-	}
+	golden.Part(t, upstreamsPage, mark, "", r.tables(list))
 }
 
 func (r *readings) tables(list []*api) string {

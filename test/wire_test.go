@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ type message struct {
 	method, target, host string
 	headers              [][2]string // besides Host; in their order, duplicates kept
 	body                 []byte
+	scheme               string // of HTTP/2; empty: http
 }
 
 // reply is an answer.
@@ -83,11 +85,20 @@ func (m *message) http1() string {
 
 const wireTimeout = 10 * time.Second
 
+// dialer makes a connection.
+type dialer func() (net.Conn, error)
+
+func dialTCP(addr string) dialer {
+	return func() (net.Conn, error) { return net.DialTimeout("tcp", addr, wireTimeout) }
+}
+
 // sendRaw sends bytes over one connection and reads as many final answers as are
 // expected, or until the other side closes.
-func sendRaw(addr, raw string, want int) reply {
+func sendRaw(addr, raw string, want int) reply { return dialTCP(addr).sendRaw(raw, want) }
+
+func (dial dialer) sendRaw(raw string, want int) reply {
 	r := reply{grpc: -1}
-	c, err := net.DialTimeout("tcp", addr, wireTimeout)
+	c, err := dial()
 	if err != nil {
 		r.raw = err.Error()
 		return r
@@ -139,9 +150,11 @@ func send1(addr string, m *message) reply { return sendRaw(addr, m.http1(), 1) }
 
 // send2 sends a message as HTTP/2 with prior knowledge, even one that a library would
 // refuse.
-func send2(addr string, m *message) reply {
+func send2(addr string, m *message) reply { return dialTCP(addr).send2(m) }
+
+func (dial dialer) send2(m *message) reply {
 	r := reply{grpc: -1}
-	c, err := net.DialTimeout("tcp", addr, wireTimeout)
+	c, err := dial()
 	if err != nil {
 		r.raw = err.Error()
 		return r
@@ -198,7 +211,7 @@ func (m *message) hpack() []byte {
 	e := hpack.NewEncoder(&b)
 	field := func(name, value string) { _ = e.WriteField(hpack.HeaderField{Name: name, Value: value}) }
 	field(":method", m.method)
-	field(":scheme", "http")
+	field(":scheme", cmp.Or(m.scheme, "http"))
 	field(":authority", m.host)
 	field(":path", m.target)
 	for _, h := range m.headers {

@@ -35,6 +35,9 @@ type counter struct {
 	hash  uint64
 	cells [4]cell // by scheme, and whether the value was an older one
 
+	rules      atomic.Pointer[ruleCounter] // those that allowed calls
+	otherRules atomic.Int64                // calls that further rules allowed
+
 	// Of the list, under Counters.mu.
 	listed   int64  // the count when it was listed last
 	version  uint64 // the cursor then
@@ -74,6 +77,9 @@ func (c *Counters) Seen(d *policy.Decision, e *audit.Event) {
 	// What is listed must be at least as new as the count.
 	if last := cell.last.Load(); last == nil || now/microsPerMinute > last.time/microsPerMinute || last.gate != e.Gate {
 		cell.note(d, e, now)
+	}
+	if d.Rule != nil {
+		k.allowedBy(d.Rule, now)
 	}
 	cell.count.Add(1)
 }
@@ -226,6 +232,7 @@ func (c *Counters) List(after uint64) []Entry {
 			k.listed, k.version = t.Count, c.cursor
 		}
 		if k.version > after {
+			k.addRules(&t)
 			list = append(list, Entry{t, k.version})
 		}
 	})

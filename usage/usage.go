@@ -28,6 +28,9 @@ type Token struct {
 	BasicEnds    *time.Time `json:"basicEnds,omitempty"` // at the gate of the last call by basic
 
 	Uses []audit.Use `json:"uses,omitempty"` // by scheme and value
+
+	Rules      []RuleUse `json:"rules,omitempty"`      // which of them allowed the calls, where that is known
+	OtherRules int64     `json:"otherRules,omitempty"` // calls that further rules allowed
 }
 
 // Of returns the use by one allowed call, and false where the event is none.
@@ -108,6 +111,10 @@ func (t *Token) Merge(o *Token) {
 	for i := range o.Uses {
 		t.addUse(&o.Uses[i])
 	}
+	for i := range o.Rules {
+		t.AddRule(&o.Rules[i])
+	}
+	t.OtherRules += o.OtherRules
 	t.total()
 }
 
@@ -146,9 +153,12 @@ func (s Uses) Add(o *Token) {
 		return
 	}
 	own := *o
-	own.Token, own.Uses = strings.Clone(o.Token), slices.Clone(o.Uses)
+	own.Token, own.Uses, own.Rules = strings.Clone(o.Token), slices.Clone(o.Uses), nil
 	for i := range own.Uses {
 		own.Uses[i].Scheme = strings.Clone(own.Uses[i].Scheme)
+	}
+	for i := range o.Rules {
+		own.AddRule(&o.Rules[i])
 	}
 	own.total()
 	s[own.Token] = &own

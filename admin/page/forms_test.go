@@ -10,6 +10,7 @@ import (
 
 	"github.com/patgate/patgate/admin"
 	"github.com/patgate/patgate/token"
+	"github.com/patgate/patgate/usage"
 )
 
 // TestMistakesAreShownBesideTheirField sends forms that are refused: what was typed stays, and what is
@@ -220,13 +221,29 @@ func TestWhatUsedATokenIsSaid(t *testing.T) {
 		{Time: now.Add(-2 * time.Hour), Decision: "deny", Reason: "no_rule_matched", Status: 403, Gate: "jira", Method: "GET", Path: "/<b>", Client: "10.0.0.1", Detail: "path"},
 		{Time: now.Add(-48 * time.Hour), Decision: "allow", Reason: "ok", Gate: "jira", Method: "GET", Path: "/old", Client: "10.0.0.9"},
 	}
-	must(t, g.get("alice", "/tokens/ci"), "used 1 time lately", "1 hour ago</time> from 10.0.0.1 at jira", "no rule allows it", "/&lt;b&gt;", "!/<b>")
+	must(t, g.get("alice", "/tokens/ci"), "1 hour ago</time> from 10.0.0.1 at jira", "no rule allows it", "/&lt;b&gt;", "!/<b>")
 	must(t, g.get("alice", "/tokens/ci/revoke"), "<b>2 calls</b> presented it", "(1 refused)", "!10.0.0.9")
+}
+
+// TestUnusedRulesAreSaid has a rule that was used, one that was not, one that denies, and more rules than are counted.
+func TestUnusedRulesAreSaid(t *testing.T) {
+	g := newRig(t, nil)
+	g.create("alice", func(v url.Values) { v.Set("lines", "POST /rest/never") })
+	must(t, g.get("alice", "/tokens/ci"), "!used 1", "since the server started")
+	read := usage.RuleUse{Policy: "read-issues", Rule: "read issues", Text: "GET,HEAD  /rest/api/2/issue(/.*)?", Count: 1234, Last: now.Add(-2 * time.Hour)}
+	g.rules = usage.Token{Rules: []usage.RuleUse{read}}
+	text := g.get("alice", "/tokens/ci")
+	must(t, text, "used 1234 times, last 2 hours ago", "never used")
+	if strings.Count(text, "never used") != 1 {
+		t.Errorf("expected one unused rule of two:\n%s", text)
+	}
+	g.rules.OtherRules = 1
+	must(t, g.get("alice", "/tokens/ci"), "used 1234 times", "!never used")
 }
 
 // TestWhereNothingIsSeen says so, and not that tokens are unused.
 func TestWhereNothingIsSeen(t *testing.T) {
-	g := newRig(t, func(o *admin.Options) { o.Usage, o.Recent = nil, nil })
+	g := newRig(t, func(o *admin.Options) { o.Usage, o.Recent, o.Rules = nil, nil, nil })
 	g.create("alice", nil)
 	must(t, g.get("alice", "/"), "Uses are not known here", "!No use seen")
 	must(t, g.get("alice", "/tokens/ci"), "Not known here", "and not here", "!never used")

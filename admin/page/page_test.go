@@ -17,6 +17,7 @@ import (
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/tokens"
 	"github.com/patgate/patgate/tokens/storetest"
+	"github.com/patgate/patgate/usage"
 )
 
 // now is when the tests are.
@@ -70,6 +71,7 @@ type rig struct {
 	handler  *admin.Handler
 	log      *log
 	calls    []admin.Call
+	rules    usage.Token
 }
 
 func newRig(t *testing.T, change func(*admin.Options)) *rig {
@@ -85,6 +87,7 @@ func newRig(t *testing.T, change func(*admin.Options)) *rig {
 		Service: &tokens.Service{Store: g.store, Documents: g.store, Now: clock}, Snapshot: func() *policy.Snapshot { return policy.NewIndex().Snapshot() },
 		Audit: g.log, Sessions: g.sessions, Others: true, Now: clock,
 		Usage: func(string) *admin.Used { return nil }, Recent: func(string) []admin.Call { return g.calls },
+		Rules: func(string) usage.Token { return g.rules },
 	}
 	if change != nil {
 		change(&o)

@@ -2,6 +2,7 @@ package page
 
 import (
 	"cmp"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -34,10 +35,12 @@ type tokenView struct {
 	ID       string
 }
 
-// example is a rule of a token, and what its last calls say of it.
+// example is a rule of a token, and how it was used.
 type example struct {
 	admin.Example
-	Uses int // of the last calls
+	Known bool // how it was used
+	Uses  int
+	Last  time.Time
 }
 
 // use is how often a client used a token.
@@ -108,21 +111,32 @@ func (s *site) showToken(w http.ResponseWriter, r *http.Request, c *admin.Caller
 		return err
 	}
 	for _, e := range found {
-		shown := example{Example: e}
-		for _, call := range v.Calls {
-			if call.Decision == "allow" && call.Rule != "" && call.Rule == e.Name {
-				shown.Uses++
-			}
-		}
-		v.Examples = append(v.Examples, shown)
+		v.Examples = append(v.Examples, exampleOf(e, v.Token.Rules))
 	}
 	for _, rule := range v.Token.Rules {
 		if rule.Level != policy.LevelGrant.String() {
-			v.Bounds = append(v.Bounds, rule)
+			v.Bounds = append(v.Bounds, rule.RuleView)
 		}
 	}
 	v.Try.Method = cmp.Or(v.Try.Method, "GET")
 	return s.show(w, status, "token", v)
+}
+
+// exampleOf adds to an example how its rule was used, if it allows calls.
+func exampleOf(e admin.Example, rules []admin.RuleView) example {
+	shown := example{Example: e}
+	for i := range rules {
+		r := &rules[i]
+		if e.Denies || r.Uses == nil || r.Policy != e.Policy || r.Text != e.Rule {
+			continue
+		}
+		shown.Known, shown.Uses = true, int(min(*r.Uses, math.MaxInt32))
+		if r.LastUsed != nil {
+			shown.Last = *r.LastUsed
+		}
+		break
+	}
+	return shown
 }
 
 // try asks about a request.

@@ -8,12 +8,14 @@ import (
 	"github.com/patgate/patgate/usage"
 )
 
-// Usage reads logs and says how each token was used, by name. Where a process reported more uses of a token than
+// Usage reads logs and says how each token was used, by name; if rules is set, also which of its rules allowed the
+// calls. Where a process reported more uses of a token than
 // the logs have calls, its report counts. An error beside it says that a log is cut.
-func Usage(ctx context.Context, inputs []audit.Input, progress func(audit.ReadStats)) ([]usage.Token, audit.ReadStats, error) {
+func Usage(ctx context.Context, inputs []audit.Input, rules bool, progress func(audit.ReadStats)) ([]usage.Token, audit.ReadStats, error) {
 	all := newUsesSeen()
 	work := func(entries []audit.Entry) *usesSeen {
 		part := newUsesSeen()
+		part.rules = rules
 		for i := range entries {
 			part.see(&entries[i].Logged)
 		}
@@ -31,6 +33,7 @@ func Usage(ctx context.Context, inputs []audit.Input, progress func(audit.ReadSt
 
 // usesSeen is what logs say about the uses of tokens.
 type usesSeen struct {
+	rules    bool                          // are counted, too
 	calls    usage.Uses                    // counted from decisions
 	counts   map[useKey]int64              // the calls again, by process
 	reported map[processToken]*usage.Token // the last reports, which count from the start of a process
@@ -52,6 +55,9 @@ func newUsesSeen() *usesSeen {
 
 func (s *usesSeen) see(l *audit.Logged) {
 	if t, ok := usage.Of(l); ok {
+		if r, named := usage.RuleOf(l); named && s.rules {
+			t.Rules = []usage.RuleUse{r}
+		}
 		s.calls.Add(&t)
 		s.counts[useKey{processToken{l.Instance, l.Token}, l.Scheme, l.Previous}]++
 	} else if t, ok := usage.Reported(l); ok {

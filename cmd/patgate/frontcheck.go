@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -28,13 +30,14 @@ func newFrontCheck(s streams) *cobra.Command {
 		Short: "Find settings of nginx, Caddy, Traefik or HAProxy that let requests bypass patgate",
 		Long: "Front-check reads configurations of proxies that ask patgate over HTTP, and prints the settings that let requests\n" +
 			"bypass it, as FILE:LINE:COLUMN: field: what is wrong. Fix: what to write [severity code]. docs/ingress.md describes\n" +
-			"each code. A FILE is a configuration of nginx (nginx -T prints a whole one), a Caddyfile or Caddy's JSON, Traefik's\n" +
-			"YAML or TOML, objects of Kubernetes for Traefik, HTTPRoutes, a haproxy.cfg or its script; - is stdin. Files of Traefik that are\n" +
-			"named together are checked together. For Envoy see envoy-check.\n\n" +
+			"each code. A FILE is a configuration of nginx, a Caddyfile or Caddy's JSON, Traefik's YAML or TOML, objects of\n" +
+			"Kubernetes for Traefik, HTTPRoutes, a haproxy.cfg or its script; - is stdin. Files of Traefik that are named\n" +
+			"together are checked together. What nginx's files include is read too, from the folder of nginx.conf; the output of\n" +
+			"nginx -T has it all. For Envoy see envoy-check.\n\n" +
 			"With --manifests it asks for the headers that the gates name, otherwise for those that a gate has by default.\n" +
 			"The comment `# patgate:ignore CODE reason` on the line or the one above accepts a finding.\n" +
 			"It exits with 1 for errors, with --strict for warnings too, and with 2 for what it can't read.",
-		Example: "  nginx -T | patgate front-check -\n  patgate front-check /etc/caddy/Caddyfile --manifests manifests\n" +
+		Example: "  patgate front-check /etc/nginx/nginx.conf\n  nginx -T | patgate front-check -\n  patgate front-check /etc/caddy/Caddyfile --manifests manifests\n" +
 			"  patgate front-check --strict -o json traefik.yaml patgate.yaml",
 		Args: args(cobra.MinimumNArgs(1), "expected the files of the configuration"),
 		RunE: func(_ *cobra.Command, files []string) error {
@@ -94,7 +97,9 @@ func frontCheck(s streams, o *frontCheckOptions, names []string) error {
 	for _, f := range read {
 		files = append(files, frontcheck.File(f))
 	}
-	findings, err := frontcheck.Check(files, frontcheck.Options{Kind: o.kind, Identity: identity})
+	findings, err := frontcheck.Check(files, frontcheck.Options{
+		Kind: o.kind, Identity: identity, Disk: &frontcheck.Disk{Read: os.ReadFile, Glob: filepath.Glob},
+	})
 	if err != nil {
 		return usageError{err}
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"net"
 	"net/http"
@@ -16,9 +15,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"github.com/patgate/patgate/test/golden"
+)
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"patgate": main})
@@ -28,7 +27,7 @@ func TestMain(m *testing.M) {
 func TestSessions(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
-		UpdateScripts: *update,
+		UpdateScripts: *golden.Update,
 		Setup: func(e *testscript.Env) error {
 			standalone, err := filepath.Abs("../../envoy/standalone.yaml")
 			if err != nil {
@@ -135,22 +134,7 @@ func testHelp(t *testing.T, command string) {
 		t.Errorf("%s: %d lines", command, n)
 	}
 	name := filepath.Join("testdata", "help", strings.ReplaceAll(command, " ", "-")+".txt")
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name, out.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out.String() != string(want) {
-		t.Errorf("the help of %q differs from %s; -update rewrites it:\n%s", command, name, out.String())
-	}
+	golden.File(t, name, out.String())
 }
 
 // arrows says who may import whom within the project, and why. A package imports
@@ -196,6 +180,7 @@ var arrows = []struct {
 		"extauthz", "extauthz/httpfront", "audit", "audit/report", "replay", "replay/suggest", "policy", "token", "token/snippet", "envoy", "envoy/check", "fronts", "fronts/check", "cmd/patgate/demo", "usage"}, "flags, wiring and output"},
 	{"test/configmap", nil, "for tests alone"},
 	{"test/ugly", nil, "for tests alone"},
+	{"test/golden", nil, "for tests alone"},
 	{"test/company", []string{"audit"}, "a company that is made up, and its log"},
 	{"test/company/log", []string{"test/company"}, "writes that log"},
 	{"test/marks", nil, "lines of the code that tests change"},

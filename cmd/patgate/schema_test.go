@@ -2,8 +2,9 @@ package main
 
 import (
 	"bytes"
-	"os"
 	"testing"
+
+	"github.com/patgate/patgate/test/golden"
 )
 
 // TestSchemaIsCommitted holds docs/schema.json against what the command prints: who has
@@ -14,19 +15,7 @@ func TestSchemaIsCommitted(t *testing.T) {
 	if code := run([]string{"schema"}, nil, &out, &errs); code != exitGood || errs.Len() > 0 {
 		t.Fatalf("exit code %d: %s", code, errs.String())
 	}
-	if *update {
-		if err := os.WriteFile(name, out.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(out.Bytes(), want) {
-		t.Errorf("the schema differs from %s; `make golden` rewrites it", name)
-	}
+	golden.File(t, name, out.String())
 }
 
 // TestCRDsAreCommitted holds the chart's definitions against what the command prints.
@@ -36,17 +25,5 @@ func TestCRDsAreCommitted(t *testing.T) {
 	if code := run([]string{"schema", "--crd"}, nil, &out, &errs); code != exitGood || errs.Len() > 0 {
 		t.Fatalf("exit code %d: %s", code, errs.String())
 	}
-	if *update {
-		if err := os.WriteFile(name, out.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(out.Bytes(), want) {
-		t.Errorf("the definitions differ from %s; `make golden` rewrites it", name)
-	}
+	golden.File(t, name, out.String())
 }

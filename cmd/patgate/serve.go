@@ -27,13 +27,21 @@ import (
 // envPrefix begins the environment variable of each of serve's flags.
 const envPrefix = "PATGATE_"
 
+// serveCommand holds the flags of serve as they were given; options makes server.Options of them.
+type serveCommand struct {
+	server.Options
+
+	managed server.ManageOptions
+	cluster server.KubernetesOptions
+
+	kubernetes                       bool
+	staleAction                      string
+	overflow, auditFormat, chainFile string
+	logFormat, logLevel              string
+}
+
 func newServe(s streams) *cobra.Command {
-	var o server.Options
-	managed := server.ManageOptions{Flags: "--manage-"}
-	var fromCluster server.KubernetesOptions
-	var kubernetes bool
-	var staleAction string
-	var overflow, auditFormat, chainFile, logFormat, logLevel string
+	g := serveCommand{managed: server.ManageOptions{Flags: "--manage-"}}
 	cmd := &cobra.Command{
 		Use:   "serve [DIR...]",
 		Short: "Answer Envoy's checks by the manifests of a directory",
@@ -49,92 +57,139 @@ func newServe(s streams) *cobra.Command {
 			"  patgate serve --manifests manifests --http-listen 127.0.0.1:9193 --http-front nginx\n" +
 			"  patgate serve --manifests manifests --listen :9191 --tls-cert tls.crt --tls-key tls.key --tls-client-ca ca.crt",
 		RunE: func(cmd *cobra.Command, given []string) error {
-			for _, dir := range given {
-				if err := cmd.Flags().Set("manifests", dir); err != nil {
-					return usageError{err}
-				}
-			}
-			if err := fromEnvironment(cmd.Flags(), os.LookupEnv); err != nil {
-				return err
-			}
-			logger, err := newLogger(s, logFormat, logLevel)
+			o, err := g.options(s, cmd.Flags(), given)
 			if err != nil {
 				return err
-			}
-			for _, name := range strangers(cmd.Flags(), os.Environ()) {
-				logger.Warn("an environment variable that belongs to no flag", "name", name)
-			}
-			if o.AuditWait <= 0 {
-				return usageError{fmt.Errorf("--audit-wait %s: expected more than zero, such as 200ms", o.AuditWait)}
-			}
-			switch overflow {
-			case "deny":
-				o.AuditOverflow = audit.Refuse
-			case "drop":
-				o.AuditOverflow = audit.Drop
-			default:
-				return usageError{fmt.Errorf("--audit-overflow %s: expected deny or drop", overflow)}
-			}
-			if o.AuditReadable, err = readableAudit(auditFormat, term.IsTerminal(int(os.Stdout.Fd()))); err != nil {
-				return err
-			}
-			if o.AuditChain, err = readPrivateChainKey(chainFile); err != nil {
-				return err
-			}
-			if o.AuditChain != nil && o.AuditReadable {
-				return usageError{fmt.Errorf("--audit-chain: lines for people have no seals, expected --audit-format json")}
-			}
-			o.AuditColored = wantsColor(os.Stdout, os.LookupEnv)
-			o.Logger, o.Version = logger, thisBuild().Version
-			switch {
-			case staleAction != "unready" && staleAction != "deny":
-				return usageError{fmt.Errorf("--stale-action %s: expected unready or deny", staleAction)}
-			case !kubernetes && (fromCluster.Kubeconfig != "" || len(fromCluster.Namespaces) > 0):
-				return usageError{errors.New("--kubeconfig and --namespace need --kubernetes")}
-			case kubernetes:
-				o.Kubernetes = &fromCluster
-			}
-			o.StaleDeny = staleAction == "deny"
-			if managed.Announce = announceLink(s); managed.Listen != "" {
-				o.Manage = &managed
 			}
 			return serve(o)
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVar(&o.Manifests, "manifests", nil, "`directory` of manifests, read recursively; may repeat")
-	f.BoolVar(&kubernetes, "kubernetes", false, "follow the objects of a Kubernetes cluster, beside or instead of directories")
-	f.StringVar(&fromCluster.Kubeconfig, "kubeconfig", "", "`file` that says where the cluster is (default $KUBECONFIG, the pod's service account)")
-	f.StringArrayVar(&fromCluster.Namespaces, "namespace", nil, "`namespace` whose objects count; may repeat (default all)")
-	f.DurationVar(&o.MaxStale, "max-stale", 0, "after how long without a sign of the cluster patgate is not ready (default never)")
-	f.StringVar(&staleAction, "stale-action", "unready", "what becomes of it then: unready, or deny (every request)")
-	f.StringVar(&o.LastGood, "last-good", "", "`directory` that keeps the last good manifests, for a start beside bad ones")
-	f.Int64Var(&o.MaxManifests, "manifests-max-bytes", dir.MaxBytes, "how much a load reads at most")
-	f.StringVar(&o.Listen, "listen", "127.0.0.1:9191", "`address` of checks: host:port or unix:///path (mode 0660)")
-	f.StringVar(&o.HTTPListen, "http-listen", "", "`address` for checks over HTTP, of a proxy other than Envoy")
-	f.StringVar(&o.HTTPFront, "http-front", "", "`kind` of that proxy, such as nginx (front-config lists them)")
-	f.BoolVar(&o.InsecureListen, "insecure-listen", false, "allow an address beyond loopback without mTLS")
-	f.StringVar(&o.StatusListen, "status-listen", "127.0.0.1:9192", "`address` of /livez, /readyz, /metrics, /revision, /usage")
-	f.StringVar(&o.TLSCert, "tls-cert", "", "`file` of the certificate for checks, reloaded when it changes")
-	f.StringVar(&o.TLSKey, "tls-key", "", "`file` of its key")
-	f.StringVar(&o.TLSClientCA, "tls-client-ca", "", "`file` of the authority whose clients may ask (mTLS)")
-	f.StringArrayVar(&o.TLSClientNames, "tls-client-name", nil, "`name` in the certificates of clients that may ask: DNS, SPIFFE URI or IP; may repeat")
-	f.StringVar(&overflow, "audit-overflow", "deny", "what becomes of an allow whose event can't be written: deny or drop")
-	f.StringVar(&auditFormat, "audit-format", "auto", "form of the audit: json, text, or auto (text on a terminal)")
-	f.StringVar(&chainFile, "audit-chain", "", "`file` with the key that seals each line, which `patgate audit key` makes")
-	f.DurationVar(&o.AuditWait, "audit-wait", 200*time.Millisecond, "how long an allow waits for its event")
-	f.IntVar(&o.MaxBody, "max-body-bytes", 1<<20, "largest body that Envoy sends; no less than its max_request_bytes")
-	f.IntVar(&o.MaxHeader, "max-header-bytes", 16<<10, "largest headers of a check's own call (gRPC metadata)")
-	f.Int64Var(&o.MaxReceive, "max-receive-bytes", 0, "how much all connections of checks may hold (default a quarter of the memory limit)")
-	f.StringVar(&o.Transport, "transport", extauthz.TransportH2, "how checks are served: h2 (our own), or grpc (grpc-go, slower)")
-	f.IntVar(&o.MaxInFlight, "max-in-flight", 0, "checks at a time, beyond which they are refused (default 256 a CPU)")
-	f.DurationVar(&o.DrainDelay, "drain-delay", 2*time.Second, "how long SIGTERM says NOT_SERVING before it stops listening")
-	f.DurationVar(&o.DrainGrace, "drain-grace", 20*time.Second, "how long checks under way may take then")
-	f.StringVar(&logFormat, "log-format", "auto", "form of the logs: text, json, or auto (text on a terminal)")
-	f.StringVar(&logLevel, "log-level", "info", "least level of the logs: debug, info, warn or error")
-	manageFlags(f, "manage-", &managed)
+	g.addSources(f)
+	g.addChecks(f)
+	g.addAudit(f)
+	g.addProcess(f)
+	manageFlags(f, "manage-", &g.managed)
 	_ = cmd.RegisterFlagCompletionFunc("http-front", fixed(httpfront.Names()...))
 	return cmd
+}
+
+// addSources adds the flags that say where manifests come from.
+func (g *serveCommand) addSources(f *pflag.FlagSet) {
+	f.StringArrayVar(&g.Manifests, "manifests", nil, "`directory` of manifests, read recursively; may repeat")
+	f.BoolVar(&g.kubernetes, "kubernetes", false, "follow the objects of a Kubernetes cluster, beside or instead of directories")
+	f.StringVar(&g.cluster.Kubeconfig, "kubeconfig", "", "`file` that says where the cluster is (default $KUBECONFIG, the pod's service account)")
+	f.StringArrayVar(&g.cluster.Namespaces, "namespace", nil, "`namespace` whose objects count; may repeat (default all)")
+	f.DurationVar(&g.MaxStale, "max-stale", 0, "after how long without a sign of the cluster patgate is not ready (default never)")
+	f.StringVar(&g.staleAction, "stale-action", "unready", "what becomes of it then: unready, or deny (every request)")
+	f.StringVar(&g.LastGood, "last-good", "", "`directory` that keeps the last good manifests, for a start beside bad ones")
+	f.Int64Var(&g.MaxManifests, "manifests-max-bytes", dir.MaxBytes, "how much a load reads at most")
+}
+
+// addChecks adds the flags of the listeners for checks.
+func (g *serveCommand) addChecks(f *pflag.FlagSet) {
+	f.StringVar(&g.Listen, "listen", "127.0.0.1:9191", "`address` of checks: host:port or unix:///path (mode 0660)")
+	f.StringVar(&g.HTTPListen, "http-listen", "", "`address` for checks over HTTP, of a proxy other than Envoy")
+	f.StringVar(&g.HTTPFront, "http-front", "", "`kind` of that proxy, such as nginx (front-config lists them)")
+	f.BoolVar(&g.InsecureListen, "insecure-listen", false, "allow an address beyond loopback without mTLS")
+	f.StringVar(&g.TLSCert, "tls-cert", "", "`file` of the certificate for checks, reloaded when it changes")
+	f.StringVar(&g.TLSKey, "tls-key", "", "`file` of its key")
+	f.StringVar(&g.TLSClientCA, "tls-client-ca", "", "`file` of the authority whose clients may ask (mTLS)")
+	f.StringArrayVar(&g.TLSClientNames, "tls-client-name", nil, "`name` in the certificates of clients that may ask: DNS, SPIFFE URI or IP; may repeat")
+	f.IntVar(&g.MaxBody, "max-body-bytes", 1<<20, "largest body that Envoy sends; no less than its max_request_bytes")
+	f.IntVar(&g.MaxHeader, "max-header-bytes", 16<<10, "largest headers of a check's own call (gRPC metadata)")
+	f.Int64Var(&g.MaxReceive, "max-receive-bytes", 0, "how much all connections of checks may hold (default a quarter of the memory limit)")
+	f.StringVar(&g.Transport, "transport", extauthz.TransportH2, "how checks are served: h2 (our own), or grpc (grpc-go, slower)")
+	f.IntVar(&g.MaxInFlight, "max-in-flight", 0, "checks at a time, beyond which they are refused (default 256 a CPU)")
+}
+
+// addAudit adds the flags of the audit log.
+func (g *serveCommand) addAudit(f *pflag.FlagSet) {
+	f.StringVar(&g.overflow, "audit-overflow", "deny", "what becomes of an allow whose event can't be written: deny or drop")
+	f.StringVar(&g.auditFormat, "audit-format", "auto", "form of the audit: json, text, or auto (text on a terminal)")
+	f.StringVar(&g.chainFile, "audit-chain", "", "`file` with the key that seals each line, which `patgate audit key` makes")
+	f.DurationVar(&g.AuditWait, "audit-wait", 200*time.Millisecond, "how long an allow waits for its event")
+}
+
+// addProcess adds the flags of the status port, the logs and the drain.
+func (g *serveCommand) addProcess(f *pflag.FlagSet) {
+	f.StringVar(&g.StatusListen, "status-listen", "127.0.0.1:9192", "`address` of /livez, /readyz, /metrics, /revision, /usage")
+	f.DurationVar(&g.DrainDelay, "drain-delay", 2*time.Second, "how long SIGTERM says NOT_SERVING before it stops listening")
+	f.DurationVar(&g.DrainGrace, "drain-grace", 20*time.Second, "how long checks under way may take then")
+	f.StringVar(&g.logFormat, "log-format", "auto", "form of the logs: text, json, or auto (text on a terminal)")
+	f.StringVar(&g.logLevel, "log-level", "info", "least level of the logs: debug, info, warn or error")
+}
+
+// options makes the server's options of the flags, of the environment where a flag was not given, and of dirs, the
+// directories that were given without a flag. It returns a usageError for a value that a flag does not take.
+func (g *serveCommand) options(s streams, f *pflag.FlagSet, dirs []string) (server.Options, error) {
+	for _, dir := range dirs {
+		if err := f.Set("manifests", dir); err != nil {
+			return server.Options{}, usageError{err}
+		}
+	}
+	if err := fromEnvironment(f, os.LookupEnv); err != nil {
+		return server.Options{}, err
+	}
+	logger, err := newLogger(s, g.logFormat, g.logLevel)
+	if err != nil {
+		return server.Options{}, err
+	}
+	for _, name := range strangers(f, os.Environ()) {
+		logger.Warn("an environment variable that belongs to no flag", "name", name)
+	}
+	o := g.Options
+	o.Logger, o.Version = logger, thisBuild().Version
+	if err := g.audit(&o); err != nil {
+		return server.Options{}, err
+	}
+	if err := g.source(&o); err != nil {
+		return server.Options{}, err
+	}
+	if g.managed.Announce = announceLink(s); g.managed.Listen != "" {
+		o.Manage = &g.managed
+	}
+	return o, nil
+}
+
+// audit sets the options of the audit log.
+func (g *serveCommand) audit(o *server.Options) (err error) {
+	if o.AuditWait <= 0 {
+		return usageError{fmt.Errorf("--audit-wait %s: expected more than zero, such as 200ms", o.AuditWait)}
+	}
+	switch g.overflow {
+	case "deny":
+		o.AuditOverflow = audit.Refuse
+	case "drop":
+		o.AuditOverflow = audit.Drop
+	default:
+		return usageError{fmt.Errorf("--audit-overflow %s: expected deny or drop", g.overflow)}
+	}
+	if o.AuditReadable, err = readableAudit(g.auditFormat, term.IsTerminal(int(os.Stdout.Fd()))); err != nil {
+		return err
+	}
+	if o.AuditChain, err = readPrivateChainKey(g.chainFile); err != nil {
+		return err
+	}
+	if o.AuditChain != nil && o.AuditReadable {
+		return usageError{errors.New("--audit-chain: lines for people have no seals, expected --audit-format json")}
+	}
+	o.AuditColored = wantsColor(os.Stdout, os.LookupEnv)
+	return nil
+}
+
+// source sets the options of a cluster as a source of manifests.
+func (g *serveCommand) source(o *server.Options) error {
+	switch {
+	case g.staleAction != "unready" && g.staleAction != "deny":
+		return usageError{fmt.Errorf("--stale-action %s: expected unready or deny", g.staleAction)}
+	case !g.kubernetes && (g.cluster.Kubeconfig != "" || len(g.cluster.Namespaces) > 0):
+		return usageError{errors.New("--kubeconfig and --namespace need --kubernetes")}
+	case g.kubernetes:
+		o.Kubernetes = &g.cluster
+	}
+	o.StaleDeny = g.staleAction == "deny"
+	return nil
 }
 
 // fromEnvironment sets the flags that the command line leaves out.

@@ -24,6 +24,7 @@ type usageFlags struct {
 	logs, manifests    []string
 	from               []string
 	at, unused, output string
+	rules              bool
 }
 
 func newUsage(s streams) *cobra.Command {
@@ -52,6 +53,7 @@ func newUsage(s streams) *cobra.Command {
 	manifestsFlag(cmd, &f.manifests)
 	atFlag(cmd, &f.at)
 	cmd.Flags().StringVar(&f.unused, "unused", "", "only tokens that were not used for this `time`, such as 30d")
+	cmd.Flags().BoolVar(&f.rules, "rules", false, "also which rules allowed the calls of a token, and with --manifests which never did")
 	outputFlag(cmd, &f.output)
 	return cmd
 }
@@ -73,6 +75,8 @@ type usedToken struct {
 	State      string     `json:"state"` // by the manifests; gone: they do not have it; empty: no manifests
 	Expires    *time.Time `json:"expires,omitempty"`
 	UnusedDays int        `json:"unusedDays"` // since its last use
+
+	UnusedRules []unusedRule `json:"unusedRules,omitempty"` // its own rules that allowed no call
 }
 
 // usageReport is what usage prints for programs.
@@ -105,6 +109,9 @@ func (f *usageFlags) run(s streams, names []string) error {
 		return err
 	}
 	r := usageReportOf(list, snapshot, now, unused)
+	for i := range r.Tokens {
+		r.Tokens[i].addRules(f.rules, snapshot)
+	}
 	r.Events, r.SkippedLines = stats.Events, stats.Skipped
 	if f.output == outputJSON {
 		return firstOf(json.NewEncoder(s.out).Encode(r), cut)
@@ -128,7 +135,7 @@ func (f *usageFlags) read(s streams, names []string) (list []usage.Token, stats 
 	defer closeAll()
 	show, done := progressOf(s)
 	defer done()
-	list, stats, cut = report.Usage(ctx, inputs, show)
+	list, stats, cut = report.Usage(ctx, inputs, f.rules, show)
 	return list, stats, cut, nil
 }
 
@@ -204,6 +211,9 @@ func printUsage(s streams, r *usageReport, servers bool) error {
 	never := "never used in these logs"
 	if servers {
 		never = "never used since these servers started"
+	}
+	if err := printRuleUses(s, r.Tokens); err != nil {
+		return err
 	}
 	for _, name := range r.NeverUsed {
 		if _, err := fmt.Fprintf(s.out, "%s: %s\n", never, name); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/patgate/patgate/envoy/check"
+	"github.com/patgate/patgate/test/golden"
 )
 
 // TestFindings compares the findings of each archive of files with those it expects: what
@@ -32,7 +33,7 @@ func TestFindings(t *testing.T) {
 	for _, name := range archives {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) { testArchive(t, name, seen, said) })
 	}
-	t.Run("messages", func(t *testing.T) { golden(t, "testdata/archives.messages", said.String()) })
+	t.Run("messages", func(t *testing.T) { golden.File(t, "testdata/archives.messages", said.String()) })
 	for _, code := range check.Codes() {
 		if !seen[code] {
 			t.Errorf("no test finds %s", code)
@@ -46,16 +47,10 @@ func testArchive(t *testing.T, name string, seen map[check.Code]bool, said messa
 		t.Fatal(err)
 	}
 	var files []check.File
-	kept, want := archive.Files[:0:0], ""
 	for _, f := range archive.Files {
-		switch {
-		case f.Name == "want":
-			want = string(f.Data)
-			continue
-		case !strings.HasPrefix(f.Name, "manifests/"):
+		if f.Name != "want" && !strings.HasPrefix(f.Name, "manifests/") {
 			files = append(files, check.File{Name: f.Name, Data: f.Data})
 		}
-		kept = append(kept, f)
 	}
 	dir := t.TempDir()
 	list, err := check.Check(files, check.Options{Gates: gatesOf(t, dir, archive)})
@@ -72,16 +67,7 @@ func testArchive(t *testing.T, name string, seen map[check.Code]bool, said messa
 		fmt.Fprintf(&got, "%s%s:%d:%d: %s %s: %s\n", accepted, f.File, f.Pos.Line, f.Pos.Column, f.Severity, f.Code, f.Field)
 		said.add(f, dir)
 	}
-	if *update {
-		archive.Files = append(kept, txtar.File{Name: "want", Data: []byte(got.String())})
-		if err := os.WriteFile(name, txtar.Format(archive), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if got.String() != want {
-		t.Errorf("got:\n%s\nwant:\n%s", got.String(), want)
-	}
+	golden.Want(t, name, archive, got.String())
 }
 
 // gatesOf loads the manifests of an archive, if it has any.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/patgate/patgate/envoy/check"
+	"github.com/patgate/patgate/test/golden"
 )
 
 // TestDocs compares docs/envoy-checks.md with the codes: from its first code on, the page
@@ -20,7 +21,7 @@ func TestDocs(t *testing.T) {
 	if !found {
 		t.Fatalf("%s has no %q", name, first)
 	}
-	golden(t, name, head+check.Page())
+	golden.File(t, name, head+check.Page())
 }
 
 // TestCodes requires every code to say why it matters and what to do about it.

@@ -2,7 +2,6 @@ package check_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -17,9 +16,8 @@ import (
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/envoy"
 	"github.com/patgate/patgate/envoy/check"
+	"github.com/patgate/patgate/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // plant returns the configuration with a mistake.
 func (m *mistake) plant(t *testing.T) string {
@@ -99,8 +97,8 @@ func TestMistakes(t *testing.T) {
 			}
 		}
 	}
-	golden(t, "testdata/mistakes.golden", got.String())
-	golden(t, "testdata/mistakes.messages", said.String())
+	golden.File(t, "testdata/mistakes.golden", got.String())
+	golden.File(t, "testdata/mistakes.messages", said.String())
 }
 
 // messages are the distinct messages of findings, with their codes.
@@ -126,26 +124,6 @@ func shortened(field string) string {
 func pointed(text string, f diag.Problem) string {
 	line := []rune(strings.Split(text, "\n")[f.Pos.Line-1])[f.Pos.Column-1:]
 	return string(line[:min(len(line), 40)])
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("differs from %s; -update rewrites it:\n%s", name, got)
-	}
 }
 
 // TestMistakesAreConfigurations checks that a real Envoy accepts each of them: a mistake that

@@ -10,6 +10,7 @@ import (
 // directive is a line of a configuration with braces: its words, and what is within its braces.
 type directive struct {
 	words  []string
+	file   string // of nginx alone, whose files include others
 	pos    diag.Pos
 	block  []*directive
 	parent *directive

@@ -24,6 +24,7 @@ type File struct {
 type Options struct {
 	Kind     string   // one of Kinds; empty: by the content of each file
 	Identity []string // the headers that only patgate may set, in lower case; none: the defaults of a gate
+	Disk     *Disk    // for what nginx's files include; nil: that is not read
 }
 
 // The kinds of files.
@@ -38,6 +39,9 @@ const (
 // Kinds lists the kinds of files.
 func Kinds() []string { return []string{Nginx, Caddy, Traefik, HAProxy, Gateway} }
 
+// Stdin is the name of a file that was not read from a disk: nothing that it includes is looked for.
+const Stdin = "stdin"
+
 // defaults are the identity headers of a gate that names none.
 var defaults = []string{"x-forwarded-user", "x-forwarded-groups", "x-patgate-token", "x-patgate-user-asserted", "x-patgate-id"}
 
@@ -48,13 +52,16 @@ type checker struct {
 	findings []diag.Problem
 	judged   int // what asks, or should
 
+	disk     *Disk
+	included []File // of nginx
+
 	traefik traefikFiles
 }
 
 // Check checks configurations. The findings are in the order of their places. An error says that a file can't be
 // read, or that nothing in them asks patgate.
 func Check(files []File, o Options) ([]diag.Problem, error) {
-	c := &checker{identity: o.Identity}
+	c := &checker{identity: o.Identity, disk: o.Disk}
 	if len(c.identity) == 0 {
 		c.identity = defaults
 	}
@@ -65,7 +72,9 @@ func Check(files []File, o Options) ([]diag.Problem, error) {
 		if kind == "" {
 			kind = kindOf(c.file)
 		}
-		if err := c.read(kind); err != nil {
+		if err := c.read(kind); errors.As(err, new(placedError)) {
+			errs = append(errs, err)
+		} else if err != nil {
 			errs = append(errs, fmt.Errorf("%s%w", c.file.Name, err))
 		}
 	}
@@ -76,9 +85,11 @@ func Check(files []File, o Options) ([]diag.Problem, error) {
 	if c.judged == 0 {
 		return nil, errors.New("nothing to check: no auth_request, forward_auth, forwardAuth or lua action was found")
 	}
-	c.suppress(files)
+	c.suppress(slices.Concat(files, c.included))
 	diag.Sort(c.findings)
-	return c.findings, nil
+	return slices.CompactFunc(c.findings, func(a, b diag.Problem) bool {
+		return a.File == b.File && a.Pos == b.Pos && a.Code == b.Code && a.Message == b.Message
+	}), nil
 }
 
 func (c *checker) read(kind string) error {

@@ -59,8 +59,8 @@ var codes = map[diag.Code]info{
 		"2s, as `patgate front-config` prints it"},
 	FilterPlace: {diag.Warning, "The CRD accepts more places for the filter ExternalAuth than implementations follow.",
 		"write it once a rule, beside its matches"},
-	Unread: {diag.Warning, "Settings in a file that was not given are not checked.",
-		"name the file too, or print the whole configuration (nginx -T)"},
+	Unread: {diag.Warning, "Settings in a file that was not given, and that stdin does not hold, are not checked.",
+		"name the file of nginx instead, or give the whole configuration (nginx -T)"},
 }
 
 // Codes lists the codes in the order of their names.

@@ -1,17 +1,40 @@
 package check
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/patgate/patgate/diag"
 )
 
 // nginx judges a configuration of nginx.
 func (c *checker) nginx() error {
-	root, err := parse(string(c.file.Data), false)
+	main, disk := *c.file, c.disk
+	if sections := dump(main.Data); len(sections) > 0 {
+		main, disk = sections[0], diskOf(sections)
+		c.included = append(c.included, main)
+	} else if main.Name == Stdin {
+		disk = nil
+	}
+	root, err := parseFile(main.Name, main.Data)
 	if err != nil {
+		return placedError{fmt.Errorf("%s%w", main.Name, err)}
+	}
+	i := &includer{checker: c, disk: disk}
+	if disk != nil {
+		i.base = baseOf(disk, main.Name)
+	}
+	if err := i.expand(root, []string{main.Name}); err != nil {
 		return err
 	}
+	c.judgeNginx(root)
+	return nil
+}
+
+// judgeNginx judges a whole configuration, or a piece.
+func (c *checker) judgeNginx(root *directive) {
 	n := &nginxFile{checker: c, answers: map[string]bool{}, guardedPasses: map[string]bool{}}
 	root.walk(n.note)
 	root.walk(func(d *directive) {
@@ -22,7 +45,6 @@ func (c *checker) nginx() error {
 	if slices.ContainsFunc(root.block, func(d *directive) bool { return d.name() == "location" }) {
 		n.server(root) // a piece of a server
 	}
-	return nil
 }
 
 // nginxFile is one file of nginx.
@@ -31,6 +53,11 @@ type nginxFile struct {
 	answers       map[string]bool // variables that auth_request_set takes from answers
 	guardedPasses map[string]bool // targets of proxy_pass that are guarded somewhere
 	asks          bool
+}
+
+// find adds a finding at a directive.
+func (n *nginxFile) find(d *directive, code diag.Code, field, format string, args ...any) {
+	n.findIn(d.file, d.pos, code, field, format, args...)
 }
 
 // note collects what counts in the whole file.
@@ -46,16 +73,16 @@ func (n *nginxFile) note(d *directive) {
 		}
 	case "underscores_in_headers":
 		if d.arg(0) == "on" {
-			n.find(d.pos, AliasHeaders, "underscores_in_headers", "names with underscores are kept, and an API could take x_forwarded_user for x-forwarded-user: expected off")
+			n.find(d, AliasHeaders, "underscores_in_headers", "names with underscores are kept, and an API could take x_forwarded_user for x-forwarded-user: expected off")
 		}
 	case "satisfy":
 		if d.arg(0) == "any" {
-			n.find(d.pos, FailOpen, "satisfy", "with any, an address that is allowed, or a password, is enough: expected all")
+			n.find(d, FailOpen, "satisfy", "with any, an address that is allowed, or a password, is enough: expected all")
 		}
 	case "include":
 		within := d.parent != nil && (d.parent.name() == "server" || d.parent.name() == "location")
-		if name := filepath.Base(d.arg(0)); within && name != "fastcgi_params" && name != "mime.types" && name != "proxy_params" {
-			n.find(d.pos, Unread, "include", "%s is not read", d.arg(0))
+		if within && !slices.Contains(shipped, filepath.Base(d.arg(0))) {
+			n.find(d, Unread, "include", "%s is not read", d.arg(0))
 		}
 	}
 }
@@ -89,7 +116,7 @@ func (n *nginxFile) server(server *directive) {
 		if asks == nil || asks.arg(0) == "off" {
 			if len(checks) > 0 || n.guardedPasses[passTarget(d.arg(0))] {
 				n.judged++
-				n.find(d.pos, Unguarded, strings.Join(location.words, " "), "%s leads to %s without auth_request", d.name(), d.arg(0))
+				n.find(d, Unguarded, strings.Join(location.words, " "), "%s leads to %s without auth_request", d.name(), d.arg(0))
 			}
 			return
 		}
@@ -157,7 +184,7 @@ func splitPass(url string) (host, path string) {
 func (n *nginxFile) guarded(pass *directive) {
 	field := strings.Join(around(pass).words, " ")
 	if _, path := splitPass(pass.arg(0)); pass.name() == "proxy_pass" && path != "" && path != "$request_uri" {
-		n.find(pass.pos, PathChanged, field, "proxy_pass has the path %s: nginx decodes and normalizes the path that was checked", path)
+		n.find(pass, PathChanged, field, "proxy_pass has the path %s: nginx decodes and normalizes the path that was checked", path)
 	}
 	for d := pass.parent; d != nil && d.name() != "http"; d = d.parent {
 		n.rewrites(d, field)
@@ -172,7 +199,7 @@ func (n *nginxFile) rewrites(d *directive, field string) {
 			n.rewrites(r, field)
 		}
 		if last := r.words[max(len(r.words)-1, 0):]; r.name() == "rewrite" && last[0] != "permanent" && last[0] != "redirect" && !n.found(r) {
-			n.find(r.pos, PathChanged, field, "rewrite changes the path after the check")
+			n.find(r, PathChanged, field, "rewrite changes the path after the check")
 		}
 	}
 }
@@ -180,7 +207,7 @@ func (n *nginxFile) rewrites(d *directive, field string) {
 // found reports whether a place has a finding already.
 func (n *nginxFile) found(d *directive) bool {
 	for _, f := range n.findings {
-		if f.File == n.file.Name && f.Pos == d.pos {
+		if f.File == d.file && f.Pos == d.pos {
 			return true
 		}
 	}
@@ -199,7 +226,7 @@ func (n *nginxFile) identityOf(pass *directive, field string) {
 		}
 	}
 	if missing := n.missing(set); len(missing) > 0 {
-		n.find(pass.pos, IdentityHeader, field, "%s %s not taken from patgate's answer: a client's own reaches the API", strings.Join(missing, ", "), isOrAre(missing))
+		n.find(pass, IdentityHeader, field, "%s %s not taken from patgate's answer: a client's own reaches the API", strings.Join(missing, ", "), isOrAre(missing))
 	}
 }
 
@@ -225,10 +252,10 @@ func (n *nginxFile) check(location *directive) {
 		values[strings.ToLower(h.arg(0))] = h
 	}
 	if h := values["content-length"]; h == nil || h.arg(1) != "" {
-		n.find(location.pos, ContentLength, field, "the check is sent with the length of the request's body")
+		n.find(location, ContentLength, field, "the check is sent with the length of the request's body")
 	}
 	if timeout, _ := effective(location, "proxy_read_timeout"); timeout == nil {
-		n.find(location.pos, CheckTimeout, field, "proxy_read_timeout is not set: a check may take 60s")
+		n.find(location, CheckTimeout, field, "proxy_read_timeout is not set: a check may take 60s")
 	}
 	ingress := values["x-original-url"] != nil
 	for _, want := range checkHeaders {
@@ -236,11 +263,11 @@ func (n *nginxFile) check(location *directive) {
 		switch {
 		case ingress && want.name != "X-Original-Method" && want.name != "X-Real-IP":
 		case h == nil:
-			n.find(location.pos, CheckHeader, field, "%s is not set: the client's own would be believed, expected proxy_set_header %s %s", want.name, want.name, want.value)
+			n.find(location, CheckHeader, field, "%s is not set: the client's own would be believed, expected proxy_set_header %s %s", want.name, want.name, want.value)
 		case want.name == "X-Original-Host" && strings.Contains(h.arg(1), "$http_host"):
-			n.find(h.pos, HostHeader, field, "patgate checks the host in $http_host")
+			n.find(h, HostHeader, field, "patgate checks the host in $http_host")
 		case h.arg(1) != want.value && (want.name != "X-Original-Host" || h.arg(1) != "$server_name"):
-			n.find(h.pos, CheckHeader, field, "%s is %q, expected %s", want.name, h.arg(1), want.value)
+			n.find(h, CheckHeader, field, "%s is %q, expected %s", want.name, h.arg(1), want.value)
 		}
 	}
 }

@@ -31,52 +31,78 @@ func (t *Tree) bare() *Tree {
 	return &bare
 }
 
-// withFile returns a reading in which one file is as it is now, or there for the first time. It
+// withFiles returns a reading in which some files are as they are now, or there for the first time. It
 // returns nil where that alone does not say what a reading of everything would find.
-func (t *Tree) withFile(path string, max int64) *Tree {
+func (t *Tree) withFiles(paths []string, max int64) *Tree {
 	if len(t.Parts) == 0 {
-		return t.with(path, max, "")
+		return t.with(paths, max, "")
 	}
-	parts := slices.Clone(t.Parts)
-	for i, part := range parts {
-		if _, known := part.dirs[realPath(filepath.Dir(path))]; !known {
-			continue
-		}
-		if parts[i] = part.with(path, max, part.Origin); parts[i] == nil {
+	own := map[int][]string{}
+	for _, path := range paths {
+		i := t.partOf(path)
+		if i < 0 {
 			return nil
 		}
-		if next := Join(parts, nil); len(next.Problems) == len(t.Problems) {
-			return next
+		own[i] = append(own[i], path)
+	}
+	parts := slices.Clone(t.Parts)
+	for i, paths := range own {
+		if parts[i] = t.Parts[i].with(paths, max, t.Parts[i].Origin); parts[i] == nil {
+			return nil
 		}
-		return nil
+	}
+	if next := Join(parts, nil); len(next.Problems) == len(t.Problems) {
+		return next
 	}
 	return nil
 }
 
+// partOf returns which part the directory of a file was read for, or -1.
+func (t *Tree) partOf(path string) int {
+	real := realPath(filepath.Dir(path))
+	return slices.IndexFunc(t.Parts, func(part *Tree) bool {
+		_, known := part.dirs[real]
+		return known
+	})
+}
+
 // with does so in one part, whose files have this origin.
-func (t *Tree) with(path string, max int64, origin string) *Tree {
-	name := t.nameOf(path)
-	if name == "" || !IsManifest(name) || len(t.Problems) > 0 {
+func (t *Tree) with(paths []string, max int64, origin string) *Tree {
+	if len(t.Problems) > 0 {
 		return nil
 	}
-	data, stamp, ok := readOne(path)
-	if !ok || max > 0 && t.bytes+int64(len(data)) > max {
-		return nil
-	}
-	f := File{Name: name, Data: data, Sum: sha256.Sum256(data), Stamp: stamp, Origin: origin}
 	next := *t
-	next.Files, next.Partial, next.bytes = slices.Clone(t.Files), true, t.bytes+int64(len(data))
-	i, known := slices.BinarySearchFunc(next.Files, name, func(f File, name string) int { return strings.Compare(f.Name, name) })
-	switch {
-	case !known:
-		next.Files = slices.Insert(next.Files, i, f)
-	case next.Files[i].Atomic || i+1 < len(next.Files) && next.Files[i+1].Name == name:
-		return nil
-	default:
-		next.Files[i] = f
+	next.Files, next.Partial = slices.Clone(t.Files), true
+	for _, path := range paths {
+		if !next.take(path, max, origin) {
+			return nil
+		}
 	}
 	next.Seal()
 	return &next
+}
+
+// take puts one file in.
+func (t *Tree) take(path string, max int64, origin string) bool {
+	name := t.nameOf(path)
+	if name == "" || !IsManifest(name) {
+		return false
+	}
+	data, stamp, ok := readOne(path)
+	if t.bytes += int64(len(data)); !ok || max > 0 && t.bytes > max {
+		return false
+	}
+	f := File{Name: name, Data: data, Sum: sha256.Sum256(data), Stamp: stamp, Origin: origin}
+	i, known := slices.BinarySearchFunc(t.Files, name, func(f File, name string) int { return strings.Compare(f.Name, name) })
+	switch {
+	case !known:
+		t.Files = slices.Insert(t.Files, i, f)
+	case t.Files[i].Atomic || i+1 < len(t.Files) && t.Files[i+1].Name == name:
+		return false
+	default:
+		t.Files[i] = f
+	}
+	return true
 }
 
 // nameOf returns the name by which a reading knows a file; empty where that is not clear.
@@ -101,18 +127,13 @@ func readOne(path string) (data []byte, stamp int64, ok bool) {
 	return slices.Clone(read), stamp, err == nil
 }
 
-// explain reports whether a reading of everything would find nothing new although these paths have
-// had an event: what is there is what is known.
-func (t *Tree) explain(paths []string) bool {
+// unexplained returns those of paths that have had an event for which a reading of everything might find
+// something new: what is there is not what is known.
+func (t *Tree) unexplained(paths []string) []string {
 	if t == nil || len(t.Problems)+len(t.links) > 0 {
-		return false
+		return paths
 	}
-	for _, path := range paths {
-		if !t.explains(path) {
-			return false
-		}
-	}
-	return true
+	return slices.DeleteFunc(paths, t.explains)
 }
 
 func (t *Tree) explains(path string) bool {

@@ -1,9 +1,85 @@
 package dir
 
 import (
+	"cmp"
+	"context"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/patgate/patgate/loader"
 )
+
+// resting is what has been read while files come to rest.
+type resting struct {
+	deadline      time.Time
+	before        *Tree // what the next reading must agree with; nil: none yet
+	earlier, last *Tree // the readings before; nil: none yet
+}
+
+// rest returns a reading once two agree, so that a file that is being written does not count by its half.
+// What a ConfigMap mount holds changes as one and need not rest. A reading that was prepared is not waited for:
+// it is a *loader.RestError until then.
+func (s *Source) rest(ctx context.Context, t *Tree, have *loader.Have) (*Tree, error) {
+	settle := cmp.Or(s.Settle, 200*time.Millisecond)
+	if s.resting == nil || !have.Prepared {
+		s.resting = &resting{deadline: time.Now().Add(cmp.Or(s.Patience, 700*time.Millisecond)), before: s.last}
+	}
+	for {
+		if rested := s.rested(t, have, settle); rested != nil {
+			s.resting = nil
+			return rested, nil
+		}
+		if have.Prepared {
+			return nil, &loader.RestError{For: settle}
+		}
+		select {
+		case <-ctx.Done():
+			s.resting = nil
+			return nil, ctx.Err()
+		case <-time.After(settle):
+		}
+		t = s.scan(have)
+	}
+}
+
+// rested returns what rests, or nil where that is to be seen. Where others write all the time, what rests is
+// taken. A part with a file that does not come to rest in time is rejected, and no other is.
+func (s *Source) rested(t *Tree, have *loader.Have, settle time.Duration) *Tree {
+	r := s.resting
+	restless := t.Restless(r.before)
+	if len(restless) == 0 {
+		return t
+	}
+	if !time.Now().After(r.deadline) {
+		r.before, r.earlier, r.last = t, r.last, t
+		return nil
+	}
+	if rested := t.rested(r.last, r.earlier); rested != nil {
+		return rested
+	}
+	if len(t.Parts) == 0 && t.Partial {
+		t = s.scan(&loader.Have{Later: have.Later})
+		restless = t.Each()
+	}
+	return t.Reject(restless, "the files keep changing, expected them to rest for "+settle.String())
+}
+
+// exchange puts what this process has written into the readings: it is complete.
+func (r *resting) exchange(paths []string, max int64) {
+	if r == nil || r.last == nil {
+		return
+	}
+	for _, t := range []**Tree{&r.earlier, &r.last} {
+		if *t == nil {
+			continue
+		}
+		if next := (*t).withFiles(paths, max); next != nil {
+			*t = next
+		}
+	}
+	r.before = r.last
+}
 
 // rested returns a reading without what others are just writing: each file is as it was in two
 // readings before, or in this one and the last; one that is new is left for later. It returns nil

@@ -23,6 +23,7 @@ func (s *Source) remember(t *Tree) {
 func (s *Source) Prepare(have loader.Have) (read func()) {
 	p := &prepared{}
 	s.ahead = p
+	s.open, s.unclear = nil, false
 	if s.read != nil {
 		return func() { p.tree = s.read(have.Documents) }
 	}
@@ -40,8 +41,8 @@ func (s *Source) begin(have *loader.Have) *Tree {
 		return s.scan(have)
 	}
 	t := p.tree
-	for _, path := range p.since {
-		if t = t.withFile(path, s.MaxBytes); t == nil {
+	if len(p.since) > 0 {
+		if t = t.withFiles(p.since, s.MaxBytes); t == nil {
 			return s.scan(have)
 		}
 	}
@@ -55,15 +56,19 @@ func (s *Source) single(have loader.Have) *Tree {
 	if !s.Singles || s.bare == nil || len(have.Paths) == 0 || !s.bare.seen(have.Seen) {
 		return nil
 	}
-	t := s.bare
+	t := s.bare.withFiles(have.Paths, s.MaxBytes)
+	if t == nil {
+		return nil
+	}
 	for i, path := range have.Paths {
-		if t = t.withFile(path, s.MaxBytes); t == nil || !t.holds(t.nameOf(path), have.Written[i].Sum) {
+		if !t.holds(t.nameOf(path), have.Written[i].Sum) {
 			return nil // somebody else writes it too
 		}
 	}
 	if s.ahead != nil {
 		s.ahead.since = append(s.ahead.since, have.Paths...)
 	}
+	s.resting.exchange(have.Paths, s.MaxBytes)
 	s.last = t.Forget()
 	return t
 }
@@ -74,11 +79,15 @@ func (t *Tree) holds(name string, sum [32]byte) bool {
 	return there && known == sum
 }
 
-// Known reports whether all events since the last call were about what the Loader has.
+// Known reports whether all events since the last reading of everything were about what the Loader has.
 func (s *Source) Known() bool {
 	if !s.Singles || s.watch == nil {
 		return false
 	}
 	paths, all := s.watch.Take()
-	return all && s.bare.explain(paths)
+	if s.unclear = s.unclear || !all; s.unclear {
+		return false
+	}
+	s.open = s.bare.unexplained(append(s.open, paths...))
+	return len(s.open) == 0
 }

@@ -30,6 +30,9 @@ type Source struct {
 	changed func()
 	bare    *Tree     // with Singles, the last reading that the Loader has
 	ahead   *prepared // nil: nothing was prepared
+	resting *resting  // nil: nothing has to come to rest
+	open    []string  // paths with events that are not about what the Loader has
+	unclear bool      // others may have had one
 }
 
 var _ loader.Preparer = (*Source)(nil)
@@ -54,12 +57,13 @@ func (s *Source) Read(ctx context.Context, have loader.Have) ([]loader.Update, e
 	t := s.begin(&have)
 	defer s.follow()
 	if t.seen(have.Seen) {
+		s.resting = nil
 		s.remember(t)
 		return nil, nil
 	}
 	if !t.written(have) {
 		var err error
-		if t, err = s.settled(ctx, t, &have); err != nil {
+		if t, err = s.rest(ctx, t, &have); err != nil {
 			return nil, err
 		}
 		if t.seen(have.Seen) {
@@ -113,37 +117,6 @@ func (s *Source) plan(have *loader.Have) Scan {
 		scan.hold = cmp.Or(s.Hold, 32<<20)
 	}
 	return scan
-}
-
-// settled waits until two readings agree, so that a file that is being written does
-// not count by its half. What a ConfigMap mount holds changes as one and need not rest.
-// Where others write all the time, what rests is read. A part with a file that does not come to rest in
-// time is rejected, and no other is.
-func (s *Source) settled(ctx context.Context, t *Tree, have *loader.Have) (*Tree, error) {
-	settle := cmp.Or(s.Settle, 200*time.Millisecond)
-	deadline := time.Now().Add(cmp.Or(s.Patience, 700*time.Millisecond))
-	before := s.last
-	var earlier, last *Tree // the readings before
-	for restless := t.Restless(before); len(restless) > 0; restless = t.Restless(before) {
-		if time.Now().After(deadline) {
-			if rested := t.rested(last, earlier); rested != nil {
-				return rested, nil
-			}
-			if len(t.Parts) == 0 && t.Partial {
-				t = s.scan(&loader.Have{Later: have.Later})
-				restless = t.Each()
-			}
-			return t.Reject(restless, "the files keep changing, expected them to rest for "+settle.String()), nil
-		}
-		before, earlier, last = t.Forget(), last, t
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(settle):
-		}
-		t = s.scan(have)
-	}
-	return t, nil
 }
 
 // updates returns the reading as the state of each of its parts.

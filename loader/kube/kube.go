@@ -32,7 +32,7 @@ type Options struct {
 	Now        func() time.Time
 	Logger     *slog.Logger
 
-	Observe func(Observed)            // gets each version of an object, in their order; default: none
+	Observe func(Observed)           // gets each version of an object, in their order; default: none
 	Decided func([]ruleset.Decision) // gets what was decided about objects, once it runs; default: none
 }
 

@@ -48,7 +48,7 @@ func (s *Source) publish() {
 
 // add hands on a change. What a watch says after its list is complete names the version up to which it has come.
 func (w *watched) add(u *unstructured.Unstructured, c change) {
-	if u != nil && w.found == nil {
+	if u != nil && w.complete {
 		c.of, c.version = w, u.GetResourceVersion()
 	}
 	w.source.queue.add(c)

@@ -26,11 +26,12 @@ type watched struct {
 	optional  bool // without the right to it, patgate does without it
 	resource  schema.GroupVersionResource
 
-	objects sync.Mutex      // held while what follows is read or written
-	turn    int             // counts lists and watches: what an older one still says is not heard
-	known   map[string]bool // the IDs of all objects
-	found   map[string]bool // of those that the list under way has held; nil: none is
-	streams bool            // the list under way, or the last one, is the beginning of a watch
+	objects  sync.Mutex     // held while what follows is read or written
+	turn     int            // counts lists and watches: what an older one still says is not heard
+	known    map[string]int // the IDs of all objects, and the last list that held each
+	lists    int            // counts lists
+	streams  bool           // the list under way, or the last one, is the beginning of a watch
+	complete bool           // the last list is
 
 	mu     sync.Mutex
 	sign   time.Time // of the last sign of life
@@ -45,7 +46,7 @@ func retry() *wait.Backoff {
 
 // run lists and watches until ctx is done.
 func (w *watched) run(ctx context.Context) {
-	w.known = map[string]bool{}
+	w.known = map[string]int{}
 	w.sign = w.source.o.Now()
 	r := cache.NewReflectorWithOptions(&cache.ListWatch{ListWithContextFunc: w.list, WatchFuncWithContext: w.watch}, nil, store{w}, cache.ReflectorOptions{
 		Name: "patgate", TypeDescription: w.kind, Backoff: retry(),
@@ -98,7 +99,7 @@ func (w *watched) begin(lists, streams bool) (turn int) {
 	w.objects.Lock()
 	defer w.objects.Unlock()
 	if lists {
-		w.found, w.streams = map[string]bool{}, streams
+		w.lists, w.streams, w.complete = w.lists+1, streams, false
 	}
 	w.turn++
 	return w.turn
@@ -120,7 +121,7 @@ func (w *watched) event(turn int, what watch.EventType, u *unstructured.Unstruct
 	case watch.Bookmark:
 		if w.streams && u.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true" {
 			w.listed(u.GetResourceVersion())
-		} else if w.found == nil {
+		} else if w.complete {
 			w.add(u, change{})
 		}
 	}
@@ -145,10 +146,7 @@ func (w *watched) set(u *unstructured.Unstructured) {
 
 // note records that there is an object, for the end of a list.
 func (w *watched) note(id string) {
-	w.known[id] = true
-	if w.found != nil {
-		w.found[id] = true
-	}
+	w.known[id] = w.lists
 }
 
 // delete hands on that an object is gone.
@@ -158,9 +156,6 @@ func (w *watched) delete(u *unstructured.Unstructured) {
 		id = (&ruleset.Object{Kind: w.kind, Namespace: u.GetNamespace(), Name: id}).ID()
 	}
 	w.forget(id, u)
-	if w.found != nil {
-		delete(w.found, id)
-	}
 }
 
 // forget hands on that an object is gone; u is what was said of it, if anything.
@@ -176,12 +171,12 @@ func (w *watched) forget(id string, u *unstructured.Unstructured) {
 
 // listed ends a list of this version: what it did not hold is gone.
 func (w *watched) listed(version string) {
-	for id := range w.known {
-		if !w.found[id] {
+	for id, list := range w.known {
+		if list != w.lists {
 			w.forget(id, nil)
 		}
 	}
-	w.found = nil
+	w.complete = true
 	w.source.queue.add(change{listed: w, of: w, version: version})
 }
 

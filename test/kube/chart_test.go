@@ -5,7 +5,6 @@ package kube
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,9 +12,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-)
 
-var updateChart = flag.Bool("update", false, "rewrite the golden files and the chart's README")
+	"github.com/patgate/patgate/test/golden"
+)
 
 // chartCases are the values that the chart is rendered with: its examples, and what
 // they omit.
@@ -88,19 +87,7 @@ func TestChartGolden(t *testing.T) {
 			if three := chartRender(t, "helm3", "--values", file); withoutGaps(three) != withoutGaps(got) {
 				t.Errorf("helm 3 differs from helm 4:\n%s", firstDifference(got, three))
 			}
-			golden := filepath.Join("testdata/chart", name+".golden.yaml")
-			if *updateChart {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("differs from %s; rewrite it with -update, and read the diff\n%s", golden, firstDifference(string(want), got))
-			}
+			golden.File(t, filepath.Join("testdata/chart", name+".golden.yaml"), got)
 		})
 	}
 }
@@ -166,7 +153,7 @@ func TestChartUnits(t *testing.T) {
 // TestChartReadme checks that the README is what helm-docs makes of the values' comments.
 func TestChartReadme(t *testing.T) {
 	dir, readme := t.TempDir(), filepath.Join(chart, "README.md")
-	if *updateChart {
+	if *golden.Update {
 		dir = chart
 	} else if err := os.CopyFS(dir, os.DirFS(chart)); err != nil {
 		t.Fatal(err)

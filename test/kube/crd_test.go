@@ -19,6 +19,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/patgate/patgate/test/golden"
 )
 
 // crds is the one file to apply.
@@ -158,23 +160,5 @@ func TestBrokenManifestsAreRefusedOrShown(t *testing.T) {
 		}
 	}
 	slices.Sort(lines)
-	golden(t, "testdata/crd/refused.txt", strings.Join(lines, "\n")+"\n")
-}
-
-// golden compares a text with a file.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	if *updateChart {
-		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs; -update rewrites it:\n%s", name, got)
-	}
+	golden.File(t, "testdata/crd/refused.txt", strings.Join(lines, "\n")+"\n")
 }

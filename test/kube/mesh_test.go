@@ -45,7 +45,7 @@ func TestMeshObjects(t *testing.T) {
 }
 
 // TestFrontObjects has the API server validate what `patgate front-config` prints for Kubernetes: the CRDs of the
-// Gateway API are those of its experimental channel.
+// Gateway API are those of its experimental channel. A field that is unknown is refused.
 func TestFrontObjects(t *testing.T) {
 	installCRDs(t)
 	const gate = "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata:\n  name: jira\nspec:\n"
@@ -59,11 +59,16 @@ func TestFrontObjects(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "gate.yaml"), []byte(manifests), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			all := documents(patgate(t, "front-config", "--for", "gateway-api", "--manifests", dir))
-			if len(all) != 2 {
-				t.Errorf("%d objects: %s", len(all), strings.Join(all, "---"))
+			ns := newNamespace(t)
+			for kind, objects := range map[string][]string{"gateway-api": {"HTTPRoute", "ReferenceGrant"}, "ingress-nginx": {"Ingress", "ConfigMap"}} {
+				all := documents(patgate(t, "front-config", "--for", kind, "--manifests", dir))
+				for i, want := range objects {
+					if len(all) != len(objects) || !strings.Contains(all[i], "kind: "+want+"\n") {
+						t.Errorf("%s: %d objects, want %v: %s", kind, len(all), objects, strings.Join(all, "---"))
+					}
+				}
+				ns.takes(all)
 			}
-			newNamespace(t).takes(all)
 		})
 	}
 }

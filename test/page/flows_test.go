@@ -44,7 +44,7 @@ func TestFirstToken(t *testing.T) {
 	}
 	t.Logf("from the sign-in link to a working curl: %d clicks, %s", w.clicks, took.Round(100*time.Millisecond))
 	w.visit("/tokens/my-first-token")
-	w.must("✓ Passed", "just now from 127.0.0.1", "used 1 time lately")
+	w.must("✓ Passed", "just now from 127.0.0.1", "used 1 time, last just now")
 
 	// The link works once.
 	again := g.open(t, "", look{})
@@ -110,7 +110,7 @@ func flows(t *testing.T, l look, user string) {
 	w.visit("/?q=release+bot")
 	w.must("Release bot", "Active", "30 days left", value[:9]+"…")
 	w.follow(w.click(`//main//h2/a`))
-	w.must("✓ Passed", "✕ Refused", "no_rule_matched", "used 1 time lately", "never used lately")
+	w.must("✓ Passed", "✕ Refused", "no_rule_matched", "used 1 time, last just now", "never used")
 
 	// It is renamed, narrowed and shortened, suspended and lifted, each in force at once.
 	w.press("Change")

@@ -2,18 +2,15 @@ package snippet_test
 
 import (
 	"errors"
-	"flag"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/patgate/patgate/test/golden"
 	"github.com/patgate/patgate/token/snippet"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // user and data have what a language could read as more than text.
 const (
@@ -38,24 +35,8 @@ func TestCode(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, filepath.Join("testdata", language+"-"+name+".txt"), got)
+			golden.File(t, filepath.Join("testdata", language+"-"+name+".txt"), got)
 		}
-	}
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs; -update rewrites it:\n%s", name, got)
 	}
 }
 

@@ -1,38 +1,33 @@
-package manifest
+package policy_test
 
 import (
 	"fmt"
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/patgate/patgate/policy"
 )
 
 // TestLoadsSharePatterns checks that a pattern is compiled once for all loads while a row holds
 // it, and is released afterwards.
 func TestLoadsSharePatterns(t *testing.T) {
 	const text = "/rest/api/2/issue/[A-Z]+-of-a-test"
-	var first, second Decoder
-	p, err := first.pattern(text)
+	p, err := policy.SharedPattern(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if q, _ := second.pattern(text); q != p {
+	if q, _ := policy.SharedPattern(text); q != p {
 		t.Error("a second load compiled it again")
 	}
-	runtime.KeepAlive(&first)
-	first, second = Decoder{}, Decoder{}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		runtime.GC()
-		if _, there := inUse.Load(text); !there {
-			break
-		}
-		if time.Now().After(deadline) {
+	runtime.KeepAlive(p)
+	for deadline := time.Now().Add(10 * time.Second); policy.InUse(text); time.Sleep(time.Millisecond) {
+		if runtime.GC(); time.Now().After(deadline) {
 			t.Fatal("no row holds it, and it is still there")
 		}
 	}
 	for i := range 2 {
-		var dec Decoder
-		if _, err := dec.pattern(fmt.Sprintf("(%d", i)); err == nil {
+		if _, err := policy.SharedPattern(fmt.Sprintf("(%d", i)); err == nil {
 			t.Error("a bad pattern was taken")
 		}
 	}
