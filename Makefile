@@ -57,19 +57,26 @@ $(MANAGE)/bin/schemathesis:
 # zitadel's OpenID Connect provider, from a module of its own.
 OIDC      := $(TOOLS)/oidc-$(shell cat test/oidc/* | cksum | cut -d' ' -f1)
 
+# oauth2-proxy, from a module of its own: its build takes a minute or two.
+OAUTH2_PROXY := $(TOOLS)/oauth2-proxy-$(shell cat test/oauth2proxy/* | cksum | cut -d' ' -f1)
+
 .PHONY: test-oidc
-test-oidc: $(OIDC) ## sign in to the management with zitadel's OpenID Connect provider, and refuse what is forged
-	PATGATE_TEST_OIDC=$(OIDC) $(GO) test -tags oidc -count 1 -timeout 5m -run '^TestOIDC$$' ./test
+test-oidc: envoy $(OIDC) $(OAUTH2_PROXY) ## sign in to the management with zitadel's OpenID Connect provider, directly, behind Envoy's oauth2 filter and behind oauth2-proxy, and refuse what is forged
+	PATGATE_TEST_OIDC=$(OIDC) PATGATE_TEST_OAUTH2_PROXY=$(OAUTH2_PROXY) $(GO) test -tags oidc -count 1 -timeout 5m -run '^TestOIDC' ./test
 
 $(OIDC):
 	$(GO) -C test/oidc build -trimpath -ldflags '-s -w' -o $@ .
+
+$(OAUTH2_PROXY):
+	$(GO) -C test/oauth2proxy build -trimpath -ldflags '-s -w' -o $@ github.com/oauth2-proxy/oauth2-proxy/v7
 
 # Clients and a server of MCP, in a module of its own. Go, Python and Node must be there.
 MCP       := $(CACHE)/mcp-$(shell cat test/mcp/* | cksum | cut -d' ' -f1)
 
 .PHONY: test-mcp
-test-mcp: envoy $(MCP)/installed ## call tools of an MCP server through Envoy with clients in Go, Python and TypeScript
-	PATGATE_TEST_MCP=$(MCP) $(GO) test -tags mcp -count 1 -timeout 5m -run '^TestMCP$$' ./test
+test-mcp: envoy $(MCP)/installed ## use MCP servers in Go, Python and TypeScript through Envoy and HTTP fronts, with clients in all three (Debian 12)
+	dir=$$(python3 test/fronts/install.py) && PATGATE_TEST_FRONTS=$$dir PATGATE_TEST_MCP=$(MCP) \
+		$(GO) test -tags mcp,fronts -count 1 -timeout 10m -run '^TestMCP' ./test
 
 $(MCP)/installed:
 	rm -rf $(MCP) && mkdir -p $(MCP)
@@ -87,10 +94,10 @@ test-keycloak: ## sign in to the management with Keycloak (Maven, Java 17; its f
 # The page in a real Chromium, from a module of its own. Pictures of every view go to bin/screenshots;
 # PICTURES=1 also writes those of docs/manage.md.
 .PHONY: test-page
-test-page: envoy build ## drive the page with Chromium and axe-core, with and without JavaScript, light and dark, wide and narrow (Debian 12)
+test-page: envoy build $(OIDC) ## drive the page with Chromium and axe-core, with and without JavaScript, light and dark, wide and narrow (Debian 12)
 	rm -rf bin/screenshots && mkdir -p bin/screenshots
 	parts=$$(python3 test/page/install.py) && cd test/page && $(GO) vet . && \
-	env $$parts PATGATE_TEST_PAGE_BINARY=$(CURDIR)/bin/patgate PATGATE_TEST_PAGE_SHOTS=$(CURDIR)/bin/screenshots \
+	env $$parts PATGATE_TEST_OIDC=$(OIDC) PATGATE_TEST_PAGE_BINARY=$(CURDIR)/bin/patgate PATGATE_TEST_PAGE_SHOTS=$(CURDIR)/bin/screenshots \
 	$(GO) test -count 1 -timeout 8m . $(if $(PICTURES),-args -pictures $(CURDIR)/docs/images)
 
 # Envoy Gateway's translator, from a module of its own.
@@ -137,8 +144,8 @@ test-traefik: envoy ## what test-fronts does, with Traefik, which its first run 
 	$(GO) test -tags fronts -count 1 -timeout 10m -run '^TestFront' ./test $(UPDATE)
 
 .PHONY: test-kube
-test-kube: envoy ## run the chart and the examples with Helm and a real API server; its first run builds one
-	dir=$$(python3 test/kube/install.py) && PATGATE_TEST_KUBE=$$dir $(GO) test -tags kube -count 1 -timeout 20m ./test/kube
+test-kube: envoy $(OIDC) ## run the chart and the examples with Helm and a real API server; its first run builds one
+	dir=$$(python3 test/kube/install.py) && PATGATE_TEST_KUBE=$$dir PATGATE_TEST_OIDC=$(OIDC) $(GO) test -tags kube -count 1 -timeout 20m ./test/kube
 	$(GO) -C test/kube/flux test ./...
 
 # What is slow, and rarely says what CI does not.
@@ -178,7 +185,7 @@ check: $(LINT) $(VULN) $(ACTIONS) ## format, vet, lint, workflows, and known vul
 	$(GO) vet ./...
 	GOOS=windows $(GO) vet ./cmd/patgate
 	GOOS=windows $(GO) build -o /dev/null ./cmd/patgate
-	$(GO) vet -tags chaos,soak,upstreams,clients,mesh,fronts ./test
+	$(GO) vet -tags chaos,soak,upstreams,clients,mesh,fronts,mcp ./test
 	$(GO) -C test/registry vet ./...
 	$(GO) -C image vet ./...
 	$(LINT) run

@@ -240,6 +240,13 @@ func TestWhoAsks(t *testing.T) {
 		"no token":                        {as{raw: http.Header{"Authorization": {"Bearer x"}}}, "401"},
 		"two tokens":                      {as{token: "mine", raw: http.Header{"authorization": {"Bearer x"}}}, "401"},
 		"the proxy's header":              {as{header: "bob"}, "bob"},
+		"a token behind the proxy":        {behind("alice", "mine"), "alice"},
+		"behind it, another's token":      {behind("bob", "mine"), "401"},
+		"behind it, a token of any user":  {behind("root", "anybody"), "401"},
+		"behind it, an unknown token":     {behind("alice", "gone"), "401"},
+		"behind it, no token":             {behind("alice", ""), "401"},
+		"behind it, two tokens":           {behind("alice", "mine", "narrow"), "401"},
+		"behind it, an asserted user":     {as{header: "root", raw: http.Header{"X-Patgate-User-Asserted": {"true"}}}, "401"},
 		"an empty header":                 {as{raw: http.Header{"X-Forwarded-User": {""}}}, "401"},
 		"two headers":                     {as{raw: http.Header{"X-Forwarded-User": {"bob", "alice"}}}, "401"},
 		"a header with a line":            {as{raw: http.Header{"X-Forwarded-User": {"bob\n"}}}, "401"},
@@ -266,6 +273,33 @@ func TestWhoAsks(t *testing.T) {
 		}
 		if answer.Header.Get("Cache-Control") != "no-store" || answer.Header.Get("Content-Security-Policy") == "" {
 			t.Errorf("%s: headers %v", name, answer.Header)
+		}
+	}
+}
+
+// behind is what an Envoy sends on that has asked patgate, which let a token in.
+func behind(user string, tokens ...string) as {
+	return as{header: user, raw: http.Header{"X-Patgate-Token": tokens}}
+}
+
+// TestATokenBehindTheProxyBoundsItsCaller sends a limited token's name by the header of the default, with and without a
+// Gate of the management, and by that of another Gate.
+func TestATokenBehindTheProxyBoundsItsCaller(t *testing.T) {
+	const wide = `{"displayName": "Wide", "unrestricted": true, "expiresIn": "7d"}`
+	for name, c := range map[string]struct{ gate, header string }{
+		"the management's Gate": {"tokens", "X-Patgate-Token"},
+		"no Gate":               {"", "X-Patgate-Token"},
+		"another Gate's header": {"", "X-Token-Name"},
+	} {
+		g := newRig(t, func(o *admin.Options) { o.Gate = c.gate })
+		g.store.Put("page.yaml", "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: page}\nspec: {hosts: [page.example.com], schemes: [bearer], upstream: {tokenHeader: x-token-name}}\n")
+		g.put("narrow", "  user: alice\n  limitTo: |\n    [post]/api/v1/tokens\n")
+		g.put("mine", "  user: alice\n  unrestricted: true\n")
+		for row, want := range map[string]int{"narrow": http.StatusForbidden, "mine": http.StatusCreated} {
+			who := as{header: "alice", raw: http.Header{c.header: {row}}}
+			if answer := g.do(who, "POST", "/api/v1/tokens", wide); answer.StatusCode != want {
+				t.Errorf("%s, %s: %d, want %d: %s", name, row, answer.StatusCode, want, textOf(t, answer))
+			}
 		}
 	}
 }

@@ -75,23 +75,42 @@ func (h *Handler) identify(r *http.Request) (identity, *Problem) {
 	return identity{}, unauthorized()
 }
 
-// byHeader believes the proxy in front, which alone reaches this listener.
+// byHeader believes the proxy in front, which alone reaches this listener. Where that is an Envoy that asks patgate,
+// the user must be the one that the token proves: tokens of any user, and those that act for others, name one at will.
 func (h *Handler) byHeader(r *http.Request) (identity, *Problem) {
 	values := r.Header.Values(h.o.Header)
-	if len(values) != 1 || !isUser(values[0]) {
+	if len(values) != 1 || !isUser(values[0]) || len(r.Header.Values(policy.HeaderUserAsserted)) > 0 {
 		return identity{}, unauthorized()
 	}
-	return identity{user: values[0], token: h.tokenByHeader(r)}, nil
+	snapshot := h.o.Snapshot()
+	names := tokensByHeader(snapshot, r.Header)
+	if len(names) == 0 {
+		return identity{user: values[0]}, nil
+	}
+	row := snapshot.TokenByName(names[0])
+	if len(names) > 1 || row == nil || row.AnyUser || row.User != values[0] {
+		return identity{}, unauthorized()
+	}
+	return identity{user: values[0], token: row.Name}, nil
 }
 
-// tokenByHeader is the token with which the proxy in front let the request in: the management's Gate
-// names the header. It bounds what the caller may grant.
-func (h *Handler) tokenByHeader(r *http.Request) string {
-	gate := h.o.Snapshot().Gate(h.o.Gate)
-	if gate == nil || gate.Upstream == nil || gate.Upstream.TokenHeader == "" {
-		return ""
+// defaultTokenHeader is the header that names the token where a Gate names no other.
+const defaultTokenHeader = "x-patgate-token"
+
+// tokensByHeader are the tokens with which Gates let the request in. A token bounds what its caller may grant. The
+// headers are those of all Gates: the one that was asked may be another than the management's own.
+func tokensByHeader(s *policy.Snapshot, h http.Header) (names []string) {
+	headers := []string{defaultTokenHeader}
+	for _, gate := range s.Gates() {
+		if gate.Upstream != nil && gate.Upstream.TokenHeader != "" {
+			headers = append(headers, strings.ToLower(gate.Upstream.TokenHeader))
+		}
 	}
-	return r.Header.Get(gate.Upstream.TokenHeader)
+	slices.Sort(headers)
+	for _, name := range slices.Compact(headers) {
+		names = append(names, h.Values(name)...)
+	}
+	return names
 }
 
 // isUser reports whether a text can be a user's name.

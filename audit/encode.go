@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/patgate/patgate/token"
 )
@@ -34,15 +33,46 @@ const timeFormat = "2006-01-02T15:04:05.000000Z07:00"
 type line struct {
 	b         []byte
 	masker    token.Masker
+	quick     bool // texts are not looked through one by one; see appendEvent
 	truncated bool
+	cut       bool // some text is not whole
 }
 
 // appendEvent appends the event from its second field on: the line begins with
 // `{"v":1,"seq":N`, and N is known only when it is queued.
+//
+// To look for values in each text costs more than to write it, and nearly no event holds one. So the line is
+// written first, and looked through as a whole: what is in no line is in no text of it. If something may be,
+// the line is written again, with each text masked.
 func appendEvent(b []byte, e *Event, instance string) []byte {
-	l := line{b: b, masker: token.NewMasker(longEnough(e.Secret), longEnough(e.Credential))} // panic: line
+	l := line{b: b, masker: maskerOf(e)} // panic: line
+	if l.quick = isPlainText(e.Secret.Reveal()) && isPlainText(e.Credential.Reveal()); l.quick {
+		l.event(e, instance)
+		if !l.cut && !l.masker.MayHold(l.b[len(b):]) { // mutant: line-unseen
+			return l.b
+		}
+	}
+	return appendMasked(b, e, instance)
+}
+
+// appendMasked is appendEvent with each text looked through for itself.
+func appendMasked(b []byte, e *Event, instance string) []byte {
+	l := line{b: b, masker: maskerOf(e)}
+	l.event(e, instance)
+	return l.b
+}
+
+func maskerOf(e *Event) token.Masker {
+	if e.Secret == e.Credential {
+		return token.NewMasker(longEnough(e.Secret))
+	}
+	return token.NewMasker(longEnough(e.Secret), longEnough(e.Credential))
+}
+
+// event writes the event.
+func (l *line) event(e *Event, instance string) {
 	l.text("instance", instance, maxText)
-	l.time("time", e.Time, timeFormat)
+	l.instant(e.Time)
 	l.word("kind", string(e.Kind))
 	l.word("severity", string(e.Severity))
 	l.word("id", e.ID)
@@ -58,7 +88,7 @@ func appendEvent(b []byte, e *Event, instance string) []byte {
 	l.flag("previous", e.Previous)
 	l.word("policy", e.Policy)
 	l.text("rule", e.Rule, maxText)
-	l.text("source", e.Source, maxSource)
+	l.source(e)
 	l.observed(e.Observed)
 	l.word("shadow", e.Shadow)
 	l.text("detail", e.Detail, maxText)
@@ -91,7 +121,7 @@ func appendEvent(b []byte, e *Event, instance string) []byte {
 	l.time("basicEnds", e.BasicEnds, time.RFC3339)
 	l.change(e)
 	l.flag("truncated", l.truncated)
-	return append(l.b, '}', '\n')
+	l.b = append(l.b, '}', '\n')
 }
 
 // change writes the fields of events that are no decision.
@@ -123,9 +153,7 @@ func (l *line) uses(list []Use) {
 }
 
 func (l *line) key(name string) {
-	l.b = append(l.b, ',', '"')
-	l.b = append(l.b, name...)
-	l.b = append(l.b, '"', ':')
+	l.b = append(append(append(l.b, `,"`...), name...), `":`...)
 }
 
 // word writes text that is ours: a name that was checked when it was loaded.
@@ -166,6 +194,50 @@ func (l *line) time(key string, t time.Time, format string) {
 		l.b = append(l.b, '"')
 		l.b = t.UTC().AppendFormat(l.b, format)
 		l.b = append(l.b, '"')
+	}
+}
+
+// instant writes the time of the event.
+func (l *line) instant(t time.Time) {
+	if t.IsZero() {
+		return
+	}
+	l.b = append(l.b, `,"time":"`...)
+	l.b = appendTime(l.b, t.UTC())
+	l.b = append(l.b, '"')
+}
+
+// appendTime appends a time of UTC in timeFormat.
+func appendTime(b []byte, t time.Time) []byte {
+	year, month, day := t.Date()
+	if year < 1000 || year > 9999 {
+		return t.AppendFormat(b, timeFormat)
+	}
+	hour, minute, second := t.Clock()
+	b = appendTwo(appendTwo(b, year/100), year%100)
+	b = appendTwo(append(b, '-'), int(month))
+	b = appendTwo(append(b, '-'), day)
+	b = appendTwo(append(b, 'T'), hour)
+	b = appendTwo(append(b, ':'), minute)
+	b = appendTwo(append(b, ':'), second)
+	micros := t.Nanosecond() / 1000
+	b = appendTwo(append(b, '.'), micros/10_000)
+	return append(appendTwo(appendTwo(b, micros/100%100), micros%100), 'Z')
+}
+
+// appendTwo appends a number of two digits.
+func appendTwo(b []byte, n int) []byte { return append(b, byte('0'+n/10), byte('0'+n%10)) }
+
+// source writes the place of the rule.
+func (l *line) source(e *Event) {
+	switch {
+	case e.Source == "" || e.SourceLine == 0:
+		l.text("source", e.Source, maxSource)
+	case l.quick && len(e.Source) < maxSource/2 && isPlainText(e.Source):
+		l.b = append(append(l.b, `,"source":"`...), e.Source...)
+		l.b = append(strconv.AppendInt(append(l.b, ':'), int64(e.SourceLine), 10), '"')
+	default:
+		l.text("source", e.Source+":"+strconv.Itoa(e.SourceLine), maxSource)
 	}
 }
 
@@ -226,137 +298,15 @@ func (l *line) list(key string, values []string, limit int) {
 	l.b = append(l.b, ']')
 }
 
-// ends writes text as text does, but of one that is too long it keeps the head and the
-// tail, and its full length: the end is where a caller would hide something.
-func (l *line) ends(key, value, sizeKey string, size, limit int) {
-	if value == "" {
-		return
-	}
-	value = l.mask(value)
-	before, cut := len(l.b), l.truncated
-	l.truncated = false
-	l.key(key)
-	l.quote(value, limit)
-	if !l.truncated {
-		l.truncated = cut
-		return
-	}
-	l.b = l.b[:before]
-	l.key(key)
-	l.quote(value, limit-maxTail-len(ellipsis))
-	l.b = append(l.b[:len(l.b)-1], ellipsis...)
-	quote := len(l.b)
-	l.quote(value[tail(value, maxTail):], maxTail)
-	l.b = append(l.b[:quote], l.b[quote+1:]...) // one string of both
-	l.number(sizeKey, int64(size))
-}
-
-const ellipsis = "…"
-
-// tail returns where the longest tail of text begins whose escaped form has at most limit
-// bytes.
-func tail(text string, limit int) int {
-	at := len(text)
-	for at > 0 {
-		r, n := utf8.DecodeLastRuneInString(text[:at])
-		limit -= escapedLen(r, n, text[at-1])
-		if limit < 0 {
-			break
-		}
-		at -= n
-	}
-	return at
-}
-
-// escapedLen is how many bytes quote writes for a character of n bytes.
-func escapedLen(r rune, n int, first byte) int {
-	switch {
-	case isPlain[first]:
-		return 1
-	case first == '"' || first == '\\':
-		return 2
-	case r == utf8.RuneError && n == 1:
-		return len(`\\xff`)
-	case r < 0xa0 || r == '\u2028' || r == '\u2029':
-		return len(`\u0000`)
-	}
-	return n
-}
-
-// quote writes text as a JSON string of at most limit bytes between its quotes.
-// Control characters are escaped, those of terminals (C1) and the line separators
-// too; bytes that are not UTF-8 are shown as \xNN.
-func (l *line) quote(s string, limit int) {
-	l.b = append(l.b, '"')
-	end := len(l.b) + limit
-	for i := 0; i < len(s); {
-		plain := i
-		for i < len(s) && isPlain[s[i]] {
-			i++
-		}
-		if room := end - len(l.b); i-plain > room {
-			l.b = append(l.b, s[plain:plain+room]...)
-			l.truncated = true
-			break
-		}
-		l.b = append(l.b, s[plain:i]...)
-		if i == len(s) {
-			break
-		}
-		before := len(l.b)
-		c := s[i]
-		switch {
-		case c >= utf8.RuneSelf:
-			r, n := utf8.DecodeRuneInString(s[i:])
-			l.rune(r, n, c)
-			i += n
-		case c == '"' || c == '\\':
-			l.b = append(l.b, '\\', c)
-			i++
-		default:
-			l.escape(rune(c))
-			i++
-		}
-		if len(l.b) > end {
-			l.b = l.b[:before]
-			l.truncated = true
-			break
-		}
-	}
-	l.b = append(l.b, '"')
-}
-
-// isPlain holds the bytes that a JSON string shows as they are.
-var isPlain = func() (plain [256]bool) {
-	for c := ' '; c < 0x7f; c++ {
-		plain[c] = c != '"' && c != '\\'
-	}
-	return plain
-}()
-
-func (l *line) rune(r rune, n int, first byte) {
-	switch {
-	case r == utf8.RuneError && n == 1:
-		l.b = append(l.b, '\\', '\\', 'x', hexDigits[first>>4], hexDigits[first&15])
-	case r < 0xa0 || r == '\u2028' || r == '\u2029':
-		l.escape(r)
-	default:
-		l.b = utf8.AppendRune(l.b, r)
-	}
-}
-
-const hexDigits = "0123456789abcdef"
-
-func (l *line) escape(r rune) {
-	l.b = append(l.b, '\\', 'u', hexDigits[r>>12&15], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
-}
-
 // minSecret is the length from which a presented value is looked for in other fields:
 // shorter ones would mask ordinary text.
 const minSecret = 8
 
 // mask hides minted values and the one that was presented.
 func (l *line) mask(s string) string {
+	if l.quick && strings.IndexByte(s, '%') < 0 && !l.masker.MayHoldEncoded(s) {
+		return s
+	}
 	return l.masker.Mask(s) // mutant: audit-shows-values
 }
 

@@ -71,6 +71,7 @@ type Event struct {
 	Policy       string
 	Rule         string
 	Source       string
+	SourceLine   int // of Source, if it is not part of that
 	Observed     []Observation
 	Shadow       string
 	Detail       string        // which cause the reason had, in fixed words

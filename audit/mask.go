@@ -12,6 +12,14 @@ var maskedNames = func() map[string]bool {
 	return names
 }()
 
+// beginsMasked holds the bytes that maskedNames begin with.
+var beginsMasked = func() (begins [256]bool) {
+	for name := range maskedNames {
+		begins[name[0]] = true
+	}
+	return begins
+}()
+
 // MaskQuery replaces the values of parameters that hold credentials by custom. It
 // reads names as lenient servers do (any case, escapes, characters dropped, `;` and `?` as
 // separators), and leaves the rest of the text as it is.
@@ -19,7 +27,10 @@ func MaskQuery(query string) string {
 	var b strings.Builder
 	done := 0
 	for at := 0; at < len(query); {
-		end := endOf(query, at, "&")
+		end := len(query)
+		if i := strings.IndexByte(query[at:], '&'); i >= 0 {
+			end = at + i
+		}
 		if value := maskedValue(query[at:end]); value >= 0 {
 			b.WriteString(query[done : at+value])
 			b.WriteString(redacted)
@@ -54,14 +65,6 @@ func maskedValue(field string) int {
 	}
 }
 
-// endOf returns where the text from an offset ends: at one of the separators.
-func endOf(text string, from int, separators string) int {
-	if i := strings.IndexAny(text[from:], separators); i >= 0 {
-		return from + i
-	}
-	return len(text)
-}
-
 // maxName is the longest name, in bytes, that is looked at: every byte may be escaped twice.
 const maxName = 256
 
@@ -88,7 +91,7 @@ func isMasked(name string) bool {
 
 func namesCredential(name []byte) bool {
 	var room [maxName]byte
-	if maskedNames[string(foldName(room[:0], name))] {
+	if folded := foldName(room[:0], name); len(folded) > 0 && beginsMasked[folded[0]] && maskedNames[string(folded)] {
 		return true
 	}
 	start, brackets := 0, false

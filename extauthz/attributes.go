@@ -79,12 +79,18 @@ func readRequest(in *authv3.CheckRequest, now time.Time) policy.Request {
 }
 
 // request is the request that the attributes describe.
+func (a *Attributes) request(now time.Time) (r policy.Request) {
+	a.requestIn(&r, now)
+	return r
+}
+
+// requestIn sets r to the request that the attributes describe, whose headers it shares.
 //
 // A TLS session counts by its server name: with include_tls_session, Envoy 1.40 sends an
 // empty session for plain connections too (measured). A client that sends no name is
 // known by x-forwarded-proto.
-func (a *Attributes) request(now time.Time) policy.Request {
-	r := policy.Request{ // panic: read
+func (a *Attributes) requestIn(r *policy.Request, now time.Time) {
+	*r = policy.Request{ // panic: read
 		Time:       now,
 		Method:     a.method,
 		Target:     a.target(),
@@ -93,7 +99,7 @@ func (a *Attributes) request(now time.Time) policy.Request {
 		RouteNamed: a.routeNamed,
 		TLS:        a.sni != "",
 		Problem:    a.front.problem,
-		Header:     a.headers,
+		Header:     &a.headers,
 		Joined:     !a.rawHeaders,
 		Body:       a.bodyOf(),
 		Unframed:   isHTTP2(a.protocol),
@@ -103,7 +109,6 @@ func (a *Attributes) request(now time.Time) policy.Request {
 	}
 	r.Unseen = a.front.asks && !a.front.framed && r.Body.State == policy.BodyAbsent
 	r.Credential = policy.ParseAuthorization(a.headers.Get("authorization"))
-	return r
 }
 
 // target takes the path, in which Envoy leaves the query. One that comes apart belongs

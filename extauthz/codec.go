@@ -49,16 +49,22 @@ func joined(data mem.BufferSlice) string {
 // readMessage reads an encoded CheckRequest. Bytes that are none leave the attributes empty.
 // A panic waits in them until the check recovers from it.
 func readMessage(message string) (a Attributes) {
+	a.readMessage(message)
+	return a
+}
+
+// readMessage is readMessage into attributes that are empty, but for room for headers.
+func (a *Attributes) readMessage(message string) {
 	defer func() { a.keepPanic(recover()) }()
-	a, ok := parseWire(message) // panic: decode
-	if ok {
-		return a
+	room := a.headers
+	if a.parse(message) { // panic: decode
+		return
 	}
+	*a = Attributes{headers: room}
 	stock := &authv3.CheckRequest{}
-	if protobuf.Unmarshal([]byte(message), stock) != nil {
-		return Attributes{}
+	if protobuf.Unmarshal([]byte(message), stock) == nil {
+		*a = readAttributes(stock)
 	}
-	return readAttributes(stock)
 }
 
 // keepPanic keeps what reading the attributes panicked with.

@@ -8,13 +8,14 @@ import (
 // newEvent returns the audit event of the decision.
 func (c *Call) newEvent() *audit.Event {
 	d, r := &c.answer.decision, &c.request
-	e := &audit.Event{
+	e := &c.room.event
+	*e = audit.Event{
 		Time: c.answer.now, Kind: audit.Decision, Severity: severity(d), ID: c.answer.id,
 		Decision: d.Effect.String(), Reason: d.Reason.String(), Status: c.answer.status(),
 		Gate: gateName(d), Scheme: d.Scheme.String(),
 		User: d.Principal.User, UserAsserted: d.Principal.Asserted, Actor: d.Principal.Actor,
 		Token: tokenName(d), Previous: d.Previous,
-		Detail: d.Detail, Peer: r.Peer.Unmap(), PeerName: c.peerName, Method: r.Method, Host: policy.WithoutPort(r.Host), Path: r.Target.Raw, Query: r.Target.Query,
+		Detail: d.Detail, Peer: r.Peer.Unmap(), PeerName: c.in.peerName, Method: r.Method, Host: policy.WithoutPort(r.Host), Path: r.Target.Raw, Query: r.Target.Query,
 		Revision: c.answer.revision, BasicEnds: d.BasicEnds, Secret: r.Credential.Secret, Credential: r.Credential.Text,
 		RouteNamed: r.RouteNamed, BodyState: r.Body.State.String(), Destination: d.TwoPaths,
 	}
@@ -34,7 +35,10 @@ func (c *Call) newEvent() *audit.Event {
 		e.BodyVerdicts = append(e.BodyVerdicts, audit.BodyVerdict{Rule: v.Rule.Source.String(), Verdict: v.Verdict})
 	}
 	if d.Rule != nil {
-		e.Policy, e.Rule, e.Source = d.Rule.Policy, d.Rule.Name, d.Rule.Source.String()
+		e.Policy, e.Rule = d.Rule.Policy, d.Rule.Name
+		if e.Source = d.Rule.Source.File; e.Source != "" {
+			e.SourceLine = d.Rule.Source.Line
+		}
 	}
 	if d.Shadowed {
 		e.Shadow = d.Shadow.String()

@@ -2,7 +2,6 @@ package extauthz
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"runtime"
 
@@ -36,7 +35,7 @@ func (s *Server) guard(ctx context.Context, in any, info *grpc.UnaryServerInfo, 
 // refusal is the answer to an internal error.
 func (s *Server) refusal() *reply {
 	s.Observer.Faulted()
-	a := answer{id: rand.Text()}
+	a := answer{id: newID()}
 	a.decision.Refuse(policy.Internal)
 	return a.reply()
 }

@@ -14,6 +14,9 @@ import (
 // an error (the Go SDK does). A call that a rule on MCP refuses to the holder of a good token is
 // therefore answered as the server would: by a JSON-RPC error for its id, with HTTP 200. Only Envoy
 // over gRPC gets such an answer, for which 200 is no allow; every other refusal keeps its status.
+//
+// The body of those that a rule on MCP refuses with 403 (a notification, a batch, over HTTP) is a
+// JSON-RPC error as well as a problem: so the Go SDK ends no session, since its version 1.8.
 
 // refusedCallCode is the code of the JSON-RPC error. It lies outside the range that JSON-RPC and
 // MCP keep for themselves, where clients give each code a meaning.
@@ -26,15 +29,23 @@ var callErrorHead = []byte(`{"jsonrpc":"2.0","id":`)
 type callError struct {
 	Version string          `json:"jsonrpc"`
 	ID      json.RawMessage `json:"id"`
-	Error   struct {
-		Code    int    `json:"code"`
-		Message string `json:"message"`
-		Data    struct {
-			Reason string `json:"reason"`
-			ID     string `json:"id"`
-		} `json:"data"`
-	} `json:"error"`
+	Error   callFault       `json:"error"`
 }
+
+// callFault is the error of a JSON-RPC response.
+type callFault struct {
+	Code    int        `json:"code"`
+	Message string     `json:"message"`
+	Data    *faultData `json:"data,omitempty"`
+}
+
+type faultData struct {
+	Reason string `json:"reason"`
+	ID     string `json:"id"`
+}
+
+// maxFault keeps a problem with a fault below 4 KiB.
+const maxFault = 200
 
 // refusesCall reports whether the answer is a JSON-RPC error with HTTP 200.
 func (a *answer) refusesCall() bool {
@@ -52,8 +63,7 @@ func (a *answer) status() int {
 
 // refusedCall appends the DeniedHttpResponse of a call to an MCP server.
 func (a *answer) refusedCall(m message) message {
-	var room [8]byte
-	m = m.message(deniedStatus, message(room[:0]).number(httpCode, http.StatusOK))
+	m = m.httpStatus(http.StatusOK)
 	m = m.header(deniedHeaders, "content-type", "application/json").header(deniedHeaders, "cache-control", "no-store")
 	m = m.header(deniedHeaders, policy.HeaderID, a.id)
 	if ends := a.decision.BasicEnds; !ends.IsZero() {
@@ -63,10 +73,9 @@ func (a *answer) refusedCall(m message) message {
 }
 
 func (a *answer) callErrorBody() string {
-	e := callError{Version: "2.0", ID: json.RawMessage(a.decision.Call)}
 	reason := a.decision.Reason.String()
-	e.Error.Code, e.Error.Message = refusedCallCode, cut(token.Mask(a.detail(reason)), maxDetail)
-	e.Error.Data.Reason, e.Error.Data.ID = reason, a.id
+	message := cut(token.Mask(a.detail(reason)), maxDetail)
+	e := callError{Version: "2.0", ID: json.RawMessage(a.decision.Call), Error: callFault{refusedCallCode, message, &faultData{reason, a.id}}}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)

@@ -68,6 +68,31 @@ func TestRefusedCall(t *testing.T) {
 	}
 }
 
+// wantProblem checks that a refusal is a problem, and one with 403 also a JSON-RPC error, whose id is that of the refusal.
+func wantProblem(t *testing.T, name, body string, status int) {
+	t.Helper()
+	var p struct {
+		Status             int
+		Version            string `json:"jsonrpc"`
+		Detail, Reason, ID string
+		Error              *struct {
+			Code    int
+			Message string
+		}
+	}
+	if err := json.Unmarshal([]byte(body), &p); err != nil || p.Status != status || p.Reason == "" || len(p.ID) != 26 {
+		t.Errorf("%s: %v: %s", name, err, body)
+	}
+	switch {
+	case status != 403:
+		if p.Version != "" || p.Error != nil {
+			t.Errorf("%s: %s", name, body)
+		}
+	case p.Version != "2.0" || p.Error == nil || p.Error.Code != 403 || p.Error.Message != p.Detail:
+		t.Errorf("%s: %s", name, body)
+	}
+}
+
 // Every other refusal keeps its status: of a call that was not understood, without an id, of a bad credential, over HTTP.
 func TestOtherRefusalsOfCalls(t *testing.T) {
 	s, p := newServer(t)
@@ -91,6 +116,7 @@ func TestOtherRefusalsOfCalls(t *testing.T) {
 		if err != nil || int(out.GetDeniedResponse().GetStatus().GetCode()) != c.status {
 			t.Errorf("%s: %v, %v, want %d", c.name, out, err, c.status)
 		}
+		wantProblem(t, c.name, out.GetDeniedResponse().GetBody(), c.status)
 	}
 	// 200 is proper only as the answer to a refused call.
 	improper := answer{id: "x", decision: policy.Decision{Reason: policy.NoRuleMatched}}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -53,23 +54,62 @@ func (m message) tag(n protowire.Number, t protowire.Type) message {
 	return protowire.AppendTag(m, n, t)
 }
 
-func (m message) message(n protowire.Number, content message) message {
-	return protowire.AppendBytes(m.tag(n, protowire.BytesType), content)
-}
-
 func (m message) number(n protowire.Number, v uint64) message {
 	return protowire.AppendVarint(m.tag(n, protowire.VarintType), v)
 }
 
-// text appends text, which is UTF-8 in messages: with anything else in it, Envoy would
-// take the whole answer for an error.
-func (m message) text(n protowire.Number, s string) message {
-	return protowire.AppendString(m.tag(n, protowire.BytesType), strings.ToValidUTF8(s, "\uFFFD"))
+// open begins a field that is a message. What is appended until close is its content.
+func (m message) open(n protowire.Number) (inner message, at int) {
+	inner = append(m.tag(n, protowire.BytesType), 0, 0)
+	return inner, len(inner)
 }
+
+// close ends the field whose content begins at an offset: two bytes were left for its length.
+func (m message) close(at int) message {
+	size := len(m) - at
+	switch {
+	case size < 1<<7:
+		m[at-2] = byte(size)
+		return append(m[:at-1], m[at:]...)
+	case size < 1<<14:
+		m[at-2], m[at-1] = byte(size)|0x80, byte(size>>7)
+		return m
+	}
+	content := append(message{}, m[at:]...)
+	return append(protowire.AppendVarint(m[:at-2], uint64(size)), content...)
+}
+
+// utf8Text is text as it may stand in messages: with anything but UTF-8 in it, Envoy would take
+// the whole answer for an error.
+func utf8Text(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+// text appends text.
+func (m message) text(n protowire.Number, s string) message { return m.name(n, utf8Text(s)) }
 
 // name appends a header's name, which was checked when it was loaded.
 func (m message) name(n protowire.Number, s string) message {
-	return protowire.AppendString(m.tag(n, protowire.BytesType), s)
+	return append(m.lengthOf(n, len(s)), s...)
+}
+
+// lengthOf appends what stands before so many bytes of a field.
+func (m message) lengthOf(n protowire.Number, size int) message {
+	if n < 16 && size < 1<<7 {
+		return append(m, byte(n)<<3|byte(protowire.BytesType), byte(size))
+	}
+	return protowire.AppendVarint(m.tag(n, protowire.BytesType), uint64(size))
+}
+
+// sizeOf is how many bytes a field of some bytes takes, by a number below 16.
+func sizeOf(size int) int {
+	if size < 1<<7 {
+		return 2 + size
+	}
+	return 1 + protowire.SizeBytes(size)
 }
 
 // header appends a header that replaces those of its name.
@@ -78,34 +118,44 @@ func (m message) header(n protowire.Number, name, value string) message {
 }
 
 func (m message) headerAction(n protowire.Number, name, value string, appended bool) message {
-	var room [512]byte
-	header := message(room[:0]).name(headerKey, name).text(headerValue, value)
-	size := protowire.SizeTag(optionHeader) + protowire.SizeBytes(len(header))
+	value = utf8Text(value)
+	return append(m.headerHead(n, name, len(value), appended), value...).headerEnd(appended)
+}
+
+// headerHead appends a header up to its value, which has so many bytes. headerEnd must follow that.
+func (m message) headerHead(n protowire.Number, name string, value int, appended bool) message {
+	inner := sizeOf(len(name)) + sizeOf(value)
+	outer := sizeOf(inner)
 	if !appended {
-		size += 2
+		outer += actionSize
 	}
-	m = protowire.AppendVarint(m.tag(n, protowire.BytesType), uint64(size))
-	m = m.message(optionHeader, header)
+	return m.lengthOf(n, outer).lengthOf(optionHeader, inner).name(headerKey, name).lengthOf(headerValue, value)
+}
+
+// actionSize is how many bytes headerEnd appends.
+const actionSize = 2
+
+func (m message) headerEnd(appended bool) message {
 	if appended {
 		return m
 	}
-	return m.number(optionAction, overwriteHeader)
+	return append(m, byte(optionAction)<<3|byte(protowire.VarintType), overwriteHeader)
 }
 
-// structText appends a field of a Struct.
+// structText appends a field of a Struct, of text.
 func (m message) structText(name, text string) message {
-	var room [512]byte
-	return m.structField(name, message(room[:0]).text(valueText, text))
+	text = utf8Text(text)
+	return m.structHead(name, sizeOf(len(text))).name(valueText, text)
 }
 
 func (m message) structNumber(name string, number float64) message {
-	var room [16]byte
-	return m.structField(name, protowire.AppendFixed64(message(room[:0]).tag(valueNumber, protowire.Fixed64Type), math.Float64bits(number)))
+	const size = 1 + 8
+	return protowire.AppendFixed64(m.structHead(name, size).tag(valueNumber, protowire.Fixed64Type), math.Float64bits(number))
 }
 
-func (m message) structField(name string, value message) message {
-	var room [640]byte
-	return m.message(structFields, message(room[:0]).name(entryKey, name).message(entryValue, value))
+// structHead appends a field of a Struct up to its value, which has so many bytes.
+func (m message) structHead(name string, value int) message {
+	return m.lengthOf(structFields, sizeOf(len(name))+sizeOf(value)).name(entryKey, name).lengthOf(entryValue, value)
 }
 
 // proper reports whether an encoded CheckResponse is one that Envoy reads as intended:

@@ -24,6 +24,10 @@ type problem struct {
 
 	// ErrorMessages repeats the detail, for clients of Jira.
 	ErrorMessages []string `json:"errorMessages,omitempty"`
+
+	// Version and Error make it a JSON-RPC error too, for clients of an MCP server.
+	Version string     `json:"jsonrpc,omitempty"`
+	Error   *callFault `json:"error,omitempty"`
 }
 
 // maxDetail keeps the body below 4 KiB, however its detail is escaped.
@@ -39,6 +43,9 @@ func (a *answer) problemBody(code int) string {
 	p.Detail = cut(token.Mask(a.detail(p.Reason)), maxDetail)
 	if gate := a.decision.Gate; gate != nil && gate.ErrorMessages {
 		p.ErrorMessages = []string{p.Detail}
+	}
+	if code == http.StatusForbidden && a.decision.RefusesMessage() {
+		p.Version, p.Error = "2.0", &callFault{Code: refusedCallCode, Message: cut(p.Detail, maxFault)}
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -23,39 +23,46 @@ type answer struct {
 	decision      policy.Decision
 }
 
-// reply is an encoded CheckResponse, made by answer.reply alone.
+// reply is an encoded CheckResponse, made by answer.replyIn alone.
 type reply struct{ wire []byte }
 
-// reply makes the CheckResponse of a decision. No other code makes one: Envoy takes an
+// reply makes the CheckResponse of a decision.
+func (a *answer) reply() *reply {
+	r := a.replyIn(nil)
+	return &r
+}
+
+// typicalReply is for how many bytes there is room in a reply at first.
+const typicalReply = 768
+
+// replyIn makes the CheckResponse of a decision, in a buffer if there is one. No other code makes one: Envoy takes an
 // empty one for an allow. It is written as bytes rather than as messages, which cost as
 // much as all of the decision.
-func (a *answer) reply() *reply {
-	var contentRoom [2048]byte // what is put together here stays on the stack
-	var metadataRoom [512]byte
-	metadata := a.metadata(metadataRoom[:0])
+func (a *answer) replyIn(m message) reply {
+	if m == nil {
+		m = make(message, 0, typicalReply)
+	}
+	m = m[:0]
 	if a.decision.Effect == policy.Allow && a.decision.Gate != nil { // mutant: allow-without-gate
-		return compose(codes.OK, responseOK, a.allowed(contentRoom[:0]), metadata)
+		m, at := m.lengthOf(responseStatus, 0).open(responseOK)
+		return reply{a.withMetadata(a.allowed(m).close(at))}
 	}
 	code := a.decision.Status()
 	if code < 400 {
 		code = policy.Internal.Status()
 	}
+	m, status := m.open(responseStatus)
+	m, at := m.number(statusCode, uint64(grpcCode(code))).close(status).open(responseDenied)
 	if a.refusesCall() {
-		return compose(grpcCode(code), responseDenied, a.refusedCall(contentRoom[:0]), metadata)
+		return reply{a.withMetadata(a.refusedCall(m).close(at))}
 	}
-	return compose(grpcCode(code), responseDenied, a.refused(contentRoom[:0], code), metadata)
+	return reply{a.withMetadata(a.refused(m, code).close(at))}
 }
 
-// compose is a CheckResponse of its parts.
-func compose(code codes.Code, outcome protowire.Number, content, metadata message) *reply {
-	var statusRoom [8]byte
-	status := message(statusRoom[:0])
-	if code != codes.OK {
-		status = status.number(statusCode, uint64(code))
-	}
-	const prefixes = 3 * (1 + 5) // a tag and a length each // panic: compose
-	m := make(message, 0, prefixes+len(status)+len(content)+len(metadata))
-	return &reply{m.message(responseStatus, status).message(outcome, content).message(responseMetadata, metadata)}
+// withMetadata appends the field with the metadata.
+func (a *answer) withMetadata(m message) message {
+	m, at := m.open(responseMetadata) // panic: compose
+	return a.metadata(m).close(at)
 }
 
 // grpcCode is the code of a refusal, none of which is OK.
@@ -84,7 +91,7 @@ func (a *answer) allowed(m message) message {
 	}
 	switch identity {
 	case policy.UserGroups:
-		m = m.header(okHeaders, up.GroupsHeader, groupNames(d.Principal.Groups))
+		m = m.groups(up.GroupsHeader, d.Principal.Groups)
 	case policy.AssertedIdentity:
 		m = m.header(okHeaders, policy.HeaderUserAsserted, "true")
 	}
@@ -132,14 +139,29 @@ func groupNames(groups []*policy.Group) string {
 	return strings.Join(names, ",")
 }
 
+// groups appends the header with the names of a user's groups, which were checked when they were loaded.
+func (m message) groups(header string, groups []*policy.Group) message {
+	size := len(groups) - 1 // commas
+	for _, g := range groups {
+		size += len(g.Name)
+	}
+	m = m.headerHead(okHeaders, header, size, false)
+	for i, g := range groups {
+		if i > 0 {
+			m = append(m, ',')
+		}
+		m = append(m, g.Name...)
+	}
+	return m.headerEnd(false)
+}
+
 // refusalHeaders are the headers of every refusal.
 var refusalHeaders = message(nil).header(deniedHeaders, "content-type", "application/problem+json").header(deniedHeaders, "cache-control", "no-store")
 
 // refused appends the DeniedHttpResponse. The headers of a 401 depend on the gate and the time
 // alone, whatever is wrong with the credential.
 func (a *answer) refused(m message, code int) message {
-	var room [8]byte // panic: refusal
-	m = m.message(deniedStatus, message(room[:0]).number(httpCode, uint64(code)))
+	m = m.httpStatus(code) // panic: refusal
 	m = append(m, refusalHeaders...)
 	m = m.header(deniedHeaders, policy.HeaderID, a.id)
 	if d := &a.decision; d.Gate != nil {
@@ -157,6 +179,11 @@ func (a *answer) refused(m message, code int) message {
 		}
 	}
 	return m.text(deniedBody, a.problemBody(code))
+}
+
+// httpStatus appends the HttpStatus of a refusal.
+func (m message) httpStatus(code int) message {
+	return m.lengthOf(deniedStatus, protowire.SizeVarint(uint64(code))+1).number(httpCode, uint64(code))
 }
 
 // challenges returns a www-authenticate value for each scheme that the gate takes now.
@@ -185,15 +212,16 @@ func (a *answer) metadata(m message) message {
 	if d.Effect == policy.Allow && d.Identity() == policy.NoIdentity {
 		user = "" // nothing proves it, and a later filter might take it for proven
 	}
-	for _, field := range [...]struct{ name, value string }{
-		{"id", a.id}, {"decision", d.Effect.String()}, {"reason", d.Reason.String()}, {"gate", gateName(d)},
-		{"user", shown(user)}, {"token", tokenName(d)}, {"actor", shown(d.Principal.Actor)},
-	} {
-		if field.value != "" {
-			m = m.structText(field.name, field.value)
-		}
+	m = m.structNotEmpty("id", a.id).structText("decision", d.Effect.String()).structNotEmpty("reason", d.Reason.String())
+	m = m.structNotEmpty("gate", gateName(d)).structNotEmpty("user", shown(user)).structNotEmpty("token", tokenName(d))
+	return m.structNotEmpty("actor", shown(d.Principal.Actor)).structNumber("revision", float64(a.revision))
+}
+
+func (m message) structNotEmpty(name, text string) message {
+	if text == "" {
+		return m
 	}
-	return m.structNumber("revision", float64(a.revision))
+	return m.structText(name, text)
 }
 
 func gateName(d *policy.Decision) string {
@@ -213,5 +241,8 @@ func tokenName(d *policy.Decision) string {
 // shown is a user's name as it may leave in metadata: without a token that is in its
 // place by mistake.
 func shown(user string) string {
-	return cut(token.Mask(strings.ToValidUTF8(user, "\uFFFD")), policy.MaxUser)
+	if user == "" {
+		return ""
+	}
+	return cut(token.Mask(utf8Text(user)), policy.MaxUser)
 }

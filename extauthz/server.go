@@ -6,7 +6,6 @@ package extauthz
 
 import (
 	"context"
-	"crypto/rand"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -28,7 +27,7 @@ type Snapshots interface {
 
 // Observer counts what happens, for metrics.
 type Observer interface {
-	// Decided is called once a check, with its decision and how long it took.
+	// Decided is called once a check, with its decision, which it must not keep, and how long it took.
 	Decided(d *policy.Decision, took time.Duration)
 	// Faulted is called for a panic that became a refusal, and for an answer that
 	// had to be replaced by one.
@@ -70,41 +69,58 @@ type Server struct {
 //  4. Call.finish returns the answer. An allow whose event was not written becomes a refusal.
 //
 // A panic anywhere becomes a refusal. A check that is crowded out is refused as overloaded.
-func (s *Server) Check(ctx context.Context, in *Attributes, crowded bool) (c *Call) {
-	c = &Call{server: s, start: time.Now(), peerName: in.peerName}
-	c.answer.id = rand.Text()
+func (s *Server) Check(ctx context.Context, in *Attributes, crowded bool) *Call {
+	c := &Call{in: *in}
+	c.decide(ctx, s, crowded)
+	return c
+}
+
+// decide is Check, of a call that holds its attributes.
+func (c *Call) decide(ctx context.Context, s *Server, crowded bool) {
+	c.server, c.start = s, time.Since(started)
+	c.answer.id = newID()
 	defer func() {
 		if p := recover(); p != nil {
 			c.fault(p)
 		}
 	}()
-	c.read(in)                           // what Envoy sent becomes a policy.Request
+	c.read()                             // what Envoy sent becomes a policy.Request
 	snapshot := c.snapshot(ctx, crowded) // one revision decides the whole check
 	if crowded {
 		c.answer.decision.Refuse(policy.Overloaded)
 	} else {
 		c.evaluate(ctx, snapshot) // policy.Evaluate makes the decision
 	}
-	c.out = c.answer.reply() // for Envoy
-	c.event = c.newEvent()   // for the audit. All that can fail comes before it is written
-	return c
+	c.reply()              // for Envoy
+	c.event = c.newEvent() // for the audit. All that can fail comes before it is written
 }
 
 // Call is one check: Check decides it, record has its event written, finish returns its answer.
 type Call struct {
 	server   *Server
-	start    time.Time
-	recorded bool // the audit has its event
+	start    time.Duration // since started
+	recorded bool          // the audit has its event
+	in       Attributes
 	request  policy.Request
 	budget   callBudget
-	peerName string // the Envoy that sent the check, by its client certificate
-	front    frontAttributes
 	answer   answer
 	out      *reply       // the answer, if the event is written
 	event    *audit.Event // nil if it could not be made
+
+	room callRoom
 }
 
-func (c *Call) elapsed() time.Duration { return time.Since(c.start) }
+// reply makes the answer.
+func (c *Call) reply() {
+	c.out = nil // unless this succeeds
+	c.room.reply = c.answer.replyIn(c.room.reply.wire)
+	c.out = &c.room.reply
+}
+
+// started is the time that durations are measured from: to read one clock is half of reading both.
+var started = time.Now()
+
+func (c *Call) elapsed() time.Duration { return time.Since(started) - c.start }
 
 // check takes one check through its whole life.
 func (s *Server) check(ctx context.Context, in *Attributes) *reply {
@@ -124,15 +140,16 @@ func (s *Server) enter() (crowded bool) {
 func (s *Server) leave() { s.inFlight.Add(-1) }
 
 // read makes the request that the decision is about.
-func (c *Call) read(in *Attributes) {
+func (c *Call) read() {
+	in := &c.in
 	c.answer.now = c.server.Clock.Now()
 	if in.panicked != nil {
 		panic(in.panicked)
 	}
-	c.request = in.request(c.answer.now)
+	in.requestIn(&c.request, c.answer.now)
 	c.answer.given = c.request.CredentialGiven()
 	c.answer.overHTTP = in.front.asks
-	if c.front = in.front; c.front.asks {
+	if in.front.asks {
 		c.answer.authorization, _ = in.headers.Get("authorization")
 	}
 }
@@ -154,7 +171,7 @@ func (c *Call) evaluate(ctx context.Context, snapshot *policy.Snapshot) {
 	defer c.budget.release()
 	c.request.Budget = &c.budget
 	c.answer.decision = policy.Evaluate(snapshot, &c.request, nil)
-	c.front.checkRemovals(&c.answer.decision)
+	c.in.front.checkRemovals(&c.answer.decision)
 }
 
 // record has the event written.
@@ -185,7 +202,7 @@ func (c *Call) finish(err error) *reply {
 	d := &c.answer.decision
 	if err != nil && d.Effect == policy.Allow { // mutant: allow-without-event
 		d.Refuse(policy.AuditUnavailable)
-		c.guard(func() { c.out = c.answer.reply() })
+		c.guard(c.reply)
 	}
 	c.guard(func() { c.server.Observer.Decided(d, c.elapsed()) })
 	if c.server.Seen != nil && d.Token != nil && c.event != nil {

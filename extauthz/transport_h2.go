@@ -24,28 +24,31 @@ type handler struct{ server *Server }
 
 // Decide implements wire.Handler.
 func (h handler) Decide(call wire.Call) wire.Decision {
-	in := readMessage(call.Message)
-	in.peerName = call.Peer
-	ctx := &callContext{Context: context.Background(), deadline: call.Deadline}
+	c := calls.Get().(*Call)
+	c.in.readMessage(call.Message)
+	c.in.peerName = call.Peer
+	ctx := &c.room.context
+	*ctx = callContext{Context: context.Background(), deadline: call.Deadline}
 	defer ctx.end()
-	return h.check(ctx, &in, false)
+	return h.check(ctx, c, false)
 }
 
 // Refuse implements wire.Handler.
 func (h handler) Refuse() wire.Decision {
-	return h.check(context.Background(), &Attributes{}, true)
+	return h.check(context.Background(), new(Call), true)
 }
 
 // check decides a check. What fault can't answer becomes a nil call.
-func (h handler) check(ctx context.Context, in *Attributes, crowded bool) (c *Call) {
+func (h handler) check(ctx context.Context, c *Call, crowded bool) (decided *Call) {
 	defer h.server.leave()
 	defer func() {
 		if p := recover(); p != nil {
 			h.server.Logger.Error("a refusal panicked", "panic", panicText(p))
-			c = nil
+			decided = nil
 		}
 	}()
-	return h.server.Check(ctx, in, h.server.enter() || crowded)
+	c.decide(ctx, h.server, h.server.enter() || crowded)
+	return c
 }
 
 // Slow implements wire.Handler: large bodies are read by few at a time, and before the
@@ -113,7 +116,10 @@ func (b *batch) Commit(answer wire.Answer) (late func(wire.Answer)) {
 	waits := b.write()
 	for i := range b.calls {
 		if c := &b.calls[i]; !c.late { // mutant: answer-before-event
-			answer(c.stream, b.server.conclude(c.call, nil))
+			out, done := b.server.conclude(c.call, nil)
+			if answer(c.stream, out); done && b.lines != nil { // other recorders may keep an event
+				c.call.recycle()
+			}
 		}
 	}
 	clear(b.calls)
@@ -138,7 +144,8 @@ func (s *Server) await(w lateCall) (out []byte) {
 			out = s.refusal().wire
 		}
 	}()
-	return s.conclude(w.call, w.wait())
+	out, _ = s.conclude(w.call, w.wait())
+	return out
 }
 
 // lateCall is a check whose event is waited for.
@@ -200,22 +207,23 @@ func (b *batch) recordEach() (waits []lateCall) {
 }
 
 // conclude returns the answer of a check once it is known whether its event was written.
-// Whatever happens, it is an explicit one.
-func (s *Server) conclude(c *Call, err error) (out []byte) {
+// Whatever happens, it is an explicit one. done reports whether it is that of the call, which is over
+// once it is sent.
+func (s *Server) conclude(c *Call, err error) (out []byte, done bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.Logger.Error("an answer panicked, the request is refused", "panic", panicText(p))
-			out = s.refusal().wire
+			out, done = s.refusal().wire, false
 		}
 	}()
 	if c == nil {
-		return s.refusal().wire
+		return s.refusal().wire, false
 	}
 	if r := c.finish(err); proper(r) {
-		return r.wire
+		return r.wire, true
 	}
 	s.Logger.Error("an improper answer was replaced by a refusal")
-	return s.refusal().wire
+	return s.refusal().wire, false
 }
 
 // callContext is the context of a check: it ends at the deadline of the call, but costs no

@@ -12,28 +12,54 @@ import "unicode/utf8"
 // parseWire reads the attributes of an encoded CheckRequest. They share its memory. ok is
 // false for what only the stock decoder should read.
 func parseWire(message string) (a Attributes, ok bool) {
-	ok = fields(message, single, func(n byte, v wireValue) bool {
-		return n == 1 && v.message(1<<10, func(n byte, v wireValue) bool { return a.contextField(n, v) })
-	})
+	ok = a.parse(message)
 	return a, ok
 }
 
+// parse reads attributes, which are empty but for room for headers.
+func (a *Attributes) parse(message string) bool {
+	var seen fieldSet
+	for rest := message; rest != ""; {
+		var v wireValue
+		if v, rest = nextField(rest); v.n != 1 || !seen.add(v.n, single) || !a.context(v) {
+			return false
+		}
+	}
+	return true
+}
+
+// context reads an AttributeContext.
+func (a *Attributes) context(v wireValue) bool {
+	var seen fieldSet
+	for rest := v.bytes; rest != ""; {
+		var v wireValue
+		if v, rest = nextField(rest); !seen.add(v.n, 1<<10) || !a.contextField(v) {
+			return false
+		}
+	}
+	return v.isBytes
+}
+
 // contextField reads a field of AttributeContext.
-func (a *Attributes) contextField(n byte, v wireValue) bool {
-	switch n {
+func (a *Attributes) contextField(v wireValue) bool {
+	switch v.n {
 	case 1: // source
-		return v.message(single, func(n byte, v wireValue) bool { return peerField(n, v, &a.peer) })
+		return peerOf(v, &a.peer)
 	case 2: // destination
 		var unused string
-		return v.message(single, func(n byte, v wireValue) bool { return peerField(n, v, &unused) })
+		return peerOf(v, &unused)
 	case 4: // request
-		return v.message(single, func(n byte, v wireValue) bool { return a.requestField(n, v) })
+		return a.requestOf(v)
 	case 10: // context_extensions
 		return a.contextExtension(v)
 	case 11, 13: // metadata_context, route_metadata_context
 		return v.isBytes && v.bytes == ""
 	case 12: // tls_session
-		return v.message(single, func(n byte, v wireValue) bool { return n == 1 && v.text(&a.sni) })
+		if v.bytes == "" {
+			return v.isBytes
+		}
+		name, rest := nextField(v.bytes)
+		return v.isBytes && name.n == 1 && rest == "" && name.text(&a.sni)
 	}
 	return false
 }
@@ -50,46 +76,108 @@ func (a *Attributes) contextExtension(v wireValue) bool {
 	return true
 }
 
-// peerField reads a field of Peer.
-func peerField(n byte, v wireValue, address *string) bool {
+// peerOf reads a Peer.
+func peerOf(v wireValue, address *string) bool {
+	var seen fieldSet
 	var unused string
-	switch n {
-	case 1: // address
-		return v.message(single, func(n byte, v wireValue) bool {
-			return n == 1 && v.message(single, func(n byte, v wireValue) bool { return socketField(n, v, address) })
-		})
-	case 2, 4, 5: // service, principal, certificate
-		return v.text(&unused)
+	for rest := v.bytes; rest != ""; {
+		var v wireValue
+		v, rest = nextField(rest)
+		ok := seen.add(v.n, single)
+		switch v.n {
+		case 1: // address
+			ok = ok && addressOf(v, address)
+		case 2, 4, 5: // service, principal, certificate
+			ok = ok && v.text(&unused)
+		default:
+			ok = false
+		}
+		if !ok {
+			return false
+		}
 	}
-	return false
+	return v.isBytes
 }
 
-// socketField reads a field of SocketAddress.
-func socketField(n byte, v wireValue, address *string) bool {
-	switch n {
-	case 1, 3: // protocol, port_value
-		return !v.isBytes
-	case 2:
-		return v.text(address)
+// addressOf reads an Address, of a socket.
+func addressOf(v wireValue, address *string) bool {
+	if v.bytes == "" {
+		return v.isBytes
 	}
-	return false
+	socket, rest := nextField(v.bytes)
+	if !v.isBytes || socket.n != 1 || !socket.isBytes || rest != "" {
+		return false
+	}
+	var seen fieldSet
+	for rest := socket.bytes; rest != ""; {
+		var v wireValue
+		v, rest = nextField(rest)
+		ok := seen.add(v.n, single)
+		switch v.n {
+		case 1, 3: // protocol, port_value
+			ok = ok && !v.isBytes
+		case 2:
+			ok = ok && v.text(address)
+		default:
+			ok = false
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
 }
 
-// requestField reads a field of Request.
-func (a *Attributes) requestField(n byte, v wireValue) bool {
-	switch n {
-	case 1: // time
-		return v.message(single, func(n byte, v wireValue) bool { return n <= 2 && !v.isBytes })
-	case 2:
-		return v.message(1<<3, func(n byte, v wireValue) bool { return a.httpField(n, v) })
+// requestOf reads a Request.
+func (a *Attributes) requestOf(v wireValue) bool {
+	var seen fieldSet
+	for rest := v.bytes; rest != ""; {
+		var v wireValue
+		v, rest = nextField(rest)
+		ok := seen.add(v.n, single)
+		switch v.n {
+		case 1:
+			ok = ok && v.isTimestamp()
+		case 2:
+			ok = ok && a.http(v)
+		default:
+			ok = false
+		}
+		if !ok {
+			return false
+		}
 	}
-	return false
+	return v.isBytes
+}
+
+// isTimestamp reports whether a value is a Timestamp.
+func (v wireValue) isTimestamp() bool {
+	var seen fieldSet
+	for rest := v.bytes; rest != ""; {
+		var v wireValue
+		if v, rest = nextField(rest); v.n > 2 || v.isBytes || !seen.add(v.n, single) {
+			return false
+		}
+	}
+	return v.isBytes
+}
+
+// http reads an HttpRequest.
+func (a *Attributes) http(v wireValue) bool {
+	var seen fieldSet
+	for rest := v.bytes; rest != ""; {
+		var v wireValue
+		if v, rest = nextField(rest); !seen.add(v.n, 1<<3) || !a.httpField(v) {
+			return false
+		}
+	}
+	return v.isBytes
 }
 
 // httpField reads a field of HttpRequest.
-func (a *Attributes) httpField(n byte, v wireValue) bool {
+func (a *Attributes) httpField(v wireValue) bool {
 	var unused string
-	switch n {
+	switch v.n {
 	case 1, 6, 8: // id, scheme, fragment
 		return v.text(&unused)
 	case 2:
@@ -113,7 +201,7 @@ func (a *Attributes) httpField(n byte, v wireValue) bool {
 		a.rawBody = v.bytes
 		return v.isBytes
 	case 13:
-		return v.message(1<<1, func(n byte, v wireValue) bool { return n == 1 && a.rawHeader(v) })
+		return v.isBytes && a.headerMap(v.bytes)
 	}
 	return false
 }
@@ -143,36 +231,74 @@ func (a *Attributes) joinedHeader(v wireValue) bool {
 	return a.add(header{name, value})
 }
 
-// rawHeader reads a HeaderValue of the header_map.
-func (a *Attributes) rawHeader(v wireValue) bool {
-	var h header
+// headerMap reads the HeaderValues of the header_map.
+func (a *Attributes) headerMap(list string) bool {
+	for list != "" {
+		var v wireValue
+		v, list = nextField(list)
+		h, ok := v.ordinaryHeader()
+		if !ok {
+			h, ok = v.header()
+		}
+		if v.n != 1 || !ok || !a.rawHeaders && len(a.headers) > 0 { // of the other form
+			return false
+		}
+		a.rawHeaders = true
+		a.add(h)
+	}
+	return true
+}
+
+// header reads a HeaderValue.
+func (v wireValue) header() (h header, ok bool) {
 	var raw string
-	ok := v.message(single, func(n byte, v wireValue) bool {
-		switch n {
+	var seen fieldSet
+	for rest := v.bytes; rest != ""; {
+		var v wireValue
+		v, rest = nextField(rest)
+		ok := seen.add(v.n, single)
+		switch v.n {
 		case 1:
-			return v.text(&h.name)
+			ok = ok && v.text(&h.name)
 		case 2:
-			return v.text(&h.value)
+			ok = ok && v.text(&h.value)
 		case 3:
 			raw = v.bytes
-			return v.isBytes
+			ok = ok && v.isBytes
+		default:
+			ok = false
 		}
-		return false
-	})
+		if !ok {
+			return header{}, false
+		}
+	}
 	if raw != "" {
 		h.value = raw
 	}
-	if !a.rawHeaders && len(a.headers) > 0 {
-		return false // both forms at once
-	}
-	a.rawHeaders = true
-	return ok && a.add(h)
+	return h, v.isBytes
 }
 
-// wireValue is the value of a field: bytes, or a number.
+// ordinaryHeader reads a HeaderValue as header does, but only one that has a key and then a raw
+// value, of less than 128 bytes each.
+func (v wireValue) ordinaryHeader() (h header, ok bool) {
+	const key, rawValue = 1<<3 | typeBytes, 3<<3 | typeBytes
+	b := v.bytes
+	if !v.isBytes || len(b) < 5 || b[0] != key {
+		return header{}, false
+	}
+	value := 2 + int(b[1])
+	if value+3 > len(b) || b[value] != rawValue || b[1]|b[value+1] >= 0x80 || len(b) != value+2+int(b[value+1]) {
+		return header{}, false
+	}
+	h.name, h.value = b[2:value], b[value+2:]
+	return h, utf8.ValidString(h.name)
+}
+
+// wireValue is a field: its number, and its value, which is bytes or a number.
 type wireValue struct {
 	bytes   string
 	number  uint64
+	n       byte // 0: there is none that could be read
 	isBytes bool
 }
 
@@ -182,23 +308,26 @@ func (v wireValue) text(field *string) bool {
 	return v.isBytes && utf8.ValidString(v.bytes)
 }
 
-// message reads the fields of a message.
-func (v wireValue) message(lists repeated, field func(n byte, v wireValue) bool) bool {
-	return v.isBytes && fields(v.bytes, lists, field)
-}
-
 // entry reads an entry of a map from text to text.
 func (v wireValue) entry() (key, value string, ok bool) {
-	ok = v.message(single, func(n byte, v wireValue) bool {
-		switch n {
+	var seen fieldSet
+	for rest := v.bytes; rest != ""; {
+		var v wireValue
+		v, rest = nextField(rest)
+		ok := seen.add(v.n, single)
+		switch v.n {
 		case 1:
-			return v.text(&key)
+			ok = ok && v.text(&key)
 		case 2:
-			return v.text(&value)
+			ok = ok && v.text(&value)
+		default:
+			ok = false
 		}
-		return false
-	})
-	return key, value, ok
+		if !ok {
+			return "", "", false
+		}
+	}
+	return key, value, v.isBytes
 }
 
 // The wire types that occur (protobuf's encoding, "Message Structure").
@@ -207,42 +336,47 @@ const (
 	typeBytes  = 2
 )
 
-// repeated is a set of fields that may stand more than once. Of any other, a second one
+// fieldSet is a set of the fields of a message, by their numbers, which are below 16.
+type fieldSet uint16
+
+// single is the set of fields that may stand more than once, where there are none.
+const single fieldSet = 0
+
+// add adds a field that was read. It returns false for one that is there already, unless it may stand more than once: it
 // would replace the first or be merged with it, which is the stock decoder's to do.
-type repeated uint16
-
-const single repeated = 0
-
-// fields reads a message field by field, until field returns false.
-func fields(text string, lists repeated, field func(n byte, v wireValue) bool) bool {
-	var seen repeated
-	for i := 0; i < len(text); {
-		tag := text[i]
-		i++
-		var v wireValue
-		var size int
-		if v.number, size = varint(text[i:]); size == 0 || tag >= 0x80 || tag < 8 {
-			return false
-		}
-		i += size
-		switch tag & 7 {
-		case typeVarint:
-		case typeBytes:
-			if v.number > uint64(len(text)-i) {
-				return false
-			}
-			v.isBytes, v.bytes = true, text[i:i+int(v.number)]
-			i += len(v.bytes)
-		default:
-			return false
-		}
-		bit := repeated(1) << (tag >> 3)
-		if seen&bit&^lists != 0 || !field(tag>>3, v) { // mutant: field-twice
-			return false
-		}
-		seen |= bit
+func (s *fieldSet) add(n byte, lists fieldSet) bool {
+	bit := fieldSet(1) << n
+	if n == 0 || *s&bit&^lists != 0 { // mutant: field-twice
+		return false
 	}
+	*s |= bit
 	return true
+}
+
+// nextField reads the first field of a message, and returns what follows it.
+func nextField(text string) (v wireValue, rest string) {
+	if len(text) < 2 || text[0] >= 0x80 || text[0] < 8 {
+		return wireValue{}, ""
+	}
+	tag, size := text[0], 1
+	if v.number = uint64(text[1]); v.number >= 0x80 {
+		if v.number, size = varint(text[1:]); size == 0 {
+			return wireValue{}, ""
+		}
+	}
+	text = text[1+size:]
+	switch tag & 7 {
+	case typeVarint:
+	case typeBytes:
+		if v.number > uint64(len(text)) {
+			return wireValue{}, ""
+		}
+		v.isBytes, v.bytes, text = true, text[:v.number], text[v.number:]
+	default:
+		return wireValue{}, ""
+	}
+	v.n = tag >> 3
+	return v, text
 }
 
 // varint reads a number. size is 0 where there is none of 64 bits.

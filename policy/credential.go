@@ -172,12 +172,19 @@ func isControlByte(r rune) bool { return r < ' ' || r == 0x7f }
 // isSchemeName reports whether text is a token (RFC 9110, section 5.6.2).
 func isSchemeName(text string) bool {
 	for i := range len(text) {
-		if c := text[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
+		if !tokenBytes[text[i]] {
 			return false
 		}
 	}
 	return text != ""
 }
+
+var tokenBytes = func() (allowed [256]bool) {
+	for c := '!'; c < 0x7f; c++ {
+		allowed[c] = !strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c)
+	}
+	return allowed
+}()
 
 // strictBase64 refuses the second spellings of a value: unused bits that are set,
 // missing padding, another alphabet. (Line breaks it would skip: isToken68 has none.)
@@ -227,14 +234,20 @@ func checkToken68(text string) (problem string) {
 func isToken68(s string) bool {
 	s = strings.TrimRight(s, "=")
 	for i := range len(s) {
-		c := s[i]
-		if !('A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' ||
-			strings.IndexByte("-._~+/", c) >= 0) {
+		if !token68Bytes[s[i]] {
 			return false
 		}
 	}
 	return s != ""
 }
+
+var token68Bytes = func() (allowed [256]bool) {
+	for c := range allowed {
+		b := byte(c)
+		allowed[c] = 'A' <= b && b <= 'Z' || 'a' <= b && b <= 'z' || '0' <= b && b <= '9' || strings.IndexByte("-._~+/", b) >= 0
+	}
+	return allowed
+}()
 
 // presentableUser reports whether the name that a caller asserts may be handed on
 // as a header's value: 1 to 255 bytes of printable UTF-8 without outer blanks, which

@@ -88,7 +88,7 @@ func (s *Snapshot) strays(h Header, names []string) []string {
 	}
 	for i := range h.Len() {
 		name, value := h.At(i)
-		if !mayStray(name, value) || !token.HoldsMinted(value) && (ordinaryHeaders[name] || !s.knownValue(value)) {
+		if !mayStray(name, value) || !token.HoldsMinted(value) && (isOrdinary(name) || !s.knownValue(value)) {
 			continue
 		}
 		if name = lowerASCII(name); !slices.Contains(names, name) {
@@ -98,25 +98,21 @@ func (s *Snapshot) strays(h Header, names []string) []string {
 	return names
 }
 
-// ordinaryHeaders are those of nearly every request, by Envoy or by the client's library, in which no
+// isOrdinary reports whether a header is one of nearly every request, by Envoy or by the client's library, in which no
 // client puts a credential. Minted values are looked for in them, too; for known values of other kinds each
 // header costs a digest and a look-up.
-var ordinaryHeaders = set(
-	"accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "connection", "content-encoding",
-	"content-length", "content-type", "date", "dnt", "expect", "if-match", "if-modified-since", "if-none-match", "origin",
-	"pragma", "priority", "range", "referer", "sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform", "sec-fetch-dest",
-	"sec-fetch-mode", "sec-fetch-site", "sec-fetch-user", "te", "traceparent", "tracestate", "transfer-encoding",
-	"upgrade-insecure-requests", "user-agent", "via", "x-envoy-attempt-count", "x-envoy-decorator-operation",
-	"x-envoy-expected-rq-timeout-ms", "x-envoy-external-address", "x-envoy-internal", "x-envoy-original-path",
-	"x-forwarded-client-cert", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto", "x-request-id", "x-requested-with",
-)
-
-func set(names ...string) map[string]bool {
-	m := make(map[string]bool, len(names))
-	for _, name := range names {
-		m[name] = true
+func isOrdinary(name string) bool {
+	switch name {
+	case "accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "connection", "content-encoding",
+		"content-length", "content-type", "date", "dnt", "expect", "if-match", "if-modified-since", "if-none-match", "origin",
+		"pragma", "priority", "range", "referer", "sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform", "sec-fetch-dest",
+		"sec-fetch-mode", "sec-fetch-site", "sec-fetch-user", "te", "traceparent", "tracestate", "transfer-encoding",
+		"upgrade-insecure-requests", "user-agent", "via", "x-envoy-attempt-count", "x-envoy-decorator-operation",
+		"x-envoy-expected-rq-timeout-ms", "x-envoy-external-address", "x-envoy-internal", "x-envoy-original-path",
+		"x-forwarded-client-cert", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto", "x-request-id", "x-requested-with":
+		return true
 	}
-	return m
+	return false
 }
 
 // mayStray leaves out what can't be removed or can hold no value.

@@ -47,6 +47,10 @@ var knownMethods = []mcpMethod{
 	{method: "ping", lifecycle: true},
 }
 
+// mcpResponse is what `methods` call the client's answer to a request of the server, which has
+// no method.
+const mcpResponse = "response"
+
 var mcpMethodTable = func() map[string]mcpMethod {
 	table := map[string]mcpMethod{}
 	for _, m := range knownMethods {
@@ -120,9 +124,22 @@ func (c *MCP) deciding(m *mcpMessage) (list mcpList, text string) {
 	return mcpMethods, m.method
 }
 
-// check matches a message that can be decided.
-func (c *MCP) check(m *mcpMessage, meter *meter) verdict {
+// check matches a message. An allow rule, for which all is true, matches what the client
+// wrote; a deny rule also what a server may read instead.
+func (c *MCP) check(m *mcpMessage, all bool, meter *meter) (v verdict, problem string) {
 	list, text := c.deciding(m)
+	if list != mcpMethods && m.nameProblem != "" { // mutant: odd-name-matches
+		return undecided, m.nameProblem
+	}
+	v = c.matches(list, text, meter)
+	if v == failed && !all && list != mcpMethods && m.folded != "" { // mutant: folded-host-ignored
+		v = c.matches(list, m.folded, meter)
+	}
+	return v, unclearBudget.String()
+}
+
+// matches matches a text against the patterns of a list.
+func (c *MCP) matches(list mcpList, text string, meter *meter) verdict {
 	for also := c; also != nil; also = also.Also {
 		patterns := also.patterns(list)
 		if also != c && len(patterns) == 0 {
@@ -159,14 +176,12 @@ func (e *evaluation) askMCP(r *Rule, all bool, result outcome) outcome {
 		return result.or(PartMCP, "", m.problem)
 	case all && m.lifecycle:
 		return result
-	case m.response:
-		return outcome{verdict: failed, part: PartMCP, name: mcpMethods.String()}
 	}
-	switch r.MCP.check(m, &e.meter) {
+	switch v, problem := r.MCP.check(m, all, &e.meter); v {
 	case matches:
 		return result
 	case undecided:
-		return result.or(PartMCP, m.list.String(), unclearBudget.String())
+		return result.or(PartMCP, m.list.String(), problem)
 	}
 	return outcome{verdict: failed, part: PartMCP, name: m.list.String()}
 }
@@ -175,11 +190,21 @@ func (e *evaluation) askMCP(r *Rule, all bool, result outcome) outcome {
 // token, as JSON, or nothing: the message was not understood, or has no id.
 func (e *evaluation) refusedCall() string {
 	d := &e.decision
-	byRule := d.Reason == NoRuleMatched && d.Failed == PartMCP || d.Reason == RuleDenied && d.Rule != nil && d.Rule.MCP != nil
-	if !byRule || d.Token == nil || !e.message.read || e.message.problem != "" {
+	if !d.RefusesMessage() || d.Reason == BodyUnavailable || d.Token == nil || !e.message.read || e.message.problem != "" {
 		return ""
 	}
 	return e.message.id
+}
+
+// RefusesMessage reports whether a rule on MCP refused the request for its message.
+func (d *Decision) RefusesMessage() bool {
+	switch d.Reason {
+	case NoRuleMatched, BodyUnavailable:
+		return d.Failed == PartMCP
+	case RuleDenied:
+		return d.Rule != nil && d.Rule.MCP != nil
+	}
+	return false
 }
 
 // ReadsBody reports whether the rule has a condition on the body.

@@ -70,10 +70,37 @@ func TestMCP(t *testing.T) {
 	onlyTools := mcpRule(t, "tools", "read_file", "methods", ".*")
 	no.check(t, "the list of tools decides", onlyTools, call(remove))
 	yes.check(t, "no list of resources", onlyTools, call(message("resources/read", `{"uri":"file:///x"}`)))
+	yes.check(t, "an odd URI, and no list of resources", onlyTools, call(message("resources/read", `{"uri":"file:///x/../y"}`)))
+	no.check(t, "an odd URI, and only a list of tools", mcpRule(t, "tools", ".*"), call(message("resources/read", `{"uri":"file:///x/../y"}`)))
+	answers := mcpRule(t, "methods", "response")
+	for _, body := range []string{`{"jsonrpc":"2.0","id":1,"result":{}}`, `{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x"}}`} {
+		yes.check(t, body, answers, call(body))
+		yes.check(t, body, onlyTools, call(body))
+	}
+	no.check(t, "no answer", answers, call(read))
 	twice := mcpRule(t, "tools", ".*_file")
 	twice.MCP.Also = mcpRule(t, "tools", "read_.*").MCP
 	yes.check(t, "both match", twice, call(read))
 	no.check(t, "one matches", twice, call(remove))
+}
+
+// Some servers ignore the case of a URI's host: an allow rule matches what the client wrote, a deny rule both readings.
+func TestMCPHosts(t *testing.T) {
+	for _, c := range []struct {
+		pattern, uri string
+		want         both
+	}{
+		{"issue://[A-Z]+/.*", "issue://OPEN/1", yes}, {"greeting://.*", "greeting://Alice", yes}, {"greeting://Alice", "greeting://alice", no},
+		{"greeting://alice", "greeting://Alice", both{policy.NoRuleMatched, policy.RuleDenied}},
+		{"greeting://größe/A", "greeting://GRÖßE/A", both{policy.NoRuleMatched, policy.RuleDenied}},
+		{"db://Bob@host/.*", "db://Bob@HOST/a", both{policy.NoRuleMatched, policy.RuleDenied}}, {"db://bob@.*", "db://Bob@host", no},
+		{"note://a/b", "note://a/B", no}, {"note://a[?]b", "note://A?b", both{policy.NoRuleMatched, policy.RuleDenied}}, {"urn:A:.*", "urn:A:b", yes}, {"urn:a:.*", "urn:A:b", no},
+		{".*", "https://a/b", yes}, {".*", "https://A/b", unreadableB}, {".*", "wss://A", unreadableB}, {".*", "https://\u00e4/b", unreadableB}, {".*", "https://%c3%a4/b", unreadableB},
+		{".*", "http://a@B/", unreadableB}, {".*", "http://A@b/", yes},
+	} {
+		body := `{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"` + c.uri + `"}}`
+		c.want.check(t, c.pattern+" "+c.uri, mcpRule(t, "resources", c.pattern), call(body))
+	}
 }
 
 func TestMCPHeaders(t *testing.T) {
@@ -146,7 +173,7 @@ func TestHostileMCP(t *testing.T) {
 		{"dots in a URI", call(resource("file:///srv/../etc/passwd"))}, {"escaped dots", call(resource("file:///srv/%2e%2e/etc/passwd"))}, {"an escaped slash", call(resource("file:///srv/..%2fetc/passwd"))},
 		{"a backslash", call(resource(`file:///srv/..\\etc`))}, {"escaped twice", call(resource("file:///srv/%252e%252e/etc"))}, {"escaped NUL", call(resource("file:///srv/a%00.txt"))}, {"a letter that is escaped", call(resource("file:///%65tc/passwd"))},
 		{"an upper-case scheme", call(resource("FILE:///etc/passwd"))}, {"a host of a file", call(resource("file://localhost/etc/passwd"))}, {"one slash", call(resource("file:/etc/passwd"))}, {"no scheme", call(resource("/etc/passwd"))},
-		{"a blank in front of the URI", call(resource(" file:///etc/passwd"))}, {"a tab in a URI", call(resource(`file:///e\ttc/passwd`))}, {"an overlong escape", call(resource("file:///srv/%c0%ae%c0%ae/etc"))}, {"a half escape", call(resource("file:///srv/%2"))}, {"an upper-case host", call(resource("https://API.example.com/a"))},
+		{"a blank in front of the URI", call(resource(" file:///etc/passwd"))}, {"a tab in a URI", call(resource(`file:///e\ttc/passwd`))}, {"an overlong escape", call(resource("file:///srv/%c0%ae%c0%ae/etc"))}, {"a half escape", call(resource("file:///srv/%2"))}, {"an upper-case host of the web", call(resource("https://API.example.com/a"))},
 
 		{"modern without Mcp-Method", call(read, "mcp-protocol-version", "2026-07-28", "mcp-name", "read_file")}, {"modern without Mcp-Name", call(read, modern("tools/call", "")...)},
 		{"two versions", call(read, "mcp-protocol-version", "2025-11-25|2026-07-28")}, {"versions that are joined", call(read, "mcp-protocol-version", "2025-11-25,2026-07-28")}, {"a version that is no date", call(read, "mcp-protocol-version", "latest")}, {"an empty version", call(read, "mcp-protocol-version", "")},

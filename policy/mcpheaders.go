@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/base64"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -118,7 +119,7 @@ func (h *mcpHeaders) message(joined bool) mcpMessage {
 	case m.list != mcpMethods && !h.hasName, joined && strings.ContainsAny(h.rawName, ",!"):
 		m.problem = whyMCPHeaders
 	default:
-		m.problem = m.nameProblem()
+		m.checkName()
 	}
 	return m
 }
@@ -148,20 +149,50 @@ func (d *document) namesIn(params int, name string) bool {
 	return false
 }
 
-// plainURI reports whether servers agree on what a URI means: it has a scheme in lower case,
+// readURI reports whether servers agree on what a URI means: it has a scheme in lower case,
 // and neither dot segments nor escapes that a server may decode into them or into other
-// letters.
-func plainURI(uri string) bool {
+// letters. Some servers ignore the case of a host: folded is how they read it, where that differs.
+// Nobody keeps the case where the scheme is one of the web's, so there a host has no capitals.
+func readURI(uri string) (folded string, plain bool) {
 	scheme, rest, ok := strings.Cut(uri, ":")
-	if !ok || !isURIScheme(scheme) || scheme == "file" && !strings.HasPrefix(rest, "///") {
-		return false
+	if !ok || !isURIScheme(scheme) || scheme == "file" && !strings.HasPrefix(rest, "///") || !plainRest(rest) {
+		return "", false
 	}
-	if host, isHierarchical := strings.CutPrefix(rest, "//"); isHierarchical {
-		host, _, _ = strings.Cut(host, "/")
-		if lowerASCII(host) != host {
+	afterScheme, isHierarchical := strings.CutPrefix(rest, "//")
+	if !isHierarchical {
+		return "", true
+	}
+	end := strings.IndexAny(afterScheme, "/?#")
+	if end < 0 {
+		end = len(afterScheme)
+	}
+	begin := strings.LastIndexByte(afterScheme[:end], '@') + 1
+	host := afterScheme[begin:end]
+	lower := strings.ToLower(host)
+	switch {
+	case slices.Contains(webSchemes, scheme):
+		return "", lower == host && isPlainHost(host)
+	case lower == host:
+		return "", true
+	}
+	return scheme + "://" + afterScheme[:begin] + lower + afterScheme[end:], true
+}
+
+// isPlainHost reports whether a host has neither escapes nor letters beyond ASCII.
+func isPlainHost(host string) bool {
+	for i := range len(host) {
+		if host[i] == '%' || host[i] >= utf8.RuneSelf {
 			return false
 		}
 	}
+	return true
+}
+
+// webSchemes are those whose hosts every library of URLs writes in lower case.
+var webSchemes = []string{"http", "https", "ws", "wss", "ftp"}
+
+// plainRest reports whether what follows a URI's scheme has one reading, whatever its host.
+func plainRest(rest string) bool {
 	segment := 0
 	for i := 0; i < len(rest); i++ {
 		switch c := rest[i]; {

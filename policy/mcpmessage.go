@@ -10,9 +10,10 @@ type mcpMessage struct {
 	read    bool
 	problem string // why it can't be decided; empty: it can
 	mcpMethod
-	name     string // of the tool or prompt, or the URI of the resource
-	response bool   // the client's answer to a request of the server: it has no method
-	id       string // as JSON; empty: none
+	name        string // of the tool or prompt, or the URI of the resource
+	nameProblem string // why the name can't be matched; empty: it can
+	folded      string // the URI as servers may read it that ignore the case of hosts; empty: as it is
+	id          string // as JSON; empty: none
 }
 
 // readMessage reads the message from the body, with which headers must agree. Headers alone
@@ -32,9 +33,7 @@ func (e *evaluation) readMessage() mcpMessage {
 	if m.problem == "" {
 		m.problem = h.disagreement(&m, &e.body.document, params)
 	}
-	if m.problem == "" {
-		m.problem = m.nameProblem()
-	}
+	m.checkName()
 	return m
 }
 
@@ -72,7 +71,8 @@ func (d *document) message() (m mcpMessage, params int) {
 	case answered && method > 0:
 		m.problem = whyResponse
 	case answered && !d.hasFolded(0, "method"):
-		m.response = true
+		m.method = mcpResponse
+		return m, params
 	case method == 0 || d.values[method].kind != jsonString:
 		m.problem = whyMethod
 	case id > 0 && !d.isID(id):
@@ -82,7 +82,7 @@ func (d *document) message() (m mcpMessage, params int) {
 	default:
 		m.problem = d.readCall(&m, method, params)
 	}
-	if id > 0 && m.problem == "" && !m.response {
+	if id > 0 && m.problem == "" {
 		m.id = d.rawID(id)
 	}
 	return m, params
@@ -231,13 +231,16 @@ func (d *document) rawID(at int) string {
 	return string(d.text[start:end])
 }
 
-// nameProblem returns why what the message names can't be matched.
-func (m *mcpMessage) nameProblem() string {
-	switch {
-	case len(m.name) > maxMatched:
-		return whyMCPLength
-	case m.list == mcpResources && !plainURI(m.name):
-		return whyURI
+// checkName notes whether what the message names can be matched, and the other reading of a URI.
+func (m *mcpMessage) checkName() {
+	if len(m.name) > maxMatched {
+		m.nameProblem = whyMCPLength
 	}
-	return ""
+	if m.list != mcpResources || m.nameProblem != "" {
+		return
+	}
+	plain := false
+	if m.folded, plain = readURI(m.name); !plain {
+		m.nameProblem = whyURI
+	}
 }

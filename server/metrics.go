@@ -1,8 +1,10 @@
 package server
 
 import (
+	"maps"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +19,7 @@ import (
 type metrics struct {
 	registry   *prometheus.Registry
 	decisions  *prometheus.CounterVec
+	counters   atomic.Pointer[map[counted]prometheus.Counter] // of decisions, those in use
 	shadows    *prometheus.CounterVec
 	duration   prometheus.Histogram
 	faults     prometheus.Counter
@@ -85,7 +88,7 @@ func (m *metrics) Decided(d *policy.Decision, took time.Duration) {
 	if d.Gate != nil {
 		gate = d.Gate.Name
 	}
-	m.decisions.WithLabelValues(gate, d.Effect.String(), d.Reason.String()).Inc()
+	m.counterOf(gate, d).Inc()
 	if d.Shadowed {
 		m.shadows.WithLabelValues(gate, d.Shadow.String()).Inc()
 	}
@@ -93,6 +96,31 @@ func (m *metrics) Decided(d *policy.Decision, took time.Duration) {
 		m.failures.add(d.Client)
 	}
 	m.duration.Observe(took.Seconds())
+}
+
+// counted is what decisions are counted by.
+type counted struct {
+	gate   string
+	effect policy.Effect
+	reason policy.Reason
+}
+
+// counterOf returns the counter of a decision. Readers share a map that does not change, which is quicker to read than
+// that of Prometheus; who finds a counter missing publishes another map.
+func (m *metrics) counterOf(gate string, d *policy.Decision) prometheus.Counter {
+	known, key := m.counters.Load(), counted{gate, d.Effect, d.Reason}
+	if known != nil {
+		if counter := (*known)[key]; counter != nil {
+			return counter
+		}
+	}
+	counter, next := m.decisions.WithLabelValues(gate, d.Effect.String(), d.Reason.String()), map[counted]prometheus.Counter{}
+	if known != nil {
+		next = maps.Clone(*known)
+	}
+	next[key] = counter
+	m.counters.CompareAndSwap(known, &next)
+	return counter
 }
 
 // Faulted implements extauthz.Observer.

@@ -41,7 +41,7 @@ var stages = []stage{
 	{"refusal", "tokenName(&a.decision)"},
 	{"metadata", "tokenName(d)"},
 	{"problem", "tokenName(&a.decision)"},
-	{"compose", "string(metadata)"},
+	{"compose", "tokenName(&a.decision)"},
 	{"event", "r.Target.Raw"},
 	{"line", "e.Path"},
 	{"queue", "e.Path"}, // by grpc-go, one event at a time

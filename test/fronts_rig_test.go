@@ -125,10 +125,15 @@ func (f front) stand(t *testing.T, manifests, api string, trusting bool) *standi
 	return &standing{p, f, b.clients}
 }
 
-// run runs a proxy until the test ends, and waits until it listens.
+// run runs a program until the test ends, and waits until it listens.
 func run(t *testing.T, name string, cmd *exec.Cmd, address string) {
 	t.Helper()
-	log := &syncBuffer{}
+	runWith(t, &syncBuffer{}, name, cmd, address)
+}
+
+// runWith runs a program as run does, with a log of the caller's.
+func runWith(t *testing.T, log *syncBuffer, name string, cmd *exec.Cmd, address string) {
+	t.Helper()
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {

@@ -24,9 +24,12 @@ func spellings(value string) (s [3]string) {
 // of base64 differ.
 var prefixSpellings = spellings(Prefix)
 
-// mayHoldPrefix is a cheap test for HoldsMinted and MaskEncoded.
-func mayHoldPrefix(text string) bool {
-	if len(text) < len(Prefix) {
+// mintedLen is the length of a minted value, which none of its spellings is shorter than.
+const mintedLen = len(Prefix) + randomLen + checksumLen
+
+// mayHoldMinted is a cheap test for HoldsMinted.
+func mayHoldMinted(text string) bool {
+	if len(text) < mintedLen {
 		return false
 	}
 	return strings.Contains(text, Prefix) || strings.IndexByte(text, '%') >= 0 || holdsEncodedPrefix(text)
@@ -44,7 +47,7 @@ func holdsEncodedPrefix(text string) bool {
 // HoldsMinted reports whether text holds a whole minted value, one with a good checksum:
 // anywhere, percent-encoded or not, or in one base64 decoding of a part of text.
 func HoldsMinted(text string) bool {
-	if !mayHoldPrefix(text) {
+	if !mayHoldMinted(text) {
 		return false
 	}
 	// What looks like an escape may be none, so that both readings count.
@@ -69,13 +72,12 @@ func holdsMinted(text string) bool {
 
 // holdsPlain reports whether text holds a minted value as it is.
 func holdsPlain(text string) bool {
-	const whole = len(Prefix) + randomLen + checksumLen
 	for {
 		i := strings.Index(text, Prefix)
-		if i < 0 || len(text)-i < whole {
+		if i < 0 || len(text)-i < mintedLen {
 			return false
 		}
-		if WellFormed(Secret{text[i : i+whole]}) {
+		if WellFormed(Secret{text[i : i+mintedLen]}) {
 			return true
 		}
 		text = text[i+1:]

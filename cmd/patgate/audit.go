@@ -65,7 +65,7 @@ func (f *filterFlags) add(cmd *cobra.Command) {
 	l.StringVar(&f.User, "user", "", "only events of this `user`, or of whom they acted as")
 	l.StringVar(&f.Token, "token", "", "only events of the token with this `name`")
 	l.StringVar(&f.Gate, "gate", "", "only events of the gate with this `name`")
-	l.StringVar(&f.Reason, "reason", "", "only events with this `reason`, or that enforcing would refuse with it")
+	l.StringVar(&f.Reason, "reason", "", "only events refused with this `reason`, in shadow mode too")
 	l.StringVar(&f.Decision, "decision", "", "only allow or deny (`word`)")
 	l.StringVar(&f.Path, "path", "", "only events whose path begins with this `text`")
 	l.StringVar(&f.since, "since", "", "only events from this `time` on: 2026-07-30T12:00:00Z, 2026-07-30 or -7d")

@@ -18,8 +18,8 @@ func newAuditKey(s streams) *cobra.Command {
 		Use:   "key FILE",
 		Short: "Make the key of a sealed audit log",
 		Long: "Key writes a new private key to a file that only its owner can read, and prints the public key. The\n" +
-			"private key is for serve --audit-chain and for audit verify --key; keep a copy apart from the logs.\n" +
-			"The public key is for audit verify --key too: it checks the signed checkpoints, and can't seal lines.",
+			"private key is for serve --audit-chain and audit verify --key; keep a copy away from the logs. The\n" +
+			"public key is for audit verify --key only: it checks the signed checkpoints and cannot seal lines.",
 		Example: "  patgate audit key audit.key --name audit.example.com > audit.pub\n" +
 			"  patgate serve --manifests manifests --audit-chain audit.key > audit.jsonl",
 		Args: args(cobra.ExactArgs(1), "expected the file to write the private key to"),

@@ -22,10 +22,9 @@ func newAuditShow(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show ID --log FILE... [FILE...]",
 		Short: "Show one event, and explain its decision rule by rule",
-		Long: "Show prints the event of a decision. With --manifests it asks the decision again and explains it, as\n" +
-			"explain --event does: give those of the revision that decided. --body and --header supply what the log\n" +
-			"does not have. Where the event's decision and the new one differ, the first line says so and the exit\n" +
-			"code is 1.",
+		Long: "Show prints the event of one decision. With --manifests it also explains the decision, as explain --event\n" +
+			"does: give the manifests of the revision that made it. --body and --header add what the log does not\n" +
+			"record. If the manifests now decide differently, the first line says so and the exit code is 1.",
 		Example: "  patgate audit show 4DLDQ7JH --log audit.jsonl\n" +
 			"  kubectl logs deploy/patgate | patgate audit show 4DLDQ7JH --log - --manifests manifests",
 		Args: args(cobra.MinimumNArgs(1), "expected the ID of a decision, or its first 8 characters or more"),
@@ -90,13 +89,13 @@ func explainLogged(s streams, f *explainFlags, found *audit.Entry, manifests []s
 	if err != nil {
 		return nil, err
 	}
-	beside := explain.Supplied{Header: header}
+	supplied := explain.Supplied{Header: header}
 	if f.body != "" {
-		if beside.Body, err = readInput(s, f.body); err != nil {
+		if supplied.Body, err = readInput(s, f.body); err != nil {
 			return nil, err
 		}
 	}
-	e, err := explain.Event(set.Rows, &found.Logged, beside)
+	e, err := explain.Event(set.Rows, &found.Logged, supplied)
 	if err != nil {
 		return nil, usageError{err}
 	}

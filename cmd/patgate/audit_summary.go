@@ -24,9 +24,9 @@ func newAuditSummary(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "summary --log FILE... [FILE...]",
 		Short: "Count what logs hold, by token, user, gate, reason and client",
-		Long: "Summary counts decisions, and shows who still uses basic or an older value, which canaries were\n" +
-			"touched, and which tokens are refused for one reason again and again. --shadow shows what observing\n" +
-			"gates and policies would refuse if they enforced.",
+		Long: "Summary counts decisions. It also shows who still uses Basic or an older value, which canaries were\n" +
+			"used, and which tokens are refused again and again for the same reason. --shadow shows what gates and\n" +
+			"policies in shadow mode would refuse if they were enforced.",
 		Example: "  patgate audit summary --log audit.jsonl --decision deny --since -7d\n" +
 			"  kubectl logs deploy/patgate | patgate audit summary --log - --shadow -o json",
 		RunE: func(_ *cobra.Command, given []string) error {
@@ -41,7 +41,7 @@ func newAuditSummary(s streams) *cobra.Command {
 	}
 	logFlag(cmd, &logs)
 	f.add(cmd)
-	cmd.Flags().BoolVar(&shadow, "shadow", false, "show what enforcing would refuse")
+	cmd.Flags().BoolVar(&shadow, "shadow", false, "show what gates and policies in shadow mode would refuse")
 	outputFlag(cmd, &output)
 	return cmd
 }
@@ -191,7 +191,7 @@ func more(out io.Writer, n int) {
 	}
 }
 
-// printShadow prints what enforcing would refuse.
+// printShadow prints what gates and policies in shadow mode would refuse.
 func printShadow(out io.Writer, sum *report.Summary) error {
 	var b strings.Builder
 	total := int64(0)

@@ -22,8 +22,8 @@ func newAuditTail(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tail [--log FILE] [FILE]",
 		Short: "Print a readable line for each event, as events come",
-		Long: "Tail prints a line for each event of a log, and waits for more where the log is stdin. --follow waits\n" +
-			"for what is appended to a file. -o json prints the events themselves.",
+		Long: "Tail prints one line per event. If the log is stdin, it waits for more events. --follow waits for\n" +
+			"events that are appended to a file. -o json prints the events themselves.",
 		Example: "  kubectl logs -f deploy/patgate | patgate audit tail --decision deny\n" +
 			"  patgate audit tail --log audit.jsonl --follow --token ci-bot",
 		RunE: func(_ *cobra.Command, given []string) error {

@@ -19,11 +19,11 @@ func newAuditVerify(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify --log FILE... [FILE...]",
 		Short: "Find what is missing from logs: gaps, cut lines, clock steps",
-		Long: "Each process numbers its events without a gap. Verify finds events that are missing or out of order,\n" +
-			"lines that were cut, events that patgate says it could not write (audit.gap), and clocks that were\n" +
-			"set. A log may begin and end anywhere. With the key of serve --audit-chain, verify also finds each line\n" +
-			"that was changed or replaced, and checks the signed checkpoints; the public key checks those alone.\n" +
-			"It exits with 1 where it finds something.",
+		Long: "Verify checks that a log is complete. Each process numbers its events without a gap, so verify finds\n" +
+			"events that are missing or out of order, cut lines, events that patgate could not write (audit.gap),\n" +
+			"and changes of the clock. A log may begin and end anywhere. With the key of serve --audit-chain, verify\n" +
+			"also finds each line that was changed or replaced, and checks the signed checkpoints. With the public\n" +
+			"key it checks the checkpoints only. It exits with 1 if it finds something.",
 		Example: "  patgate audit verify --log audit-1.jsonl.gz --log audit-2.jsonl.gz\n" +
 			"  patgate audit verify --log audit.jsonl --key audit.key\n" +
 			"  kubectl logs deploy/patgate --prefix | patgate audit verify --log - -o json",

@@ -40,12 +40,13 @@ func newCheck(s streams) *cobra.Command {
 		Use:   "check [DIR|FILE]...",
 		Short: "Validate manifests and print every problem",
 		Long: "Check reads directories of manifests as serve does, and prints every problem at once as\n" +
-			"FILE:LINE:COLUMN: field: what is wrong, what was expected. It exits with 2 where there is one.\n\n" +
-			"Of manifests without problems it warns where they are risky; docs/checks.md has each code.\n" +
-			"The comment `# patgate:ignore CODE reason` on the line or the one above accepts a warning.\n" +
+			"FILE:LINE:COLUMN: field: what is wrong, what was expected. It exits with 2 if there is a problem.\n" +
+			"\n" +
+			"If there is none, it prints warnings about risky manifests; docs/checks.md describes each code.\n" +
+			"The comment `# patgate:ignore CODE reason` on the same line or the line above accepts a warning.\n" +
 			"It exits with 1 for warnings with --strict, and for tokens that live longer than before with --against.\n" +
-			"With --rendered it reads ConfigMaps, as a cluster would get them; beside directories, it needs the\n" +
-			"ConfigMaps to have what the directories hold, and nothing else.\n\n" +
+			"--rendered reads the ConfigMaps that a cluster would get. If directories are given as well, the\n" +
+			"ConfigMaps must contain exactly what the directories contain.\n\n" +
 			"A directory needs a Gate, which says what is protected. The smallest guards everything:\n\n" +
 			"  apiVersion: patgate.dev/v1alpha1\n  kind: Gate\n  metadata:\n    name: everything\n  spec:\n    schemes: [basic, bearer]",
 		Example: "  patgate check manifests\n  patgate check --strict -o json policies tokens\n  patgate check --examples manifests\n" +

@@ -19,10 +19,10 @@ func newDemo(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the whole thing on loopback, and take a tour",
-		Long: "Demo starts a sample API, patgate and a real Envoy on loopback, and shows a tour of\n" +
-			"requests: each as the curl line that a user would type, with Envoy's answer and\n" +
-			"patgate's audit event. It exits with 1 where one differs from what it describes. On a\n" +
-			"terminal it keeps serving until Ctrl-C. With --step each step waits for Enter. ENVOY_PATH names the Envoy to use.",
+		Long: "Demo starts a sample API, patgate and a real Envoy on loopback, and sends the requests of a tour.\n" +
+			"For each it shows the curl line that a user would type, Envoy's response and patgate's audit event.\n" +
+			"It exits with 1 if one of them is not as described. On a terminal it keeps serving until Ctrl-C.\n" +
+			"--step waits for Enter after each step. The environment variable ENVOY_PATH names the Envoy to use.",
 		Example: "  patgate demo\n  ENVOY_PATH=/usr/bin/envoy patgate demo --hold",
 		Args:    args(cobra.NoArgs, "takes no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {

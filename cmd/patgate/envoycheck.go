@@ -52,7 +52,7 @@ func newEnvoyCheck(s streams) *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&o.strict, "strict", false, "exit with 1 for warnings too")
 	f.StringArrayVar(&o.manifests, "manifests", nil, "`directory` of the manifests whose gates Envoy serves; may repeat")
-	f.StringArrayVar(&o.gates, "gate", nil, "`name` of a gate behind this Envoy (default: all of them); may repeat")
+	f.StringArrayVar(&o.gates, "gate", nil, "`name` of a gate that this Envoy protects (default: all); may repeat")
 	f.StringArrayVar(&o.open, "open-listener", nil, "`name` or ADDRESS:PORT of a listener that is open on purpose, such as one for metrics; may repeat")
 	return cmd
 }

@@ -59,10 +59,10 @@ func newEnvoyConfig(s streams) *cobra.Command {
 	return newConfigCommand(s, envoy.Kinds(), &cobra.Command{
 		Use:   "envoy-config --for KIND [DIR...]",
 		Short: "Print the Envoy, Istio or Envoy Gateway configuration for the gates at hand",
-		Long: "Envoy-config prints a configuration that fits the gates: patgate may set and remove exactly\n" +
-			"the headers that they name, JSON bodies are sent to it only where a rule reads them, and clients' addresses are\n" +
-			"counted as the gates count them. What is doubtful goes to stderr. Print it anew when gates change. For other\n" +
-			"proxies see front-config. The kinds are\n" +
+		Long: "Envoy-config prints a configuration for the gates: patgate may set and remove exactly the headers that\n" +
+			"they name, JSON bodies are sent only for rules that read them, and client addresses are counted as the\n" +
+			"gates count them. Warnings go to stderr. Print the configuration again when gates change. For other\n" +
+			"proxies see front-config. The kinds are:\n" +
 			"  standalone      one Envoy in front of an API\n" +
 			"  sidecar         an Envoy in the API's pod, with patgate on a unix socket\n" +
 			"  edge            TLS from clients, several replicas of patgate over mTLS\n" +
@@ -78,13 +78,14 @@ func newFrontConfig(s streams) *cobra.Command {
 	return newConfigCommand(s, frontKinds(), &cobra.Command{
 		Use:   "front-config --for KIND [DIR...]",
 		Short: "Print the configuration of the proxy in front of the gates at hand",
-		Long: "Front-config prints a configuration that fits the gates: every identity header comes from patgate, and\n" +
-			"clients can set none. What is doubtful goes to stderr. Print it anew when gates change their headers.\n" +
-			"docs/ingress.md says what each proxy sends, keeps, changes and shows. The kinds are\n\n" +
-			"  nginx, caddy, haproxy, traefik   a server that asks over HTTP (--http-front); haproxy-lua prints haproxy's script\n" +
+		Long: "Front-config prints a configuration for the gates: every identity header comes from patgate, and clients\n" +
+			"cannot set one. Warnings go to stderr. Print the configuration again when gates change their headers.\n" +
+			"docs/ingress.md lists what each proxy sends, keeps, changes and shows. The kinds are:\n" +
+			"\n" +
+			"  nginx, caddy, haproxy, traefik   a proxy that checks over HTTP (--http-front); haproxy-lua prints HAProxy's script\n" +
 			"  ingress-nginx                    annotations and settings for the controller\n" +
 			"  gateway-api                      an HTTPRoute with ExternalAuth (gRPC)\n" +
-			"  envoy                            Envoy that asks over HTTP\n" +
+			"  envoy                            an Envoy that checks over HTTP\n" +
 			"  standalone, sidecar, edge, istio, istio-mesh, envoy-gateway   as envoy-config prints them",
 		Example: "  patgate front-config --for nginx manifests >/etc/nginx/conf.d/patgate.conf\n" +
 			"  patgate front-config --for haproxy manifests >haproxy.cfg && patgate front-config --for haproxy-lua manifests >patgate.lua\n" +
@@ -107,11 +108,11 @@ func newConfigCommand(s streams, kinds []string, cmd *cobra.Command) *cobra.Comm
 	manifestsFlag(cmd, &o.manifests)
 	f := cmd.Flags()
 	f.StringVar(&o.Kind, "for", "", "`kind` of configuration (required)")
-	f.StringArrayVar(&o.gates, "gate", nil, "`name` of a gate behind this proxy (default: all of them); may repeat")
+	f.StringArrayVar(&o.gates, "gate", nil, "`name` of a gate that this proxy protects (default: all); may repeat")
 	f.StringVar(&o.Listen, "listen", "", "`address` for clients (default 127.0.0.1:8080, sidecar 0.0.0.0:8080, edge 0.0.0.0:8443)")
 	f.StringVar(&o.Admin, "admin", "", "`address` of Envoy's admin listener (default 127.0.0.1:9901)")
 	f.StringVar(&o.Upstream, "upstream", "", "`address` of the API (default 127.0.0.1:8081)")
-	f.StringArrayVar(&o.Patgate, "patgate", nil, "`address` of patgate, host:port or unix:///path; may repeat; for a mesh that of its Service")
+	f.StringArrayVar(&o.Patgate, "patgate", nil, "`address` of patgate, host:port or unix:///path; may repeat; for a mesh, the address of its Service")
 	f.StringVar(&o.TLS, "tls", "", "`directory` with tls.crt and tls.key for clients (default for edge /etc/envoy/tls)")
 	f.StringVar(&o.PatgateTLS, "patgate-tls", "", "`directory` with tls.crt, tls.key and ca.crt for patgate, or none (default for edge\n"+
 		"/etc/envoy/patgate, otherwise none); for a mesh the name of a Secret")
@@ -122,7 +123,7 @@ func newConfigCommand(s streams, kinds []string, cmd *cobra.Command) *cobra.Comm
 	f.StringArrayVar(&o.Upgrades, "upgrade", nil, "`protocol` that a connection may be upgraded to, such as websocket; may repeat")
 	f.StringVar(&o.Namespace, "namespace", "", "`namespace` of the objects for Kubernetes (default: default)")
 	f.StringVar(&o.Gateway, "gateway", "", "`name` of the Gateway that patgate protects (default api)")
-	f.StringArrayVar(&o.BodilessRoutes, "bodiless-route", nil, "`name` of an HTTPRoute beside one for JSON: no bodies are sent from it; may repeat")
+	f.StringArrayVar(&o.BodilessRoutes, "bodiless-route", nil, "`name` of an HTTPRoute whose bodies patgate does not need; may repeat")
 	f.StringArrayVar(&o.Listeners, "listener", nil, "`name` of a listener of Envoy Gateway's Gateway (default http); may repeat")
 	outputFlag(cmd, &o.output)
 	_ = cmd.RegisterFlagCompletionFunc("for", fixed(kinds...))
@@ -132,8 +133,8 @@ func newConfigCommand(s streams, kinds []string, cmd *cobra.Command) *cobra.Comm
 // timeFlags are how long Envoy waits for what.
 func timeFlags(f *pflag.FlagSet, t *envoy.Times) {
 	d := envoy.DefaultTimes
-	f.DurationVar(&t.RouteTimeout, "route-timeout", d.RouteTimeout, "`time` for the whole answer of the API; 0s: as long as it flows")
-	f.DurationVar(&t.RequestTimeout, "request-timeout", d.RequestTimeout, "`time` for a whole request; 0s: as long as it flows")
+	f.DurationVar(&t.RouteTimeout, "route-timeout", d.RouteTimeout, "`time` for the whole answer of the API; 0s: no limit while data flows")
+	f.DurationVar(&t.RequestTimeout, "request-timeout", d.RequestTimeout, "`time` for a whole request; 0s: no limit while data flows")
 	f.DurationVar(&t.RequestHeadersTimeout, "headers-timeout", d.RequestHeadersTimeout, "`time` for the headers of a request")
 	f.DurationVar(&t.IdleTimeout, "idle-timeout", d.IdleTimeout, "`time` for a request, answer or tunnel of which nothing comes")
 	f.DurationVar(&t.ConnectionIdleTimeout, "keepalive-timeout", d.ConnectionIdleTimeout, "`time` for the next request on a client's connection")

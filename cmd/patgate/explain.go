@@ -36,12 +36,13 @@ func newExplain(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain --url URL [DIR...]",
 		Short: "Explain a decision about a request, rule by rule",
-		Long: "Explain asks the server's own evaluation about a request: what applied, what matched, which part of a\n" +
-			"rule failed, each with its file:line. A token is named, and gets a made-up value for the question; or its\n" +
-			"value comes from a file or stdin. It exits with 0 where the request is allowed, and with 1 where it is not.\n\n" +
-			"--event reads an audit log as it was collected: alone, from `kubectl logs --prefix`, of the container runtime,\n" +
-			"wrapped in JSON, gzip or zstd. Where the event's decision and today's differ, the first line says so and the\n" +
-			"exit code is 1. --header and --body supply what an event does not hold.",
+		Long: "Explain evaluates a request as the server does, and prints which gate and rules applied, what matched and\n" +
+			"which part of a rule failed, each with its file:line. --token names a token; explain makes up its value.\n" +
+			"--token-file reads a real value. It exits with 0 if the request is allowed, and with 1 if it is not.\n" +
+			"\n" +
+			"--event explains a decision of an audit log, in any form that clusters deliver: plain, `kubectl logs\n" +
+			"--prefix`, container runtime, wrapped in JSON, gzip or zstd. If the manifests now decide differently, the\n" +
+			"first line says so and the exit code is 1. --header and --body add what an event does not record.",
 		Example: "  patgate explain manifests --method POST --url https://jira.example.com/rest/api/2/issue --token ci-bot\n" +
 			"  kubectl logs deploy/patgate --prefix | patgate explain manifests --event - --id 4DLDQ7JH",
 		RunE: func(_ *cobra.Command, dirs []string) error {

@@ -15,13 +15,13 @@ import (
 // event explains a decision of the logs by the present manifests, and says where the two
 // differ.
 func (f *explainFlags) event(s streams, rows policy.Rows, at time.Time) error {
-	beside := explain.Supplied{Now: at}
+	supplied := explain.Supplied{Now: at}
 	var err error
-	if beside.Header, err = f.header(); err != nil {
+	if supplied.Header, err = f.header(); err != nil {
 		return err
 	}
 	if f.body != "" {
-		if beside.Body, err = readInput(s, f.body); err != nil {
+		if supplied.Body, err = readInput(s, f.body); err != nil {
 			return err
 		}
 	}
@@ -29,7 +29,7 @@ func (f *explainFlags) event(s streams, rows policy.Rows, at time.Time) error {
 	if logged == nil {
 		return cut
 	}
-	e, err := explain.Event(rows, &logged.Logged, beside)
+	e, err := explain.Event(rows, &logged.Logged, supplied)
 	if err != nil {
 		return usageError{err}
 	}

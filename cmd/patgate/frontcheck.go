@@ -55,8 +55,8 @@ func newFrontCheck(s streams) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.kind, "for", "", "`kind` of the files: nginx, caddy, traefik, haproxy or gateway-api (default: by their content)")
 	f.BoolVar(&o.strict, "strict", false, "exit with 1 for warnings too")
-	f.StringArrayVar(&o.manifests, "manifests", nil, "`directory` of the manifests whose gates stand behind the proxy; may repeat")
-	f.StringArrayVar(&o.gates, "gate", nil, "`name` of a gate behind this proxy (default: all of them); may repeat")
+	f.StringArrayVar(&o.manifests, "manifests", nil, "`directory` with the manifests of the gates that this proxy protects; may repeat")
+	f.StringArrayVar(&o.gates, "gate", nil, "`name` of a gate that this proxy protects (default: all); may repeat")
 	_ = cmd.RegisterFlagCompletionFunc("for", fixed(frontcheck.Kinds()...))
 	return cmd
 }

@@ -21,11 +21,11 @@ func newManage(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "manage --manifests DIR --into DIR",
 		Short: "Let people manage their tokens over HTTP",
-		Long: "Manage serves the API by which people create, see, limit and end their own tokens, and\n" +
-			"administrators see and end everybody's. What they change are the manifests of --into;\n" +
-			"servers that follow them run it. At least one way to sign in is needed: tokens at a\n" +
-			"gate, the header of a proxy in front, OpenID Connect, or a one-time link.\n" +
-			"Every flag can be given as an environment variable too: --user-header is " + envPrefix + "USER_HEADER.",
+		Long: "Manage serves the API and page with which people create, see, limit and end their own tokens, and\n" +
+			"administrators see and end all tokens. It writes manifests to the directory --into; servers that\n" +
+			"read this directory apply them. At least one way to sign in is needed: tokens of a gate, a header of\n" +
+			"the proxy in front, OpenID Connect, or a one-time link.\n" +
+			"Every flag can also be an environment variable: --user-header is " + envPrefix + "USER_HEADER.",
 		Example: "  patgate manage --manifests manifests --into manifests/tokens --login-link alice\n" +
 			"  patgate manage --manifests manifests --into manifests/tokens --gate tokens --gate-status http://127.0.0.1:9192\n" +
 			"  patgate manage --manifests m --into m/tokens --listen unix:///run/patgate/manage.sock --user-header x-forwarded-user",
@@ -48,37 +48,37 @@ func newManage(s streams) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&o.Manifests, "manifests", nil, "`directory` of manifests, read recursively; may repeat")
-	f.Int64Var(&o.MaxManifests, "manifests-max-bytes", dir.MaxBytes, "how much a load reads at most")
-	f.StringVar(&chainFile, "audit-chain", "", "`file` with the key that seals each line, which `patgate audit key` makes")
+	f.Int64Var(&o.MaxManifests, "manifests-max-bytes", dir.MaxBytes, "most bytes that one load may read")
+	f.StringVar(&chainFile, "audit-chain", "", "`file` with the key that seals each audit line; `patgate audit key` makes one")
 	manageFlags(f, "", o.Manage)
 	f.Lookup("listen").DefValue = "127.0.0.1:9193"
 	o.Manage.Listen = "127.0.0.1:9193"
 	f.StringArrayVar(&o.Manage.GateStatus, "gate-status", nil, "`URL` of the status port of a server: changes wait for it; may repeat")
-	f.StringVar(&logFormat, "log-format", "auto", "form of the logs: text, json, or auto (text on a terminal)")
-	f.StringVar(&logLevel, "log-level", "info", "least level of the logs: debug, info, warn or error")
+	f.StringVar(&logFormat, "log-format", "auto", "`format` of logs: text, json, or auto (text on a terminal)")
+	f.StringVar(&logLevel, "log-level", "info", "minimum `level` of logs: debug, info, warn or error")
 	return cmd
 }
 
 // manageFlags adds the flags of the management, whose names begin with a prefix.
 func manageFlags(f *pflag.FlagSet, prefix string, o *server.ManageOptions) {
-	f.StringVar(&o.Listen, prefix+"listen", "", "`address` of the management of tokens: host:port, or unix:///path")
-	f.StringVar(&o.Into, prefix+"into", "", "`directory` of the manifests that gets new tokens")
-	f.StringVar(&o.Gate, prefix+"gate", "", "`name` of the Gate at which tokens sign in to manage tokens")
-	f.StringVar(&o.UserHeader, prefix+"user-header", "", "`header` with the user, set by the proxy in front (unix socket or mTLS)")
-	f.StringVar(&o.TLSCert, prefix+"tls-cert", "", "`file` of the management's certificate, reloaded when it changes")
-	f.StringVar(&o.TLSKey, prefix+"tls-key", "", "`file` of its key")
-	f.StringVar(&o.ClientCA, prefix+"client-ca", "", "`file` of the authority of the proxy in front (mTLS)")
-	f.BoolVar(&o.InsecureListen, prefix+"insecure-listen", false, "allow an address beyond loopback without TLS")
-	f.StringVar(&o.OIDC.Issuer, prefix+"oidc-issuer", "", "`URL` of the identity provider with which people sign in (OpenID Connect)")
-	f.StringVar(&o.OIDC.ClientID, prefix+"oidc-client-id", "", "`name` of the client there")
-	f.StringVar(&o.OIDC.SecretFile, prefix+"oidc-client-secret-file", "", "`file` of its secret")
-	f.StringVar(&o.OIDC.UserClaim, prefix+"oidc-user-claim", oidc.DefaultUserClaim, "`claim` that names the user")
-	f.StringVar(&o.OIDC.Redirect, prefix+"oidc-redirect-url", "", "`URL` of "+oidc.CallbackPath+" as browsers see it; default by the Host of the request")
-	f.StringVar(&o.NotifyURL, prefix+"notify-url", "", "`URL` of a webhook that gets notice of tokens 30, 7 and 1 days before their end")
-	f.StringVar(&o.NotifySecret, prefix+"notify-secret-file", "", "`file` of the key that signs its messages: whsec_ and base64")
-	f.StringVar(&o.SessionKeyFile, prefix+"session-key-file", "", "`file` of the key of sessions, for replicas to share; default a new one")
+	f.StringVar(&o.Listen, prefix+"listen", "", "`address` for the API and page: host:port or unix:///path")
+	f.StringVar(&o.Into, prefix+"into", "", "`directory` under the manifests where tokens are written")
+	f.StringVar(&o.Gate, prefix+"gate", "", "`name` of the Gate whose tokens may call the management API")
+	f.StringVar(&o.UserHeader, prefix+"user-header", "", "`header` in which the proxy in front names the user (needs a unix socket or mTLS)")
+	f.StringVar(&o.TLSCert, prefix+"tls-cert", "", "`file` with the certificate for the API and page, reloaded when it changes")
+	f.StringVar(&o.TLSKey, prefix+"tls-key", "", "`file` with the key of --"+prefix+"tls-cert")
+	f.StringVar(&o.ClientCA, prefix+"client-ca", "", "`file` with the CA certificates of the proxy in front (mTLS)")
+	f.BoolVar(&o.InsecureListen, prefix+"insecure-listen", false, "allow the API and page on an address other than loopback without TLS")
+	f.StringVar(&o.OIDC.Issuer, prefix+"oidc-issuer", "", "`URL` of the OpenID Connect provider with which people sign in")
+	f.StringVar(&o.OIDC.ClientID, prefix+"oidc-client-id", "", "`id` of patgate as a client of the OpenID Connect provider")
+	f.StringVar(&o.OIDC.SecretFile, prefix+"oidc-client-secret-file", "", "`file` with the client secret of patgate at the OpenID Connect provider")
+	f.StringVar(&o.OIDC.UserClaim, prefix+"oidc-user-claim", oidc.DefaultUserClaim, "`claim` of the ID token or UserInfo that names the user")
+	f.StringVar(&o.OIDC.Redirect, prefix+"oidc-redirect-url", "", "`URL` of "+oidc.CallbackPath+" as browsers see it (default: from the request's Host)")
+	f.StringVar(&o.NotifyURL, prefix+"notify-url", "", "`URL` of a webhook that is called 30, 7 and 1 days before a token ends")
+	f.StringVar(&o.NotifySecret, prefix+"notify-secret-file", "", "`file` with the key that signs webhook messages: whsec_ and base64")
+	f.StringVar(&o.SessionKeyFile, prefix+"session-key-file", "", "`file` with the key of session cookies, for replicas to share (default: a new key)")
 	f.StringVar(&o.LoginLink, prefix+"login-link", "", "print a one-time link that signs this `user` in (loopback)")
-	f.BoolVar(&o.SecureMode, prefix+"secure-mode", false, "tokens can be created, rotated and revoked, and not changed")
+	f.BoolVar(&o.SecureMode, prefix+"secure-mode", false, "refuse changes of tokens; create, rotate and revoke still work")
 }
 
 // announceLink prints a login link for the person who started the process.

@@ -33,11 +33,12 @@ func newReplay(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay --log FILE... --manifests NEW [--against OLD]",
 		Short: "Show whom changed manifests would newly allow or deny, by recorded calls",
-		Long: "Replay asks each decision of a log again, at its time, of the manifests NEW: by the server's own evaluation.\n" +
-			"It compares with the decisions of the log, or with those of the manifests OLD. What an event does not hold\n" +
-			"(a masked value, a path that was cut, a body) is never guessed: such events are counted with the reason.\n\n" +
-			"Rules about bodies are decided by what the log says they made of them; give --against where their files\n" +
-			"have changed, so that these rules are found.",
+		Long: "Replay evaluates each decision of a log again, at its time, against the manifests NEW, and compares the\n" +
+			"result with the log, or with the manifests OLD. What an event does not record (a masked value, a cut\n" +
+			"path, a body) is never guessed: replay counts such events, with the reason.\n" +
+			"\n" +
+			"Rules about bodies are decided by what the log recorded about them. Give --against if the files of such\n" +
+			"rules have changed, so that replay finds the rules.",
 		Example: "  patgate replay --log audit.jsonl.gz --manifests manifests --fail-on newly-allowed\n" +
 			"  kubectl logs deploy/patgate | patgate replay --log - --manifests new --against old -o markdown",
 		RunE: func(_ *cobra.Command, given []string) error {

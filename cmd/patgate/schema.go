@@ -12,10 +12,10 @@ func newSchema(s streams) *cobra.Command {
 		Use:   "schema",
 		Short: "Print the JSON Schema of the manifests, for editors, or their CRDs",
 		Long: "Schema prints a JSON Schema (2020-12) of all kinds of manifests. An editor with a YAML\n" +
-			"language server completes and explains fields by it, and marks mistakes as they are\n" +
-			"typed: put `# yaml-language-server: $schema=PATH` in front of each manifest. What\n" +
-			"needs other manifests, such as a group's name, `patgate check` sees alone.\n" +
-			"With --crd it prints the CustomResourceDefinitions by which a Kubernetes cluster keeps\n" +
+			"language server uses it to complete and explain fields and to mark mistakes as you type: put\n" +
+			"`# yaml-language-server: $schema=PATH` at the top of each manifest. References to other\n" +
+			"manifests, such as the name of a group, are checked by `patgate check` only.\n" +
+			"With --crd it prints the CustomResourceDefinitions, with which a Kubernetes cluster stores\n" +
 			"the same manifests as objects.",
 		Example: "  patgate schema >patgate.schema.json\n" +
 			"  patgate schema --crd | kubectl apply --server-side -f -",

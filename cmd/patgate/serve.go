@@ -45,12 +45,12 @@ func newServe(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve [DIR...]",
 		Short: "Answer Envoy's checks by the manifests of a directory",
-		Long: "Serve is the external authorization server (gRPC): it reads manifests, follows their\n" +
-			"changes, and writes one audit event a decision to stdout. Logs go to stderr.\n" +
-			"Each --manifests DIR,kinds=APIToken|TokenPolicy,names=team-a-* is restricted to these\n" +
-			"kinds and names, and keeps its own last good state where it is broken.\n" +
-			"SIGHUP reads the manifests at once, SIGTERM drains. Every flag can be given as an\n" +
-			"environment variable too: --audit-wait is " + envPrefix + "AUDIT_WAIT.",
+		Long: "Serve is the external authorization server (gRPC). It reads manifests, follows their changes, and\n" +
+			"writes one audit event per decision to stdout. Logs go to stderr.\n" +
+			"--manifests DIR,kinds=APIToken|TokenPolicy,names=team-a-* restricts a directory to these kinds and\n" +
+			"names. A restricted directory that is broken keeps its own last good state.\n" +
+			"SIGHUP reads the manifests at once, SIGTERM drains. Every flag can also be an environment variable:\n" +
+			"--audit-wait is " + envPrefix + "AUDIT_WAIT.",
 		Example: "  patgate serve --manifests manifests | jq\n" +
 			"  patgate serve --manifests platform --manifests 'team-a,kinds=APIToken,names=team-a-*' --last-good /var/lib/patgate\n" +
 			"  patgate serve --manifests manifests --listen unix:///run/patgate/patgate.sock\n" +
@@ -77,47 +77,47 @@ func newServe(s streams) *cobra.Command {
 // addSources adds the flags that say where manifests come from.
 func (g *serveCommand) addSources(f *pflag.FlagSet) {
 	f.StringArrayVar(&g.Manifests, "manifests", nil, "`directory` of manifests, read recursively; may repeat")
-	f.BoolVar(&g.kubernetes, "kubernetes", false, "follow the objects of a Kubernetes cluster, beside or instead of directories")
-	f.StringVar(&g.cluster.Kubeconfig, "kubeconfig", "", "`file` that says where the cluster is (default $KUBECONFIG, the pod's service account)")
-	f.StringArrayVar(&g.cluster.Namespaces, "namespace", nil, "`namespace` whose objects count; may repeat (default all)")
-	f.DurationVar(&g.MaxStale, "max-stale", 0, "after how long without a sign of the cluster patgate is not ready (default never)")
-	f.StringVar(&g.staleAction, "stale-action", "unready", "what becomes of it then: unready, or deny (every request)")
-	f.StringVar(&g.LastGood, "last-good", "", "`directory` that keeps the last good manifests, for a start beside bad ones")
-	f.Int64Var(&g.MaxManifests, "manifests-max-bytes", dir.MaxBytes, "how much a load reads at most")
+	f.BoolVar(&g.kubernetes, "kubernetes", false, "read the objects of a Kubernetes cluster, instead of or in addition to directories")
+	f.StringVar(&g.cluster.Kubeconfig, "kubeconfig", "", "`file` that names the cluster (default $KUBECONFIG, then the pod's account)")
+	f.StringArrayVar(&g.cluster.Namespaces, "namespace", nil, "`namespace` whose objects are read; may repeat (default: all)")
+	f.DurationVar(&g.MaxStale, "max-stale", 0, "how long the cluster may be unreachable until --stale-action (default: forever)")
+	f.StringVar(&g.staleAction, "stale-action", "unready", "`action` after --max-stale: unready, or deny (every request)")
+	f.StringVar(&g.LastGood, "last-good", "", "`directory` that stores the last good manifests: a start with bad ones uses them")
+	f.Int64Var(&g.MaxManifests, "manifests-max-bytes", dir.MaxBytes, "most bytes that one load may read")
 }
 
 // addChecks adds the flags of the listeners for checks.
 func (g *serveCommand) addChecks(f *pflag.FlagSet) {
-	f.StringVar(&g.Listen, "listen", "127.0.0.1:9191", "`address` of checks: host:port or unix:///path (mode 0660)")
-	f.StringVar(&g.HTTPListen, "http-listen", "", "`address` for checks over HTTP, of a proxy other than Envoy")
-	f.StringVar(&g.HTTPFront, "http-front", "", "`kind` of that proxy, such as nginx (front-config lists them)")
-	f.BoolVar(&g.InsecureListen, "insecure-listen", false, "allow an address beyond loopback without mTLS")
-	f.StringVar(&g.TLSCert, "tls-cert", "", "`file` of the certificate for checks, reloaded when it changes")
-	f.StringVar(&g.TLSKey, "tls-key", "", "`file` of its key")
-	f.StringVar(&g.TLSClientCA, "tls-client-ca", "", "`file` of the authority whose clients may ask (mTLS)")
-	f.StringArrayVar(&g.TLSClientNames, "tls-client-name", nil, "`name` in the certificates of clients that may ask: DNS, SPIFFE URI or IP; may repeat")
-	f.IntVar(&g.MaxBody, "max-body-bytes", 1<<20, "largest body that Envoy sends; no less than its max_request_bytes")
-	f.IntVar(&g.MaxHeader, "max-header-bytes", 16<<10, "largest headers of a check's own call (gRPC metadata)")
-	f.Int64Var(&g.MaxReceive, "max-receive-bytes", 0, "how much all connections of checks may hold (default a quarter of the memory limit)")
-	f.StringVar(&g.Transport, "transport", extauthz.TransportH2, "how checks are served: h2 (our own), or grpc (grpc-go, slower)")
-	f.IntVar(&g.MaxInFlight, "max-in-flight", 0, "checks at a time, beyond which they are refused (default 256 a CPU)")
+	f.StringVar(&g.Listen, "listen", "127.0.0.1:9191", "`address` for checks: host:port or unix:///path (mode 0660)")
+	f.StringVar(&g.HTTPListen, "http-listen", "", "`address` for checks over HTTP, from a proxy other than Envoy")
+	f.StringVar(&g.HTTPFront, "http-front", "", "`kind` of the proxy that uses --http-listen, such as nginx (front-config lists them)")
+	f.BoolVar(&g.InsecureListen, "insecure-listen", false, "allow --listen on an address other than loopback without mTLS")
+	f.StringVar(&g.TLSCert, "tls-cert", "", "`file` with the certificate of the listeners for checks, reloaded when it changes")
+	f.StringVar(&g.TLSKey, "tls-key", "", "`file` with the key of --tls-cert")
+	f.StringVar(&g.TLSClientCA, "tls-client-ca", "", "`file` with the CA certificates of clients that may ask (mTLS)")
+	f.StringArrayVar(&g.TLSClientNames, "tls-client-name", nil, "`name` in a client's certificate: DNS name, SPIFFE URI or IP address; may repeat")
+	f.IntVar(&g.MaxBody, "max-body-bytes", 1<<20, "largest body in a check; at least Envoy's max_request_bytes")
+	f.IntVar(&g.MaxHeader, "max-header-bytes", 16<<10, "largest headers of the check call itself (gRPC metadata)")
+	f.Int64Var(&g.MaxReceive, "max-receive-bytes", 0, "most bytes of unfinished checks in all (default a quarter of the memory limit)")
+	f.StringVar(&g.Transport, "transport", extauthz.TransportH2, "`server` for checks: h2 (built in), or grpc (grpc-go, slower)")
+	f.IntVar(&g.MaxInFlight, "max-in-flight", 0, "most checks at a time; further ones are refused (default 256 per CPU)")
 }
 
 // addAudit adds the flags of the audit log.
 func (g *serveCommand) addAudit(f *pflag.FlagSet) {
-	f.StringVar(&g.overflow, "audit-overflow", "deny", "what becomes of an allow whose event can't be written: deny or drop")
-	f.StringVar(&g.auditFormat, "audit-format", "auto", "form of the audit: json, text, or auto (text on a terminal)")
-	f.StringVar(&g.chainFile, "audit-chain", "", "`file` with the key that seals each line, which `patgate audit key` makes")
-	f.DurationVar(&g.AuditWait, "audit-wait", 200*time.Millisecond, "how long an allow waits for its event")
+	f.StringVar(&g.overflow, "audit-overflow", "deny", "`action` if an event can't be written: deny, or drop it and allow")
+	f.StringVar(&g.auditFormat, "audit-format", "auto", "`format` of audit events: json, text, or auto (text on a terminal)")
+	f.StringVar(&g.chainFile, "audit-chain", "", "`file` with the key that seals each audit line; `patgate audit key` makes one")
+	f.DurationVar(&g.AuditWait, "audit-wait", 200*time.Millisecond, "how long an allow may wait until its event is written")
 }
 
 // addProcess adds the flags of the status port, the logs and the drain.
 func (g *serveCommand) addProcess(f *pflag.FlagSet) {
 	f.StringVar(&g.StatusListen, "status-listen", "127.0.0.1:9192", "`address` of /livez, /readyz, /metrics, /revision, /usage")
-	f.DurationVar(&g.DrainDelay, "drain-delay", 2*time.Second, "how long SIGTERM says NOT_SERVING before it stops listening")
-	f.DurationVar(&g.DrainGrace, "drain-grace", 20*time.Second, "how long checks under way may take then")
-	f.StringVar(&g.logFormat, "log-format", "auto", "form of the logs: text, json, or auto (text on a terminal)")
-	f.StringVar(&g.logLevel, "log-level", "info", "least level of the logs: debug, info, warn or error")
+	f.DurationVar(&g.DrainDelay, "drain-delay", 2*time.Second, "how long to report NOT_SERVING after SIGTERM before the listeners close")
+	f.DurationVar(&g.DrainGrace, "drain-grace", 20*time.Second, "how long in-flight checks may run after the listeners closed")
+	f.StringVar(&g.logFormat, "log-format", "auto", "`format` of logs: text, json, or auto (text on a terminal)")
+	f.StringVar(&g.logLevel, "log-level", "info", "minimum `level` of logs: debug, info, warn or error")
 }
 
 // options makes the server's options of the flags, of the environment where a flag was not given, and of dirs, the

@@ -36,10 +36,10 @@ func newSuggest(s streams) *cobra.Command {
 		Use:   "suggest --log FILE... --manifests DIR",
 		Short: "Propose the tightest rules that the recorded calls of tokens need",
 		Long: "Suggest reads audit logs and proposes, for each token, the rules that its allowed calls need: methods by\n" +
-			"the shape of paths, where segments that vary become patterns of what was seen, and parameters that\n" +
-			"every call had. What it proposes never allows what the present rules refuse: that is proven for each\n" +
-			"pattern. -o patch prints a patch of the manifests. Replay the log with the result before you merge it.\n" +
-			"--dead lists rules, policies, groups, gates and tokens that nothing used.",
+			"path shape, patterns for path segments that vary, and parameters that every call had. A proposal never\n" +
+			"allows what the present rules refuse: suggest proves this for each pattern. -o patch prints a patch of the\n" +
+			"manifests. Replay the log against the result before you merge it.\n" +
+			"--dead lists rules, policies, groups, gates and tokens that no call used.",
 		Example: "  patgate suggest --log audit.jsonl.gz --manifests manifests --token ci-bot\n" +
 			"  patgate suggest --log audit.jsonl.gz --manifests manifests -o patch | patch -p0\n" +
 			"  kubectl logs deploy/patgate | patgate suggest --log - --manifests manifests --dead",

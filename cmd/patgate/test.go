@@ -24,10 +24,10 @@ func newTest(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test [DIR|FILE]...",
 		Short: "Run the PolicyTests of manifests",
-		Long: "Test asks the manifests of directories what the PolicyTests in their *.test.yaml files want to know, by the\n" +
-			"server's own evaluation. It explains each case that fails, and lists the rules that no case has matched.\n" +
-			"It exits with 1 where a case fails, or with --require-coverage where no case matches a rule, and\n" +
-			"with 2 for bad manifests or tests. A test is, for instance:\n\n" +
+		Long: "Test runs the PolicyTests in the *.test.yaml files of directories, with the server's own evaluation.\n" +
+			"It explains each case that fails, and lists the rules that no case matched. It exits with 1 if a case\n" +
+			"fails, or with --require-coverage if no case matches a rule, and with 2 for bad manifests or tests.\n" +
+			"An example of a test:\n\n" +
 			"  apiVersion: patgate.dev/v1alpha1\n  kind: PolicyTest\n  metadata:\n    name: ci-bot\n  spec:\n    given:\n      token: ci-bot\n" +
 			"    cases:\n    - request: GET /rest/api/2/issue/JRA-1\n      want: allow\n    - request: DELETE /rest/api/2/issue/JRA-1\n      want: deny no_rule_matched",
 		Example: "  patgate test manifests\n  patgate test manifests --junit report.xml --run kanban",
@@ -41,7 +41,7 @@ func newTest(s streams) *cobra.Command {
 				return err
 			}
 			if coverage && only != "" {
-				return usageError{errors.New("--require-coverage beside --run, expected one of them: --run leaves cases out")}
+				return usageError{errors.New("--require-coverage with --run, expected one of them: --run leaves cases out")}
 			}
 			pattern, err := regexp.Compile(only)
 			if err != nil {

@@ -31,10 +31,10 @@ func newTokenCreate(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create NAME --into DIR [DIR...]",
 		Short: "Mint a token, write its manifest, and print its value once",
-		Long: "Create writes DIR/NAME.yaml, which holds the digest of a new value and is safe to commit, and prints the value\n" +
-			"once, alone, on stdout. It cannot be shown again. What `check` warns of in the new manifest is on stderr.\n" +
+		Long: "Create writes DIR/NAME.yaml, which holds only the digest of a new value and is safe to commit. It prints the\n" +
+			"value once, alone, on stdout; it cannot be shown again. Warnings of `check` about the manifest go to stderr.\n" +
 			"A rule of --limit-to is [methods]REGEX[QueryParam::NAME==REGEX][JsonData::NODE==REGEX][Mcp::LIST==REGEX].\n" +
-			"Methods and groups may be left out; each expression must match in full.",
+			"Methods and conditions are optional; each expression must match in full.",
 		Example: "  patgate token create ci-bot --into manifests --user alice --limit-to '[get,head]/rest/api/2/issue/JRA-[0-9]+'\n" +
 			"  patgate token create trap --into manifests --canary --description 'planted in the wiki page of the build'",
 		Args: args(cobra.MinimumNArgs(1), "expected the NAME of the new token"),
@@ -126,7 +126,7 @@ func (f *createFlags) checkCanary(ends int) error {
 	t := &f.token
 	lists := [][]string{t.Logins, t.ActAs, t.LimitTo, t.Policies, t.Schemes, t.Gates, t.AllowFrom, t.DenyFrom}
 	if t.User != "" || t.AnyUser || t.Unrestricted || ends > 0 || slices.ContainsFunc(lists, func(l []string) bool { return len(l) > 0 }) {
-		return usageError{fmt.Errorf("beside --canary expected nothing but --display-name and --description: a canary is always refused")}
+		return usageError{fmt.Errorf("with --canary expected no flags but --display-name and --description: a canary is always refused")}
 	}
 	return manifestDirectories(f.manifests)
 }

@@ -48,10 +48,11 @@ func newTokenImport(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import --from SOURCE FILE --into DIR",
 		Short: "Turn the tokens of another product into manifests",
-		Long: "Import reads Extender's token list, or the Secrets with API keys of Envoy Gateway or Authorino, from a file or\n" +
-			"stdin (-). Values become digests and are never written. It says what changes for each token, and writes all\n" +
-			"of them or none: where one can't be carried over it prints every reason and exits with 2, unless --skip-refused\n" +
-			"leaves that one out. Ciphertext, templates and placeholders are refused, Secrets of other types than Opaque are left out.",
+		Long: "Import reads the token list of Extender, or the Secrets with API keys of Envoy Gateway or Authorino, from a\n" +
+			"file or stdin (-). It stores digests and never writes a value. It reports what changes for each token, and\n" +
+			"writes all tokens or none. If a token can't be imported, it prints every reason and exits with 2;\n" +
+			"--skip-refused leaves that token out. It refuses ciphertext, templates and placeholders, and ignores\n" +
+			"Secrets that are not of type Opaque.",
 		Example: "  patgate token import --from extender tokens.json --into manifests --dry-run\n" +
 			"  kubectl get secret -l app=api-keys -o yaml | patgate token import --from authorino - --into manifests",
 		Args: args(cobra.ExactArgs(1), "expected one FILE, or - for stdin"),
@@ -63,7 +64,7 @@ func newTokenImport(s streams) *cobra.Command {
 	l.StringArrayVar(&f.manifests, "manifests", nil, "`directory` with the gates, groups and other tokens (default: --into); may repeat")
 	l.StringArrayVar(&f.gates, "gate", nil, "`name` of a gate that the tokens are for (default: every gate); may repeat")
 	l.StringArrayVar(&f.schemes, "scheme", nil, "`scheme` in which they may be presented (default: basic for extender, else the gate's); may repeat")
-	l.BoolVar(&f.dryRun, "dry-run", false, "tell what would be written, and write nothing")
+	l.BoolVar(&f.dryRun, "dry-run", false, "report what would be written, and write nothing")
 	l.BoolVar(&f.skipRefused, "skip-refused", false, "leave out what can't be carried over")
 	outputFlag(cmd, &f.output)
 	return cmd

@@ -23,7 +23,7 @@ func newTokenRevoke(s streams) *cobra.Command {
 	var f revokeFlags
 	cmd := &cobra.Command{
 		Use:   "revoke NAME [DIR...]",
-		Short: "End a token for ever, by one line in its manifest",
+		Short: "End a token, by one line in its manifest",
 		Long: "Revoke adds `revoked: TIME` to the spec of the token. The rest of the file stays as it is,\n" +
 			"byte for byte. It works while other manifests are broken, and a running server that sees\n" +
 			"the file refuses the token within a second, whatever is wrong elsewhere.\n\n" +

@@ -23,9 +23,9 @@ func newTokenRotate(s streams) *cobra.Command {
 		Use:   "rotate NAME [DIR...]",
 		Short: "Mint a new value under the same name, and print it once",
 		Long: "Rotate puts the digest of a new value into the token's manifest and prints the value once,\n" +
-			"alone, on stdout. It is issued now and lives as long as the old one was to live, within the\n" +
-			"cap of its user's groups. The old value stays good for --overlap, but no longer than it\n" +
-			"would have been: move the clients meanwhile. The rest of the file stays as it is.",
+			"alone, on stdout. The new value is issued now and has the lifetime of the old one, within the\n" +
+			"cap of its user's groups. The old value stays valid for --overlap, but never longer than before:\n" +
+			"switch the clients in that time. The rest of the file stays unchanged.",
 		Example: "  patgate token rotate ci-bot manifests\n" +
 			"  patgate token rotate ci-bot manifests --overlap 0   # it leaked: all older ones end now",
 		Args:              args(cobra.MinimumNArgs(1), "expected the NAME of a token"),

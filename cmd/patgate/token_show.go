@@ -20,9 +20,9 @@ func newTokenShow(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show NAME [DIR...]",
 		Short: "Show all that is known of one token, and what it may do",
-		Long: "Show prints a token's state and what it follows from: its end and what sets it, its\n" +
-			"user's groups, its gates, and every rule with its place. The value itself is kept nowhere;\n" +
-			"of digests it prints the beginning.",
+		Long: "Show prints a token's state and the reasons for it: its end and what sets the end, its user's\n" +
+			"groups, its gates, and every rule with its place. The value is not stored anywhere; of a digest\n" +
+			"it prints the first characters.",
 		Example: "  patgate token show ci-bot manifests\n" +
 			"  patgate token show ci-bot policies tokens --at 2026-12-31T00:00:00Z -o json",
 		Args:              args(cobra.MinimumNArgs(1), "expected the NAME of a token"),

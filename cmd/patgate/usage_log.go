@@ -32,10 +32,10 @@ func newUsage(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "usage {--log FILE... | --from URL...} [--manifests DIR]",
 		Short: "Show when each token was last used, and which never were",
-		Long: "Usage counts the allowed calls of each token in audit logs, or asks running servers at their\n" +
-			"status ports (/usage); a refused call is no use. With --manifests it knows the states of tokens, and\n" +
-			"lists those that were never used. It says who still uses what is about to end:\n" +
-			"a token, an older value, or basic at a gate that ends it.",
+		Long: "Usage counts the allowed calls of each token, from audit logs or from the status ports of running servers\n" +
+			"(/usage). Refused calls do not count. With --manifests it also shows the state of each token and lists\n" +
+			"tokens that were never used. It reports who still uses something that is about to end: a token, an older\n" +
+			"value, or Basic at a gate that ends it.",
 		Example: "  patgate usage --log audit.jsonl.gz --manifests manifests\n" +
 			"  kubectl logs deploy/patgate | patgate usage --log - --unused 30d -o json\n" +
 			"  patgate usage --from http://10.0.0.7:9192 --from http://10.0.0.8:9192 --manifests manifests",

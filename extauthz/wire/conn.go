@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,7 +30,8 @@ type conn struct {
 	in     input // of the goroutine that has the turn
 	framer *http2.Framer
 	heads  heads
-	large  bool // has a large buffer
+	large  bool            // has a large buffer
+	texts  strings.Builder // of messages; see copied
 
 	streams  map[uint32]*stream
 	orphaned map[uint32]*stream // reset, and their decisions are still on their way
@@ -218,7 +220,7 @@ func (c *conn) rest() {
 func (c *conn) shrink() {
 	c.in.release()
 	c.in.r, c.in.w = 0, 0
-	c.spare = nil
+	c.spare, c.texts = nil, strings.Builder{}
 	if c.large {
 		c.large = false
 		c.s.connBudget.give(largeCost)

@@ -21,7 +21,7 @@ type head struct {
 }
 
 // heads decodes header blocks. Envoy sends the same bytes for every call: a block that
-// leaves the dynamic table as it is means the same the next time.
+// adds nothing to the dynamic table means the same when it comes again.
 type heads struct {
 	decoder *hpack.Decoder
 	max     int
@@ -75,9 +75,15 @@ func (h *heads) decode(block []byte, trailer bool) (head, bool) {
 	return h.now, true
 }
 
-// leavesTable reports whether a valid block leaves the dynamic table as it is (RFC 7541,
-// 6): it has no field that is added, and no new size.
+// leavesTable reports whether a valid block that comes again leaves the dynamic table as it
+// found it (RFC 7541, 6): it has no field that is added. Sizes that it begins with were set the
+// first time.
 func leavesTable(block []byte) bool {
+	for len(block) > 0 && block[0]&0xe0 == 0x20 {
+		if block = skipInteger(block, 5); block == nil {
+			return false
+		}
+	}
 	for len(block) > 0 {
 		var nameBits int
 		switch b := block[0]; {

@@ -34,8 +34,10 @@ const (
 
 // What memory connections count for.
 const (
-	connCost  = 40 << 10                // a connection at rest: its buffers, goroutine and tables
-	largeCost = largeInput + 2*batchOut // a busy one, in addition
+	connCost  = 40 << 10                            // a connection at rest: its buffers, goroutine and tables
+	largeCost = largeInput + 2*batchOut + textChunk // a busy one, in addition
+
+	textChunk = 32 << 10 // of messages
 )
 
 // times are how long things may take.

@@ -136,7 +136,7 @@ func (c *conn) data(t *turn, f *http2.DataFrame) {
 		c.hold(st, len(body))
 		st.window += c.returnPadding(st, size-len(body))
 		if f.StreamEnded() && st.message.got == 0 && len(body) >= messagePrefix && whole(body) {
-			st.message.single(body)
+			st.message.single(body, c.copied(body[messagePrefix:]))
 		} else if !c.receive(st, body) {
 			st.ended = st.ended || f.StreamEnded()
 			return
@@ -274,11 +274,25 @@ func whole(body []byte) bool {
 	return uint64(lengthOf(body)) == uint64(len(body)-messagePrefix)
 }
 
-// single takes a message that is here as a whole. It is copied: the frame's buffer is used
-// again.
-func (m *message) single(body []byte) {
+// single takes a message that is here as a whole, and a copy of its text: the frame's buffer is
+// used again.
+func (m *message) single(body []byte, text string) {
 	m.got, m.compressed = len(body), body[0] != 0
-	m.whole = string(body[messagePrefix:])
+	m.whole = text
+}
+
+// copied copies a message. Those of a busy connection share memory, of which it asks for some at a time.
+func (c *conn) copied(body []byte) string {
+	if !c.large || len(body) > textChunk/8 {
+		return string(body)
+	}
+	if c.texts.Cap()-c.texts.Len() < len(body) {
+		c.texts = strings.Builder{}
+		c.texts.Grow(textChunk)
+	}
+	start := c.texts.Len()
+	c.texts.Write(body)
+	return c.texts.String()[start:]
 }
 
 // take returns the message, or what is wrong with it.

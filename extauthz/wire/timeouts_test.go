@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -161,13 +162,58 @@ func TestHeaderBlocksThatLeaveTheTable(t *testing.T) {
 		"never indexed": {encodeHeaders(callHeaders...), true},
 		"indexed":       {[]byte{0x82, 0xbe}, true},
 		"added":         {append([]byte{0x40}, "\x01a\x01b"...), false},
-		"a size":        {[]byte{0x20, 0x82}, false},
+		"a size":        {[]byte{0x20, 0x82}, true},
+		"two sizes":     {[]byte{0x20, 0x3f, 0xe1, 0x1f, 0x82}, true},
+		"a late size":   {[]byte{0x82, 0x20}, false},
+		"half a size":   {[]byte{0x3f, 0xe1}, false},
+		"size, added":   {append([]byte{0x20, 0x40}, "\x01a\x01b"...), false},
 		"not whole":     {[]byte{0x00, 0x05, 'a'}, false},
 		"a long number": {[]byte{0xff, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01}, false},
 	} {
 		if got := leavesTable(c.block); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+// TestKnownHeaderBlocks decodes random blocks, most of them twice in a row, and compares with a decoder that remembers none.
+func TestKnownHeaderBlocks(t *testing.T) {
+	pieces := [][]byte{
+		{0x20}, {0x3f, 0xe1, 0x1f}, {0x30}, // sizes: 0, 4096, 16
+		{0x83}, {0x87}, {0xbe}, {0xbf}, // two fields of the static table, two of the dynamic one
+		append([]byte{0x40}, "\x01a\x02bc"...), append([]byte{0x44}, "\x02/a"...), // added
+		append([]byte{0x10}, "\x02te\x08trailers"...), append([]byte{0x0f, 0x10}, "\x10application/grpc"...), // not added
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	known := 0
+connections:
+	for range 2000 {
+		var with, without heads
+		with.init(1 << 10)
+		without.init(1 << 10)
+		for range 10 {
+			var block []byte
+			for range 1 + random.IntN(4) {
+				block = append(block, pieces[random.IntN(len(pieces))]...)
+			}
+			for range 1 + random.IntN(3) {
+				if bytes.Equal(block, with.known) {
+					known++
+				}
+				without.known = nil
+				got, ok := with.decode(block, false)
+				want, wantOK := without.decode(block, false)
+				if got != want || ok != wantOK {
+					t.Fatalf("%x: %+v %v, want %+v %v", block, got, ok, want, wantOK)
+				}
+				if !ok {
+					continue connections
+				}
+			}
+		}
+	}
+	if known < 1000 {
+		t.Errorf("only %d blocks were known", known)
 	}
 }
 

@@ -56,7 +56,7 @@ type Batch interface {
 	Commit(answer Answer) (late func(answer Answer))
 }
 
-// Answer takes the answer of a call: an encoded message.
+// Answer takes the answer of a call: an encoded message, which it does not keep.
 type Answer func(stream uint32, message []byte)
 
 // Options of a Server. Zero values mean the defaults.

@@ -56,15 +56,7 @@ func startChartPage(t *testing.T, p *chartPod, port string) *chartPage {
 	t.Helper()
 	ca := newAuthority(t)
 	key, cert := ca.issue(t, x509.ExtKeyUsageServerAuth, "tokens.example.com")
-	for name, text := range map[string]string{"tls/tls.crt": cert, "tls/tls.key": key, "client-ca/ca.crt": ca.pem} {
-		file := filepath.Join(p.dir, name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	p.mount(t, map[string]string{"tls/tls.crt": cert, "tls/tls.key": key, "client-ca/ca.crt": ca.pem})
 	key, cert = ca.issue(t, x509.ExtKeyUsageClientAuth, "proxy")
 	pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
 	if err != nil {
@@ -77,7 +69,29 @@ func startChartPage(t *testing.T, p *chartPod, port string) *chartPage {
 		return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: config}}
 	}
 	page := &chartPage{t: t, client: client(pair), plain: client(), url: "https://127.0.0.1:" + port}
-	cmd := exec.Command(binary, p.arguments("patgate-manage")...)
+	p.startPage(t, p.arguments("patgate-manage"))
+	p.await(t, "the page", func() bool { code, _ := page.ask("GET", "/api/v1/openapi.json", "", ""); return code == http.StatusOK })
+	return page
+}
+
+// mount writes what Secrets hold into the folders of the pod.
+func (p *chartPod) mount(t *testing.T, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		file := filepath.Join(p.dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// startPage runs the page until the test ends.
+func (p *chartPod) startPage(t *testing.T, args []string) {
+	t.Helper()
+	cmd := exec.Command(binary, args...)
 	var logs bytes.Buffer
 	cmd.Stderr = &logs
 	if err := cmd.Start(); err != nil {
@@ -92,8 +106,6 @@ func startChartPage(t *testing.T, p *chartPod, port string) *chartPage {
 			t.Logf("the page's log: %s", &logs)
 		}
 	})
-	p.await(t, "the page", func() bool { code, _ := page.ask("GET", "/api/v1/openapi.json", "", ""); return code == http.StatusOK })
-	return page
 }
 
 // ask sends a request as the proxy in front would, for a user.

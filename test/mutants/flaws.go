@@ -60,6 +60,8 @@ var flaws = []flaw{
 	{"unnamed-tool-passes", "a tool that no list names passes", "return matches"},
 	{"mcp-headers-alone", "MCP headers count without the body everywhere", "if h.modern && e.request.Body.State != BodyWhole {"},
 	{"mcp-version-unread", "every MCP version counts as one with headers", "h.modern, h.hasMethod, h.hasName = true, methods > 0, names > 0"},
+	{"odd-name-matches", "a rule on MCP matches a name that can't be decided", `if false && m.nameProblem != "" {`},
+	{"folded-host-ignored", "a deny rule on MCP resources ignores how servers fold hosts", `if false && v == failed && m.folded != "" {`},
 	{"containers-pass-deny-rules", "containers pass deny rules", "if s.all && s.unclear == 0 {"},
 	{"content-type-parameter", "any parameter of a Content-Type passes", `if given && false && !isUTF8Charset(strings.TrimLeft(parameter, " ")) {`},
 	{"form-parameters-dont-count", "a form's parameters don't count", "if false {"},
@@ -92,7 +94,8 @@ var flaws = []flaw{
 	{"removed-file-stays", "an incremental load keeps a removed file's tokens", "if false && !there[name] {"},
 	{"lost-group-bounds-go", "a lost group's boundaries go unreported", "bounds = bounds && unbound(g, groups)"},
 	{"lost-group-cap-goes", "a lost group's cap goes unreported", "lifetime = lifetime || g.MaxLifetime < 0 && l.longer(t, user)"},
-	{"field-twice", "the quick decoder takes a field twice", "if seen&bit&^lists > 1<<15 || !field(tag>>3, v) {"},
+	{"field-twice", "the quick decoder takes a field twice", "if n == 0 || *s&bit&^lists > 1<<15 {"},
 	{"audit-shows-values", "the audit contains values", "return s"},
+	{"line-unseen", "a line of the audit is not looked through for values", "if !l.cut {"},
 	{"secret-printed", "a Secret prints its value", "func (s Secret) String() string { return s.value }"},
 }

@@ -38,12 +38,13 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// What `make test-page` names: where Chromium, axe-core and the binary are, and where screenshots go.
+// What `make test-page` names: where Chromium, axe-core, the binary and an identity provider are, and where screenshots go.
 var (
 	browserAt = os.Getenv("PATGATE_TEST_PAGE_BROWSER")
 	axeAt     = os.Getenv("PATGATE_TEST_PAGE_AXE")
 	binary    = os.Getenv("PATGATE_TEST_PAGE_BINARY")
 	shotsAt   = os.Getenv("PATGATE_TEST_PAGE_SHOTS")
+	provider  = os.Getenv("PATGATE_TEST_OIDC")
 	pictures  = flag.String("pictures", "", "write the pictures of docs/manage.md into this folder")
 )
 
@@ -69,7 +70,7 @@ spec: {hosts: [builds.example.com], schemes: [bearer], clientIP: {source: peer}}
 apiVersion: patgate.dev/v1alpha1
 kind: UserGroup
 metadata: {name: developers}
-spec: {members: [alice, bob, keyboard, scriptless, scripted, markup, leaver, fast, "<b>bold</b>"], tokens: {create: true, maxLifetime: 90d, max: 30}}
+spec: {members: [alice, bob, keyboard, scriptless, scripted, markup, leaver, fast, test-user2, "<b>bold</b>"], tokens: {create: true, maxLifetime: 90d, max: 30}}
 ---
 apiVersion: patgate.dev/v1alpha1
 kind: UserGroup
@@ -166,6 +167,12 @@ func freeAddr(t *testing.T) string {
 
 func newRig(t *testing.T, flags ...string) *rig {
 	t.Helper()
+	return newRigAt(t, freeAddr(t), flags...)
+}
+
+// newRigAt runs the page at an address that others know.
+func newRigAt(t *testing.T, page string, flags ...string) *rig {
+	t.Helper()
 	g := &rig{t: t, dir: t.TempDir(), out: &safeBuffer{}}
 	key := []byte("a key of the sessions of these tests")
 	files := map[string]string{"office.yaml": office}
@@ -183,7 +190,7 @@ func newRig(t *testing.T, flags ...string) *rig {
 	if g.sessions, err = admin.NewSessions(key, false, nil); err != nil {
 		t.Fatal(err)
 	}
-	grpc, page := freeAddr(t), freeAddr(t)
+	grpc := freeAddr(t)
 	g.url = "http://" + page
 	g.start(append([]string{
 		"serve", "--manifests", manifests, "--listen", grpc, "--status-listen", freeAddr(t), "--drain-delay", "0s", "--manage-listen", page,
