@@ -150,7 +150,7 @@ func (k *ObjectKind) definition() object {
 			{"versions", []object{{
 				{"name", strings.TrimPrefix(APIVersion, apiGroup)}, {"served", true}, {"storage", true},
 				{"schema", object{{"openAPIV3Schema", k.schema()}}},
-				{"subresources", object{{"status", object{}}}},
+				{"subresources", object{{"status", struct{}{}}}}, // its own resource: who may write objects may not write that
 				{"additionalPrinterColumns", k.columns}, {"selectableFields", selected},
 			}}},
 		}},

@@ -1,5 +1,5 @@
-// Package kube keeps a policy.Index in step with the objects of a Kubernetes cluster. It is the only importer
-// of client-go: the dynamic client and Reflectors, which list the objects, watch them, resume a watch that
+// Package kube keeps a policy.Index in step with the objects of a Kubernetes cluster. With controller, it is the only
+// importer of client-go: the dynamic client and Reflectors, which list the objects, watch them, resume a watch that
 // was cut, and list again where it can't be resumed. Objects are cut down to their manifests as they
 // arrive, and ruleset.Objects decides about each by itself.
 package kube
@@ -148,12 +148,13 @@ func (n noting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// quiet logs what client-go logs as debugging: what is wrong with a watch is said once.
+// quiet logs what client-go logs as debugging: what is wrong with a watch is said once. What client-go says at a higher
+// verbosity than that, such as the bodies of requests, may hold values of Secrets and is never logged.
 type quiet struct{ slog.Handler }
 
 // Enabled implements slog.Handler.
-func (q quiet) Enabled(ctx context.Context, _ slog.Level) bool {
-	return q.Handler.Enabled(ctx, slog.LevelDebug)
+func (q quiet) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelDebug && q.Handler.Enabled(ctx, slog.LevelDebug)
 }
 
 // Handle implements slog.Handler.
