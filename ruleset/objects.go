@@ -23,7 +23,7 @@ type Object struct {
 }
 
 // ID names an object as problems, events and rows do: APIToken/team-a/ci.
-func (o *Object) ID() string { return o.Kind + "/" + o.Namespace + "/" + o.Name }
+func (o *Object) ID() string { return o.Kind + "/" + o.key() }
 
 // manifest is the object as a document.
 func (o *Object) manifest() []byte {
@@ -36,7 +36,12 @@ func (o *Object) same(other *Object) bool {
 }
 
 // key is the name of its row.
-func (o *Object) key() string { return o.Namespace + "/" + o.Name }
+func (o *Object) key() string {
+	if o.Namespace == "" {
+		return o.Name
+	}
+	return o.Namespace + "/" + o.Name
+}
 
 // older orders objects by when they were created, and by their uids.
 func (o *Object) older(other *Object) int {

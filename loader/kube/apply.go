@@ -21,6 +21,8 @@ type change struct {
 	labels    map[string]string // of the namespace; nil: it is gone
 	recheck   bool              // the index has changed otherwise
 
+	annotations []byte // of set, where documents are kept
+
 	of      *watched // the watch that said so
 	version string   // up to which that watch has come then; empty: its list is not complete
 }
@@ -71,7 +73,7 @@ func (q *queue) takeTokens() []change {
 }
 
 // tightGC is how much garbage, in percent of what is kept, there may be until all objects were listed.
-const tightGC = 12
+const tightGC = 25
 
 // longStep is a step that has looked at many objects.
 const longStep = 50 * time.Millisecond
@@ -155,8 +157,10 @@ func (s *Source) put(c *change) {
 		s.putLabels(c)
 	case c.set != nil:
 		s.objects.Set(*c.set)
+		s.documents.put(c.set, c.annotations)
 	case c.gone != "":
 		s.objects.Delete(c.gone)
+		s.documents.delete(c.gone)
 	}
 }
 
