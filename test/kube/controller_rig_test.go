@@ -184,20 +184,3 @@ func (f *follower) call(host, authorization string) int {
 	answer.Body.Close()
 	return answer.StatusCode
 }
-
-// kubeconfigOf writes a configuration of somebody who shows a token.
-func kubeconfigOf(ns *namespace, token string) string {
-	ns.t.Helper()
-	path := filepath.Join(ns.t.TempDir(), "kubeconfig")
-	text := fmt.Sprintf(`apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: %q, certificate-authority: %q}}]
-users: [{name: u, user: {token: %s}}]
-contexts: [{name: x, context: {cluster: c, user: u}}]
-current-context: x
-`, ns.c.url, filepath.Join(ns.c.dir, "certs", "apiserver.crt"), token)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		ns.t.Fatal(err)
-	}
-	return path
-}
