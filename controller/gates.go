@@ -24,6 +24,7 @@ import (
 // gates are the servers that enforce the objects. Each address that a name has is one of them.
 type gates struct {
 	urls   []*url.URL
+	lookUp func(ctx context.Context, host string) ([]string, error) // the addresses of a name
 	client *http.Client
 	logger *slog.Logger
 	moved  func() // is called once a server runs more
@@ -54,7 +55,7 @@ func newGates(statusPorts []string, logger *slog.Logger) (*gates, error) {
 		return nil, errors.New("no gate is named, expected the URL of a status port, such as http://patgate-headless:9192: a value is handed out once every gate knows it")
 	}
 	g := &gates{
-		client: &http.Client{Timeout: askTime}, logger: logger, soon: make(chan struct{}, 1), moved: func() {}, replicas: map[string]*replica{}, used: map[string]time.Time{},
+		lookUp: net.DefaultResolver.LookupHost, client: &http.Client{Timeout: askTime}, logger: logger, soon: make(chan struct{}, 1), moved: func() {}, replicas: map[string]*replica{}, used: map[string]time.Time{},
 	}
 	for _, text := range statusPorts {
 		u, err := url.Parse(text)
@@ -171,7 +172,7 @@ func (g *gates) resolve(ctx context.Context) (bases []string, failures map[strin
 			bases = append(bases, u.String())
 			continue
 		}
-		addresses, err := net.DefaultResolver.LookupHost(ctx, u.Hostname())
+		addresses, err := g.lookUp(ctx, u.Hostname())
 		if err != nil {
 			failures[u.String()] = &replica{failure: err.Error()}
 			continue

@@ -2,8 +2,12 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/policy"
@@ -142,9 +146,15 @@ func (c *Controller) handOut(ctx context.Context, o *object, p plan) (plan, erro
 		}
 		return p, nil
 	}
-	if err := c.writeSecret(ctx, o, row); err != nil {
+	switch err := c.writeSecret(ctx, o, row); {
+	case errors.Is(err, errAgain): // the Secret is not what it was
 		c.edit(o, func(known *object) { known.pending = nil })
 		return p, err
+	case apierrors.ReasonForError(err) != metav1.StatusReasonUnknown: // the API server refuses it, such as for a quota
+		p.reason, p.message, p.after = "SecretFailed", "the Secret can't be written: "+masked(err), refusedPause
+		return p, nil
+	case err != nil:
+		return p, err // the value waits
 	}
 	m := o.pending
 	c.edit(o, func(known *object) { known.pending = nil })

@@ -141,6 +141,24 @@ func TestASecretIsMadeAgain(t *testing.T) {
 	containsAll(t, "audit", textOf(t, c.events), `"token.rotated"`)
 }
 
+// TestASecretThatCannotBeWritten makes a Secret immutable, which no rotation can change: the status says so, and the value that
+// is in it goes on.
+func TestASecretThatCannotBeWritten(t *testing.T) {
+	ns := newNamespace(t)
+	installKinds(t, ns)
+	f := follow(ns, ns.c.url, "--namespace", ns.name).ready()
+	control(ns, ns.c.kubeconfig, []*follower{f}, "--namespace", ns.name)
+	ns.apply(gateOf("stuck", "") + secretToken("ci", "ci-token", ", rotateEvery: 4s, overlap: 1s"))
+	ns.until(30*time.Second, "there is a Secret", func() bool { return ns.secretKey("ci-token", "token") != "" })
+	ns.kubectl("patch", "secret", "ci-token", "--type=merge", "-p", `{"immutable":true}`)
+	value := ns.secretKey("ci-token", "token")
+	ns.becomes("apitokens", "ci", "Ready", "False SecretFailed", "the Secret can't be written", "immutable")
+	time.Sleep(2 * time.Second) // longer than the overlap
+	if got := f.call("stuck.example.com", "Bearer "+value); got != 200 {
+		t.Errorf("the value of the Secret: %d", got)
+	}
+}
+
 // TestRotationsRefuseNothing rotates Secrets 20 times while programs use what the Secrets hold.
 func TestRotationsRefuseNothing(t *testing.T) {
 	ns := newNamespace(t)
