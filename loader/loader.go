@@ -299,7 +299,7 @@ func (l *Loader) apply(u *Update, step *ruleset.Step) Report {
 		if l.loaded, l.rejectedSums = step.Accept(), nil; len(r.Isolated) > 0 {
 			l.noteSums(u)
 		}
-		r.Revived = l.revived(running, step.Changes.New.All)
+		r.Revived = l.revived(running, step.Concerned(l.index.Snapshot()))
 	}
 	return r
 }
