@@ -13,6 +13,7 @@ import (
 func TestObjectsPage(t *testing.T) {
 	ns := newNamespace(t)
 	typist := newTypist(t, ns)
+	t.Cleanup(func() { ns.kubectl("delete", "validatingadmissionpolicybindings,validatingadmissionpolicies", "--all") })
 	value := ""
 	var f *follower
 	ask := func() int {
@@ -42,7 +43,7 @@ func TestObjectsPage(t *testing.T) {
 		}
 	}
 	f.until("the revoked token is refused", func() bool { return ask() == 401 })
-	if typist.ran != 8 {
+	if typist.ran != 9 {
 		t.Errorf("%d commands were run", typist.ran)
 	}
 }
