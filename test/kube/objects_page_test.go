@@ -43,7 +43,7 @@ func TestObjectsPage(t *testing.T) {
 		}
 	}
 	f.until("the revoked token is refused", func() bool { return ask() == 401 })
-	if typist.ran != 9 {
+	if typist.ran != 11 {
 		t.Errorf("%d commands were run", typist.ran)
 	}
 }
