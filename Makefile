@@ -150,7 +150,7 @@ test-kube: envoy $(OIDC) ## run the chart and the examples with Helm and a real 
 
 # What is slow, and rarely says what CI does not.
 .PHONY: nightly
-nightly: fuzz test-mesh test-image mutants chaos soak ## run what .ci/run leaves out: a random search, Envoy Gateway's translator, the image, planted flaws, kills, a soak
+nightly: fuzz test-mesh test-traefik test-image mutants chaos soak ## run what .ci/run leaves out: a random search, Envoy Gateway's translator, Traefik, the image, planted flaws, kills, a soak
 
 .PHONY: build
 build: ## bin/patgate

@@ -36,7 +36,7 @@ const maxDetail = 600
 // problemBody writes the body of a refusal. What is wrong with a credential stays in
 // the audit: to the caller every bad one is the same.
 func (a *answer) problemBody(code int) string {
-	p := problem{Type: "about:blank", Title: http.StatusText(code), Status: code, Reason: a.decision.Reason.String(), ID: a.id} // panic: problem
+	p := &problem{Type: "about:blank", Title: http.StatusText(code), Status: code, Reason: a.decision.Reason.String(), ID: a.id} // panic: problem
 	if code == http.StatusUnauthorized && a.given {
 		p.Reason = "invalid_token"
 	}
@@ -47,6 +47,19 @@ func (a *answer) problemBody(code int) string {
 	if code == http.StatusForbidden && a.decision.RefusesMessage() {
 		p.Version, p.Error = "2.0", &callFault{Code: refusedCallCode, Message: cut(p.Detail, maxFault)}
 	}
+	return p.json()
+}
+
+// json is the problem as JSON, and a line end.
+func (p *problem) json() string {
+	if len(p.ErrorMessages) == 0 && isPlainJSON(p.Detail) && isPlainJSON(p.Reason) && isPlainJSON(p.ID) {
+		return `{"type":"` + p.Type + `","title":"` + p.Title + `","status":` + strconv.Itoa(p.Status) + `,"detail":"` + p.Detail +
+			`","reason":"` + p.Reason + `","id":"` + p.ID + `"}` + "\n"
+	}
+	return p.encoded()
+}
+
+func (p *problem) encoded() string {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -54,6 +67,16 @@ func (a *answer) problemBody(code int) string {
 		return ""
 	}
 	return b.String()
+}
+
+// isPlainJSON reports whether a text is the same in JSON.
+func isPlainJSON(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 func cut(s string, limit int) string {

@@ -160,7 +160,7 @@ func (s *Settings) notes() (notes []string) {
 		if place := g.Source.String(); place != "" {
 			at = place + ": "
 		}
-		if one := s.Kind == Nginx || s.Kind == IngressNginx || s.Kind == HAProxy; one && g.ClientIP.Source == policy.FromXFF && g.ClientIP.TrustedHops > 0 {
+		if one := s.Kind != Caddy && s.Kind != GatewayAPI; one && g.ClientIP.Source == policy.FromXFF && g.ClientIP.TrustedHops > 0 {
 			notes = append(notes, fmt.Sprintf("%s%s counts %d trusted hops, and this front says one address: every range of addresses would refuse. Expected clientIP: {source: peer}", at, g.Name, g.ClientIP.TrustedHops))
 		}
 		if g.ClientIP.Source == policy.FromHeader {

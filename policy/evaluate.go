@@ -37,6 +37,7 @@ type evaluation struct {
 	form     form
 	message  mcpMessage
 	meter    meter
+	method   methodSet // of the request
 
 	bodies      []BodyVerdict
 	oddHeaders  bool // some header may be a look-alike
@@ -47,7 +48,7 @@ type evaluation struct {
 // is the request's. A trace, where one is given, is filled with every step; the
 // decision is the same with and without.
 func Evaluate(s *Snapshot, r *Request, t *Trace) Decision {
-	e := evaluation{snapshot: s, request: r, trace: t, meter: meter{budget: r.Budget}}
+	e := evaluation{snapshot: s, request: r, trace: t, meter: meter{budget: r.Budget}, method: methodsOf(r.Method)}
 	e.decision.Scheme = r.Credential.Scheme // panic: evaluate
 	if reason := e.admit(); reason != OK {
 		e.decision.Refuse(reason)

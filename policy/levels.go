@@ -111,8 +111,17 @@ func (e *evaluation) allowedAt(level Level, policies []*Policy) Reason {
 		if p.Observe != (level == LevelObserved) {
 			continue
 		}
-		for _, r := range p.Allow {
-			o := e.ask(r, true) // panic: allows
+		rows, path := e.planOf(p), e.path()
+		for i, r := range p.Allow {
+			if rows != nil {
+				if part := rows[i].failing(e.method, path); part != NoPart {
+					if o := (outcome{verdict: failed, part: part}); rule == nil || o.nearer(nearest) {
+						nearest, rule = o, r
+					}
+					continue
+				}
+			}
+			o := e.askPlanned(rows, i, r) // panic: allows
 			if e.meter.over {
 				return Overloaded
 			}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync/atomic"
 )
 
 // Source is the place of a manifest, or of a rule in it. The zero value is nowhere.
@@ -30,19 +31,21 @@ type Policy struct {
 	Observe     bool // counts as absent at its level; its verdict is only audited
 	Allow       []*Rule
 	Deny        []*Rule
+
+	plan atomic.Pointer[plan] // of Allow; see planOf
 }
 
-// Rule is one entry of an allow or deny list. Every condition given must hold.
+// Rule is one entry of an allow or deny list. Every condition given must hold. What is read of most rules comes first.
 type Rule struct {
+	Path    *Pattern
+	MCP     *MCP // nil: no condition
+	JSON    []Node
 	Name    string // as given, or its place: allow[2], limitTo[0]
 	Policy  string // the TokenPolicy that it belongs to; empty for own rules
 	Source  Source
 	Methods []string // upper case, compared exactly
-	Path    *Pattern
 	Clients []netip.Prefix
 	Query   []Parameter
-	JSON    []Node
-	MCP     *MCP // nil: no condition
 
 	// ContentTypes are the media types of bodies that the rule reads, in lower case;
 	// empty: application/json.

@@ -26,8 +26,14 @@ func TestFrontsMistakes(t *testing.T) {
 	}
 	manifests := t.TempDir()
 	write(t, filepath.Join(manifests, "m.yaml"), gateManifest)
-	accepted := 0
+	accepted, expected := 0, 45
+	if runsTraefik() {
+		expected = 8
+	}
 	for _, m := range list {
+		if (m.Kind == "traefik") != runsTraefik() {
+			continue
+		}
 		config := frontConfig(t, "--for", m.Kind, "--manifests", manifests)
 		if strings.Count(config, m.Old) == 0 || strings.Count(config, m.Old2) == 0 {
 			t.Errorf("%s: %s: the printed configuration has another form", m.Kind, m.Name)
@@ -38,7 +44,10 @@ func TestFrontsMistakes(t *testing.T) {
 		}
 		config += m.Extra
 		dir := t.TempDir()
-		if cmd := validator(t, m.Kind, dir, config, manifests); cmd != nil {
+		if m.Kind == "traefik" {
+			accepted++
+			acceptedByTraefik(t, m.Name, config)
+		} else if cmd := validator(t, m.Kind, dir, config, manifests); cmd != nil {
 			accepted++
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%s: %s: the front refuses it: %v\n%s", m.Kind, m.Name, err, out)
@@ -53,8 +62,8 @@ func TestFrontsMistakes(t *testing.T) {
 			t.Errorf("%s: %s: front-check: %v, want %s\n%s", m.Kind, m.Name, err, m.Code, errs.String())
 		}
 	}
-	if accepted < 45 {
-		t.Errorf("%d mistakes were given to their fronts, want 45 at least", accepted)
+	if accepted < expected {
+		t.Errorf("%d mistakes were given to their fronts, want %d at least", accepted, expected)
 	}
 }
 
@@ -81,6 +90,16 @@ func TestNginxWhole(t *testing.T) {
 			}
 		}
 	}
+}
+
+// acceptedByTraefik runs Traefik, which can't check a configuration otherwise, until it has its routes.
+func acceptedByTraefik(t *testing.T, name, config string) {
+	t.Run(name, func(t *testing.T) {
+		b := &behind{dir: t.TempDir(), clients: freeAddr(t)}
+		config = replacing(t, "127.0.0.1:8080", b.clients)(config)
+		f := front{name: name, kind: "traefik", boot: func(t *testing.T, b *behind) *exec.Cmd { return traefik(t, b, config) }}
+		f.run(t, b)
+	})
 }
 
 // validator returns a command by which the front itself checks a configuration; nil: it has none.

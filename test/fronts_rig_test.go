@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -121,8 +122,33 @@ func (f front) stand(t *testing.T, manifests, api string, trusting bool) *standi
 	t.Helper()
 	b := &behind{dir: t.TempDir(), manifests: manifests, clients: freeAddr(t), api: api, checks: freeAddr(t), trusting: trusting}
 	p := startPatgate(t, manifests, "--http-listen", b.checks, "--http-front", f.kind)
-	run(t, f.name, f.boot(t, b), b.clients)
+	f.run(t, b)
 	return &standing{p, f, b.clients}
+}
+
+// run runs the front until the test ends, and waits until it knows its routes: Traefik listens before.
+func (f front) run(t *testing.T, b *behind) {
+	t.Helper()
+	run(t, f.name, f.boot(t, b), b.clients)
+	if f.kind != "traefik" {
+		return
+	}
+	host := "any.example.com"
+	rules, err := os.ReadFile(filepath.Join(b.dir, "patgate.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := regexp.MustCompile("Host\\(`([^`]+)`\\)").FindSubmatch(rules); m != nil {
+		host = string(m[1])
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if r := sendRaw(b.clients, "GET / HTTP/1.1\r\nHost: "+host+"\r\nUser-Agent: waiting\r\n\r\n", 1); r.status() != 404 || r.header("x-patgate-id") != "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("Traefik has no routes")
+		}
+	}
 }
 
 // run runs a program until the test ends, and waits until it listens.
@@ -237,8 +263,13 @@ func bootCaddy(t *testing.T, b *behind) *exec.Cmd {
 
 // bootTraefik runs the two printed files.
 func bootTraefik(t *testing.T, b *behind) *exec.Cmd {
+	return traefik(t, b, b.config(t, "traefik", "--max-request-bytes", "8192"))
+}
+
+// traefik runs Traefik with the two files of a text.
+func traefik(t *testing.T, b *behind, config string) *exec.Cmd {
 	const dynamic = "/etc/traefik/patgate.yaml"
-	static, rules, found := strings.Cut(b.config(t, "traefik", "--max-request-bytes", "8192"), "\n---\n")
+	static, rules, found := strings.Cut(config, "\n---\n")
 	if !found {
 		t.Fatal("front-config --for traefik does not print two files")
 	}

@@ -87,7 +87,11 @@ func (f *family) names() []string {
 
 // owns reports whether a header is of the family.
 func (f *family) owns(key string) bool {
-	return slices.Contains(f.names(), key)
+	switch key {
+	case f.method, f.target, f.host, f.url, f.address, f.proto, f.body, f.connection:
+		return true
+	}
+	return slices.Contains(f.more, key)
 }
 
 // Removes reports whether the front takes headers off a request that an answer names.

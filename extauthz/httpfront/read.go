@@ -94,7 +94,7 @@ func (f *family) problem(h http.Header) string {
 
 // likes returns the header of the family that a name could be taken for.
 func (f *family) likes(key string) string {
-	if !strings.ContainsFunc(key, isOdd) {
+	if !hasOdd(key) {
 		return ""
 	}
 	folded := policy.FoldHeader(strings.ToLower(key))
@@ -106,9 +106,14 @@ func (f *family) likes(key string) string {
 	return ""
 }
 
-// isOdd reports whether a character of a header's name folds to another.
-func isOdd(c rune) bool {
-	return c != '-' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9')
+// hasOdd reports whether some character of a header's name folds to another.
+func hasOdd(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; c != '-' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
+			return true
+		}
+	}
+	return false
 }
 
 // harmless are what a Connection header may name: the rest would take headers off the request after the check.

@@ -96,6 +96,7 @@ var flaws = []flaw{
 	{"lost-group-cap-goes", "a lost group's cap goes unreported", "lifetime = lifetime || g.MaxLifetime < 0 && l.longer(t, user)"},
 	{"field-twice", "the quick decoder takes a field twice", "if n == 0 || *s&bit&^lists > 1<<15 {"},
 	{"audit-shows-values", "the audit contains values", "return s"},
+	{"plan-skips-rules", "a plan skips rules that may match", "if !strings.HasPrefix(path, string(row.prefix[:])) {"},
 	{"line-unseen", "a line of the audit is not looked through for values", "if !l.cut {"},
 	{"secret-printed", "a Secret prints its value", "func (s Secret) String() string { return s.value }"},
 }
