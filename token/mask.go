@@ -33,6 +33,9 @@ type Masker struct {
 	secrets [2]string    // empty ones are none
 	encoded [2][3]string // of each secret, once a text is long enough to hold one
 	known   bool         // encoded is filled
+
+	groups     [6]uint32 // see encodedGroups
+	groupCount int       // 0: groups is not filled; negative: it can't be
 }
 
 // NewMasker returns a masker of minted values and of at most two secrets.
@@ -184,7 +187,8 @@ func (m *Masker) MayHold(line []byte) bool {
 // MayHoldEncoded reports whether text may hold a secret in base64.
 func (m *Masker) MayHoldEncoded(text string) bool { return m.mayHoldEncoded(text) }
 
-// mayHoldEncoded reports whether a run of base64 characters in text is long enough.
+// mayHoldEncoded reports whether text has a run of base64 characters that is long enough, and a group of four that
+// the base64 of a secret has.
 func (m *Masker) mayHoldEncoded(text string) bool {
 	least := 0
 	for _, s := range m.secrets {
@@ -195,16 +199,58 @@ func (m *Masker) mayHoldEncoded(text string) bool {
 	if least == 0 || len(text) < least {
 		return false
 	}
-	run := 0
+	groups, isLong, isLike, run, last := m.encodedGroups(), false, false, 0, uint32(0)
 	for i := range len(text) {
-		if !isBase64(text[i]) {
+		bits := base64Bits[text[i]]
+		if bits > 63 {
 			run = 0
-		} else if run++; run == least {
+			continue
+		}
+		run++
+		last = last<<6&(1<<24-1) | uint32(bits)
+		isLong = isLong || run == least
+		isLike = isLike || run >= 4 && slices.Contains(groups, last)
+		if isLong && (isLike || len(groups) == 0) {
 			return true
 		}
 	}
 	return false
 }
+
+// encodedGroups returns the 24 bits of one group of each spelling of the secrets in base64, or nothing if a secret
+// is too short to have one in each.
+func (m *Masker) encodedGroups() []uint32 {
+	if m.groupCount == 0 {
+		m.groupCount = -1
+		n := 0
+		for _, s := range m.secrets {
+			if s == "" {
+				continue
+			}
+			if len(s) < 5 {
+				return nil
+			}
+			for first := range 3 { // the group begins with the first, second or third byte
+				m.groups[n] = uint32(s[first])<<16 | uint32(s[first+1])<<8 | uint32(s[first+2])
+				n++
+			}
+		}
+		m.groupCount = n
+	}
+	return m.groups[:max(m.groupCount, 0)]
+}
+
+// base64Bits are the values of the characters of base64, of both alphabets; 255: it is none.
+var base64Bits = func() (bits [256]uint8) {
+	for c := range bits {
+		bits[c] = 255
+	}
+	for i, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") {
+		bits[c] = uint8(i)
+	}
+	bits['-'], bits['_'] = bits['+'], bits['/']
+	return bits
+}()
 
 // encodedLen is how many characters of base64 belong to a secret alone at least.
 func encodedLen(s string) int { return len(s)*8/6 - 1 }
