@@ -199,7 +199,11 @@ func (m *Masker) mayHoldEncoded(text string) bool {
 	if least == 0 || len(text) < least {
 		return false
 	}
-	groups, isLong, isLike, run, last := m.encodedGroups(), false, false, 0, uint32(0)
+	groups, ends := m.encodedGroups(), uint64(0) // ends holds the last six bits of the groups
+	for _, group := range groups {
+		ends |= 1 << (group & 63)
+	}
+	isLong, isLike, run, last := false, len(groups) == 0, 0, uint32(0)
 	for i := range len(text) {
 		bits := base64Bits[text[i]]
 		if bits > 63 {
@@ -209,8 +213,10 @@ func (m *Masker) mayHoldEncoded(text string) bool {
 		run++
 		last = last<<6&(1<<24-1) | uint32(bits)
 		isLong = isLong || run == least
-		isLike = isLike || run >= 4 && slices.Contains(groups, last)
-		if isLong && (isLike || len(groups) == 0) {
+		if ends>>bits&1 != 0 && run >= 4 && slices.Contains(groups, last) {
+			isLike = true
+		}
+		if isLong && isLike {
 			return true
 		}
 	}
