@@ -62,6 +62,7 @@ func ProblemOf(err error) *Problem {
 	var unknown *tokens.UnknownError
 	var conflict *tokens.ConflictError
 	var broken *tokens.ProblemsError
+	var away *tokens.UnavailableError
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &p):
@@ -82,6 +83,10 @@ func ProblemOf(err error) *Problem {
 		return problem(http.StatusConflict, "conflict", "somebody else changed it meanwhile: nothing is written, read it again")
 	case errors.As(err, &broken):
 		return problem(http.StatusServiceUnavailable, "manifests_broken", "the manifests have problems, and nothing can be told of tokens: an administrator sees them with `patgate check`")
+	case errors.As(err, &away):
+		p = problem(http.StatusServiceUnavailable, "store_unavailable", "the tokens can't be read or written now, an administrator sees why in patgate's log: nothing is written, try again")
+		p.err = err
+		return p
 	case errors.As(err, &large):
 		return problem(http.StatusRequestEntityTooLarge, "too_large", "the body is larger than 1 MiB, expected less")
 	}

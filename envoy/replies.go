@@ -39,15 +39,22 @@ func (v view) tooLarge() string {
 	return fmt.Sprintf("A rule of this API reads JSON bodies, and at most %d bytes of one.", v.MaxRequestBytes)
 }
 
-// patgates matches patgate's own answers, which stay unchanged.
+// patgates matches patgate's own answers, which stay unchanged. Over HTTP there is no metadata: they are the
+// refusals of ext_authz but for its 503 without a decision.
 const patgates = `{metadata_filter: {matcher: {filter: envoy.filters.http.ext_authz, path: [{key: decision}], value: {string_match: {exact: deny}}}, match_if_key_not_found: false}}`
+
+const patgatesHTTP = `{and_filter: {filters: [{response_flag_filter: {flags: [UAEX]}}, {status_code_filter: {comparison: {op: LE, value: {default_value: 499, runtime_key: patgate.none}}}}]}}`
 
 // localReplies writes Envoy's LocalReplyConfig.
 func localReplies(indent string, v view) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, indent+format+"\n", args...) }
 	line("mappers:  # the first that fits")
-	line("- filter: %s", patgates)
+	own := patgates
+	if v.OverHTTP() {
+		own = patgatesHTTP
+	}
+	line("- filter: %s", own)
 	for _, r := range v.replies() {
 		filter := fmt.Sprintf("status_code_filter: {comparison: {op: EQ, value: {default_value: %d, runtime_key: patgate.none}}}", r.status)
 		if r.flag != "" {

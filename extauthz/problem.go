@@ -94,7 +94,7 @@ func (a *answer) detail(reason string) string {
 	case policy.NoRuleMatched:
 		return a.noRule()
 	case policy.BodyUnavailable:
-		return upperFirst(a.where()) + " checks the " + checked(d.Failed) + ", and " + d.Problem + a.part() + "."
+		return upperFirst(a.where()) + " checks the " + checked(d.Failed) + ", and " + d.Problem + a.node() + "."
 	case policy.QueryUnreadable:
 		return upperFirst(a.where()) + " checks the query, and " + d.Problem + a.part() + "."
 	case policy.NotReady:
@@ -152,6 +152,14 @@ func (a *answer) part() string {
 		return ": " + part
 	}
 	return ""
+}
+
+// node names the part of the body that a rule checks, where it checks a part.
+func (a *answer) node() string {
+	if a.decision.PartName == "" {
+		return ""
+	}
+	return a.part()
 }
 
 // unmatched names the part of a rule that did not match or could not be decided.

@@ -20,7 +20,7 @@ type Object struct {
 }
 
 // ID names an object as problems, events and rows do: APIToken/team-a/ci.
-func (o *Object) ID() string { return o.Kind + "/" + o.Namespace + "/" + o.Name }
+func (o *Object) ID() string { return o.Kind + "/" + o.key() }
 
 // manifest is the object as a document.
 func (o *Object) manifest() []byte {
@@ -28,7 +28,12 @@ func (o *Object) manifest() []byte {
 }
 
 // key is the name of its row.
-func (o *Object) key() string { return o.Namespace + "/" + o.Name }
+func (o *Object) key() string {
+	if o.Namespace == "" {
+		return o.Name
+	}
+	return o.Namespace + "/" + o.Name
+}
 
 // older orders objects by when they were created, and by their uids.
 func (o *Object) older(other *Object) int {
@@ -40,7 +45,8 @@ func (o *Object) older(other *Object) int {
 // good version; without one, what depends on it is not accepted. The zero value is not ready: make one with NewObjects.
 // It is used by one goroutine.
 type Objects struct {
-	Limit int // how many tokens a step decides about; 0: all that changed
+	Limit int  // how many tokens a step decides about; 0: all that changed
+	Track bool // remember what was decided, for Decisions
 
 	decoder *manifest.Decoder
 	decoded int                          // documents, by this decoder
@@ -63,6 +69,7 @@ type Objects struct {
 	members map[memberOf]bool  // users of such groups
 	sum     [sha256.Size]byte  // of all objects
 	faults  map[string][]Fault // the step's news, by object
+	decided []Decision         // since the last call of Decisions
 }
 
 // Fault is what became of an object: why it is not accepted, or nothing once it is.

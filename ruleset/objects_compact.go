@@ -28,9 +28,8 @@ func (t *tokenObject) set(object *Object) {
 
 // object returns the object as it came.
 func (t *tokenObject) object() Object {
-	namespace, name, _ := strings.Cut(t.key(), "/")
 	return Object{
-		Kind: manifest.KindAPIToken, Namespace: namespace, Name: name, UID: t.text[:t.uid],
+		Kind: manifest.KindAPIToken, Namespace: t.namespace(), Name: t.key()[strings.IndexByte(t.key(), '/')+1:], UID: t.text[:t.uid],
 		Created: time.Unix(t.created, 0).UTC(), Spec: []byte(t.text[t.uid:]),
 	}
 }
@@ -38,8 +37,7 @@ func (t *tokenObject) object() Object {
 func (t *tokenObject) key() string { return t.id[len(tokenPrefix):] }
 
 func (t *tokenObject) namespace() string {
-	namespace, _, _ := strings.Cut(t.key(), "/")
-	return namespace
+	return t.key()[:max(strings.IndexByte(t.key(), '/'), 0)]
 }
 
 // older orders tokens as Object.older orders objects.

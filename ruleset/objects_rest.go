@@ -36,6 +36,7 @@ func (o *Objects) stepRest(c *policy.Changes, running *policy.Snapshot) {
 		if r.used != nil {
 			r.good = r.used
 		}
+		o.track(&r.Object, r.fault.Problem, r.fault.Kept)
 	}
 }
 

@@ -50,6 +50,7 @@ func (o *Objects) decide(t *tokenObject, running *policy.Snapshot) {
 		row = o.notAccepted(t, doc, running)
 	}
 	o.next[t] = row
+	o.track(&object, o.problem[t], false)
 }
 
 // compile makes the row of a token. A panic is a fault of this token alone.

@@ -52,8 +52,6 @@ func checkOptions(o *Options) error {
 		return &UsageError{fmt.Sprintf("MaxStale %s: expected at least %s, as an API server may say nothing for two minutes where nothing changes", o.MaxStale, minStale)}
 	case o.StaleDeny && o.MaxStale == 0, o.MaxStale != 0 && o.Kubernetes == nil:
 		return &UsageError{"StaleDeny needs MaxStale, and MaxStale needs Kubernetes"}
-	case len(o.Manifests) == 0 && o.Manage != nil:
-		return &UsageError{"managing tokens needs Manifests, where it writes them"}
 	case o.Transport != "" && !slices.Contains(extauthz.Transports, o.Transport):
 		return &UsageError{fmt.Sprintf("Transport %q: expected %s", o.Transport, strings.Join(extauthz.Transports, " or "))}
 	case len(o.TLSClientNames) > 0 && o.TLSClientCA == "":

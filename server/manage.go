@@ -33,7 +33,7 @@ import (
 type ManageOptions struct {
 	Listen         string // host:port or unix:///path
 	InsecureListen bool   // allows an address beyond loopback without TLS
-	Into           string // the directory of new tokens: one of the manifests, or within one
+	Into           string // the directory of new tokens: one of the manifests, or within one; of objects, the namespace of the tokens
 	Gate           string // at which tokens sign in
 	UserHeader     string // that the proxy in front sets
 	TLSCert        string
@@ -83,13 +83,36 @@ type managed struct {
 	logger    *slog.Logger
 	recent    *admin.Recent   // nil: decisions are made elsewhere
 	counters  *usage.Counters // nil: decisions are made elsewhere
+	objects   *managedObjects // nil: tokens are files
+}
+
+// store is where tokens are kept.
+func (m *managed) store(o *ManageOptions) interface {
+	tokens.Store
+	tokens.Documents
+} {
+	if m.objects != nil {
+		return m.objects
+	}
+	return &dir.Store{Roots: m.manifests, Into: o.Into, Kept: m.loader.Documents}
+}
+
+// snapshot returns what decides about those who sign in with a token.
+func (m *managed) snapshot() *policy.Snapshot {
+	if m.objects != nil {
+		return m.objects.Snapshot()
+	}
+	return m.index.Snapshot()
 }
 
 // newManagement checks the options and binds the listener. It returns a *UsageError for options that
 // can't be followed.
 func newManagement(o *ManageOptions, m *managed) (*management, error) {
-	if err := o.check(m.manifests); err != nil {
+	if err := o.check(m); err != nil {
 		return nil, err
+	}
+	if m.objects != nil {
+		m.audit = qualifiedEvents{m.audit, m.objects}
 	}
 	certs, err := newCertificates(&Options{TLSCert: o.TLSCert, TLSKey: o.TLSKey, TLSClientCA: o.ClientCA, Now: m.now, Logger: m.logger})
 	if err != nil {
@@ -109,9 +132,9 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 	}
 	g := &management{o: o, signIn: signIn}
 	servers := newServers(o.GateStatus)
-	store := &dir.Store{Roots: m.manifests, Into: o.Into, Kept: m.loader.Documents}
+	store := m.store(o)
 	options := admin.Options{
-		Service: &tokens.Service{Store: store, Documents: store, Now: m.now}, Snapshot: m.index.Snapshot, Audit: m.audit, InForce: o.inForce(m, servers),
+		Service: &tokens.Service{Store: store, Documents: store, Now: m.now}, Snapshot: m.snapshot, Audit: m.audit, InForce: o.inForce(m, servers),
 		Gate: o.Gate, Header: o.UserHeader, Sessions: sessions, Secure: o.SecureMode, Now: m.now, Logger: m.logger, Others: o.Others || signIn != nil,
 	}
 	if g.usage, err = newUsageView(m.counters, servers); err != nil {
@@ -122,6 +145,9 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 	}
 	if m.recent != nil {
 		options.Recent = m.recent.Calls
+	}
+	if m.objects != nil {
+		m.objects.qualify(&options)
 	}
 	if o.LoginLink != "" {
 		g.links = &admin.Links{Now: m.now}
@@ -180,7 +206,7 @@ func speaking(config *tls.Config, protocols ...string) *tls.Config {
 }
 
 // check refuses options that are invalid or insecure.
-func (o *ManageOptions) check(manifests []string) error {
+func (o *ManageOptions) check(m *managed) error {
 	refuse := func(flag, format string, args ...any) error {
 		return &UsageError{o.Flags + flag + ": " + fmt.Sprintf(format, args...)}
 	}
@@ -189,7 +215,7 @@ func (o *ManageOptions) check(manifests []string) error {
 	switch {
 	case o.Into == "":
 		return refuse("into", "missing, expected the directory of new tokens")
-	case !slices.ContainsFunc(dir.Paths(manifests), func(root string) bool { return dir.Within(root, o.Into) }):
+	case m.objects == nil && !slices.ContainsFunc(dir.Paths(m.manifests), func(root string) bool { return dir.Within(root, o.Into) }):
 		return refuse("into", "%s is not within the manifests, expected one of their directories or one in it: the new tokens would not be read", o.Into)
 	case unix && !filepath.IsAbs(path):
 		return refuse("listen", "%s: expected unix:// and an absolute path, such as unix:///run/patgate/manage.sock", o.Listen)
@@ -238,6 +264,9 @@ const forceWithin = 2 * time.Second
 // inForce returns what waits until a change runs: here, and at the servers whose status ports are
 // named.
 func (o *ManageOptions) inForce(m *managed, servers *servers) func(admin.Change) bool {
+	if m.objects != nil {
+		return m.objects.inForce(servers)
+	}
 	return func(c admin.Change) bool {
 		ctx, cancel := context.WithTimeout(context.Background(), forceWithin)
 		defer cancel()
@@ -249,7 +278,9 @@ func (o *ManageOptions) inForce(m *managed, servers *servers) func(admin.Change)
 		if row := m.index.Snapshot().TokenByName(c.Token); !runs && (row == nil || !row.Revoked) {
 			return false
 		}
-		return servers.follow(ctx, m.index)
+		return servers.follow(ctx, func(got *revisionStatus) bool {
+			return got.SHA256 == fmt.Sprintf("%x", m.index.Snapshot().Revision().SHA256)
+		})
 	}
 }
 

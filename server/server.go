@@ -35,9 +35,10 @@ type Server struct {
 	audit        *audit.Log
 	manage       *management // nil: tokens are not managed here
 	transport    extauthz.Transport
-	front        *listening     // checks over HTTP; nil: none
-	loader       *loader.Loader // nil: no directories
-	cluster      *cluster       // nil: no objects
+	front        *listening      // checks over HTTP; nil: none
+	loader       *loader.Loader  // nil: no directories
+	cluster      *cluster        // nil: no objects
+	objects      *managedObjects // whose tokens are managed; nil: none
 	metrics      *metrics
 	clock        *extauthz.Clock
 	certificates *certificates // nil: no TLS
@@ -115,7 +116,12 @@ func New(o Options) (*Server, error) {
 		s.loader = loader.New(s.index, sources(&o), s.loaded, o.Loader)
 	}
 	if o.Manage != nil {
-		s.manage, err = newManagement(o.Manage, &managed{o.Manifests, s.index, s.audit, s.loader, o.Now, o.Logger, recent, &s.counters})
+		if s.cluster != nil && !o.managesFiles() {
+			s.objects, err = newManagedObjects(&o, s.cluster, s.index)
+		}
+		if err == nil {
+			s.manage, err = newManagement(o.Manage, &managed{o.Manifests, s.index, s.audit, s.loader, o.Now, o.Logger, recent, &s.counters, s.objects})
+		}
 		if err != nil {
 			return nil, errors.Join(err, closeAll(bound))
 		}
@@ -197,10 +203,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	loops.Go(func() { s.reportUsage(background) })
 	if s.manage != nil {
-		loops.Go(func() { s.manage.usage.follow(background) })
-		loops.Go(func() { s.manage.notices.run(background) })
-		go func() { failed <- s.manage.serve() }()
-		s.o.Logger.Info("managing tokens", "address", s.manage.url())
+		loops.Go(func() { s.manageTokens(background, failed) })
 	}
 	var err error
 	select {
@@ -212,6 +215,22 @@ func (s *Server) Run(ctx context.Context) error {
 		delay = 0
 	}
 	return errors.Join(err, s.stop(delay))
+}
+
+// manageTokens serves the management once its objects are known, and does what belongs to it until ctx is done.
+func (s *Server) manageTokens(ctx context.Context, failed chan<- error) {
+	var loops sync.WaitGroup
+	defer loops.Wait()
+	if s.objects != nil {
+		loops.Go(func() { s.objects.Run(ctx) })
+	}
+	if !s.objects.listed(ctx) {
+		return
+	}
+	loops.Go(func() { s.manage.usage.follow(ctx) })
+	loops.Go(func() { s.manage.notices.run(ctx) })
+	go func() { failed <- s.manage.serve() }()
+	s.o.Logger.Info("managing tokens", "address", s.manage.url())
 }
 
 // start makes the first load and reports that the server is ready.

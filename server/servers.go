@@ -12,8 +12,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/patgate/patgate/policy"
 )
 
 // servers are those that follow the same manifests, by the URLs of their status ports. A name may have several
@@ -63,11 +61,11 @@ func clientAt(address string) *http.Client {
 // askEvery is the interval of requests for a server's revision.
 const askEvery = 50 * time.Millisecond
 
-// follow waits until every server runs the files that the index runs. It returns false if ctx is done before.
-func (s *servers) follow(ctx context.Context, index *policy.Index) bool {
+// follow waits until every server runs a change. It returns false if ctx is done before.
+func (s *servers) follow(ctx context.Context, runs func(*revisionStatus) bool) bool {
 	for _, status := range s.urls {
 		run := map[string]bool{} // the addresses that were seen to run the change
-		for !s.run(ctx, status, index, run) {
+		for !s.ask(ctx, status, runs, run) {
 			select {
 			case <-ctx.Done():
 				return false
@@ -78,8 +76,8 @@ func (s *servers) follow(ctx context.Context, index *policy.Index) bool {
 	return true
 }
 
-// run asks the addresses of a URL that do not run the change yet, and reports whether all do.
-func (s *servers) run(ctx context.Context, status string, index *policy.Index, run map[string]bool) bool {
+// ask asks the addresses of a URL that were not seen to run the change yet, and reports whether all do.
+func (s *servers) ask(ctx context.Context, status string, runs func(*revisionStatus) bool, run map[string]bool) bool {
 	addresses, err := s.addresses(ctx, status)
 	if err != nil || len(addresses) == 0 {
 		return false
@@ -91,8 +89,8 @@ func (s *servers) run(ctx context.Context, status string, index *policy.Index, r
 			continue
 		}
 		all.Go(func() {
-			revision, err := s.revisionAt(ctx, status, address)
-			got[i] = err == nil && revision == fmt.Sprintf("%x", index.Snapshot().Revision().SHA256)
+			running, err := statusAt(ctx, status, address)
+			got[i] = err == nil && runs(running)
 		})
 	}
 	all.Wait()
@@ -107,21 +105,21 @@ func (s *servers) run(ctx context.Context, status string, index *policy.Index, r
 	return found[false] > 0 && left[false] == 0 || found[true] > 0 && left[true] == 0
 }
 
-// revisionAt asks a server for the digest of the files that it runs.
-func (s *servers) revisionAt(ctx context.Context, status, address string) (string, error) {
+// statusAt asks a server what it runs.
+func statusAt(ctx context.Context, status, address string) (*revisionStatus, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(status, "/")+"/revision", nil)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	answer, err := clientAt(address).Do(r)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer func() { _ = answer.Body.Close() }()
 	var running revisionStatus
 	if answer.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s answers %d", status, answer.StatusCode)
+		return nil, fmt.Errorf("%s answers %d", status, answer.StatusCode)
 	}
 	err = json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&running)
-	return running.SHA256, err
+	return &running, err
 }

@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/usage"
 )
 
@@ -59,11 +58,7 @@ func replica(t *testing.T, address string, handler http.HandlerFunc) {
 // TestEveryAddressMustRunAChange has a name of two addresses: one that runs the change, and one that runs it later or never, is not
 // there, or comes while the change is awaited.
 func TestEveryAddressMustRunAChange(t *testing.T) {
-	index := policy.NewIndex()
-	if _, err := index.Replace(policy.Rows{Gates: []*policy.Gate{{Name: "api"}}}, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	now := fmt.Sprintf("%x", index.Snapshot().Revision().SHA256)
+	const now = "the change"
 	revision := func(of func() string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/revision" || !strings.HasPrefix(r.Host, "patgate.example:") {
@@ -100,7 +95,7 @@ func TestEveryAddressMustRunAChange(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), within)
 			defer cancel()
-			if got := s.follow(ctx, index); got != c.want {
+			if got := s.follow(ctx, func(got *revisionStatus) bool { return got.SHA256 == now }); got != c.want {
 				t.Errorf("in force: %v, want %v", got, c.want)
 			}
 		})

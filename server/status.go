@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/loader/kube"
 )
 
 // statusHandler serves the status port: probes, metrics and the running revision.
@@ -64,6 +65,8 @@ type revisionStatus struct {
 	SHA256   string    `json:"sha256"` // of the files of the last good load
 	Loaded   time.Time `json:"loaded"`
 	LastLoad lastLoad  `json:"lastLoad"`
+
+	Objects []kube.Running `json:"objects,omitempty"` // of a cluster: up to which version they run
 }
 
 // lastLoad is the last load, which may have been rejected: counts and places, no texts and
@@ -102,6 +105,9 @@ func (s *Server) revision(w http.ResponseWriter, _ *http.Request) {
 		k := &last.Kept[i]
 		status.LastLoad.Refused += len(k.RevokedEarly)
 		status.LastLoad.Kept = append(status.LastLoad.Kept, keptDir{k.Origin, k.Since.UTC(), k.Stored, len(k.Problems)})
+	}
+	if s.cluster != nil {
+		status.Objects = s.cluster.Running()
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(status)

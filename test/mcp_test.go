@@ -56,7 +56,7 @@ const mcpValue = "mcp-bR5tKq1wZ8xVn3Lp"
 
 // mcpManifests is the example of docs/mcp.md with a token of ours, which does not expire, and whose holder
 // may answer what the server asks.
-func mcpManifests(t *testing.T) string {
+func mcpManifests(t *testing.T, edits ...[2]string) string {
 	t.Helper()
 	page, err := os.ReadFile("../docs/mcp.md")
 	if err != nil {
@@ -64,8 +64,10 @@ func mcpManifests(t *testing.T) string {
 	}
 	_, text, _ := strings.Cut(string(page), "```yaml\n")
 	text, _, _ = strings.Cut(text, "```\n")
-	for _, edit := range [][2]string{{`digest: sha256:[0-9a-f]{64}`, "digest: " + digestOf(mcpValue)}, {`\n  expires: [^\n]*`, ""}, {`\n  hosts: [^\n]*`, ""},
-		{`notifications/cancelled\]`, "notifications/cancelled, response]"}} {
+	for _, edit := range append(edits, [][2]string{
+		{`digest: sha256:[0-9a-f]{64}`, "digest: " + digestOf(mcpValue)}, {`\n  expires: [^\n]*`, ""}, {`\n  hosts: [^\n]*`, ""},
+		{`notifications/cancelled\]`, "notifications/cancelled, response]"},
+	}...) {
 		all := regexp.MustCompile(edit[0])
 		if !all.MatchString(text) {
 			t.Fatalf("the example has no %s", edit[0])
@@ -145,19 +147,29 @@ func wantLines(t *testing.T, out string, want []string) {
 	}
 }
 
-// use runs a client, and returns what it printed.
+// use runs a client that must succeed, and returns what it printed.
 func use(t *testing.T, command []string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	out, err := attempt(t, command)
+	if err != "" {
+		t.Error(err)
+	}
+	return out
+}
+
+// attempt runs a client, and returns what it printed, and what was wrong.
+func attempt(t *testing.T, command []string) (out, wrong string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
-	var stderr strings.Builder // of Python: that the end of its session is refused
+	var stderr strings.Builder // of Python also where all is well: that the end of its session is refused
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Stderr = &stderr
-	out, err := cmd.Output()
+	text, err := cmd.Output()
 	if err != nil {
-		t.Errorf("%v\n%s", err, &stderr)
+		return string(text), err.Error() + "\n" + stderr.String()
 	}
-	return string(out)
+	return string(text), ""
 }
 
 // mcpServer is a running server.
@@ -189,6 +201,13 @@ func (s *mcpServer) wantRan(t *testing.T, names ...string) {
 			t.Errorf("the server did not run %s:\n%s", name, out)
 		}
 	}
+	s.wantRanNothing(t)
+}
+
+// wantRanNothing checks that the server ran nothing that the token may not use.
+func (s *mcpServer) wantRanNothing(t *testing.T) {
+	t.Helper()
+	out := s.ran.String()
 	for _, name := range []string{"delete_issue", "issue://OPEN/draft", "wipe", "complete"} {
 		if strings.Contains(out, "ran "+name+"\n") {
 			t.Errorf("the server ran %s", name)

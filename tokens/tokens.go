@@ -120,6 +120,15 @@ func (e *ConflictError) Error() string {
 	return e.File + " was changed by somebody else meanwhile: nothing is written, try again"
 }
 
+// UnavailableError reports that a store can't be read or written now, or not at all by this process.
+type UnavailableError struct{ Err error }
+
+// Error returns why.
+func (e *UnavailableError) Error() string { return e.Err.Error() }
+
+// Unwrap returns why.
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
 // LeftoverError reports that a change could not be undone.
 type LeftoverError struct {
 	File string

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/policy"
@@ -65,17 +66,36 @@ const maxRulesCounted = 128
 // ruleCounter counts the calls of one token that one rule allowed. It is an element of a list to which elements are
 // added at the head, and from which none is removed, so that readers need no lock.
 type ruleCounter struct {
-	rule  atomic.Pointer[policy.Rule] // as the last load made it
+	rule  atomic.Pointer[knownRule] // as the last load made it
 	count atomic.Int64
 	last  atomic.Int64 // Unix microseconds, exact to the minute
 	next  *ruleCounter
 	size  int // of the list from here
 }
 
+// knownRule is what a counter keeps of a rule. It does not hold the rule: one that was loaded anew, or that is compiled
+// only for a while, goes.
+type knownRule struct {
+	rule               weak.Pointer[policy.Rule]
+	policy, name, text string
+}
+
+func know(r *policy.Rule) *knownRule {
+	return &knownRule{weak.Make(r), strings.Clone(r.Policy), strings.Clone(r.Name), r.Text()}
+}
+
+// is reports whether it is this very rule.
+func (k *knownRule) is(r *policy.Rule) bool {
+	return k.rule.Value() == r
+}
+
+// same reports whether two loads of the manifests made these of one rule.
+func (k *knownRule) same(o *knownRule) bool { return k.policy == o.policy && k.text == o.text }
+
 // allowedBy counts a call that a rule allowed.
 func (k *counter) allowedBy(r *policy.Rule, now int64) {
 	u := k.rules.Load()
-	for u != nil && u.rule.Load() != r {
+	for u != nil && !u.rule.Load().is(r) {
 		u = u.next
 	}
 	if u == nil {
@@ -92,11 +112,12 @@ func (k *counter) allowedBy(r *policy.Rule, now int64) {
 
 // ruleCounter returns the counter of a rule that is new, or that was loaded anew; nil: there are too many.
 func (k *counter) ruleCounter(r *policy.Rule) *ruleCounter {
+	known := know(r)
 	for {
 		head := k.rules.Load()
 		for u := head; u != nil; u = u.next {
-			if known := u.rule.Load(); known == r || sameRule(known, r) {
-				u.rule.Store(r)
+			if u.rule.Load().same(known) {
+				u.rule.Store(known)
 				return u
 			}
 		}
@@ -106,19 +127,11 @@ func (k *counter) ruleCounter(r *policy.Rule) *ruleCounter {
 				return nil
 			}
 		}
-		fresh.rule.Store(r)
+		fresh.rule.Store(known)
 		if k.rules.CompareAndSwap(head, fresh) {
 			return fresh
 		}
 	}
-}
-
-// sameRule reports whether two loads of the manifests made these of one rule.
-func sameRule(a, b *policy.Rule) bool {
-	if a.Policy != b.Policy || (a.Path == nil) != (b.Path == nil) || a.Path != nil && a.Path.String() != b.Path.String() {
-		return false
-	}
-	return a.Text() == b.Text()
 }
 
 // addRules adds to t how rules were used.
@@ -126,7 +139,7 @@ func (k *counter) addRules(t *Token) {
 	for u := k.rules.Load(); u != nil; u = u.next {
 		if n := u.count.Load(); n > 0 {
 			r := u.rule.Load()
-			t.Rules = append(t.Rules, RuleUse{Policy: r.Policy, Rule: r.Name, Text: r.Text(), Count: n, Last: instant(u.last.Load())})
+			t.Rules = append(t.Rules, RuleUse{Policy: r.policy, Rule: r.name, Text: r.text, Count: n, Last: instant(u.last.Load())})
 		}
 	}
 	slices.SortFunc(t.Rules, compareRules)

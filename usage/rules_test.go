@@ -2,10 +2,12 @@ package usage
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/policy"
@@ -60,6 +62,25 @@ func TestRulesAreCounted(t *testing.T) {
 	}
 	if nothing := c.Rules("unknown"); len(nothing.Rules) != 0 {
 		t.Errorf("%+v", nothing)
+	}
+}
+
+// TestACounterHoldsNoRule counts the call of a rule that goes: its program, of some KiB, goes with it, and its count stays.
+func TestACounterHoldsNoRule(t *testing.T) {
+	var c Counters
+	held := func() weak.Pointer[policy.Rule] {
+		r := ruleOf(t, "", "allow[0]", "/read")
+		seen(&c, "a", noon, by(r))
+		return weak.Make(r)
+	}()
+	for deadline := time.Now().Add(10 * time.Second); held.Value() != nil; {
+		if runtime.GC(); time.Now().After(deadline) {
+			t.Fatal("the counter holds the rule")
+		}
+	}
+	seen(&c, "a", noon, by(ruleOf(t, "", "allow[0]", "/read")))
+	if got := c.Rules("a"); len(got.Rules) != 1 || got.Rules[0].Count != 2 {
+		t.Errorf("%+v, want one rule and two calls", got.Rules)
 	}
 }
 

@@ -159,7 +159,7 @@ var arrows = []struct {
 	{"ruleset", []string{"diag", "manifest", "policy", "token"}, "documents of all origins as one set, and its rows"},
 	{"tokens", []string{"diag", "manifest", "manifest/edit", "policy", "ruleset", "token"}, "the one way to change tokens, over a store"},
 	{"tokens/storetest", []string{"diag", "manifest", "manifest/edit", "ruleset", "tokens"}, "what every store must do, for tests alone"},
-	{"loader/kube", []string{"manifest", "policy", "ruleset"}, "objects of a cluster, one at a time, into the index"},
+	{"loader/kube", []string{"diag", "manifest", "manifest/edit", "policy", "ruleset", "tokens"}, "objects of a cluster, one at a time, into the index, and a store of tokens"},
 	{"loader", []string{"diag", "ruleset", "manifest", "policy", "token"}, "keeps the index in step with its sources"},
 	{"loader/dir", []string{"diag", "loader", "manifest", "manifest/edit", "ruleset", "tokens"}, "directories: a source of the loader, and a store of tokens"},
 	{"explain", []string{"diag", "manifest", "audit", "policy", "token"}, "questions to the same evaluation"},

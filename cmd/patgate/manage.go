@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -18,17 +19,21 @@ import (
 func newManage(s streams) *cobra.Command {
 	o := server.Options{Manage: &server.ManageOptions{Flags: "--"}}
 	var chainFile, logFormat, logLevel string
+	var kubernetes bool
+	var cluster server.KubernetesOptions
 	cmd := &cobra.Command{
-		Use:   "manage --manifests DIR --into DIR",
+		Use:   "manage {--manifests DIR --into DIR | --kubernetes}",
 		Short: "Let people manage their tokens over HTTP",
 		Long: "Manage serves the API and page with which people create, see, limit and end their own tokens, and\n" +
 			"administrators see and end all tokens. It writes manifests to the directory --into; servers that\n" +
-			"read this directory apply them. At least one way to sign in is needed: tokens of a gate, a header of\n" +
+			"read this directory apply them. With --kubernetes it writes APIToken objects of one namespace\n" +
+			"instead. At least one way to sign in is needed: tokens of a gate, a header of\n" +
 			"the proxy in front, OpenID Connect, or a one-time link.\n" +
 			"Every flag can also be an environment variable: --user-header is " + envPrefix + "USER_HEADER.",
 		Example: "  patgate manage --manifests manifests --into manifests/tokens --login-link alice\n" +
 			"  patgate manage --manifests manifests --into manifests/tokens --gate tokens --gate-status http://127.0.0.1:9192\n" +
-			"  patgate manage --manifests m --into m/tokens --listen unix:///run/patgate/manage.sock --user-header x-forwarded-user",
+			"  patgate manage --manifests m --into m/tokens --listen unix:///run/patgate/manage.sock --user-header x-forwarded-user\n" +
+			"  patgate manage --kubernetes --namespace tokens --gate-status http://patgate:9192 --login-link alice",
 		Args: args(cobra.NoArgs, "takes flags alone: the directory goes to --manifests"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := fromEnvironment(cmd.Flags(), os.LookupEnv); err != nil {
@@ -37,6 +42,12 @@ func newManage(s streams) *cobra.Command {
 			logger, err := newLogger(s, logFormat, logLevel)
 			if err != nil {
 				return err
+			}
+			switch {
+			case kubernetes:
+				o.Kubernetes = &cluster
+			case cluster.Kubeconfig != "" || len(cluster.Namespaces) > 0:
+				return usageError{errors.New("--kubeconfig and --namespace need --kubernetes")}
 			}
 			if o.AuditChain, err = readPrivateChainKey(chainFile); err != nil {
 				return err
@@ -48,6 +59,9 @@ func newManage(s streams) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&o.Manifests, "manifests", nil, "`directory` of manifests, read recursively; may repeat")
+	f.BoolVar(&kubernetes, "kubernetes", false, "manage the APIToken objects of a Kubernetes namespace")
+	f.StringVar(&cluster.Kubeconfig, "kubeconfig", "", "`file` that names the cluster (default $KUBECONFIG, then the pod's account)")
+	f.StringArrayVar(&cluster.Namespaces, "namespace", nil, "`namespace` whose Gates count; may repeat. The only one is also --into")
 	f.Int64Var(&o.MaxManifests, "manifests-max-bytes", dir.MaxBytes, "most bytes that one load may read")
 	f.StringVar(&chainFile, "audit-chain", "", "`file` with the key that seals each audit line; `patgate audit key` makes one")
 	manageFlags(f, "", o.Manage)
@@ -62,7 +76,7 @@ func newManage(s streams) *cobra.Command {
 // manageFlags adds the flags of the management, whose names begin with a prefix.
 func manageFlags(f *pflag.FlagSet, prefix string, o *server.ManageOptions) {
 	f.StringVar(&o.Listen, prefix+"listen", "", "`address` for the API and page: host:port or unix:///path")
-	f.StringVar(&o.Into, prefix+"into", "", "`directory` under the manifests where tokens are written")
+	f.StringVar(&o.Into, prefix+"into", "", "`directory` under the manifests for new tokens, or their namespace")
 	f.StringVar(&o.Gate, prefix+"gate", "", "`name` of the Gate whose tokens may call the management API")
 	f.StringVar(&o.UserHeader, prefix+"user-header", "", "`header` in which the proxy in front names the user (needs a unix socket or mTLS)")
 	f.StringVar(&o.TLSCert, prefix+"tls-cert", "", "`file` with the certificate for the API and page, reloaded when it changes")

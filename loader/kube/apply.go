@@ -20,6 +20,11 @@ type change struct {
 	namespace string            // of labels
 	labels    map[string]string // of the namespace; nil: it is gone
 	recheck   bool              // the index has changed otherwise
+
+	annotations []byte // of set, where documents are kept
+
+	of      *watched // the watch that said so
+	version string   // up to which that watch has come then; empty: its list is not complete
 }
 
 // isToken reports whether the change is about a token.
@@ -68,7 +73,7 @@ func (q *queue) takeTokens() []change {
 }
 
 // tightGC is how much garbage, in percent of what is kept, there may be until all objects were listed.
-const tightGC = 12
+const tightGC = 25
 
 // longStep is a step that has looked at many objects.
 const longStep = 50 * time.Millisecond
@@ -115,7 +120,9 @@ func (s *Source) apply(ctx context.Context) {
 			continue
 		}
 		s.useLabels()
-		s.step(started)
+		if s.step(started) {
+			s.publish()
+		}
 		if found := s.objects.Faults(); len(found) > 0 {
 			faults = append(faults, found...)
 			quiet.Reset(calm)
@@ -140,6 +147,9 @@ func (s *Source) nowUp(percent int) {
 
 // put hands a change to the objects.
 func (s *Source) put(c *change) {
+	if c.of != nil && c.version != "" {
+		s.reached[c.of] = c.version
+	}
 	switch {
 	case c.recheck:
 		s.objects.Recheck(s.index.Snapshot())
@@ -147,13 +157,15 @@ func (s *Source) put(c *change) {
 		s.putLabels(c)
 	case c.set != nil:
 		s.objects.Set(*c.set)
+		s.documents.put(c.set, c.annotations)
 	case c.gone != "":
 		s.objects.Delete(c.gone)
+		s.documents.delete(c.gone)
 	}
 }
 
-// step applies what changed.
-func (s *Source) step(started time.Time) {
+// step applies what changed, and reports whether all of it runs.
+func (s *Source) step(started time.Time) bool {
 	r, changed := s.steps()
 	for range maxTries {
 		if r.Err == nil {
@@ -163,7 +175,7 @@ func (s *Source) step(started time.Time) {
 		r, changed = s.steps()
 	}
 	if !changed {
-		return
+		return r.Err == nil
 	}
 	r.Took = s.o.Now().Sub(started)
 	if r.Took > longStep && s.objects.Len() > manyObjects {
@@ -174,6 +186,7 @@ func (s *Source) step(started time.Time) {
 	s.notAccepted = counts
 	s.mu.Unlock()
 	s.report(r)
+	return r.Err == nil
 }
 
 // maxTries is how often a step is tried again whose changes do not fit what runs.

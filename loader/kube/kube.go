@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
@@ -29,6 +30,7 @@ import (
 type Options struct {
 	Kubeconfig string   // a file; empty: $KUBECONFIG, the pod's service account, or ~/.kube/config
 	Namespaces []string // whose objects count; empty: all
+	Home       string   // the one whose tokens are managed; its objects have no namespace then; empty: none
 	Now        func() time.Time
 	Logger     *slog.Logger
 }
@@ -56,11 +58,17 @@ type Source struct {
 	watches            []*watched
 	labels, usedLabels map[string]map[string]string // of namespaces, by name
 	up                 chan struct{}                // closed once all objects were listed and run
+	documents          *documents                   // of Home; nil: none are kept
 
 	silent atomic.Bool // the last request had no answer
 
+	reached map[*watched]string // the versions up to which changes were taken, by the goroutine of apply alone
+
+	published signal // told when what runs has changed
+
 	mu          sync.Mutex
 	notAccepted map[string]int
+	running     []Running
 }
 
 // New returns a source of the cluster that the options name. It calls report for each change, and faulted with the objects
@@ -78,19 +86,19 @@ func New(index *policy.Index, o Options, report func(Report), faulted func([]rul
 		return nil, err
 	}
 	s := &Source{
-		o: o, index: index, report: report, faulted: faulted, labels: map[string]map[string]string{}, objects: ruleset.NewObjects(), up: make(chan struct{}),
+		o: o, index: index, report: report, faulted: faulted, labels: map[string]map[string]string{}, reached: map[*watched]string{}, objects: ruleset.NewObjects(), up: make(chan struct{}),
 		queue: queue{news: make(chan struct{}, 1)},
 	}
+	config.QPS, config.Burst = -1, 0 // the API server limits its clients itself
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return noting{next, s} })
 	if s.client, err = dynamic.NewForConfig(config); err != nil {
 		return nil, fmt.Errorf("the Kubernetes client: %w", err)
 	}
-	namespaces := o.Namespaces
-	if len(namespaces) == 0 {
-		namespaces = []string{""}
+	if o.Home != "" {
+		s.documents, s.objects.Track = newDocuments(), true
 	}
 	for _, k := range manifest.ObjectKinds {
-		for _, namespace := range namespaces {
+		for _, namespace := range o.namespacesOf(k.Kind) {
 			resource := schema.GroupVersionResource{Group: group, Version: version, Resource: k.Plural}
 			s.watches = append(s.watches, &watched{source: s, kind: k.Kind, namespace: namespace, resource: resource})
 		}
@@ -102,7 +110,29 @@ func New(index *policy.Index, o Options, report func(Report), faulted func([]rul
 	return s, nil
 }
 
+// namespacesOf lists the namespaces whose objects of a kind are followed; an empty one is all of them.
+func (o *Options) namespacesOf(kind string) []string {
+	switch {
+	case o.Home != "" && kind == manifest.KindAPIToken:
+		return []string{o.Home}
+	case len(o.Namespaces) == 0:
+		return []string{""}
+	}
+	return o.Namespaces
+}
+
 const group, version = "patgate.dev", "v1alpha1"
+
+// OwnNamespace is that of the context of the kubeconfig, or of the pod's service account.
+func OwnNamespace(kubeconfig string) string {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	namespace, _, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).Namespace()
+	if err != nil {
+		return metav1.NamespaceDefault
+	}
+	return namespace
+}
 
 // clusterConfig says where the cluster is, and who asks.
 func clusterConfig(kubeconfig string) (*rest.Config, error) {
@@ -130,6 +160,9 @@ func (n noting) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := n.next.RoundTrip(r)
 	if r.Context().Err() != nil {
 		return answer, err
+	}
+	if err != nil {
+		err = errors.New(err.Error()) // client-go asks again itself after a second if it sees what it is
 	}
 	if silent := err != nil; n.source.silent.Swap(silent) != silent {
 		if silent {

@@ -38,5 +38,10 @@ func (s *Source) useLabels() {
 		return
 	}
 	s.usedLabels = maps.Clone(s.labels)
-	s.objects.SetLabels(s.usedLabels)
+	seen := s.usedLabels
+	if home, known := seen[s.o.Home]; known {
+		seen = maps.Clone(seen)
+		seen[""] = home
+	}
+	s.objects.SetLabels(seen)
 }

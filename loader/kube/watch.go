@@ -2,6 +2,8 @@ package kube
 
 import (
 	"context"
+	"errors"
+	"strconv"
 	"sync"
 	"time"
 
@@ -30,7 +32,9 @@ type watched struct {
 	turn    int            // counts lists and watches: what an older one still says is not heard
 	known   map[string]int // the IDs of all objects, and the last list that held each
 	lists   int            // counts lists
+	listing bool           // a list is under way
 	streams bool           // the list under way, or the last one, is the beginning of a watch
+	version uint64         // of the last event, where those that come are younger; 0: they may have any order
 
 	mu     sync.Mutex
 	sign   time.Time // of the last sign of life
@@ -40,7 +44,7 @@ type watched struct {
 // retry is the pause before a list or watch that failed: jittered, and short enough that a revocation counts within a
 // second after the cluster is back.
 func retry() *wait.Backoff {
-	return &wait.Backoff{Duration: 50 * time.Millisecond, Cap: 400 * time.Millisecond, Factor: 2, Jitter: 1, Steps: 4}
+	return &wait.Backoff{Duration: 50 * time.Millisecond, Cap: 200 * time.Millisecond, Factor: 2, Jitter: 1, Steps: 3}
 }
 
 // run lists and watches until ctx is done.
@@ -56,7 +60,7 @@ func (w *watched) run(ctx context.Context) {
 // list asks for a page of the objects, and hands them on.
 func (w *watched) list(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 	if o.Continue == "" {
-		w.begin(true, false)
+		w.begin(true, false, 0)
 	}
 	l, err := w.source.client.Resource(w.resource).Namespace(w.namespace).List(ctx, o)
 	if err != nil {
@@ -76,40 +80,80 @@ func (w *watched) list(ctx context.Context, o metav1.ListOptions) (runtime.Objec
 
 // watch begins to watch. Objects are handed on as they arrive; the Reflector sees their versions alone.
 func (w *watched) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-	in, err := w.source.client.Resource(w.resource).Namespace(w.namespace).Watch(ctx, o)
+	in, err := w.open(ctx, o)
 	if err != nil {
-		w.failure(ctx, err)
 		return nil, err
 	}
 	w.seen()
 	streams := o.SendInitialEvents != nil && *o.SendInitialEvents
-	turn := w.begin(streams, streams)
+	version := versionOf(o.ResourceVersion)
+	if streams {
+		version = 0
+	}
+	turn := w.begin(streams, streams, version)
 	return watch.Filter(in, func(e watch.Event) (watch.Event, bool) {
-		if u, ok := e.Object.(*unstructured.Unstructured); ok && e.Type != watch.Error {
-			w.event(turn, e.Type, u)
+		u, ok := e.Object.(*unstructured.Unstructured)
+		switch {
+		case !ok || e.Type == watch.Error:
+		case w.event(turn, e.Type, u):
 			e.Object = stubOf(u)
+		default:
+			e = watch.Event{Type: watch.Error, Object: &apierrors.NewResourceExpired("events came in another order than they happened").ErrStatus}
 		}
 		return e, true
 	}), nil
 }
 
-// begin begins a list or a watch. A list finds all objects anew.
-func (w *watched) begin(lists, streams bool) (turn int) {
+// open asks for a watch until there is an answer. A Reflector that is told of a cut would list all objects again; one that
+// waits goes on where it was.
+func (w *watched) open(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+	for pause := retry(); ; {
+		in, err := w.source.client.Resource(w.resource).Namespace(w.namespace).Watch(ctx, o)
+		if err == nil {
+			return in, nil
+		}
+		w.failure(ctx, err)
+		if answered := apierrors.APIStatus(nil); errors.As(err, &answered) || ctx.Err() != nil {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause.Step()):
+		}
+	}
+}
+
+// versionOf reads the version of an object, or of a list; 0: it is none that can be compared.
+func versionOf(text string) uint64 {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// begin begins a list or a watch. A list finds all objects anew. What a watch says from a version on is younger than that.
+func (w *watched) begin(lists, streams bool, version uint64) (turn int) {
 	w.objects.Lock()
 	defer w.objects.Unlock()
-	if lists {
-		w.lists, w.streams = w.lists+1, streams
+	if w.version = version; lists {
+		w.lists, w.listing, w.streams = w.lists+1, true, streams
 	}
 	w.turn++
 	return w.turn
 }
 
-// event hands on what a watch says.
-func (w *watched) event(turn int, what watch.EventType, u *unstructured.Unstructured) {
+// event hands on what a watch says. It returns false for what is older than what the watch has said before, which might
+// undo a revocation.
+func (w *watched) event(turn int, what watch.EventType, u *unstructured.Unstructured) bool {
 	w.objects.Lock()
 	defer w.objects.Unlock()
 	if turn != w.turn {
-		return
+		return true
+	}
+	if !w.inOrder(u) {
+		w.source.o.Logger.Error("the cluster's objects are listed again: events came in another order than they happened", "kind", w.kind)
+		return false
 	}
 	w.seen()
 	switch what {
@@ -119,25 +163,42 @@ func (w *watched) event(turn int, what watch.EventType, u *unstructured.Unstruct
 		w.delete(u)
 	case watch.Bookmark:
 		if w.streams && u.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true" {
-			w.listed()
+			w.listed(u.GetResourceVersion())
+			w.version = versionOf(u.GetResourceVersion())
+		} else if !w.listing {
+			w.add(u, change{})
 		}
 	}
+	return true
+}
+
+// inOrder notes the version of an event. While a watch begins with a list, objects come in any order.
+func (w *watched) inOrder(u *unstructured.Unstructured) bool {
+	version := versionOf(u.GetResourceVersion())
+	if w.version == 0 || version == 0 {
+		return true
+	}
+	if version < w.version {
+		return false
+	}
+	w.version = version
+	return true
 }
 
 // set hands on an object that there is.
 func (w *watched) set(u *unstructured.Unstructured) {
 	if w.kind == kindNamespace {
 		w.note(u.GetName())
-		w.source.queue.add(change{namespace: u.GetName(), labels: nonNil(u.GetLabels())})
+		w.add(u, change{namespace: u.GetName(), labels: nonNil(u.GetLabels())})
 		return
 	}
 	if u.GetDeletionTimestamp() != nil && w.kind == manifest.KindAPIToken {
 		w.delete(u) // it waits for finalizers, and has ended
 		return
 	}
-	m := manifestOf(w.kind, u)
+	m := w.source.o.manifestOf(w.kind, u)
 	w.note(m.ID())
-	w.source.queue.add(change{set: &m})
+	w.add(u, change{set: &m, annotations: w.source.o.annotationsOf(u)})
 }
 
 // note records that there is an object, for the end of a list.
@@ -149,28 +210,30 @@ func (w *watched) note(id string) {
 func (w *watched) delete(u *unstructured.Unstructured) {
 	id := u.GetName()
 	if w.kind != kindNamespace {
-		id = (&ruleset.Object{Kind: w.kind, Namespace: u.GetNamespace(), Name: id}).ID()
+		id = (&ruleset.Object{Kind: w.kind, Namespace: w.source.o.seenAs(u.GetNamespace()), Name: id}).ID()
 	}
-	w.forget(id)
+	w.forget(id, u)
 }
 
-func (w *watched) forget(id string) {
+// forget hands on that an object is gone; u is what was said of it, if anything.
+func (w *watched) forget(id string, u *unstructured.Unstructured) {
 	delete(w.known, id)
 	if w.kind == kindNamespace {
-		w.source.queue.add(change{namespace: id})
+		w.add(u, change{namespace: id})
 		return
 	}
-	w.source.queue.add(change{gone: id})
+	w.add(u, change{gone: id})
 }
 
-// listed ends a list: what it did not hold is gone.
-func (w *watched) listed() {
+// listed ends a list of this version: what it did not hold is gone.
+func (w *watched) listed(version string) {
 	for id, list := range w.known {
 		if list != w.lists {
-			w.forget(id)
+			w.forget(id, nil)
 		}
 	}
-	w.source.queue.add(change{listed: w})
+	w.listing = false
+	w.source.queue.add(change{listed: w, of: w, version: version})
 }
 
 // seen notes a sign of life.
@@ -232,11 +295,11 @@ func (store) Update(any) error { return nil }
 func (store) Delete(any) error { return nil }
 
 // Replace implements cache.ReflectorStore: the list is complete. A list that came as a stream has said so itself.
-func (s store) Replace([]any, string) error {
+func (s store) Replace(_ []any, version string) error {
 	s.objects.Lock()
 	defer s.objects.Unlock()
 	if !s.streams {
-		s.listed()
+		s.listed(version)
 	}
 	return nil
 }

@@ -71,6 +71,7 @@ type cluster struct {
 	crds       bool            // the definitions of others are installed
 	own        bool            // patgate's are
 	url, token string          // of the API server, and its administrator's
+	etcd       string          // its URL
 	http       *http.Client    // trusts it
 	apiserver  []string        // its command line
 }
@@ -116,6 +117,7 @@ func (c *cluster) start(etcd, apiserver string) error {
 	if err != nil {
 		return err
 	}
+	c.etcd = "http://" + client
 	key, token, certs := filepath.Join(c.dir, "accounts.key"), rand.Text(), filepath.Join(c.dir, "certs")
 	if err := writeKey(key); err != nil {
 		return err

@@ -35,6 +35,9 @@ type gateway struct {
 	down    bool          // every request fails, and every watch is cut
 	delay   time.Duration // of every piece of an answer
 	gone    int           // how many watches are answered with 410
+	swap    int           // how many pairs of a watch's events change places
+	tear    int           // how many pieces of watches come with their halves swapped
+	expired int           // how often the API server itself has said that it has forgotten a version
 	watches map[io.Closer]bool
 }
 
@@ -56,7 +59,13 @@ func newGateway(t testing.TB, c *cluster) *gateway {
 	proxy.ErrorLog = log.New(io.Discard, "", 0)
 	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { panic(http.ErrAbortHandler) }
 	proxy.ModifyResponse = func(r *http.Response) error {
-		r.Body = &piecewise{g, r.Body}
+		body := &piecewise{g: g, ReadCloser: r.Body}
+		if r.Body = body; r.Request.URL.Query().Get("watch") != "" {
+			r.Body = &disorder{piecewise: body}
+		}
+		if r.StatusCode == http.StatusGone {
+			g.note410()
+		}
 		return nil
 	}
 	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -103,6 +112,83 @@ func (p *piecewise) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// disorder is the body of a watch whose events can come in another order, and its bytes too.
+type disorder struct {
+	*piecewise
+	ready []byte // to be read
+	line  []byte // the beginning of an event
+	held  []byte // an event that changes places with the next one
+}
+
+func (d *disorder) Read(b []byte) (int, error) {
+	for len(d.ready) == 0 {
+		piece := make([]byte, len(b))
+		n, err := d.piecewise.Read(piece)
+		d.take(piece[:n])
+		if err != nil && len(d.ready) == 0 {
+			return 0, err
+		}
+	}
+	n := copy(b, d.ready)
+	d.ready = d.ready[n:]
+	return n, nil
+}
+
+// take decides in which order a piece is read.
+func (d *disorder) take(piece []byte) {
+	d.g.mu.Lock()
+	defer d.g.mu.Unlock()
+	if bytes.Contains(piece, []byte(`"code":410`)) {
+		d.g.expired++
+	}
+	if d.g.tear > 0 && len(piece) > 1 {
+		d.g.tear--
+		d.ready = slices.Concat(piece[len(piece)/2:], piece[:len(piece)/2])
+		return
+	}
+	if d.g.swap == 0 && len(d.line)+len(d.held) == 0 {
+		d.ready = piece
+		return
+	}
+	d.line = append(d.line, piece...)
+	for {
+		event, rest, whole := bytes.Cut(d.line, []byte("\n"))
+		if !whole {
+			return
+		}
+		event = append(bytes.Clone(event), '\n')
+		switch d.line = rest; {
+		case d.held != nil:
+			d.ready, d.held = append(append(d.ready, event...), d.held...), nil
+			d.g.swap--
+		case d.g.swap > 0:
+			d.held = event
+		default:
+			d.ready = append(d.ready, event...)
+		}
+	}
+}
+
+func (g *gateway) note410() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.expired++
+}
+
+// disturb lets pairs of events change places, and pieces be torn.
+func (g *gateway) disturb(swap, tear int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.swap, g.tear = swap, tear
+}
+
+// left returns how much of that has not happened yet, and how often a version was forgotten.
+func (g *gateway) left() (swap, tear, expired int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.swap, g.tear, g.expired
+}
+
 // cut ends all watches. Until mend every request fails.
 func (g *gateway) cut() {
 	g.mu.Lock()
@@ -147,20 +233,7 @@ func followAs(ns *namespace, token, server string, args ...string) *follower {
 	t := ns.t
 	t.Helper()
 	dir := t.TempDir()
-	config := filepath.Join(dir, "kubeconfig")
-	text := fmt.Sprintf(`apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: %q, certificate-authority: %q}}]
-users: [{name: u, user: {token: %s}}]
-contexts: [{name: x, context: {cluster: c, user: u}}]
-current-context: x
-`, server, filepath.Join(ns.c.dir, "certs", "apiserver.crt"), token)
-	if strings.HasPrefix(server, "http:") {
-		text = regexp.MustCompile(`, certificate-authority: "[^"]*"`).ReplaceAllString(text, "")
-	}
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	config := kubeconfigOf(ns, token, server, dir)
 	f := &follower{served: served{t: t, ns: ns}, status: freeAddr(), events: filepath.Join(dir, "events"), logs: filepath.Join(dir, "logs")}
 	checks := freeAddr()
 	f.cmd = exec.Command(binary, append([]string{"serve", "--kubernetes", "--kubeconfig", config, "--listen", checks, "--status-listen", f.status, "--drain-delay", "0s"}, args...)...)
@@ -193,6 +266,26 @@ current-context: x
 		return envoy.Render(a)
 	})
 	return f
+}
+
+// kubeconfigOf writes the file by which patgate finds an API server.
+func kubeconfigOf(ns *namespace, token, server, dir string) string {
+	ns.t.Helper()
+	config := filepath.Join(dir, "kubeconfig")
+	text := fmt.Sprintf(`apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: %q, certificate-authority: %q}}]
+users: [{name: u, user: {token: %s}}]
+contexts: [{name: x, context: {cluster: c, user: u}}]
+current-context: x
+`, server, filepath.Join(ns.c.dir, "certs", "apiserver.crt"), token)
+	if strings.HasPrefix(server, "http:") {
+		text = regexp.MustCompile(`, certificate-authority: "[^"]*"`).ReplaceAllString(text, "")
+	}
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		ns.t.Fatal(err)
+	}
+	return config
 }
 
 // ready waits until the status port says ok.
@@ -249,15 +342,24 @@ func (f *follower) within(limit time.Duration, what string, holds func() bool) t
 // ask presents the value of a number, by Bearer, and returns the status.
 func (f *follower) ask(n int, host string) int {
 	f.t.Helper()
+	status := f.try(n, host)
+	if status == 0 {
+		f.t.Fatal("Envoy does not answer")
+	}
+	return status
+}
+
+// try is ask for any goroutine. It returns 0 where there is no answer.
+func (f *follower) try(n int, host string) int {
 	r, err := http.NewRequest(http.MethodGet, f.url+"/", nil)
 	if err != nil {
-		f.t.Fatal(err)
+		return 0
 	}
 	r.Host = host
 	r.Header.Set("Authorization", "Bearer "+valueOf(n))
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
-		f.t.Fatal(err)
+		return 0
 	}
 	_, _ = io.Copy(io.Discard, answer.Body)
 	answer.Body.Close()
@@ -286,6 +388,9 @@ func (f *follower) event(texts ...string) {
 		return false
 	})
 }
+
+// digestOf is the digest of the value of a number.
+func digestOf(n int) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(valueOf(n)))) }
 
 func valueOf(n int) string { return fmt.Sprintf("a-value-of-a-token-that-is-long-enough-%d", n) }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -41,7 +42,7 @@ func ask(url, token string) error {
 	u.call("delete_issue")
 	u.call("read_issue")
 	u.call("search_issues")
-	fmt.Println("steps", <-steps, <-steps, <-steps)
+	u.printSteps()
 	for _, uri := range []string{"issue://OPEN/1", "issue://OPEN/draft"} {
 		say(uri, func() (string, error) {
 			out, err := session.ReadResource(ctx, &mcp.ReadResourceParams{URI: uri})
@@ -82,7 +83,7 @@ type user struct {
 func say(name string, request func() (string, error)) {
 	out, err := request()
 	if err != nil {
-		fmt.Println(name, "refused:", err)
+		fmt.Println(name, "refused:", strings.Join(strings.Fields(err.Error()), " "))
 		return
 	}
 	fmt.Println(name, "answered:", out)
@@ -112,20 +113,44 @@ func (u user) text(ctx context.Context, name string) (string, error) {
 	return out.Content[0].(*mcp.TextContent).Text, nil
 }
 
+// patience is how long the server may take to learn that a call was cancelled.
+const patience = 10 * time.Second
+
+// printSteps prints the progress of a call, unless it was refused.
+func (u user) printSteps() {
+	ctx, cancel := context.WithTimeout(u.ctx, time.Second)
+	defer cancel()
+	fmt.Print("steps")
+	for range 3 {
+		select {
+		case step := <-u.steps:
+			fmt.Print(" ", step)
+		case <-ctx.Done():
+		}
+	}
+	fmt.Println()
+}
+
 // giveUp cancels a call when it has begun, and awaits that the server knows.
 func (u user) giveUp() {
 	before, _ := u.text(u.ctx, "search_cancelled")
 	ctx, cancel := context.WithCancel(u.ctx)
 	go func() {
-		<-u.steps
+		select {
+		case <-u.steps:
+		case <-u.ctx.Done():
+		}
 		cancel()
 	}()
 	_, err := u.text(ctx, "search_slowly")
 	fmt.Println("search_slowly cancelled:", ctx.Err() != nil && err != nil)
-	for u.ctx.Err() == nil {
-		if n, err := u.text(u.ctx, "search_cancelled"); err != nil || n != before {
-			fmt.Println("the server knows:", err == nil)
-			return
+	knows := false
+	for deadline := time.Now().Add(patience); !knows && time.Now().Before(deadline); {
+		n, err := u.text(u.ctx, "search_cancelled")
+		if err != nil {
+			break
 		}
+		knows = n != before
 	}
+	fmt.Println("the server knows:", knows)
 }

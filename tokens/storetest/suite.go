@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,20 +27,28 @@ type Open func(t *testing.T) (store Store, put func(name, text string))
 // Gate is a manifest of a Gate, without which nothing is admitted.
 const Gate = "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: g}\nspec: {schemes: [basic, bearer]}\n"
 
-// Run tests a store.
+// Run tests a store of files.
 func Run(t *testing.T, open Open) {
-	for name, test := range map[string]func(*suite){
-		"unknown":    (*suite).unknown,
-		"create":     (*suite).create,
-		"changes":    (*suite).changes,
-		"dry run":    (*suite).dryRun,
-		"conflicts":  (*suite).conflicts,
-		"undo":       (*suite).undo,
-		"race":       (*suite).race,
-		"others":     (*suite).others,
-		"not tokens": (*suite).broken,
-		"service":    (*suite).service,
-	} {
+	run(t, open, map[string]func(*suite){"not tokens": (*suite).broken})
+}
+
+// RunUnique tests a store in which no two tokens can have one name.
+func RunUnique(t *testing.T, open Open) { run(t, open, nil) }
+
+func run(t *testing.T, open Open, more map[string]func(*suite)) {
+	tests := map[string]func(*suite){
+		"unknown":   (*suite).unknown,
+		"create":    (*suite).create,
+		"changes":   (*suite).changes,
+		"dry run":   (*suite).dryRun,
+		"conflicts": (*suite).conflicts,
+		"undo":      (*suite).undo,
+		"race":      (*suite).race,
+		"others":    (*suite).others,
+		"service":   (*suite).service,
+	}
+	maps.Copy(tests, more)
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			store, put := open(t)
 			put("gate.yaml", Gate)
