@@ -90,6 +90,7 @@ type Changes struct {
 	All    bool   // New are all rows of the origin: Old are those that run, and need not be set
 	Old    Rows
 	New    Rows // its SHA256 is of all files
+	Refer  bool // tokens that refer to old policies refer to the new ones of their names, users are in the new groups, and all else of tokens stays
 }
 
 // Replace makes rows the whole of the running revision. Gates, groups and policies that are the same
@@ -109,7 +110,8 @@ func (x *Index) Apply(c Changes, now time.Time) (Change, error) {
 	defer txn.Abort() // after Commit it does nothing
 	next := *running.Revision()
 	next.Number++
-	next.SHA256, next.Loaded = c.New.SHA256, now
+	next.Loaded = now
+	next.setSum(c.Origin, c.New.SHA256)
 	change := Change{Revision: next.Number}
 	gates, groups := len(c.Old.Gates)+len(c.New.Gates) > 0, len(c.Old.Groups)+len(c.New.Groups) > 0
 	err := firstError(
@@ -120,6 +122,10 @@ func (x *Index) Apply(c Changes, now time.Time) (Change, error) {
 	if err == nil {
 		next.tokens, err = running.revision.tokens.apply(&c, &change)
 	}
+	if err == nil && c.Refer {
+		next.members = running.revision.members.exchange(c.Old.Groups, c.New.Groups)
+		next.tokens = next.tokens.refer(c.referring(next.members), &change)
+	}
 	if err == nil {
 		err = exchangeChunks(txn, running.revision.tokens, next.tokens)
 	}
@@ -129,11 +135,28 @@ func (x *Index) Apply(c Changes, now time.Time) (Change, error) {
 	if c.All || gates {
 		next.gates = newGateTable(rowsIn[Gate](txn, tableGates))
 	}
-	if c.All || groups {
+	if c.All || groups && !c.Refer {
 		next.members = c.New.membership(rowsIn[Group](txn, tableGroups))
 	}
 	next.gone = running.remember(&c, &next)
 	return change, x.commit(txn, &next)
+}
+
+// setSum takes in the sum of a source.
+func (r *Revision) setSum(origin string, sum [32]byte) {
+	if origin == OriginObjects {
+		r.Objects = sum
+	} else {
+		r.Files = sum
+	}
+	switch none := [32]byte{}; {
+	case r.Objects == none:
+		r.SHA256 = r.Files
+	case r.Files == none:
+		r.SHA256 = r.Objects
+	default:
+		r.SHA256 = sha256.Sum256(append(r.Files[:], r.Objects[:]...))
+	}
 }
 
 // naming returns the name of a row, and its origin.

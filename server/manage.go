@@ -126,6 +126,9 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 	if err != nil {
 		return nil, &UsageError{o.Flags + "session-key-file: " + err.Error()}
 	}
+	if key != nil && m.objects == nil { // replicas have the same key and directory
+		sessions.Share(o.Into, m.logger)
+	}
 	signIn, err := o.signIn(sessions, m)
 	if err != nil {
 		return nil, err
@@ -279,7 +282,7 @@ func (o *ManageOptions) inForce(m *managed, servers *servers) func(admin.Change)
 			return false
 		}
 		return servers.follow(ctx, func(got *revisionStatus) bool {
-			return got.SHA256 == fmt.Sprintf("%x", m.index.Snapshot().Revision().SHA256)
+			return got.ofFiles() == fmt.Sprintf("%x", m.index.Snapshot().Revision().Files)
 		})
 	}
 }

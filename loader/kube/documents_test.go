@@ -42,8 +42,16 @@ func TestDocumentsAreTheAcceptedObjects(t *testing.T) {
 	if set = step(); len(set.Tokens) != 1 || len(set.Problems) > 0 {
 		t.Errorf("a token at fault: %v %v", set.Tokens, set.Problems)
 	}
+	put("APIToken", "ck", `{"user":"ck","unrestricted":true,"secret":{"name":"ck"}}`) // its values are not managed here
+	if set = step(); len(set.Tokens) != 1 || len(set.Problems) > 0 {
+		t.Errorf("a token with a secret: %v %v", set.Tokens, set.Problems)
+	}
 	if !d.isTaken("APIToken/cj") {
 		t.Error("the name of a token that is not accepted is free")
+	}
+	put("APIToken", "robot", `{"user":"alice","secret":{"name":"robot"},"unrestricted":true}`)
+	if set = step(); len(set.Tokens) != 1 || len(set.Problems) > 0 {
+		t.Errorf("a token whose values a controller makes: %v %v", set.Tokens, set.Problems)
 	}
 	put("UserGroup", "staff", `{"members":["alice"],"tokens":{"maxLifetime":"365d"}}`)
 	if set = step(); len(set.Groups) != 1 || len(set.Problems) > 0 {

@@ -30,6 +30,9 @@ func TestChartRefuses(t *testing.T) {
 		{`{insecureListen: "yes"}`, "insecureListen"},
 		{`{ports: {grpc: 91910}}`, "ports.grpc"},
 		{`{ports: {grpc: 443}}`, "ports.grpc"},
+		{`{controller: {secrets: {namespaces: all}}}`, "controller.secrets.namespaces"},
+		{`{insecureListen: true, manifests: {g.yaml: "kind: Gate"}, controller: {enabled: true}}`, "controller.enabled needs kubernetes.enabled"},
+		{`{insecureListen: true, kubernetes: {enabled: true, namespaces: [a]}, controller: {enabled: true, secrets: {namespaces: [b]}}}`, "controller.secrets.namespaces has b, which kubernetes.namespaces has not"},
 		{`{image: {digest: latest}}`, "image.digest"},
 		{`{image: {pullPolicy: Sometimes}}`, "image.pullPolicy"},
 		{`{audit: {overflow: allow}}`, "audit.overflow"},
@@ -168,11 +171,11 @@ type schemaNode struct {
 }
 
 // openObjects are the values that the API server checks, and maps whose keys are the user's.
-var openObjects = []string{"global", "manifests", "podSecurityContext", "securityContext", "resources", "startupProbe", "livenessProbe",
+var openObjects = []string{"global", "admission.maxLifetime.groups", "admission.namespaceSelector", "manifests", "podSecurityContext", "securityContext", "resources", "startupProbe", "livenessProbe",
 	"readinessProbe", "strategy", "affinity", "autoscaling.behavior", "commonLabels", "podAnnotations", "podLabels", "nodeSelector",
 	"service.annotations", "service.labels", "serviceAccount.annotations", "serviceAccount.labels", "commonAnnotations",
 	"deploymentAnnotations", "dnsConfig", "tls.certManager.privateKey", "tls.certManager.secretTemplate", "serviceMonitor.labels", "serviceMonitor.annotations",
-	"manage.store.annotations", "manage.service.annotations", "manage.service.labels", "manage.resources", "manage.startupProbe", "manage.livenessProbe",
+	"controller.resources", "controller.startupProbe", "controller.livenessProbe", "controller.readinessProbe", "manage.store.annotations", "manage.service.annotations", "manage.service.labels", "manage.resources", "manage.startupProbe", "manage.livenessProbe",
 	"manage.readinessProbe", "prometheusRule.labels", "prometheusRule.annotations", "prometheusRule.alertLabels", "dashboard.labels", "dashboard.annotations"}
 
 // TestChartSchema checks that the schema has exactly the keys of values.yaml, and is closed wherever
