@@ -22,21 +22,22 @@ import (
 
 // Options of a Manager and its Handler. Zero values mean the defaults, where one is named.
 type Options struct {
-	Service  *tokens.Service                // makes every change; its Events are set here
-	Snapshot func() *policy.Snapshot        // what runs: it evaluates the tokens that sign in
-	Audit    Recorder                       // gets changes, refusals and decisions about tokens that sign in
-	InForce  func(Change) bool              // waits until a change runs; nil: that can't be told
-	Gate     string                         // the Gate at which tokens sign in; empty: none may
-	Header   string                         // that the proxy in front sets to the user; empty: none is believed
-	Sessions *Sessions                      // of browsers; nil: none
-	Links    *Links                         // one-time links that sign in; nil: none
-	Others   bool                           // others ways to sign in are registered later
-	Secure   bool                           // secure mode: what exists can be ended and not changed
-	Usage    func(token string) *Used       // what is known of a token's use; nil: nothing
-	Rules    func(token string) usage.Token // how its rules were used, in Rules and OtherRules; nil: that is not known
-	Recent   func(token string) []Call
-	Now      func() time.Time // default: time.Now
-	Logger   *slog.Logger     // default: none
+	Service   *tokens.Service                // makes every change; its Events are set here
+	Snapshot  func() *policy.Snapshot        // what runs: it evaluates the tokens that sign in
+	Audit     Recorder                       // gets changes, refusals and decisions about tokens that sign in
+	InForce   func(Change) bool              // waits until a change runs; nil: that can't be told
+	Gate      string                         // the Gate at which tokens sign in; empty: none may
+	Header    string                         // that the proxy in front sets to the user; empty: none is believed
+	Sessions  *Sessions                      // of browsers; nil: none
+	Links     *Links                         // one-time links that sign in; nil: none
+	Others    bool                           // others ways to sign in are registered later
+	Secure    bool                           // secure mode: what exists can be ended and not changed
+	Usage     func(token string) *Used       // what is known of a token's use; nil: nothing
+	Rules     func(token string) usage.Token // how its rules were used, in Rules and OtherRules; nil: that is not known
+	Recent    func(token string) []Call
+	TokenName func(string) string // a token's name here, by that of the servers; nil: the same
+	Now       func() time.Time    // default: time.Now
+	Logger    *slog.Logger        // default: none
 }
 
 // Recorder writes audit events. It returns an error for an allow whose event could not be written.

@@ -87,6 +87,9 @@ func (h *Handler) byHeader(r *http.Request) (identity, *Problem) {
 	if len(names) == 0 {
 		return identity{user: values[0]}, nil
 	}
+	if h.o.TokenName != nil {
+		names[0] = h.o.TokenName(names[0])
+	}
 	row := snapshot.TokenByName(names[0])
 	if len(names) > 1 || row == nil || row.AnyUser || row.User != values[0] {
 		return identity{}, unauthorized()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"gopkg.in/yaml.v3"
 
@@ -127,6 +128,9 @@ func (s *scope) checkToken(t *APIToken, spec *yaml.Node) {
 	if t.AnyUser {
 		s.checkAnyUser(t, spec)
 	}
+	if t.Secret != nil {
+		s.checkSecret(t, spec)
+	}
 	if t.Unrestricted && (has(spec, "allow") || has(spec, "limitTo")) {
 		s.problem(find(spec, "unrestricted"), "spec.unrestricted", "given together with rules that allow, expected one of the two")
 	}
@@ -152,6 +156,21 @@ func (s *scope) checkAnyUser(t *APIToken, spec *yaml.Node) {
 	}
 	if len(t.Logins) > 0 {
 		s.problem(find(spec, "logins"), "spec.logins", "on a token of any user, expected it on a token of one user alone")
+	}
+}
+
+// checkSecret checks a token whose values a controller makes.
+func (s *scope) checkSecret(t *APIToken, spec *yaml.Node) {
+	for _, key := range []string{"digest", "issued", "previous"} {
+		if has(spec, key) {
+			s.problem(find(spec, key), "spec."+key, "given together with secret, expected one of the two: the controller makes the value")
+		}
+	}
+	if t.AnyUser {
+		s.problem(find(spec, "secret"), "spec.secret", "on a token of any user, expected it on a token of one user alone")
+	}
+	if n := find(find(spec, "secret"), "overlap"); time.Duration(t.Secret.Overlap) >= t.Secret.Every() {
+		s.problem(n, "spec.secret.overlap", "not shorter than rotateEvery, expected less: a token has one earlier value at most")
 	}
 }
 

@@ -51,6 +51,7 @@ var ObjectKinds = []ObjectKind{
 			{"ends", &schema{Type: "string", Format: "date-time", Description: "When it ends, by its own expires and its user's groups."}},
 			{"lastUsed", &schema{Type: "string", Format: "date-time", Description: "When it was last allowed something; written at most once an hour."}},
 			{"rules", &schema{Type: "integer", Description: "How many rules say what it may do, those of its policies included."}},
+			{"values", valuesSchema},
 		}),
 		columns: []column{
 			{Name: "User", Type: "string", Path: ".spec.user"}, {Name: "State", Type: "string", Path: ".status.state"},
@@ -69,6 +70,17 @@ var ObjectKinds = []ObjectKind{
 		Kind: KindTokenPolicy, Plural: "tokenpolicies", spec: reflect.TypeFor[TokenPolicy](), status: statusSchema(nil),
 		columns: []column{{Name: "Enforcement", Type: "string", Path: ".spec.enforcement"}, age},
 	},
+}
+
+// valuesSchema is that of the values which a controller made.
+var valuesSchema = &schema{
+	Type: "array", MaxItems: 8, ListType: "atomic",
+	Description: "The digests of the values that `patgate controller` made for spec.secret; the newest comes last. They count with spec.secret alone.",
+	Items: &schema{Type: "object", Required: []string{"digest", "issued"}, Properties: properties{
+		{"digest", &schema{Type: "string", MaxLength: 128, Pattern: digestSyntax}},
+		{"issued", &schema{Type: "string", Format: "date-time"}},
+		{"until", &schema{Type: "string", Format: "date-time", Description: "When it ends, once another value has replaced it."}},
+	}},
 }
 
 // CRDs returns the CustomResourceDefinitions of all kinds, one YAML document each, made from the
@@ -138,7 +150,7 @@ func (k *ObjectKind) definition() object {
 			{"versions", []object{{
 				{"name", strings.TrimPrefix(APIVersion, apiGroup)}, {"served", true}, {"storage", true},
 				{"schema", object{{"openAPIV3Schema", k.schema()}}},
-				{"subresources", object{{"status", object{}}}},
+				{"subresources", object{{"status", struct{}{}}}}, // its own resource: who may write objects may not write that
 				{"additionalPrinterColumns", k.columns}, {"selectableFields", selected},
 			}}},
 		}},
@@ -256,7 +268,7 @@ func structuralObject(t reflect.Type) *schema {
 			v.ListType = "set" // teams may each add their own
 		}
 		s.Properties = append(s.Properties, property{key, v})
-		if o.required {
+		if o.required && o.unless == "" {
 			s.Required = append(s.Required, key)
 		}
 	}

@@ -140,7 +140,24 @@ func tokenRules() []celRule {
 			Rule: unlessCanary("(" + isMeant("unrestricted") + ") || " + hasAny("allow", "limitTo") + " || has(self.policies) && size(self.policies) > 0"), Field: ".allow",
 			Message: "missing, expected allow, limitTo, policies or `unrestricted: true`: the token may do nothing",
 		},
-		{Rule: "!has(self.expires) || self.expires > self.issued", Message: "not after issued, expected a later time", Field: ".expires"},
+		{
+			Rule: "has(self.digest) || has(self.secret)", Field: ".digest",
+			Message: "missing, expected sha256: and 64 hexadecimal digits, as `patgate token create` makes them; or secret, for a value that the controller makes",
+		},
+		{Rule: "has(self.issued) || has(self.secret)", Message: "missing, expected a time, as `patgate token create` writes it", Field: ".issued"},
+		{
+			Rule: "!has(self.secret) || !(" + hasAny("digest", "issued", "previous") + ")", Field: ".secret",
+			Message: "given together with digest, issued or previous, expected one of the two: the controller makes the value",
+		},
+		{
+			Rule: "!has(self.secret) || !(" + isMeant("anyUser") + ")", Field: ".secret",
+			Message: "on a token of any user, expected it on a token of one user alone",
+		},
+		{
+			Rule: "has(self.secret) == has(oldSelf.secret) && (!has(self.secret) || self.secret.name == oldSelf.secret.name)", Field: ".secret",
+			Message: "changed, expected its name to stay, as its values belong to it: make another token",
+		},
+		{Rule: "!has(self.expires) || !has(self.issued) || self.expires > self.issued", Message: "not after issued, expected a later time", Field: ".expires"},
 		{
 			Rule: "!has(oldSelf.revoked) || has(self.revoked)", Field: ".revoked",
 			Message: "removed, expected it to stay: a revoked token never works again, make another one",

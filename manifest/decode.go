@@ -21,6 +21,8 @@ import (
 // Decoder decodes the files of one load. It compiles a pattern that many
 // manifests use once. Any number of goroutines may share it. The zero value is ready.
 type Decoder struct {
+	Objects bool // the documents are objects of a cluster, which may have fields that files have not
+
 	patterns  sync.Map     // of compiledPattern, by the pattern's text
 	searched  atomic.Int64 // bytes parsed in search of the lines that break documents
 	described atomic.Int64 // problems of all documents

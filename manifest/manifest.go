@@ -173,28 +173,29 @@ type Upstream struct {
 
 // APIToken is one credential: the digest of its value, and what it may do.
 type APIToken struct {
-	DisplayName  string     `yaml:"displayName"`
-	Description  string     `yaml:"description"`
-	User         User       `yaml:"user"`
-	AnyUser      bool       `yaml:"anyUser"`
-	Logins       []User     `yaml:"logins"`
-	Digest       Digest     `yaml:"digest,required"`
-	Issued       Time       `yaml:"issued,required"`
-	Expires      Time       `yaml:"expires"`
-	Schemes      []Scheme   `yaml:"schemes"`
-	Gates        []Ref      `yaml:"gates"`
-	Clients      *Clients   `yaml:"clients"`
-	Policies     []Ref      `yaml:"policies,empty"`
-	Allow        []Rule     `yaml:"allow"`
-	LimitTo      Lines      `yaml:"limitTo"`
-	ActAs        []Pattern  `yaml:"actAs"`
-	Unrestricted bool       `yaml:"unrestricted"`
-	Revoked      Time       `yaml:"revoked"`
-	Suspended    bool       `yaml:"suspended"`
-	Canary       bool       `yaml:"canary"`
-	Previous     []Previous `yaml:"previous,empty"`
-	At           Pos        `yaml:"-"`
-	Ends         Ends       `yaml:"-"`
+	DisplayName  string       `yaml:"displayName"`
+	Description  string       `yaml:"description"`
+	User         User         `yaml:"user"`
+	AnyUser      bool         `yaml:"anyUser"`
+	Logins       []User       `yaml:"logins"`
+	Digest       Digest       `yaml:"digest,required,unless=secret"`
+	Issued       Time         `yaml:"issued,required,unless=secret"`
+	Secret       *TokenSecret `yaml:"secret,object"`
+	Expires      Time         `yaml:"expires"`
+	Schemes      []Scheme     `yaml:"schemes"`
+	Gates        []Ref        `yaml:"gates"`
+	Clients      *Clients     `yaml:"clients"`
+	Policies     []Ref        `yaml:"policies,empty"`
+	Allow        []Rule       `yaml:"allow"`
+	LimitTo      Lines        `yaml:"limitTo"`
+	ActAs        []Pattern    `yaml:"actAs"`
+	Unrestricted bool         `yaml:"unrestricted"`
+	Revoked      Time         `yaml:"revoked"`
+	Suspended    bool         `yaml:"suspended"`
+	Canary       bool         `yaml:"canary"`
+	Previous     []Previous   `yaml:"previous,empty"`
+	At           Pos          `yaml:"-"`
+	Ends         Ends         `yaml:"-"`
 }
 
 // Ends is how a manifest ends its token, also where the rest can't be read:
@@ -206,6 +207,13 @@ type Previous struct {
 	Digest Digest `yaml:"digest,required"`
 	Issued Time   `yaml:"issued,required"`
 	Until  Time   `yaml:"until,required"`
+}
+
+// TokenSecret is the Kubernetes Secret for which `patgate controller` makes a token's values.
+type TokenSecret struct {
+	Name        Name     `yaml:"name,required"`
+	RotateEvery Lifetime `yaml:"rotateEvery"`
+	Overlap     Lifetime `yaml:"overlap"`
 }
 
 // UserGroup is a group's members, and their right to have tokens.

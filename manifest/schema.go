@@ -166,7 +166,7 @@ func (d *describer) object(s *schema, t reflect.Type) {
 	*s = schema{Description: describe(t.Name()), Type: "object", Others: false, MinKeys: 1}
 	for i := range t.NumField() {
 		key, o := fieldTag(t.Field(i))
-		if key == "-" {
+		if key == "-" || o.object {
 			continue
 		}
 		v := d.value(t.Field(i).Type, o)

@@ -2,7 +2,7 @@ package manifest
 
 // describe returns what an editor shows for a field or type. A test requires one for
 // each, and none for fields that no longer exist.
-func describe(name string) string { return descriptions[name] }
+func describe(name string) string { return descriptions[name] + objectDescriptions[name] }
 
 var descriptions = map[string]string{
 	"manifest":   "A manifest of patgate.",
@@ -160,4 +160,13 @@ var descriptions = map[string]string{
 	"Case.host":    "The host of the request. Default: the first gate's.",
 	"Case.headers": "Headers of the request.",
 	"Case.body":    "The body of the request, JSON unless headers say otherwise; empty: none.",
+}
+
+// objectDescriptions are those of fields that objects of a cluster alone have.
+var objectDescriptions = map[string]string{
+	"APIToken.secret":         "The Secret into which `patgate controller` writes a value that it makes, and replaces in time; instead of digest and issued. In a cluster alone.",
+	"TokenSecret":             "The Secret into which `patgate controller` writes a token's value.",
+	"TokenSecret.name":        "Its name, in the token's namespace. A Secret of this name that the controller did not make is never overwritten.",
+	"TokenSecret.rotateEvery": "After how long the value is replaced, such as 30d, and earlier where the user's groups have a shorter maxLifetime. Default: 30d.",
+	"TokenSecret.overlap":     "For how long the value that was replaced stays good. Default: 24h, and at most half of rotateEvery.",
 }

@@ -15,7 +15,9 @@ import (
 // options are what a field's tag holds after its name.
 type options struct {
 	required bool
-	empty    bool // an empty list or map may stand here
+	empty    bool   // an empty list or map may stand here
+	object   bool   // the field is for objects of a cluster alone
+	unless   string // the field that may be there instead of a required one, in objects
 }
 
 // otherwise is what else may be given.
@@ -118,10 +120,15 @@ func (s *scope) object(n *yaml.Node, v reflect.Value, field string, o options) {
 	}
 	given := s.fields(n, field, l.keys, func(key string, value *yaml.Node) {
 		f := l.fields[key]
+		if f.object && !s.decoder.Objects {
+			s.problem(value, child(field, key), "for objects of a Kubernetes cluster alone, where `patgate controller` makes the value, "+
+				"expected digest and issued: `patgate token create` makes them")
+			return
+		}
 		s.value(value, v.Field(f.index), child(field, key), f.options)
 	})
 	for _, key := range l.keys {
-		if f := l.fields[key]; f.required && !given[key] {
+		if f := l.fields[key]; f.required && !given[key] && !given[f.unless] {
 			s.problem(n, child(field, key), "missing, expected %s", expected(v.Type().Field(f.index).Type))
 		}
 	}
@@ -253,6 +260,8 @@ func fieldTag(f reflect.StructField) (key string, o options) {
 	key, rest, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 	o.required = strings.Contains(rest, "required")
 	o.empty = strings.Contains(rest, "empty")
+	o.object = strings.Contains(rest, "object")
+	_, o.unless, _ = strings.Cut(rest, "unless=")
 	return key, o
 }
 

@@ -1,6 +1,8 @@
 package policy_test
 
 import (
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -127,69 +129,78 @@ func TestMCPHeaders(t *testing.T) {
 	}
 }
 
-// Each is undecidable, also with headers and bodies that are all right but for one thing.
-func TestHostileMCP(t *testing.T) {
-	r := mcpRule(t, "tools", "read_file", "resources", "file:///srv/.*", "methods", "tools/list")
-	edit := func(old, new string) string {
-		t.Helper()
-		if !strings.Contains(read, old) {
-			t.Fatalf("%q is not in %s", old, read)
+// hostileCase is a case of testdata/mcp-hostile.txt.
+type hostileCase struct {
+	name    string
+	want    both
+	request *policy.Request
+}
+
+// hostileCases reads them.
+func hostileCases(t *testing.T) (cases []hostileCase) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/mcp-hostile.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]both{"can't be decided": unreadableB, "is not allowed": no}
+	for section := range strings.SplitSeq(string(text), "\n== ") {
+		title, rest, _ := strings.Cut(section, "\n")
+		for _, stanza := range strings.Split("\n"+rest, "\n= ")[1:] {
+			lines := strings.Split(strings.TrimSpace(stanza), "\n")
+			q := call(unquoted(t, lines[len(lines)-1]))
+			h := q.Header.(headers)
+			for i, line := range lines[1 : len(lines)-1] {
+				name, value, ok := strings.Cut(line, ": ")
+				if !ok {
+					t.Fatalf("%s: %q", lines[0], line)
+				}
+				if !strings.HasPrefix(lines[i], name+": ") {
+					delete(h, name)
+				}
+				if value != "-" {
+					h[name] = append(h[name], unquoted(t, value))
+				}
+			}
+			cases = append(cases, hostileCase{lines[0], want[title], q})
 		}
-		return strings.Replace(read, old, new, 1)
 	}
-	resource := func(uri string) string {
-		return `{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"` + uri + `"}}`
-	}
-	typed := func(body, contentType string) *policy.Request {
-		q := call(body)
-		q.Header.(headers)["content-type"] = []string{contentType}
-		return q
-	}
-	cut, absent, coded := call(read), call(read), call(read)
-	cut.Body.State, absent.Body = policy.BodyPartial, policy.Body{}
-	coded.Header.(headers)["content-encoding"] = []string{"gzip"}
-	cases := []struct {
-		name    string
-		request *policy.Request
-	}{
-		{"a batch", call("[" + remove + "]")}, {"a batch of two", call("[" + read + "," + remove + "]")}, {"an empty batch", call("[]")},
-		{"two messages", call(read + remove)}, {"lines", call(read + "\n" + remove)}, {"no JSON", call("tools/call")}, {"a BOM", call("\ufeff" + read)},
-		{"not UTF-8", call(edit("read_file", "read_file\xff"))}, {"a text", call(`"tools/call"`)}, {"nothing but null", call("null")},
-		{"no version", call(edit(`"jsonrpc":"2.0",`, ""))}, {"another version", call(edit("2.0", "1.0"))}, {"a version that is a number", call(edit(`"2.0"`, "2.0"))},
-		{"the method twice", call(edit(`"method"`, `"method":"tools/list","method"`))}, {"the method in another case too", call(edit(`"method"`, `"Method":"tools/list","method"`))},
-		{"the method twice, one escaped", call(edit(`"method"`, `"m\u0065thod":"tools/list","method"`))},
-		{"only Method", call(edit(`"method"`, `"Method"`))}, {"a method that is a list", call(edit(`"tools/call"`, `["tools/call"]`))}, {"a method that is null", call(edit(`"tools/call"`, `null`))},
-		{"a method that looks like tools/call", call(edit("tools/call", "Tools/Call"))}, {"with a blank", call(edit("tools/call", "tools/call "))}, {"with a dot", call(edit("tools/call", "tools.call"))},
-		{"the params twice", call(edit(`"params"`, `"params":{"name":"delete_file"},"params"`))}, {"Params too", call(edit(`"params"`, `"Params":{"name":"delete_file"},"params"`))},
-		{"params that are a list", call(edit(`{"name":"read_file","arguments":{"path":"/a"}}`, `["read_file"]`))}, {"no params", call(edit(`,"params":{"name":"read_file","arguments":{"path":"/a"}}`, ""))},
-		{"the name twice", call(edit(`"name"`, `"name":"delete_file","name"`))}, {"Name too", call(edit(`"name"`, `"Name":"delete_file","name"`))},
-		{"no name", call(edit(`"name"`, `"title"`))}, {"only Name", call(edit(`"name"`, `"Name"`))}, {"a name that is a number", call(edit(`"read_file"`, "7"))}, {"a name in a list", call(edit(`"read_file"`, `["read_file"]`))},
-		{"a name that is null", call(edit(`"read_file"`, `null`))}, {"a lone surrogate", call(edit("read_file", `read_file\ud800`))},
-		{"a request and a response", call(edit(`"id":1`, `"id":1,"result":{}`))}, {"a response with Method", call(`{"jsonrpc":"2.0","id":1,"result":{},"Method":"tools/call"}`)},
-		{"an id that is null", call(edit(`"id":1`, `"id":null`))}, {"an id that is a list", call(edit(`"id":1`, `"id":[1]`))}, {"an id that is true", call(edit(`"id":1`, `"id":true`))}, {"ID too", call(edit(`"id":1`, `"id":1,"ID":2`))},
-		{"nested too deep", call(edit(`"/a"`, strings.Repeat("[", 70)+strings.Repeat("]", 70)))}, {"a name of 70 KB", call(edit("read_file", strings.Repeat("a", 70_000)))},
-		{"no body", absent}, {"a cut body", cut}, {"a content encoding", coded}, {"a form", typed(read, "application/x-www-form-urlencoded")}, {"text/plain", typed(read, "text/plain")}, {"UTF-16", typed(read, "application/json; charset=utf-16")},
+	return cases
+}
 
-		{"dots in a URI", call(resource("file:///srv/../etc/passwd"))}, {"escaped dots", call(resource("file:///srv/%2e%2e/etc/passwd"))}, {"an escaped slash", call(resource("file:///srv/..%2fetc/passwd"))},
-		{"a backslash", call(resource(`file:///srv/..\\etc`))}, {"escaped twice", call(resource("file:///srv/%252e%252e/etc"))}, {"escaped NUL", call(resource("file:///srv/a%00.txt"))}, {"a letter that is escaped", call(resource("file:///%65tc/passwd"))},
-		{"an upper-case scheme", call(resource("FILE:///etc/passwd"))}, {"a host of a file", call(resource("file://localhost/etc/passwd"))}, {"one slash", call(resource("file:/etc/passwd"))}, {"no scheme", call(resource("/etc/passwd"))},
-		{"a blank in front of the URI", call(resource(" file:///etc/passwd"))}, {"a tab in a URI", call(resource(`file:///e\ttc/passwd`))}, {"an overlong escape", call(resource("file:///srv/%c0%ae%c0%ae/etc"))}, {"a half escape", call(resource("file:///srv/%2"))}, {"an upper-case host of the web", call(resource("https://API.example.com/a"))},
+func unquoted(t *testing.T, text string) string {
+	t.Helper()
+	if !strings.HasPrefix(text, `"`) {
+		return text
+	}
+	out, err := strconv.Unquote(text)
+	if err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return out
+}
 
-		{"modern without Mcp-Method", call(read, "mcp-protocol-version", "2026-07-28", "mcp-name", "read_file")}, {"modern without Mcp-Name", call(read, modern("tools/call", "")...)},
-		{"two versions", call(read, "mcp-protocol-version", "2025-11-25|2026-07-28")}, {"versions that are joined", call(read, "mcp-protocol-version", "2025-11-25,2026-07-28")}, {"a version that is no date", call(read, "mcp-protocol-version", "latest")}, {"an empty version", call(read, "mcp-protocol-version", "")},
-		{"another method", call(remove, modern("tools/list", "")...)}, {"another method and name", call(remove, modern("tools/call", "read_file")...)}, {"a name without need", call(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`, modern("tools/list", "delete_file")...)},
-		{"two methods", call(read, "mcp-protocol-version", "2026-07-28", "mcp-method", "tools/call|tools/list", "mcp-name", "read_file")}, {"two names", call(read, modern("tools/call", "read_file|delete_file")...)}, {"names that are joined", call(read, modern("tools/call", "read_file,read_file")...)},
-		{"another name of an old version", call(remove, "mcp-protocol-version", "2025-11-25", "mcp-name", "read_file")}, {"another method without a version", call(remove, "mcp-method", "tools/list")},
-		{"bad base64", call(read, modern("tools/call", "=?base64?cmVhZF9maWxl=?=")...)}, {"base64 that does not end", call(read, modern("tools/call", "=?base64?cmVhZF9maWxl")...)}, {"BASE64", call(read, modern("tools/call", "=?BASE64?cmVhZF9maWxl?=")...)},
-		{"base64 of no UTF-8", call(read, modern("tools/call", "=?base64?/w==?=")...)}, {"encoded twice", call(read, modern("tools/call", "=?base64?PT9iYXNlNjQ/Y21WaFpGOW1hV3hsPz0=?=")...)}, {"loose bits", call(read, modern("tools/call", "=?base64?cmVhZF9maWxm?=")...)},
-		{"a name with raw bytes", call(read, modern("tools/call", "read_file\xc3\xa9")...)}, {"a method in another case", call(read, modern("Tools/Call", "read_file")...)}, {"an empty name", call(read, "mcp-protocol-version", "2026-07-28", "mcp-method", "tools/call", "mcp-name", "")},
-		{"a look-alike of Mcp-Method", call(read, append(modern("tools/call", "read_file"), "mcp_method", "tools/list")...)}, {"a look-alike of Mcp-Name", call(read, append(modern("tools/call", "read_file"), "mcp.name", "delete_file")...)},
-	}
-	if len(cases) < 40 {
-		t.Errorf("%d cases, want 40", len(cases))
-	}
+// TestHostileMCP holds each case against a rule that allows what is nearest to it, and the same as a deny rule.
+func TestHostileMCP(t *testing.T) {
+	r := mcpRule(t, "tools", "search_.*", "tools", "read_issue", "resources", `issue://[A-Z]+/\d+`, "prompts", "triage", "methods", "tools/list")
+	cases, names := hostileCases(t), map[string]bool{}
 	for _, c := range cases {
-		unreadableB.check(t, c.name, r, c.request)
+		if names[c.name] || c.want == (both{}) {
+			t.Errorf("%s: named twice, or of no section", c.name)
+		}
+		names[c.name] = true
+		c.want.check(t, c.name, r, c.request)
+	}
+	if len(cases) < 140 {
+		t.Errorf("%d cases, want 140", len(cases))
+	}
+	cut, absent := call(read), call(read)
+	cut.Body.State, absent.Body = policy.BodyPartial, policy.Body{}
+	for name, q := range map[string]*policy.Request{
+		"no body": absent, "a cut body": cut, "a name of 70 KB": call(strings.Replace(read, "read_file", strings.Repeat("a", 70_000), 1)),
+		"an id of 70 KB": call(strings.Replace(read, "1", `"`+strings.Repeat("a", 70_000)+`"x`, 1)), "nested 100,000 times": call(strings.Repeat("[", 100_000)),
+	} {
+		unreadableB.check(t, name, r, q)
 	}
 }
 

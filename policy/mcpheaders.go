@@ -16,9 +16,6 @@ const (
 	headerMCPName    = "mcp-name"
 )
 
-// MCPHeaders are the headers that rules on MCP read, in addition to the body.
-func MCPHeaders() []string { return []string{headerMCPVersion, headerMCPMethod, headerMCPName} }
-
 // firstWithHeaders is the version of MCP from which on requests have Mcp-Method and Mcp-Name.
 const firstWithHeaders = "2026-07-28"
 

@@ -1,6 +1,7 @@
 package ruleset
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"fmt"
@@ -16,7 +17,9 @@ type Object struct {
 	Kind, Namespace, Name string
 	UID                   string
 	Created               time.Time
-	Spec                  []byte // of the manifest: JSON, or YAML on one line
+	Generation            int64
+	Spec                  []byte           // of the manifest: JSON, or YAML on one line
+	Values                []manifest.Value // of a token with a secret: what a controller made
 }
 
 // ID names an object as problems, events and rows do: APIToken/team-a/ci.
@@ -25,6 +28,11 @@ func (o *Object) ID() string { return o.Kind + "/" + o.key() }
 // manifest is the object as a document.
 func (o *Object) manifest() []byte {
 	return fmt.Appendf(nil, "apiVersion: %s\nkind: %s\nmetadata: {name: %q}\nspec: %s\n", manifest.APIVersion, o.Kind, o.Name, o.Spec)
+}
+
+// same reports whether two versions of an object mean the same: its status or metadata may differ.
+func (o *Object) same(other *Object) bool {
+	return o.UID == other.UID && o.Created.Equal(other.Created) && bytes.Equal(o.Spec, other.Spec) && slices.Equal(o.Values, other.Values)
 }
 
 // key is the name of its row.
@@ -90,7 +98,7 @@ type restObject struct {
 // NewObjects returns a set without objects.
 func NewObjects() *Objects {
 	return &Objects{
-		decoder: new(manifest.Decoder), rest: map[string]*restObject{}, tokens: map[string]*tokenObject{},
+		decoder: newDecoder(), rest: map[string]*restObject{}, tokens: map[string]*tokenObject{},
 		problem: map[*tokenObject]string{}, next: map[*tokenObject]*policy.Token{}, changed: map[*tokenObject]bool{}, stale: true,
 	}
 }
@@ -131,6 +139,11 @@ func (o *Objects) Set(object Object) {
 		r = &restObject{}
 		o.rest[object.ID()] = r
 	} else {
+		if r.Object.same(&object) {
+			o.addSum(&object)
+			r.Object = object
+			return
+		}
 		o.addSum(&r.Object)
 		if r.UID != object.UID {
 			r.good = nil // another object of the same name
@@ -203,6 +216,7 @@ func (o *Objects) addSum(object *Object) {
 	h := sha256.New()
 	h.Write([]byte(object.ID() + "\n" + object.UID + "\n"))
 	h.Write(object.Spec)
+	writeValues(h, object.Values)
 	for i, b := range h.Sum(nil) {
 		o.sum[i] ^= b
 	}

@@ -16,22 +16,36 @@ type tokenObject struct {
 	uid     int    // the length of its uid
 	created int64  // in seconds since 1970
 	digests []token.Digest
+	more    *moreOfToken // nil: nothing
+}
+
+// moreOfToken is what few tokens have.
+type moreOfToken struct {
+	generation int64            // where decisions are remembered
+	values     []manifest.Value // that a controller made
 }
 
 // tokenPrefix is what an ID of a token has before its key.
 const tokenPrefix = manifest.KindAPIToken + "/"
 
 // set puts a version of the object in place of another.
-func (t *tokenObject) set(object *Object) {
+func (t *tokenObject) set(object *Object, track bool) {
+	if t.more = nil; track || len(object.Values) > 0 {
+		t.more = &moreOfToken{object.Generation, object.Values}
+	}
 	t.text, t.uid, t.created = object.UID+string(object.Spec), len(object.UID), object.Created.Unix()
 }
 
 // object returns the object as it came.
 func (t *tokenObject) object() Object {
-	return Object{
+	object := Object{
 		Kind: manifest.KindAPIToken, Namespace: t.namespace(), Name: t.key()[strings.IndexByte(t.key(), '/')+1:], UID: t.text[:t.uid],
 		Created: time.Unix(t.created, 0).UTC(), Spec: []byte(t.text[t.uid:]),
 	}
+	if t.more != nil {
+		object.Generation, object.Values = t.more.generation, t.more.values
+	}
+	return object
 }
 
 func (t *tokenObject) key() string { return t.id[len(tokenPrefix):] }

@@ -64,7 +64,7 @@ func (o *Objects) decodeRest() []*restObject {
 // decode decodes the one document of an object.
 func (o *Objects) decode(object *Object) *manifest.Document {
 	if o.decoded++; o.decoded%maxDecoded == 0 {
-		o.decoder = new(manifest.Decoder) // it remembers every pattern that it has seen
+		o.decoder = newDecoder() // it remembers every pattern that it has seen
 	}
 	docs := o.decoder.Read(object.ID(), object.manifest())
 	if len(docs) != 1 {
@@ -73,6 +73,10 @@ func (o *Objects) decode(object *Object) *manifest.Document {
 	doc := docs[0]
 	doc.Origin, doc.Metadata.Namespace = policy.OriginObjects, manifest.Namespace(object.Namespace)
 	o.decoder.Explain(docs)
+	if doc.APIToken != nil && doc.APIToken.Secret != nil {
+		doc.APIToken.SetValues(object.Values)
+		doc.Fingerprint = withValues(doc.Fingerprint, object.Values)
+	}
 	return doc
 }
 

@@ -22,8 +22,12 @@ func (o *Objects) setToken(object Object) {
 	} else {
 		was := t.object()
 		o.addSum(&was)
+		if was.same(&object) {
+			t.set(&object, o.Track)
+			return
+		}
 	}
-	t.set(&object)
+	t.set(&object, o.Track)
 	o.changed[t] = true
 }
 
@@ -37,7 +41,7 @@ func (o *Objects) decide(t *tokenObject, running *policy.Snapshot) {
 		problems = o.problemsOf(t, doc, running)
 	}
 	var row *policy.Token
-	if len(problems) == 0 {
+	if waits := doc.APIToken != nil && doc.APIToken.Secret != nil && len(object.Values) == 0; len(problems) == 0 && !waits {
 		var fault *diag.Problem
 		if row, fault = o.compile(doc, running); fault != nil {
 			problems = []diag.Problem{*fault}

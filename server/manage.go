@@ -5,10 +5,8 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -133,12 +131,13 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 		return nil, err
 	}
 	g := &management{o: o, signIn: signIn}
+	servers := newServers(o.GateStatus)
 	store := m.store(o)
 	options := admin.Options{
-		Service: &tokens.Service{Store: store, Documents: store, Now: m.now}, Snapshot: m.snapshot, Audit: m.audit, InForce: o.inForce(m),
+		Service: &tokens.Service{Store: store, Documents: store, Now: m.now}, Snapshot: m.snapshot, Audit: m.audit, InForce: o.inForce(m, servers),
 		Gate: o.Gate, Header: o.UserHeader, Sessions: sessions, Secure: o.SecureMode, Now: m.now, Logger: m.logger, Others: o.Others || signIn != nil,
 	}
-	if g.usage, err = newUsageView(m.counters, o.GateStatus); err != nil {
+	if g.usage, err = newUsageView(m.counters, servers); err != nil {
 		return nil, err
 	}
 	if m.counters != nil || len(o.GateStatus) > 0 {
@@ -264,9 +263,9 @@ const forceWithin = 2 * time.Second
 
 // inForce returns what waits until a change runs: here, and at the servers whose status ports are
 // named.
-func (o *ManageOptions) inForce(m *managed) func(admin.Change) bool {
+func (o *ManageOptions) inForce(m *managed, servers *servers) func(admin.Change) bool {
 	if m.objects != nil {
-		return m.objects.inForce(o)
+		return m.objects.inForce(servers)
 	}
 	return func(c admin.Change) bool {
 		ctx, cancel := context.WithTimeout(context.Background(), forceWithin)
@@ -279,55 +278,10 @@ func (o *ManageOptions) inForce(m *managed) func(admin.Change) bool {
 		if row := m.index.Snapshot().TokenByName(c.Token); !runs && (row == nil || !row.Revoked) {
 			return false
 		}
-		for _, status := range o.GateStatus {
-			if !follows(ctx, status, m.index) {
-				return false
-			}
-		}
-		return true
+		return servers.follow(ctx, func(got *revisionStatus) bool {
+			return got.SHA256 == fmt.Sprintf("%x", m.index.Snapshot().Revision().SHA256)
+		})
 	}
-}
-
-// askEvery is the interval of requests for a server's revision.
-const askEvery = 50 * time.Millisecond
-
-// follows waits until a server runs the files that the index runs.
-func follows(ctx context.Context, status string, index *policy.Index) bool {
-	for {
-		got, err := revisionAt(ctx, status)
-		if err == nil && got == fmt.Sprintf("%x", index.Snapshot().Revision().SHA256) {
-			return true
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(askEvery):
-		}
-	}
-}
-
-// revisionAt asks a server for the digest of the files that it runs.
-func revisionAt(ctx context.Context, status string) (string, error) {
-	running, err := statusAt(ctx, status)
-	return running.SHA256, err
-}
-
-// statusAt asks a server what it runs.
-func statusAt(ctx context.Context, status string) (running revisionStatus, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(status, "/")+"/revision", nil)
-	if err != nil {
-		return running, err
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return running, err
-	}
-	defer func() { _ = answer.Body.Close() }()
-	if answer.StatusCode != http.StatusOK {
-		return running, fmt.Errorf("%s answers %d", status, answer.StatusCode)
-	}
-	err = json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&running)
-	return running, err
 }
 
 // url is where browsers find the management.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/patgate/patgate/admin"
 	"github.com/patgate/patgate/audit"
@@ -113,6 +112,7 @@ func (m *managedObjects) qualify(o *admin.Options) {
 			return t
 		}
 	}
+	o.TokenName = m.seen
 	if recent := o.Recent; recent != nil {
 		o.Recent = func(name string) []admin.Call {
 			calls := slices.Clone(recent(m.qualified(name)))
@@ -137,7 +137,7 @@ func (q qualifiedEvents) Record(ctx context.Context, e *audit.Event) error {
 }
 
 // inForce returns what waits until a change runs: in this process, and at the servers whose status ports are named.
-func (m *managedObjects) inForce(o *ManageOptions) func(admin.Change) bool {
+func (m *managedObjects) inForce(servers *servers) func(admin.Change) bool {
 	return func(c admin.Change) bool {
 		ctx, cancel := context.WithTimeout(context.Background(), forceWithin)
 		defer cancel()
@@ -148,30 +148,11 @@ func (m *managedObjects) inForce(o *ManageOptions) func(admin.Change) bool {
 		if m.cluster != nil && (!m.cluster.Follows(ctx, m.home, version) || !accepted(m.index.Snapshot(), m.qualified(c.Token))) {
 			return false
 		}
-		for _, status := range o.GateStatus {
-			if !m.runsAt(ctx, status, version) {
-				return false
-			}
-		}
-		return true
+		return servers.follow(ctx, func(got *revisionStatus) bool { return kube.Reaches(got.Objects, m.home, version) })
 	}
 }
 
 func accepted(s *policy.Snapshot, name string) bool {
 	row := s.TokenByName(name)
 	return row != nil && !row.NotAccepted
-}
-
-// runsAt waits until a server runs the tokens up to a version.
-func (m *managedObjects) runsAt(ctx context.Context, status, version string) bool {
-	for {
-		if got, err := statusAt(ctx, status); err == nil && kube.Reaches(got.Objects, m.home, version) {
-			return true
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(askEvery):
-		}
-	}
 }

@@ -84,16 +84,16 @@ func (s *Server) usage(w http.ResponseWriter, r *http.Request) {
 
 // usageView is how tokens were used, as far as the management knows: here, and at other servers.
 type usageView struct {
-	own    *usage.Counters // nil: no decisions are made here
-	others []*usage.Source
+	own     *usage.Counters // nil: no decisions are made here
+	servers *servers
+	others  []*usage.Source // by the URLs of servers
 }
 
 // newUsageView follows the usage at the status ports of other servers.
-func newUsageView(own *usage.Counters, statusPorts []string) (*usageView, error) {
-	v := &usageView{own: own}
-	client := &http.Client{Timeout: usageEvery / 2}
-	for _, port := range statusPorts {
-		source, err := usage.NewSource(port, client)
+func newUsageView(own *usage.Counters, servers *servers) (*usageView, error) {
+	v := &usageView{own: own, servers: servers}
+	for _, port := range servers.urls {
+		source, err := usage.NewSource(port, http.DefaultClient)
 		if err != nil {
 			return nil, &UsageError{err.Error()}
 		}
@@ -108,17 +108,30 @@ func (v *usageView) follow(ctx context.Context) {
 	ticker := time.NewTicker(usageEvery)
 	defer ticker.Stop()
 	for len(v.others) > 0 {
-		var all sync.WaitGroup
-		for _, source := range v.others {
-			all.Go(func() { _ = source.Fetch(ctx) })
-		}
-		all.Wait()
+		v.fetch(ctx)
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// fetch asks each address of the other servers.
+func (v *usageView) fetch(ctx context.Context) {
+	var all sync.WaitGroup
+	for i, source := range v.others {
+		addresses, err := v.servers.addresses(ctx, v.servers.urls[i])
+		if err != nil {
+			continue
+		}
+		all.Go(func() {
+			for _, address := range addresses {
+				_ = source.FetchAt(ctx, address, clientAt(address))
+			}
+		})
+	}
+	all.Wait()
 }
 
 // rules is how rules of a token were used, in Rules and OtherRules.

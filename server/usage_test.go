@@ -71,7 +71,7 @@ func TestUsageIsPublished(t *testing.T) {
 		t.Errorf("a bad cursor: %v %v", err, answer)
 	}
 
-	view, err := newUsageView(nil, []string{published.URL})
+	view, err := newUsageView(nil, newServers([]string{published.URL}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 func TestMCPFronts(t *testing.T) {
 	parts := installedMCP(t)
 	for _, validates := range []bool{false, true} {
-		var edits [][2]string
+		edits := [][2]string{mayAnswer}
 		if validates {
 			edits = append(edits, [2]string{`paths: \[/mcp\]`, "paths: [/mcp]\n  mcp: {serverValidates: true}"})
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -25,7 +26,7 @@ type Source struct {
 	client *http.Client
 
 	mu        sync.Mutex
-	last      string // the instance that answered last
+	last      map[string]string // the instance that answered last, by address
 	instances map[string]*instance
 	order     []string // of instances, that which answered last comes last
 	ended     Uses     // what instances knew that were not heard of for long
@@ -52,21 +53,20 @@ func NewSource(from string, client *http.Client) (*Source, error) {
 	if !strings.HasSuffix(u.Path, "/usage") {
 		u.Path = strings.TrimSuffix(u.Path, "/") + "/usage"
 	}
-	return &Source{url: u.String(), client: client, instances: map[string]*instance{}, ended: Uses{}}, nil
+	return &Source{url: u.String(), client: client, last: map[string]string{}, instances: map[string]*instance{}, ended: Uses{}}, nil
 }
 
 // Fetch asks for what changed since the last time.
-func (s *Source) Fetch(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *Source) Fetch(ctx context.Context) error { return s.FetchAt(ctx, "", s.client) }
+
+// FetchAt does it at one address of the URL's host, to which the client connects.
+func (s *Source) FetchAt(ctx context.Context, address string, client *http.Client) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
 	if err != nil {
 		return err
 	}
-	if known := s.instances[s.last]; known != nil {
-		r.URL.RawQuery = url.Values{"instance": {s.last}, "after": {strconv.FormatUint(known.cursor, 10)}}.Encode()
-	}
-	answer, err := s.client.Do(r)
+	r.URL.RawQuery = s.query(address)
+	answer, err := client.Do(r)
 	if err != nil {
 		return err
 	}
@@ -74,11 +74,22 @@ func (s *Source) Fetch(ctx context.Context) error {
 	if answer.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s answers %d, expected 200: is it the status port of patgate serve?", s.url, answer.StatusCode)
 	}
-	return s.read(answer.Body)
+	return s.read(address, answer.Body)
+}
+
+// query asks a process for what it has not said yet. Nobody waits for an answer of one that hangs.
+func (s *Source) query(address string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := s.instances[s.last[address]]
+	if known == nil {
+		return ""
+	}
+	return url.Values{"instance": {s.last[address]}, "after": {strconv.FormatUint(known.cursor, 10)}}.Encode()
 }
 
 // read takes an answer over, line by line.
-func (s *Source) read(body io.Reader) error {
+func (s *Source) read(address string, body io.Reader) error {
 	lines := json.NewDecoder(io.LimitReader(body, maxAnswer))
 	for {
 		var l Line
@@ -90,18 +101,25 @@ func (s *Source) read(body io.Reader) error {
 		case l.Instance == "" || l.Token.Token == "":
 			return fmt.Errorf("%s: a line without instance or token", s.url)
 		}
-		i := s.instance(l.Instance)
-		i.cursor = max(i.cursor, l.Cursor)
-		i.tokens[l.Token.Token] = &l.Token
+		s.take(address, &l)
 	}
 }
 
-// instance returns what is known of a process, and notes that it answers.
-func (s *Source) instance(name string) *instance {
-	if s.last == name {
-		return s.instances[name]
+// take takes one line over.
+func (s *Source) take(address string, l *Line) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := s.instance(address, l.Instance)
+	i.cursor = max(i.cursor, l.Cursor)
+	i.tokens[l.Token.Token] = &l.Token
+}
+
+// instance returns what is known of a process, and notes that it answers at an address.
+func (s *Source) instance(address, name string) *instance {
+	if known := s.instances[name]; known != nil && s.last[address] == name {
+		return known
 	}
-	s.last = name
+	s.last[address] = name
 	for at, known := range s.order {
 		if known == name {
 			s.order = append(append(s.order[:at:at], s.order[at+1:]...), name)
@@ -113,6 +131,7 @@ func (s *Source) instance(name string) *instance {
 			s.ended.Add(t)
 		}
 		delete(s.instances, s.order[0])
+		maps.DeleteFunc(s.last, func(_, at string) bool { return at == s.order[0] })
 		s.order = s.order[1:]
 	}
 	i := &instance{tokens: map[string]*Token{}}

@@ -68,7 +68,7 @@ func TestSourceIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := range 3 * maxInstances {
-		i := source.instance(fmt.Sprint(n))
+		i := source.instance("", fmt.Sprint(n))
 		var c Counters
 		seen(&c, "a", noon, nil)
 		i.tokens["a"] = c.Token("a")

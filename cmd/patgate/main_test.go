@@ -159,7 +159,8 @@ var arrows = []struct {
 	{"ruleset", []string{"diag", "manifest", "policy", "token"}, "documents of all origins as one set, and its rows"},
 	{"tokens", []string{"diag", "manifest", "manifest/edit", "policy", "ruleset", "token"}, "the one way to change tokens, over a store"},
 	{"tokens/storetest", []string{"diag", "manifest", "manifest/edit", "ruleset", "tokens"}, "what every store must do, for tests alone"},
-	{"loader/kube", []string{"diag", "manifest", "manifest/edit", "policy", "ruleset", "tokens"}, "objects of a cluster, one at a time, into the index, and a store of tokens"},
+	{"loader/kube", []string{"diag", "manifest", "manifest/edit", "policy", "ruleset", "token", "tokens"}, "objects of a cluster, one at a time, into the index, and a store of tokens"},
+	{"controller", []string{"audit", "loader/kube", "manifest", "policy", "ruleset", "token", "usage"}, "status and Secrets of a cluster's objects, decided about as a server does"},
 	{"loader", []string{"diag", "ruleset", "manifest", "policy", "token"}, "keeps the index in step with its sources"},
 	{"loader/dir", []string{"diag", "loader", "manifest", "manifest/edit", "ruleset", "tokens"}, "directories: a source of the loader, and a store of tokens"},
 	{"explain", []string{"diag", "manifest", "audit", "policy", "token"}, "questions to the same evaluation"},
@@ -176,7 +177,7 @@ var arrows = []struct {
 	{"admin/page", []string{"admin", "explain", "manifest/edit", "policy", "tokens"}, "pages of what the management returns, rendered by the server"},
 	{"server", []string{"admin", "admin/page", "admin/oidc", "tokens", "diag", "extauthz", "extauthz/httpfront", "loader", "loader/dir", "loader/kube", "manifest", "audit", "policy", "ruleset", "usage"}, "puts the parts together"},
 	{"cmd/patgate/demo", []string{"envoy", "token"}, "runs the binary as a user would"},
-	{"cmd/patgate", []string{"admin/oidc", "diag", "manifest/edit", "server", "loader", "loader/dir", "ruleset", "tokens", "manifest", "explain", "lint", "migrate",
+	{"cmd/patgate", []string{"admin/oidc", "controller", "diag", "manifest/edit", "server", "loader", "loader/dir", "ruleset", "tokens", "manifest", "explain", "lint", "migrate",
 		"extauthz", "extauthz/httpfront", "audit", "audit/report", "replay", "replay/suggest", "policy", "token", "token/snippet", "envoy", "envoy/check", "fronts", "fronts/check", "cmd/patgate/demo", "usage"}, "flags, wiring and output"},
 	{"test/configmap", nil, "for tests alone"},
 	{"test/ugly", nil, "for tests alone"},
@@ -194,12 +195,12 @@ var outside = map[string][]string{
 	"github.com/pelletier/go-toml":        {"fronts/check"},
 	"gopkg.in/yaml.v3":                    {"manifest", "manifest/edit", "envoy/check", "fronts/check"}, // manifests; configurations of Envoy
 	"github.com/hashicorp/go-memdb":       {"policy"},
-	"k8s.io/":                             {"loader/kube"},
+	"k8s.io/":                             {"loader/kube", "controller"},
 	"github.com/fsnotify/fsnotify":        {"loader/dir"},
 	"google.golang.org/grpc":              {"extauthz", "test/bench"},
 	"github.com/envoyproxy/":              {"extauthz", "test/bench"},
 	"github.com/prometheus/client_golang": {"server"},
-	"net/http":                            {"server", "admin", "loader/kube", "admin/page", "admin/oidc", "extauthz", "extauthz/httpfront", "envoy", "usage", "cmd/patgate", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
+	"net/http":                            {"server", "admin", "loader/kube", "controller", "admin/page", "admin/oidc", "extauthz", "extauthz/httpfront", "envoy", "usage", "cmd/patgate", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
 	"github.com/spf13/":                   {"cmd/patgate"},
 	"github.com/coreos/go-oidc":           {"admin/oidc"},
 	"golang.org/x/oauth2":                 {"admin/oidc"},

@@ -42,6 +42,10 @@ func TestDocumentsAreTheAcceptedObjects(t *testing.T) {
 	if set = step(); len(set.Tokens) != 1 || len(set.Problems) > 0 {
 		t.Errorf("a token at fault: %v %v", set.Tokens, set.Problems)
 	}
+	put("APIToken", "ck", `{"user":"ck","unrestricted":true,"secret":{"name":"ck"}}`) // its values are not managed here
+	if set = step(); len(set.Tokens) != 1 || len(set.Problems) > 0 {
+		t.Errorf("a token with a secret: %v %v", set.Tokens, set.Problems)
+	}
 	if !d.isTaken("APIToken/cj") {
 		t.Error("the name of a token that is not accepted is free")
 	}

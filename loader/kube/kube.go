@@ -1,5 +1,5 @@
-// Package kube keeps a policy.Index in step with the objects of a Kubernetes cluster. It is the only importer
-// of client-go: the dynamic client and Reflectors, which list the objects, watch them, resume a watch that
+// Package kube keeps a policy.Index in step with the objects of a Kubernetes cluster. With controller, it is the only
+// importer of client-go: the dynamic client and Reflectors, which list the objects, watch them, resume a watch that
 // was cut, and list again where it can't be resumed. Objects are cut down to their manifests as they
 // arrive, and ruleset.Objects decides about each by itself.
 package kube
@@ -33,6 +33,9 @@ type Options struct {
 	Home       string   // the one whose tokens are managed; its objects have no namespace then; empty: none
 	Now        func() time.Time
 	Logger     *slog.Logger
+
+	Observe func(Observed)           // gets each version of an object, in their order; default: none
+	Decided func([]ruleset.Decision) // gets what was decided about objects, once it runs; default: none
 }
 
 // Report is what became of changes of objects.
@@ -81,7 +84,7 @@ func New(index *policy.Index, o Options, report func(Report), faulted func([]rul
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	klog.SetSlogLogger(slog.New(quiet{o.Logger.Handler()}))
-	config, err := clusterConfig(o.Kubeconfig)
+	config, err := Config(o.Kubeconfig)
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +92,7 @@ func New(index *policy.Index, o Options, report func(Report), faulted func([]rul
 		o: o, index: index, report: report, faulted: faulted, labels: map[string]map[string]string{}, reached: map[*watched]string{}, objects: ruleset.NewObjects(), up: make(chan struct{}),
 		queue: queue{news: make(chan struct{}, 1)},
 	}
+	s.objects.Track = o.Decided != nil
 	config.QPS, config.Burst = -1, 0 // the API server limits its clients itself
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return noting{next, s} })
 	if s.client, err = dynamic.NewForConfig(config); err != nil {
@@ -134,8 +138,8 @@ func OwnNamespace(kubeconfig string) string {
 	return namespace
 }
 
-// clusterConfig says where the cluster is, and who asks.
-func clusterConfig(kubeconfig string) (*rest.Config, error) {
+// Config says where the cluster is, and who asks.
+func Config(kubeconfig string) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
@@ -174,12 +178,13 @@ func (n noting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// quiet logs what client-go logs as debugging: what is wrong with a watch is said once.
+// quiet logs what client-go logs as debugging: what is wrong with a watch is said once. What client-go says at a higher
+// verbosity than that, such as the bodies of requests, may hold values of Secrets and is never logged.
 type quiet struct{ slog.Handler }
 
 // Enabled implements slog.Handler.
-func (q quiet) Enabled(ctx context.Context, _ slog.Level) bool {
-	return q.Handler.Enabled(ctx, slog.LevelDebug)
+func (q quiet) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelDebug && q.Handler.Enabled(ctx, slog.LevelDebug)
 }
 
 // Handle implements slog.Handler.

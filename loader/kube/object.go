@@ -54,6 +54,7 @@ func (o *Options) manifestOf(kind string, u *unstructured.Unstructured) ruleset.
 	}
 	data, _ := json.Marshal(spec) // of what was JSON a moment ago
 	return ruleset.Object{
+		Generation: u.GetGeneration(), Values: valuesOf(kind, u),
 		Kind: kind, Namespace: unique.Make(o.seenAs(u.GetNamespace())).Value(), Name: u.GetName(), UID: string(u.GetUID()),
 		Created: u.GetCreationTimestamp().UTC().Truncate(time.Second), Spec: data,
 	}

@@ -38,6 +38,9 @@ func (s *Source) publish() {
 	s.running = list
 	s.mu.Unlock()
 	s.published.tell()
+	if s.o.Decided != nil {
+		s.o.Decided(s.objects.Decisions())
+	}
 }
 
 // add hands on a change. What a watch says after its list is complete names the version up to which it has come.

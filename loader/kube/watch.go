@@ -198,6 +198,7 @@ func (w *watched) set(u *unstructured.Unstructured) {
 	}
 	m := w.source.o.manifestOf(w.kind, u)
 	w.note(m.ID())
+	w.observe(m.ID(), u)
 	w.add(u, change{set: &m, annotations: w.source.o.annotationsOf(u)})
 }
 
@@ -222,6 +223,7 @@ func (w *watched) forget(id string, u *unstructured.Unstructured) {
 		w.add(u, change{namespace: id})
 		return
 	}
+	w.observe(id, nil)
 	w.add(u, change{gone: id})
 }
 

@@ -7,10 +7,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -105,6 +107,9 @@ func TestChartSignsIn(t *testing.T) {
 	const secret, redirect = "s3cret+of/patgate", "https://tokens.example.com/callback"
 	issuer := startProvider(t, secret, redirect)
 	port := freePort()
+	told := make(chan *http.Request, 8)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { told <- r }))
+	t.Cleanup(hook.Close)
 	p := startChartPod(t, map[string]string{"members.yaml": `apiVersion: patgate.dev/v1alpha1
 kind: UserGroup
 metadata: {name: members}
@@ -113,10 +118,14 @@ spec: {members: [test-user2], tokens: {create: true, maxLifetime: 30d}}
   port: `+port+`
   replicas: 2
   oidc: {issuer: "`+issuer+`"}
+  notify: {url: "`+hook.URL+`", existingSecret: hook}
 `))
 	ca := newAuthority(t)
 	key, cert := ca.issue(t, x509.ExtKeyUsageServerAuth, "tokens.example.com")
-	p.mount(t, map[string]string{"tls/tls.crt": cert, "tls/tls.key": key, "oidc/client-secret": secret + "\n", "session/session-key": strings.Repeat("k", 44) + "\n"})
+	p.mount(t, map[string]string{"tls/tls.crt": cert, "tls/tls.key": key, "oidc/client-secret": secret + "\n", "session/session-key": strings.Repeat("k", 44) + "\n",
+		"notify/notify-secret": "whsec_" + strings.Repeat("a2V5", 8) + "\n",
+		"manifests/managed/soon.yaml": fmt.Sprintf("apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: soon}\nspec: {user: test-user2, unrestricted: true, issued: %s, expires: %s, digest: 'sha256:%064d'}\n",
+			time.Now().Add(-time.Hour).UTC().Format(time.RFC3339), time.Now().Add(12*time.Hour).UTC().Format(time.RFC3339), 1)})
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM([]byte(ca.pem))
 	args := p.arguments("patgate-manage")
@@ -159,5 +168,13 @@ spec: {members: [test-user2], tokens: {create: true, maxLifetime: 30d}}
 	person.read(person.PostForm("https://tokens.example.com/logout", nil))
 	if got := person.user(); got != "" {
 		t.Errorf("signed out, still %s", got)
+	}
+	select { // one of the replicas gives notice of the token
+	case r := <-told:
+		if r.Header.Get("Webhook-Signature") == "" {
+			t.Errorf("a message without a signature: %v", r.Header)
+		}
+	case <-time.After(time.Minute):
+		t.Error("no notice of a token that ends soon")
 	}
 }

@@ -30,6 +30,9 @@ func TestChartRefuses(t *testing.T) {
 		{`{insecureListen: "yes"}`, "insecureListen"},
 		{`{ports: {grpc: 91910}}`, "ports.grpc"},
 		{`{ports: {grpc: 443}}`, "ports.grpc"},
+		{`{controller: {secrets: {namespaces: all}}}`, "controller.secrets.namespaces"},
+		{`{insecureListen: true, manifests: {g.yaml: "kind: Gate"}, controller: {enabled: true}}`, "controller.enabled needs kubernetes.enabled"},
+		{`{insecureListen: true, kubernetes: {enabled: true, namespaces: [a]}, controller: {enabled: true, secrets: {namespaces: [b]}}}`, "controller.secrets.namespaces has b, which kubernetes.namespaces has not"},
 		{`{image: {digest: latest}}`, "image.digest"},
 		{`{image: {pullPolicy: Sometimes}}`, "image.pullPolicy"},
 		{`{audit: {overflow: allow}}`, "audit.overflow"},
@@ -89,6 +92,9 @@ func TestChartRefuses(t *testing.T) {
 		{`{manage: {enabled: true, insecureListen: true, oidc: {issuer: "https://id"}}}`, "manage.oidc.clientID"},
 		{`{manage: {enabled: true, insecureListen: true, oidc: {issuer: "https://id", clientID: p}}}`, "manage.oidc.existingSecret"},
 		{`{manage: {enabled: true, insecureListen: true, gate: g, oidc: {clientID: p}}}`, "manage.oidc has values without manage.oidc.issuer"},
+		{`{manage: {notify: {url: hooks.example.com}}}`, "manage.notify.url"},
+		{`{manage: {enabled: true, insecureListen: true, gate: g, notify: {url: "https://hooks.example.com"}}}`, "manage.notify requires both"},
+		{`{manage: {enabled: true, insecureListen: true, gate: g, notify: {existingSecret: s}}}`, "manage.notify requires both"},
 		{`{manage: {enabled: true, insecureListen: true, gate: g, replicas: 2, store: {accessModes: [ReadWriteOnce]}}}`, "manage.replicas (2) requires ReadWriteMany"},
 		{`{manage: {enabled: true, insecureListen: true, replicas: 2, oidc: {issuer: "https://id", clientID: p, existingSecret: s}}}`, "manage.sessionKey.existingSecret"},
 		{`{manage: {enabled: true, insecureListen: true, gate: g}}`, "manage.networkPolicy.clients"},
@@ -169,7 +175,7 @@ var openObjects = []string{"global", "manifests", "podSecurityContext", "securit
 	"readinessProbe", "strategy", "affinity", "autoscaling.behavior", "commonLabels", "podAnnotations", "podLabels", "nodeSelector",
 	"service.annotations", "service.labels", "serviceAccount.annotations", "serviceAccount.labels", "commonAnnotations",
 	"deploymentAnnotations", "dnsConfig", "tls.certManager.privateKey", "tls.certManager.secretTemplate", "serviceMonitor.labels", "serviceMonitor.annotations",
-	"manage.store.annotations", "manage.service.annotations", "manage.service.labels", "manage.resources", "manage.startupProbe", "manage.livenessProbe",
+	"controller.resources", "controller.startupProbe", "controller.livenessProbe", "controller.readinessProbe", "manage.store.annotations", "manage.service.annotations", "manage.service.labels", "manage.resources", "manage.startupProbe", "manage.livenessProbe",
 	"manage.readinessProbe", "prometheusRule.labels", "prometheusRule.annotations", "prometheusRule.alertLabels", "dashboard.labels", "dashboard.annotations"}
 
 // TestChartSchema checks that the schema has exactly the keys of values.yaml, and is closed wherever

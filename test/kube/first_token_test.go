@@ -127,7 +127,7 @@ func (y *typist) types(command string) string {
 		defer close(done)
 		y.ns.actFor(command)
 	}()
-	line := strings.ReplaceAll(command, "--namespace patgate", "--namespace "+y.ns.name)
+	line := strings.NewReplacer("--namespace patgate", "--namespace "+y.ns.name, "namespaces={patgate}", "namespaces={"+y.ns.name+"}").Replace(command)
 	script := "set -e; cd " + y.dir + " && PATH=" + y.dir + ":" + filepath.Dir(tool(y.ns.t, "kubectl")) + ":$PATH && " + line
 	out, err := y.ns.c.command(y.ns.t, "sh", "", "-c", script)
 	if err != nil {

@@ -6,10 +6,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
-// TestObjectsPage runs the commands of the page about objects, with a patgate that has the rights of the chart's service account
-// and a real Envoy: the token passes, and is refused once it is revoked.
+// TestObjectsPage runs the commands of the page about objects, with a patgate and a controller that have the rights of the
+// chart's service accounts, and a real Envoy: the token of the Secret passes, and is refused once it is revoked.
 func TestObjectsPage(t *testing.T) {
 	ns := newNamespace(t)
 	typist := newTypist(t, ns)
@@ -33,16 +34,18 @@ func TestObjectsPage(t *testing.T) {
 			f.until("the token passes", func() bool { return ask() == 200 })
 		}
 		switch out := typist.types(command); {
-		case strings.HasPrefix(command, "patgate token create "):
+		case strings.HasPrefix(command, "kubectl get secret "):
 			value = strings.TrimSpace(out)
 		case strings.HasPrefix(command, "kubectl rollout status deployment/patgate "):
-			f = followAs(ns, strings.TrimSpace(ns.kubectl("create", "token", "patgate")), ns.c.url, "--namespace", ns.name)
+			f = followAs(ns, strings.TrimSpace(ns.kubectl("create", "token", "patgate")), ns.c.url, "--namespace", ns.name).ready()
+			c := control(ns, kubeconfigOf(ns, strings.TrimSpace(ns.kubectl("create", "token", "patgate-controller")), ns.c.url, t.TempDir()), []*follower{f}, "--namespace", ns.name)
+			ns.until(30*time.Second, "the controller writes", c.writes)
 		case strings.HasPrefix(command, "kubectl get pat "):
-			containsAll(t, command, out, "ci-bot", "alice")
+			containsAll(t, command, out, "ci-bot", "alice", "active")
 		}
 	}
 	f.until("the revoked token is refused", func() bool { return ask() == 401 })
-	if typist.ran != 8 {
+	if typist.ran != 9 {
 		t.Errorf("%d commands were run", typist.ran)
 	}
 }

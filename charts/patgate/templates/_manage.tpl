@@ -48,6 +48,7 @@ secret:
 {{- with $m.oidc.existingSecret }}{{ $all = append $all (dict "name" "oidc" "secret" . "key" $m.oidc.key) }}{{ end -}}
 {{- with $m.sessionKey.existingSecret }}{{ $all = append $all (dict "name" "session" "secret" . "key" $m.sessionKey.key) }}{{ end -}}
 {{- with $m.tls.clientCA.existingSecret }}{{ $all = append $all (dict "name" "client-ca" "secret" . "key" $m.tls.clientCA.key) }}{{ end -}}
+{{- with $m.notify.existingSecret }}{{ $all = append $all (dict "name" "notify" "secret" . "key" $m.notify.key) }}{{ end -}}
 {{- with $m.auditChainSecret }}{{ $all = append $all (dict "name" "audit" "secret" . "key" $.Values.audit.chainKey) }}{{ end -}}
 {{- dict "list" $all | toYaml -}}
 {{- end -}}
@@ -101,6 +102,10 @@ secret:
 {{- end }}
 {{- range (include "patgate.gateStatus" . | fromYaml).list }}
 - {{ printf "--gate-status=%s" . | quote }}
+{{- end }}
+{{- with $m.notify.url }}
+- {{ printf "--notify-url=%s" . | quote }}
+- --notify-secret-file=/etc/patgate/notify/{{ $m.notify.key }}
 {{- end }}
 {{- if $m.secureMode }}
 - --secure-mode
@@ -158,6 +163,9 @@ the kubelet can't, the port alone. */ -}}
 {{- end -}}
 {{- if and (not $m.oidc.issuer) (or $m.oidc.clientID $m.oidc.existingSecret $m.oidc.redirectURL) -}}
 {{- fail "manage.oidc has values without manage.oidc.issuer, the URL of the identity provider." -}}
+{{- end -}}
+{{- if ne (empty $m.notify.url) (empty $m.notify.existingSecret) -}}
+{{- fail "manage.notify requires both url, the webhook, and existingSecret, the Secret with the key that signs its messages." -}}
 {{- end -}}
 {{- if and (gt (int64 $m.replicas) 1) (not $m.store.existingClaim) (not (has "ReadWriteMany" $m.store.accessModes)) -}}
 {{- fail (printf "manage.replicas (%d) requires ReadWriteMany in manage.store.accessModes: they write to one volume." (int64 $m.replicas)) -}}

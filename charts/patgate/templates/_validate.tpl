@@ -8,6 +8,16 @@
 {{- fail "teams and lastGood need `manifests` or `existingConfigMaps`: with kubernetes.enabled alone there are no files." -}}
 {{- end -}}
 {{- include "patgate.validateManage" . -}}
+{{- if and $v.controller.enabled (not $v.kubernetes.enabled) -}}
+{{- fail "controller.enabled needs kubernetes.enabled: it writes the status of objects of the cluster." -}}
+{{- end -}}
+{{- if $v.kubernetes.namespaces -}}
+{{- range $v.controller.secrets.namespaces -}}
+{{- if not (has . $v.kubernetes.namespaces) -}}
+{{- fail (printf "controller.secrets.namespaces has %s, which kubernetes.namespaces has not: its tokens are not followed." .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- $teams := list -}}
 {{- range $v.teams -}}
 {{- if has .name $teams -}}

@@ -1,0 +1,229 @@
+// Package controller says of a cluster's objects whether they are in force, and makes the values of tokens that have a
+// secret. It follows the objects as a server does and decides about them by the same function. It asks the servers' status
+// ports how far they are, and writes the status of objects, Events, and the Secrets for which tokens ask: nothing else, and
+// never a spec. Of several controllers, the one that holds a Lease writes.
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/patgate/patgate/audit"
+	"github.com/patgate/patgate/loader/kube"
+	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/ruleset"
+)
+
+// Manager is the name under which status is written.
+const Manager = "patgate-controller"
+
+// Recorder takes audit events.
+type Recorder interface {
+	Record(context.Context, *audit.Event) error
+}
+
+// Options of a Controller. Zero values mean the defaults, if there are any.
+type Options struct {
+	Kubeconfig   string   // a file; empty: $KUBECONFIG, the pod's service account, or ~/.kube/config
+	Namespaces   []string // whose objects count; empty: all
+	GateStatus   []string // URLs of the servers' status ports; each address of a name counts
+	StatusListen string   // address of the probes; empty: none
+	Lease        Lease
+	Audit        Recorder
+	Now          func() time.Time
+	Logger       *slog.Logger
+}
+
+// Lease names the object for which controllers compete.
+type Lease struct {
+	Namespace string
+	Name      string
+	Identity  string        // of this process
+	Duration  time.Duration // after which another controller may take it
+}
+
+// Controller is one controller. Make one with New.
+type Controller struct {
+	o        Options
+	client   dynamic.Interface
+	source   *kube.Source
+	index    *policy.Index
+	gates    *gates
+	lease    *lease
+	events   *recorder
+	listener net.Listener // nil: no probes
+
+	mu      sync.Mutex
+	objects map[string]*object // by their IDs
+	waiting map[string]bool    // the IDs of those that are not in force everywhere yet
+	queue   queue              // nil: another controller writes
+	secrets int                // tokens that have one
+}
+
+// queue holds the IDs of objects that are to be looked at.
+type queue = workqueue.TypedRateLimitingInterface[string]
+
+// writers is how many objects are looked at at a time.
+const writers = 8
+
+// requestsPerSecond bounds the requests to the API server.
+const requestsPerSecond = 200
+
+// New checks the options and returns a controller.
+func New(o Options) (*Controller, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	c := &Controller{o: o, index: policy.NewIndex(), objects: map[string]*object{}, waiting: map[string]bool{}}
+	var err error
+	if c.gates, err = newGates(o.GateStatus, o.Logger); err != nil {
+		return nil, err
+	}
+	c.gates.moved = c.recheckWaiting
+	config, err := kube.Config(o.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	config.QPS, config.Burst = requestsPerSecond, 2*requestsPerSecond
+	if c.client, err = dynamic.NewForConfig(config); err != nil {
+		return nil, fmt.Errorf("the Kubernetes client: %w", err)
+	}
+	c.source, err = kube.New(c.index, kube.Options{
+		Kubeconfig: o.Kubeconfig, Namespaces: o.Namespaces, Now: o.Now, Logger: o.Logger, Observe: c.observe, Decided: c.decided,
+	}, c.changed, func([]ruleset.Fault) {}) // the status of each says so
+	if err != nil {
+		return nil, err
+	}
+	c.lease = newLease(c.client, o.Lease, o.Now, o.Logger)
+	c.events = newRecorder(c.client, &o)
+	if o.StatusListen != "" {
+		if c.listener, err = net.Listen("tcp", o.StatusListen); err != nil {
+			return nil, fmt.Errorf("the status port: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// changed logs what can't happen: an object that is decided about, and whose row is refused.
+func (c *Controller) changed(r kube.Report) {
+	if r.Err != nil {
+		c.o.Logger.Error("changes of objects don't run", "error", r.Err)
+	}
+}
+
+// Run follows the objects until ctx is done, and writes while it holds the Lease.
+func (c *Controller) Run(ctx context.Context) error {
+	var parts sync.WaitGroup
+	failed := make(chan error, 1)
+	ctx, stop := context.WithCancel(ctx)
+	defer parts.Wait()
+	defer stop()
+	parts.Go(func() { c.source.Run(ctx) })
+	parts.Go(func() { c.gates.run(ctx) })
+	if c.listener != nil {
+		parts.Go(func() { failed <- c.serveStatus(ctx) })
+	}
+	c.o.Logger.Info("following the cluster's objects", "lease", c.o.Lease.Namespace+"/"+c.o.Lease.Name, "identity", c.o.Lease.Identity)
+	led := make(chan struct{})
+	parts.Go(func() { defer close(led); c.lease.run(ctx, c.lead) })
+	select {
+	case err := <-failed:
+		return err
+	case <-led:
+		return nil
+	}
+}
+
+// lead writes until ctx is done.
+func (c *Controller) lead(ctx context.Context) {
+	select {
+	case <-c.source.Up():
+	case <-ctx.Done():
+		return
+	}
+	q := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 30*time.Second))
+	c.mu.Lock()
+	c.queue = q
+	for id, o := range c.objects {
+		o.pending = nil // of a time before
+		q.Add(id)
+	}
+	c.mu.Unlock()
+	var all sync.WaitGroup
+	for range writers {
+		all.Go(func() { c.work(ctx, q) })
+	}
+	all.Go(func() { c.sweep(ctx) })
+	<-ctx.Done()
+	c.mu.Lock()
+	c.queue = nil
+	c.mu.Unlock()
+	q.ShutDown()
+	all.Wait()
+}
+
+// work looks at objects until the queue is shut down.
+func (c *Controller) work(ctx context.Context, q queue) {
+	for {
+		id, done := q.Get()
+		if done {
+			return
+		}
+		switch after, err := c.reconcile(ctx, id); {
+		case ctx.Err() != nil:
+		case errors.Is(err, errAgain):
+			c.o.Logger.Debug("an object is looked at again", "object", id, "because", masked(err))
+			q.AddRateLimited(id)
+		case err != nil:
+			c.o.Logger.Warn("the status of an object could not be written, and is tried again", "object", id, "error", masked(err))
+			q.AddRateLimited(id)
+		default:
+			q.Forget(id)
+			if after > 0 {
+				q.AddAfter(id, after)
+			}
+		}
+		q.Done(id)
+	}
+}
+
+// lookAt lets an object be looked at, if this controller writes.
+func (c *Controller) lookAt(id string) {
+	if c.queue != nil {
+		c.queue.Add(id)
+	}
+}
+
+// recheckWaiting looks again at objects that wait for the gates, once those have moved.
+func (c *Controller) recheckWaiting() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id := range c.waiting {
+		if o := c.objects[id]; o != nil && c.gates.inForce(o.kind, o.namespace, o.since).all() {
+			c.lookAt(id)
+		}
+	}
+}
+
+// wait notes whether an object waits for the gates.
+func (c *Controller) wait(id string, waits bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if waits {
+		c.waiting[id] = true
+		c.gates.hurry()
+		return
+	}
+	delete(c.waiting, id)
+}
