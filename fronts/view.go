@@ -106,7 +106,9 @@ func (v *view) Scheme() string {
 func variable(name string) string { return strings.ReplaceAll(name, "-", "_") }
 
 // HAProxyChecks is the address within HAProxy at which its script asks: no other HAProxy of the host has it.
-func (v *view) HAProxyChecks() string { return "abns@patgate-" + strings.ReplaceAll(v.Listen, ":", "-") }
+func (v *view) HAProxyChecks() string {
+	return "abns@patgate-" + strings.ReplaceAll(v.Listen, ":", "-")
+}
 
 // HAProxyServer is one of patgate's addresses in the form of HAProxy.
 func (v *view) HAProxyServer(address string) string {
