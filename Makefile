@@ -186,6 +186,7 @@ check: $(LINT) $(VULN) $(ACTIONS) ## format, vet, lint, workflows, and known vul
 	GOOS=windows $(GO) vet ./cmd/patgate
 	GOOS=windows $(GO) build -o /dev/null ./cmd/patgate
 	$(GO) vet -tags chaos,soak,upstreams,clients,mesh,fronts,mcp ./test
+	GOARCH=arm64 $(GO) build ./...
 	$(GO) -C test/registry vet ./...
 	$(GO) -C image vet ./...
 	$(LINT) run
@@ -202,10 +203,10 @@ fuzz: ## run each fuzz test for FUZZTIME (20s)
 	done
 
 .PHONY: bench
-bench: build envoy ## measure checks against a no-op server of plain grpc-go, in one run
+bench: build envoy ## measure checks against a no-op server of plain grpc-go, in one run; PEER='NAME=COMMAND' is measured too
 	$(GO) build -o bin/bench ./test/bench
 	$(GO) test -c -tags bench -o bin/bare ./extauthz
-	bin/bench checks -o bin/bench.json -plots docs -page docs/performance.md
+	bin/bench checks -o bin/bench.json -plots docs -page docs/performance.md $(if $(PEER),-peer '$(PEER)')
 
 .PHONY: bench-scale
 bench-scale: build ## load, memory, revocation and reload with 100,000 and 1,000,000 tokens

@@ -47,7 +47,7 @@ func (h *Handler) rotateToken(w http.ResponseWriter, r *http.Request, c *Caller,
 	if err := o.done(); err != nil {
 		return nil, err
 	}
-	made, err := h.Rotate(r.Context(), c, name, overlap, lifetime)
+	made, err := h.Rotate(r.Context(), c, name, overlap, lifetime, "")
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,7 @@ type NewToken struct {
 	Gates        []string
 	AllowFrom    []string
 	DenyFrom     []string
+	Form         string // of the page, which makes one token only, whichever process it is sent to; empty: none
 
 	clamp bool // a lifetime beyond the cap becomes the cap
 }
@@ -51,7 +52,7 @@ const maxDisplayName = 200
 
 // request is what the service is asked for.
 func (n *NewToken) request(c *Caller) (tokens.CreateRequest, error) {
-	r := tokens.CreateRequest{Request: c.request(), Lifetime: n.ExpiresIn, Clamp: n.clamp, Distinct: n.clamp}
+	r := tokens.CreateRequest{Request: c.request(), Lifetime: n.ExpiresIn, Clamp: n.clamp, Distinct: n.clamp, Form: n.Form}
 	switch ends := n.ends(); {
 	case strings.TrimSpace(n.DisplayName) == "":
 		return r, fieldProblem("displayName", "the display name is missing or empty, expected what people call the token")
@@ -147,9 +148,10 @@ func (m *Manager) shown(ctx context.Context, c *Caller, name string, r tokens.Re
 	return &Created{Details: *d, Value: secret.Reveal(), Warnings: warnings}, nil
 }
 
-// Rotate gives a token a new value. The one before runs on for the overlap.
-func (m *Manager) Rotate(ctx context.Context, c *Caller, name string, overlap, lifetime time.Duration) (*Created, error) {
-	done, err := m.o.Service.Rotate(ctx, tokens.RotateRequest{Request: c.request(), Name: name, Overlap: overlap, Lifetime: lifetime})
+// Rotate gives a token a new value. The one before runs on for the overlap. must is the revision that the token must
+// have, or empty.
+func (m *Manager) Rotate(ctx context.Context, c *Caller, name string, overlap, lifetime time.Duration, must tokens.Revision) (*Created, error) {
+	done, err := m.o.Service.Rotate(ctx, tokens.RotateRequest{Request: c.request(), Name: name, Overlap: overlap, Lifetime: lifetime, If: must})
 	if err != nil {
 		return nil, about(name, err)
 	}

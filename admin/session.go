@@ -9,7 +9,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"time"
 )
@@ -27,8 +29,11 @@ type Session struct {
 }
 
 // Sessions seals sessions into cookies. Processes that have the same key share them; one that was
-// ended by signing out is remembered by the process that ended it.
+// ended by signing out is remembered by the process that ended it, and by all that Share a folder.
 type Sessions struct {
+	shared *endedFiles // nil: none
+	logger *slog.Logger
+
 	seal   cipher.AEAD
 	secure bool
 	now    func() time.Time
@@ -66,6 +71,12 @@ func NewSessions(key []byte, secure bool, now func() time.Time) (*Sessions, erro
 		now = time.Now
 	}
 	return &Sessions{seal: seal, secure: secure, now: now, ended: map[string]time.Time{}}, nil
+}
+
+// Share lets processes know of each other's sessions that were signed out, by a directory that all of them write to.
+// What can't be kept there is logged.
+func (s *Sessions) Share(directory string, logger *slog.Logger) {
+	s.shared, s.logger = &endedFiles{filepath.Join(directory, EndedFolder)}, logger
 }
 
 // Cookie is the name of the cookie.
@@ -114,17 +125,17 @@ func (s *Sessions) Of(r *http.Request) *Session {
 		return nil
 	}
 	var session Session
-	if json.Unmarshal(text, &session) != nil || !isUser(session.User) || !s.now().Before(session.End) || s.hasEnded(session.ID) {
+	if json.Unmarshal(text, &session) != nil || !isUser(session.User) || !s.now().Before(session.End) || s.hasEnded(session.ID, session.End) {
 		return nil
 	}
 	return &session
 }
 
-func (s *Sessions) hasEnded(id string) bool {
+func (s *Sessions) hasEnded(id string, until time.Time) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	_, ended := s.ended[id]
-	return ended
+	s.mu.Unlock()
+	return ended || s.shared != nil && s.shared.has(id, until)
 }
 
 // Stop ends the session of a request, and takes its cookie away.
@@ -137,6 +148,22 @@ func (s *Sessions) Stop(w http.ResponseWriter, r *http.Request) {
 
 // end remembers that a session, or what was kept, counts no more. It reports whether it counted until now.
 func (s *Sessions) end(id string, until time.Time) bool {
+	if !s.endHere(id, until) {
+		return false
+	}
+	if s.shared == nil {
+		return true
+	}
+	first, err := s.shared.add(id, until, s.now())
+	if err != nil {
+		s.logger.Error("other replicas of the management do not learn that a session was signed out", "error", err)
+		return true
+	}
+	return first
+}
+
+// endHere remembers it in this process.
+func (s *Sessions) endHere(id string, until time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for other, end := range s.ended {

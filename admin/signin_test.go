@@ -1,13 +1,73 @@
 package admin_test
 
 import (
+	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/patgate/patgate/admin"
 )
+
+// TestSigningOutReachesEveryReplica signs out at one of two processes with a key and a folder in common: the other refuses a copy of
+// the cookie, and what was kept for a sign-in counts at one of them. A folder that can't be read refuses all.
+func TestSigningOutReachesEveryReplica(t *testing.T) {
+	folder, clock := t.TempDir(), now
+	replica := func() *admin.Sessions {
+		s, err := admin.NewSessions([]byte(strings.Repeat("k", 32)), false, func() time.Time { return clock })
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Share(folder, slog.New(slog.DiscardHandler))
+		return s
+	}
+	first, second := replica(), replica()
+	with := func(do func(http.ResponseWriter) error) *http.Request {
+		w := httptest.NewRecorder()
+		if err := do(w); err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.AddCookie(w.Result().Cookies()[0])
+		return r
+	}
+	start := func(w http.ResponseWriter) error { return first.Start(w, "alice", "oidc") }
+	gone, left := with(start), with(start)
+	if second.Of(gone) == nil || second.Of(left) == nil {
+		t.Fatal("the other process does not know the sessions")
+	}
+	first.Stop(httptest.NewRecorder(), gone)
+	for name, s := range map[string]*admin.Sessions{"the first": first, "the second": second, "a third": replica()} {
+		if s.Of(gone) != nil || s.Of(left) == nil {
+			t.Errorf("%s knows the session that was signed out: %v, the other: %v", name, s.Of(gone), s.Of(left))
+		}
+	}
+	kept := with(func(w http.ResponseWriter) error { return first.Keep(w, "login", []byte("x"), time.Minute) })
+	if _, ok := second.Take(httptest.NewRecorder(), kept, "login"); !ok {
+		t.Error("what was kept does not count at the second")
+	}
+	if _, ok := first.Take(httptest.NewRecorder(), kept, "login"); ok {
+		t.Error("what was kept counts twice")
+	}
+	clock = clock.Add(admin.SessionSpan + time.Minute)
+	again := with(start)
+	first.Stop(httptest.NewRecorder(), again)
+	entries, err := os.ReadDir(filepath.Join(folder, admin.EndedFolder))
+	if err != nil || len(entries) != 2 { // the last one, and .gitignore
+		t.Errorf("%v: sessions that would have ended are left: %v", err, entries)
+	}
+	if err := errors.Join(os.RemoveAll(filepath.Join(folder, admin.EndedFolder)), os.WriteFile(filepath.Join(folder, admin.EndedFolder), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if second.Of(with(start)) != nil {
+		t.Error("a session counts although nobody can tell whether it was signed out")
+	}
+}
 
 // TestPathsToComeBackTo are of this site alone.
 func TestPathsToComeBackTo(t *testing.T) {

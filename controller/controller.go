@@ -220,10 +220,11 @@ func (c *Controller) recheckWaiting() {
 func (c *Controller) wait(id string, waits bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if waits {
+	switch {
+	case !waits:
+		delete(c.waiting, id)
+	case !c.waiting[id]:
 		c.waiting[id] = true
 		c.gates.hurry()
-		return
 	}
-	delete(c.waiting, id)
 }

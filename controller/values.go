@@ -140,7 +140,8 @@ func (c *Controller) handOut(ctx context.Context, o *object, p plan) (plan, erro
 	row := c.index.Snapshot().TokenByName(o.key())
 	here := row != nil && !row.NotAccepted && row.Digest == o.pending.digest
 	if force := c.gates.inForce(o.kind, o.namespace, o.since); !here || !force.all() {
-		p.waits, p.after = true, pendingPause
+		p.waits = true
+		p.after = min(max(c.o.Now().Sub(last(p.values).Issued)/4, pendingPause), secretPause)
 		if len(p.values) == 1 {
 			p.reason, p.message = "ValuePending", "the new value is not in the Secret yet: "+force.String()
 		}

@@ -25,6 +25,8 @@ func (r *ruleLint) mcp() {
 			r.warn(NeverMatches, at, "the pattern %s of %s matches no text at all", p, list)
 		case text.anyValue:
 			r.warn(MatchesEverything, at, "the pattern %s matches any of the %s", p, list)
+		case list == "methods" && condition.Decides(p.String()) != list:
+			r.warn(NeverMatches, at, "the pattern %s of methods matches no message: the rule's %s decide about them", p, condition.Decides(p.String()))
 		case list == "resources":
 			r.dot(at, p.String())
 		}

@@ -294,7 +294,7 @@ func (l *Loader) apply(u *Update, step *ruleset.Step) Report {
 	if r.Change, r.Err = l.index.Apply(step.Changes, l.o.Now()); r.Err == nil {
 		r.Loaded = true
 		l.loaded, l.rejectedSums = step.Accept(), nil
-		r.Revived = l.revived(running, step.Changes.New.All)
+		r.Revived = l.revived(running, step.Concerned(l.index.Snapshot()))
 	}
 	return r
 }

@@ -236,7 +236,7 @@ func (l *Loader) applyParts(r *Report, step *ruleset.Step, taken []*part) {
 	if r.Change, r.Err = change, err; err != nil {
 		return
 	}
-	r.Loaded, l.loaded, r.Revived = true, step.Accept(), l.revived(running, step.Changes.New.All)
+	r.Loaded, l.loaded, r.Revived = true, step.Accept(), l.revived(running, step.Concerned(l.index.Snapshot()))
 	for _, p := range taken {
 		p.good, p.since, p.stored = p.now, l.o.Now(), false
 		p.ended, p.known, p.rejection, p.revokedEarly = nil, map[policy.Ending]bool{}, rejection{}, nil

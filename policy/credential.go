@@ -124,15 +124,15 @@ func ParseAuthorization(value string, count int) Credential {
 		c.Text = token.NewSecret(value)
 		return c
 	}
-	switch name = lowerASCII(name); name {
-	case "basic":
-		c.Scheme = Basic
+	switch {
+	case strings.EqualFold(name, "basic"): // it is ASCII
+		name, c.Scheme = "basic", Basic
 		c.User, c.Secret, c.Detail = parseBasic(rest)
-	case "bearer":
-		c.Scheme = Bearer
+	case strings.EqualFold(name, "bearer"):
+		name, c.Scheme = "bearer", Bearer
 		c.Secret, c.Detail = token.NewSecret(rest), checkToken68(rest)
 	default:
-		return c.other(name, rest, spaced)
+		return c.other(lowerASCII(name), rest, spaced)
 	}
 	if c.Detail == "" && !token.WellFormed(c.Secret) { // mutant: wrong-checksum-passes
 		c.Detail = detailChecksum

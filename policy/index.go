@@ -90,6 +90,7 @@ type Changes struct {
 	All    bool   // New are all rows of the origin: Old are those that run, and need not be set
 	Old    Rows
 	New    Rows // its SHA256 is of all files
+	Refer  bool // tokens that refer to old policies refer to the new ones of their names, users are in the new groups, and all else of tokens stays
 }
 
 // Replace makes rows the whole of the running revision. Gates, groups and policies that are the same
@@ -120,6 +121,10 @@ func (x *Index) Apply(c Changes, now time.Time) (Change, error) {
 	if err == nil {
 		next.tokens, err = running.revision.tokens.apply(&c, &change)
 	}
+	if err == nil && c.Refer {
+		next.members = running.revision.members.exchange(c.Old.Groups, c.New.Groups)
+		next.tokens = next.tokens.refer(c.referring(next.members), &change)
+	}
 	if err == nil {
 		err = exchangeChunks(txn, running.revision.tokens, next.tokens)
 	}
@@ -129,7 +134,7 @@ func (x *Index) Apply(c Changes, now time.Time) (Change, error) {
 	if c.All || gates {
 		next.gates = newGateTable(rowsIn[Gate](txn, tableGates))
 	}
-	if c.All || groups {
+	if c.All || groups && !c.Refer {
 		next.members = c.New.membership(rowsIn[Group](txn, tableGroups))
 	}
 	next.gone = running.remember(&c, &next)

@@ -62,10 +62,13 @@ func (d *document) repeatsKey(i int, same sameness) bool {
 }
 
 func (d *document) equalKeys(a, b *jsonValue, same sameness) bool {
-	if same == sameBytes && !a.keyEscaped && !b.keyEscaped {
+	plain := !a.keyEscaped && !b.keyEscaped
+	switch {
+	case plain && same == sameBytes:
 		return bytes.Equal(d.text[a.keyStart:a.keyEnd], d.text[b.keyStart:b.keyEnd])
-	}
-	if same == sameBytes {
+	case plain:
+		return bytes.EqualFold(d.text[a.keyStart:a.keyEnd], d.text[b.keyStart:b.keyEnd])
+	case same == sameBytes:
 		return d.key(a) == d.key(b)
 	}
 	return strings.EqualFold(d.key(a), d.key(b))

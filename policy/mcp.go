@@ -114,6 +114,13 @@ func (c *MCP) patterns(list mcpList) []*Pattern {
 	return c.Methods
 }
 
+// Decides returns the list that decides about messages with a method; `methods` where the rule
+// does not have the list of what they name.
+func (c *MCP) Decides(method string) string {
+	list, _ := c.deciding(&mcpMessage{mcpMethod: methodCalled(method)})
+	return list.String()
+}
+
 // deciding returns the list that decides about a message, and the text that its patterns are
 // matched against. Where the rule has the list of what the method names, that list decides,
 // and `methods` does not.

@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 )
 
@@ -49,9 +48,18 @@ func readMCPHeaders(r *Request, odd bool) (h mcpHeaders, problem string) {
 	return h, ""
 }
 
+// isDate reports whether a text has the form of a version: 2026-07-28.
 func isDate(text string) bool {
-	_, err := time.Parse(time.DateOnly, text)
-	return err == nil
+	if len(text) != len(firstWithHeaders) {
+		return false
+	}
+	for i := range len(text) {
+		if c := text[i]; (i == 4 || i == 7) != (c == '-') || c != '-' && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	month, day := text[5:7], text[8:]
+	return "01" <= month && month <= "12" && "01" <= day && day <= "31"
 }
 
 // isMCPMethod reports whether a text has the bytes of methods alone.

@@ -1,6 +1,9 @@
 package policy
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // Members are the groups of users. They are much of what a large load holds, and so are made once.
 type Members struct {
@@ -51,4 +54,46 @@ func membership(groups []*Group) membersByName {
 		}
 	}
 	return members
+}
+
+// exchange returns what becomes of it when groups take the place of others.
+func (m membersByName) exchange(old, rows []*Group) membersByName {
+	if len(old)+len(rows) == 0 {
+		return m
+	}
+	next := maps.Clone(m)
+	if next == nil {
+		next = membersByName{}
+	}
+	own := map[string]bool{}
+	in := func(namespace string) map[string][]*Group {
+		if own[namespace] {
+			return next[namespace]
+		}
+		users := maps.Clone(next[namespace])
+		if users == nil {
+			users = map[string][]*Group{}
+		}
+		next[namespace], own[namespace] = users, true
+		return users
+	}
+	for _, g := range old {
+		users := in(g.Namespace)
+		for _, user := range g.Members {
+			users[user] = slices.DeleteFunc(slices.Clone(users[user]), func(other *Group) bool { return other == g })
+			if len(users[user]) == 0 {
+				delete(users, user)
+			}
+		}
+	}
+	for _, g := range rows {
+		users := in(g.Namespace)
+		for _, user := range g.Members {
+			if !slices.Contains(users[user], g) {
+				users[user] = append(slices.Clip(users[user]), g)
+				SortGroups(users[user])
+			}
+		}
+	}
+	return next
 }

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/patgate/patgate/token"
@@ -127,12 +128,14 @@ type Revived struct {
 // over. A token is listed once; the list is by name.
 func (s *Snapshot) Revivals(older *Snapshot, tokens iter.Seq[*Token]) []Revived {
 	var list []Revived
-	var raised []RaisedCap
-	if was, is := older.groups(), s.groups(); !slices.Equal(was, is) { // each may have a million members
-		raised = RaisedCaps(was, is)
-	}
+	raised := sync.OnceValue(func() []RaisedCap { // for each may have a million members
+		if was, is := older.groups(), s.groups(); !slices.Equal(was, is) {
+			return RaisedCaps(was, is)
+		}
+		return nil
+	})
 	for t := range tokens {
-		if how := s.revival(older, t, raised); how != NotRevived {
+		if how := s.revival(older, t, raised()); how != NotRevived {
 			list = append(list, Revived{t.Name, t.User, t.Source, how})
 		}
 	}

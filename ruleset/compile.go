@@ -47,16 +47,16 @@ func newCompiler(policies []*policy.Policy, groups []*policy.Group) *compiler {
 		c.policies[row.Name] = row
 	}
 	c.addGroups(groups)
+	c.members = policy.NewMembers(groups)
 	return c
 }
 
-// addGroups sorts the groups, and lists them by their members.
+// addGroups sorts the groups.
 func (c *compiler) addGroups(groups []*policy.Group) {
 	policy.SortGroups(groups)
 	for _, g := range groups {
 		c.groups[g.Name] = g
 	}
-	c.members = policy.NewMembers(groups)
 }
 
 func (c *compiler) policy(d *manifest.Document) *policy.Policy {

@@ -13,13 +13,14 @@ import (
 )
 
 // Loaded indexes the active revision of an origin by source file. A step from it decodes the
-// documents that differ, as long as these are tokens: a revocation among a million tokens is in
+// documents that differ, as long as these are tokens, or policies and groups: a revocation among a million tokens is in
 // effect as soon as among ten. Where other documents differ, which any token may refer to, or where
 // something is wrong, which may concern any document, a step takes in all files. From a nil Loaded,
 // which knows nothing, every step does.
 type Loaded struct {
 	known    map[string][sha256.Size]byte // what each file holds
 	tokens   map[string]bool              // files that have nothing but tokens
+	bounds   map[string]bool              // files that have policies or groups, and nothing else
 	rest     *Set                         // the other documents
 	compiler *compiler
 }
@@ -29,7 +30,7 @@ func newLoaded(s *Set) *Loaded {
 	if s.input.ambiguous() {
 		return nil
 	}
-	l := &Loaded{known: make(map[string][sha256.Size]byte, len(s.input.Files)), tokens: make(map[string]bool, len(s.input.Files))}
+	l := &Loaded{known: make(map[string][sha256.Size]byte, len(s.input.Files)), tokens: make(map[string]bool, len(s.input.Files)), bounds: map[string]bool{}}
 	for _, f := range s.input.Files {
 		l.known[f.Name] = f.Sum
 		l.tokens[f.Name] = true
@@ -40,13 +41,15 @@ func newLoaded(s *Set) *Loaded {
 		if doc.Kind != manifest.KindAPIToken {
 			l.rest.names[name] = doc
 			delete(l.tokens, doc.File)
+			l.bounds[doc.File] = true
 		}
 	}
-	l.compiler = newCompiler(s.Rows.Policies, nil)
-	l.compiler.members = nil // the index has them
-	for _, g := range s.Rows.Groups {
-		l.compiler.groups[g.Name] = g
+	for _, doc := range s.names {
+		if doc.Kind != manifest.KindTokenPolicy && doc.Kind != manifest.KindUserGroup {
+			delete(l.bounds, doc.File)
+		}
 	}
+	l.compiler = compilerOf(s.Rows.Policies, s.Rows.Groups)
 	return l
 }
 
@@ -81,6 +84,9 @@ type Step struct {
 	leaving map[string]bool // files that differ, or are gone
 	stream  *stream         // of a large load; else nil
 	gone    bool            // a file that was left for later has changed since
+
+	before map[string]*manifest.Document // policies and groups of files that differ or are gone, by kind and name
+	rows   policy.Rows                   // of a step of those
 }
 
 // Step decodes what differs from what is loaded, or everything.
@@ -95,7 +101,12 @@ func (l *Loaded) Step(in Input, o Options) *Step {
 	s.input, s.options = in, o.withDefaults()
 	s.Gates, s.Groups, s.Policies, s.users = l.rest.Gates, l.rest.Groups, l.rest.Policies, l.rest.users
 	s.names, s.kinds = maps.Clone(l.rest.names), maps.Clone(l.rest.kinds)
-	if s.differences(); s.tokensAlone() && s.hold() {
+	s.differences()
+	bounds := s.boundsAlone()
+	if bounds {
+		s.leave()
+	}
+	if (bounds || s.tokensAlone()) && s.hold() {
 		s.addAll(s.decode(s.options.Workers, s.changed))
 	}
 	return s
@@ -161,8 +172,14 @@ func (s *Step) tokensAlone() bool {
 // Check checks the step, and works out its Changes. It returns false if the step is not good: with
 // its Problems, if it is Whole; otherwise a Whole step may still be good.
 func (s *Step) Check() (good bool) {
-	if !s.Whole {
-		return !s.gone && s.checkTokens()
+	switch {
+	case s.Whole:
+	case s.gone:
+		return false
+	case s.before != nil:
+		return s.checkBounds()
+	default:
+		return s.checkTokens()
 	}
 	if s.stream != nil {
 		return s.stream.finish()
@@ -271,7 +288,7 @@ func (s *Step) compileTokens() (done bool) {
 // Losses returns what the changes would open because a document is gone.
 func (s *Step) Losses(now time.Time) []diag.Problem {
 	if !s.Whole {
-		return nil // gates, groups and policies stay
+		return nil // gates and groups stay, as far as their names go
 	}
 	return Losses(s.options.Running, &s.Rows, now)
 }
@@ -285,9 +302,13 @@ func (s *Step) Accept() *Loaded {
 	for name := range s.leaving {
 		delete(l.known, name)
 		delete(l.tokens, name)
+		delete(l.bounds, name)
 	}
 	for _, f := range s.changed {
 		l.known[f.Name], l.tokens[f.Name] = f.Sum, true
+	}
+	if s.Changes.Refer {
+		l.accept(s)
 	}
 	return l
 }

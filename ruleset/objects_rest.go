@@ -318,7 +318,14 @@ func (o *Objects) findBroken(ordered []*restObject) {
 }
 
 // restRows compiles gates, groups and policies.
-func (c *compiler) restRows(set *Set) (rows policy.Rows) {
+func (c *compiler) restRows(set *Set) policy.Rows {
+	rows := c.rest(set)
+	c.members = policy.NewMembers(rows.Groups)
+	return rows
+}
+
+// rest does what restRows does, and lists no members.
+func (c *compiler) rest(set *Set) (rows policy.Rows) {
 	for _, d := range set.Policies {
 		row := c.policy(d)
 		c.policies[row.Name] = row

@@ -126,6 +126,9 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 	if err != nil {
 		return nil, &UsageError{o.Flags + "session-key-file: " + err.Error()}
 	}
+	if key != nil && m.objects == nil { // replicas have the same key and directory
+		sessions.Share(o.Into, m.logger)
+	}
 	signIn, err := o.signIn(sessions, m)
 	if err != nil {
 		return nil, err

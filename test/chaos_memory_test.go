@@ -160,3 +160,45 @@ type sameBytes struct {
 }
 
 func (s sameBytes) Marshal(any) (mem.BufferSlice, error) { return mem.BufferSlice{s.message}, nil }
+
+// TestConnectionsTogetherAreBounded opens many connections that send a part of many messages and wait. Together they
+// make the process take a quarter of its memory limit, and what a collection may leave to the next one; ordinary calls
+// are answered meanwhile.
+func TestConnectionsTogetherAreBounded(t *testing.T) {
+	const limit, slack = 256 << 20, 24 << 20
+	const connections, streams, part = 40, 190, 64 << 10 // 475 MiB
+	value := token.Mint().Reveal()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "m.yaml"), gateManifest+"---\n"+tokenManifest("ci", value, ""))
+	t.Setenv("GOMEMLIMIT", fmt.Sprint(limit))
+	p := startBinary(t, plainBinary(t), dir)
+	check := withBody(t, value, 1<<10)
+	p.ask(t, check, 100, 20_000) // until as much garbage has gathered as may
+	calm := p.peak()
+	var open []*frames
+	for range connections {
+		f := dialFrames(t, p.addr)
+		open = append(open, f)
+		f.awaitSettings(t)
+	}
+	for _, f := range open {
+		_ = f.SetDeadline(time.Now().Add(attackTime))
+		for range streams {
+			stream, _ := f.open()
+			message := append([]byte{0, 0, 0, 0xff, 0xff}, make([]byte, part)...)
+			for at := 0; at < len(message); at += 16 << 10 {
+				_ = f.WriteData(stream, false, message[at:min(at+16<<10, len(message))])
+			}
+		}
+	}
+	if answers := p.ask(t, check, 10, 100); answers["ok"] != 100 {
+		t.Errorf("ordinary calls meanwhile: %v", answers)
+	}
+	t.Logf("%d MiB before, %d at most", calm>>20, p.peak()>>20)
+	if grown := p.peak() - calm; grown > limit/4+slack {
+		t.Errorf("the connections took %d MiB, want at most a quarter of %d", grown>>20, limit>>20)
+	}
+	for _, f := range open {
+		_ = f.Close()
+	}
+}

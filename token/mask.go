@@ -1,7 +1,6 @@
 package token
 
 import (
-	"bytes"
 	"encoding/base64"
 	"slices"
 	"strings"
@@ -33,6 +32,9 @@ type Masker struct {
 	secrets [2]string    // empty ones are none
 	encoded [2][3]string // of each secret, once a text is long enough to hold one
 	known   bool         // encoded is filled
+
+	groups     [6]uint32 // see encodedGroups
+	groupCount int       // 0: groups is not filled; negative: it can't be
 }
 
 // NewMasker returns a masker of minted values and of at most two secrets.
@@ -117,74 +119,8 @@ func (m *Masker) holdsEncoded(text string) bool {
 	return false
 }
 
-// sign is a byte that few texts have, and the forms of Prefix that have it, plain or in base64, with its place there.
-type sign struct {
-	c     byte
-	forms []signed
-}
-
-type signed struct {
-	form []byte
-	at   int
-}
-
-// signs cover all forms.
-var signs = func() (list []sign) {
-	forms := append([]string{Prefix}, prefixSpellings[:]...)
-	for _, c := range []byte("_GX") {
-		s := sign{c: c}
-		forms = slices.DeleteFunc(forms, func(form string) bool {
-			at := strings.IndexByte(form, c)
-			if at >= 0 {
-				s.forms = append(s.forms, signed{[]byte(form), at})
-			}
-			return at >= 0
-		})
-		list = append(list, s)
-	}
-	if len(forms) > 0 {
-		panic("a form of the prefix has no sign")
-	}
-	return list
-}()
-
-// in reports whether a line has one of the sign's forms.
-func (s *sign) in(line []byte) bool {
-	for from := 0; ; {
-		i := bytes.IndexByte(line[from:], s.c)
-		if i < 0 {
-			return false
-		}
-		for _, f := range s.forms {
-			if start := from + i - f.at; start >= 0 && bytes.HasPrefix(line[start:], f.form) {
-				return true
-			}
-		}
-		from += i + 1
-	}
-}
-
-// MayHold reports whether a line of texts may hold something to hide in one of them, if none holds a `%` nor
-// has MayHoldEncoded.
-func (m *Masker) MayHold(line []byte) bool {
-	for i := range signs {
-		if m.minted && signs[i].in(line) {
-			return true
-		}
-	}
-	for _, s := range m.secrets {
-		var room [128]byte
-		if s != "" && bytes.Contains(line, append(room[:0], s...)) {
-			return true
-		}
-	}
-	return false
-}
-
-// MayHoldEncoded reports whether text may hold a secret in base64.
-func (m *Masker) MayHoldEncoded(text string) bool { return m.mayHoldEncoded(text) }
-
-// mayHoldEncoded reports whether a run of base64 characters in text is long enough.
+// mayHoldEncoded reports whether text has a run of base64 characters that is long enough, and a group of four that
+// the base64 of a secret has.
 func (m *Masker) mayHoldEncoded(text string) bool {
 	least := 0
 	for _, s := range m.secrets {
@@ -195,16 +131,64 @@ func (m *Masker) mayHoldEncoded(text string) bool {
 	if least == 0 || len(text) < least {
 		return false
 	}
-	run := 0
+	groups, ends := m.encodedGroups(), uint64(0) // ends holds the last six bits of the groups
+	for _, group := range groups {
+		ends |= 1 << (group & 63)
+	}
+	isLong, isLike, run, last := false, len(groups) == 0, 0, uint32(0)
 	for i := range len(text) {
-		if !isBase64(text[i]) {
+		bits := base64Bits[text[i]]
+		if bits > 63 {
 			run = 0
-		} else if run++; run == least {
+			continue
+		}
+		run++
+		last = last<<6&(1<<24-1) | uint32(bits)
+		isLong = isLong || run == least
+		if ends>>bits&1 != 0 && run >= 4 && slices.Contains(groups, last) {
+			isLike = true
+		}
+		if isLong && isLike {
 			return true
 		}
 	}
 	return false
 }
+
+// encodedGroups returns the 24 bits of one group of each spelling of the secrets in base64, or nothing if a secret
+// is too short to have one in each.
+func (m *Masker) encodedGroups() []uint32 {
+	if m.groupCount == 0 {
+		m.groupCount = -1
+		n := 0
+		for _, s := range m.secrets {
+			if s == "" {
+				continue
+			}
+			if len(s) < 5 {
+				return nil
+			}
+			for first := range 3 { // the group begins with the first, second or third byte
+				m.groups[n] = uint32(s[first])<<16 | uint32(s[first+1])<<8 | uint32(s[first+2])
+				n++
+			}
+		}
+		m.groupCount = n
+	}
+	return m.groups[:max(m.groupCount, 0)]
+}
+
+// base64Bits are the values of the characters of base64, of both alphabets; 255: it is none.
+var base64Bits = func() (bits [256]uint8) {
+	for c := range bits {
+		bits[c] = 255
+	}
+	for i, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") {
+		bits[c] = uint8(i)
+	}
+	bits['-'], bits['_'] = bits['+'], bits['/']
+	return bits
+}()
 
 // encodedLen is how many characters of base64 belong to a secret alone at least.
 func encodedLen(s string) int { return len(s)*8/6 - 1 }

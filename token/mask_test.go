@@ -30,6 +30,25 @@ func TestMaskEncoded(t *testing.T) {
 	}
 }
 
+// TestMaskEncodedAnywhere has secrets of all lengths in base64 of both alphabets, at every place in a group.
+func TestMaskEncodedAnywhere(t *testing.T) {
+	const text = "\xff\xfb~?s3cr3t:\xbf\xff>?own-password-of-some-length\xfe"
+	for length := 1; length <= len(text); length++ {
+		secret := text[:length]
+		m, both := token.NewMasker(token.NewSecret(secret)), token.NewMasker(token.NewSecret("another-secret"), token.NewSecret(secret))
+		for shift := range 6 {
+			for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.RawURLEncoding} {
+				planted := "auth=" + encoding.EncodeToString([]byte("alice:"[:shift]+secret+"\x00\x01")) + "&b"
+				for _, m := range []*token.Masker{&m, &both} {
+					if out := m.Mask(planted); length >= 3 && out != "auth=REDACTED&b" && !strings.HasPrefix(out, "auth=REDACTED=") {
+						t.Errorf("%d bytes at %d: %s of %s", length, shift, out, planted)
+					}
+				}
+			}
+		}
+	}
+}
+
 // recovered reports whether a value can be read from a text: plain, percent-encoded, or in
 // one base64 decoding of a part of it.
 func recovered(text, value string) bool {

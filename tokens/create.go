@@ -2,6 +2,8 @@ package tokens
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,6 +23,7 @@ const DefaultLifetime = 90 * 24 * time.Hour
 // The annotations that changes of tokens leave.
 const (
 	HintAnnotation        = "patgate.dev/hint"         // the beginning of the value, so that people recognize it
+	FormAnnotation        = "patgate.dev/form"         // the digest of the form that made the token
 	CreatedByAnnotation   = "patgate.dev/created-by"   // who asked for the token
 	SuspendedByAnnotation = "patgate.dev/suspended-by" // who may lift a suspension
 )
@@ -32,6 +35,7 @@ type CreateRequest struct {
 	Lifetime time.Duration // 0: until Token.Expires, or the shorter of DefaultLifetime and the user's cap; policy.Forever: no end
 	Clamp    bool          // a lifetime beyond the cap becomes the cap
 	Distinct bool          // the user has no other token of this display name that is not revoked
+	Form     string        // that asks for the token: it makes one only; empty: none
 }
 
 // Exclusive is a Store that several processes may have, of which one creates tokens at a time: so
@@ -108,7 +112,7 @@ func (s *Service) prepareCreate(ctx context.Context, r *CreateRequest) (*prepare
 		return nil, err
 	}
 	rights := RightsOf(set, t.User, s.now())
-	if err := errors.Join(isFree(set, t.Name), r.Actor.mayCreate(&rights, r), isDistinct(set, r)); err != nil {
+	if err := errors.Join(isFree(set, t.Name), r.Actor.mayCreate(&rights, r), isDistinct(set, r), isFirst(set, r)); err != nil {
 		return nil, first(err)
 	}
 	if err := s.setTimes(&t, r, &rights); err != nil {
@@ -119,6 +123,9 @@ func (s *Service) prepareCreate(ctx context.Context, r *CreateRequest) (*prepare
 	t.Annotations = map[string]string{HintAnnotation: hint(secret)}
 	if by := r.Actor.creator(); by != "" {
 		t.Annotations[CreatedByAnnotation] = by
+	}
+	if r.Form != "" {
+		t.Annotations[FormAnnotation] = formDigest(r)
 	}
 	p := &prepared{token: t, made: NewToken{
 		Secret: secret, Name: t.Name, User: t.User, AnyUser: t.AnyUser, Issued: t.Issued, Expires: t.Expires, Warnings: warnings(set, t.User),
@@ -185,6 +192,34 @@ func bearerAlone(rows *policy.Rows, t *policy.Token, now time.Time) bool {
 	}
 	takesBasic := func(g *policy.Gate) bool { return t.For(g) && g.Accepted(now).Has(policy.Basic) }
 	return len(rows.Gates) > 0 && !slices.ContainsFunc(rows.Gates, takesBasic)
+}
+
+// SentError reports that a form has made a token before.
+type SentError struct{ Name string }
+
+// Error returns the message.
+func (e *SentError) Error() string {
+	return "this form was sent already, and has made the token " + e.Name
+}
+
+// isFirst refuses a form that has made a token, in this process or another.
+func isFirst(set *ruleset.Set, r *CreateRequest) error {
+	if r.Form == "" {
+		return nil
+	}
+	digest := formDigest(r)
+	for _, doc := range set.Tokens {
+		if doc.Metadata.Annotations[FormAnnotation] == digest {
+			return &SentError{doc.Metadata.Name.Text}
+		}
+	}
+	return nil
+}
+
+// formDigest names a form of its sender.
+func formDigest(r *CreateRequest) string {
+	sum := sha256.Sum256([]byte(r.Actor.User + "\x00" + r.Form))
+	return hex.EncodeToString(sum[:8])
 }
 
 // isDistinct refuses a display name that another token of the user has.

@@ -23,6 +23,7 @@ type RotateRequest struct {
 	Name     string
 	Overlap  time.Duration // for how long the value that is replaced stays good; 0: it ends at once
 	Lifetime time.Duration // of the new value; 0: that of the one it replaces
+	If       Revision      // that the token must have; empty: whichever it has
 }
 
 // RotatedToken is a token that has a new value, which is kept nowhere.
@@ -64,6 +65,9 @@ func (s *Service) Rotate(ctx context.Context, req RotateRequest) (*RotatedToken,
 	stored, err := s.get(ctx, &req.Request, req.Name)
 	if err != nil {
 		return nil, err
+	}
+	if req.If != "" && req.If != stored.Revision {
+		return nil, &ConflictError{stored.File}
 	}
 	r := &rotation{RotateRequest: req, now: s.now(), doc: stored.Document}
 	if err := r.prepare(set, stored); err != nil {

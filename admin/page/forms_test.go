@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/patgate/patgate/admin"
 	"github.com/patgate/patgate/token"
+	"github.com/patgate/patgate/tokens"
 	"github.com/patgate/patgate/usage"
 )
 
@@ -223,6 +225,44 @@ func TestWhatUsedATokenIsSaid(t *testing.T) {
 	}
 	must(t, g.get("alice", "/tokens/ci"), "1 hour ago</time> from 10.0.0.1 at jira", "no rule allows it", "/&lt;b&gt;", "!/<b>")
 	must(t, g.get("alice", "/tokens/ci/revoke"), "<b>2 calls</b> presented it", "(1 refused)", "!10.0.0.9")
+}
+
+// TestAFormSentToTwoProcesses sends a form twice, to one process and to another: it makes one token, and rotates once.
+func TestAFormSentToTwoProcesses(t *testing.T) {
+	g := newRig(t, nil)
+	other := newRig(t, func(o *admin.Options) {
+		o.Service = &tokens.Service{Store: g.store, Documents: g.store, Now: g.handler.Now}
+	})
+	create := func(g *rig, id string) (int, string) {
+		answer, text := g.create("alice", func(v url.Values) { v.Set("form", id) })
+		return answer.StatusCode, text
+	}
+	if status, text := create(g, "the form"); status != http.StatusCreated || !valuePattern.MatchString(text) {
+		t.Fatalf("%d\n%s", status, text)
+	}
+	for range 2 {
+		if status, text := create(other, "the form"); status != http.StatusConflict || valuePattern.MatchString(text) || !strings.Contains(text, `href="/tokens/ci"`) {
+			t.Errorf("the same form at another process: %d\n%s", status, text)
+		}
+	}
+	if status, text := create(other, "another form"); status != http.StatusCreated || !valuePattern.MatchString(text) {
+		t.Errorf("another form: %d\n%s", status, text)
+	}
+	if answer, text := other.as("bob", "/new", url.Values{"name": {"Bob's"}, "ends": {"7d"}, "scope": {"limited"}, "policy": {"read-issues"}, "do": {"create"}, "form": {"the form"}}); answer.StatusCode != http.StatusCreated {
+		t.Errorf("the form of another: %d\n%s", answer.StatusCode, text)
+	}
+
+	found := regexp.MustCompile(`name="revision" value="([^"]+)"`).FindStringSubmatch(g.get("alice", "/tokens/ci/rotate"))
+	if found == nil {
+		t.Fatal("the form has no revision")
+	}
+	form := url.Values{"overlap": {"1d"}, "form": {"rotate"}, "revision": {found[1]}}
+	if answer, text := g.as("alice", "/tokens/ci/rotate", form); answer.StatusCode != http.StatusCreated || !valuePattern.MatchString(text) {
+		t.Fatalf("%d\n%s", answer.StatusCode, text)
+	}
+	if answer, text := other.as("alice", "/tokens/ci/rotate", form); answer.StatusCode != http.StatusConflict || valuePattern.MatchString(text) {
+		t.Errorf("the same form at another process: %d\n%s", answer.StatusCode, text)
+	}
 }
 
 // TestUnusedRulesAreSaid has a rule that was used, one that was not, one that denies, and more rules than are counted.

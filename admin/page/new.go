@@ -2,6 +2,7 @@ package page
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -252,7 +253,12 @@ func (s *site) create(w http.ResponseWriter, r *http.Request, c *admin.Caller, v
 	n, err := admin.NewTokenOf(v.Form.fields())
 	var created *admin.Created
 	if err == nil {
+		n.Form = v.ID
 		created, err = s.h.Create(r.Context(), c, n)
+	}
+	if sent := new(tokens.SentError); errors.As(err, &sent) { // to another process
+		s.sent.end(c.User, v.ID, sent.Name)
+		return s.already(w, r, c, sent.Name)
 	}
 	if err != nil {
 		s.sent.end(c.User, v.ID, "")

@@ -223,7 +223,7 @@ func (s *site) rotate(w http.ResponseWriter, r *http.Request, c *admin.Caller) e
 	}
 	var made *admin.Created
 	if err == nil {
-		made, err = s.h.Rotate(r.Context(), c, name, overlap, lifetime)
+		made, err = s.h.Rotate(r.Context(), c, name, overlap, lifetime, tokens.Revision(values.Get("revision")))
 	}
 	if err == nil {
 		s.sent.end(c.User, id, name)

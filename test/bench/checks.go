@@ -33,6 +33,7 @@ type plan struct {
 
 	connections []int    // besides one
 	transports  []string // of patgate, besides its default
+	peer        string   // NAME=COMMAND of another server
 }
 
 func runChecks(args []string) error {
@@ -50,7 +51,11 @@ func runChecks(args []string) error {
 	f.StringVar(&p.page, "page", "", "a `file` in Markdown whose tables between markers are written anew")
 	connections := f.String("connections", "4,16", "measure with so many `connections` too")
 	transports := f.String("transports", "", "measure patgate with these values of its --transport too: `names`, such as grpc")
+	f.StringVar(&p.peer, "peer", "", "measure another server too, which allows GET /rest/api/2/issue/P1-123: `NAME=COMMAND`, in which {addr} is where it is to listen")
 	_ = f.Parse(args)
+	if name, command, ok := strings.Cut(p.peer, "="); p.peer != "" && (!ok || name == "" || strings.TrimSpace(command) == "") {
+		return fmt.Errorf("-peer %s: expected NAME=COMMAND, such as opa=opa run … --set plugins.envoy_ext_authz_grpc.addr={addr}", p.peer)
+	}
 	if *transports != "" {
 		p.transports = strings.Split(*transports, ",")
 	}
@@ -92,11 +97,16 @@ func (p *plan) subjects() []*subject {
 		list = append(list, &subject{name: base, kind: plainNoop, via: "tcp", base: base, connections: n},
 			&subject{name: fmt.Sprintf("patgate, %d connections", n), kind: full, via: "tcp", base: base, estate: small, connections: n})
 	}
+	if name, command, ok := strings.Cut(p.peer, "="); ok {
+		list = append(list, &subject{name: name, kind: peer, via: "tcp", base: "no-op", command: command},
+			&subject{name: name + ", Envoy", kind: peer, via: "envoy", base: "no-op, Envoy", command: command})
+	}
+	list = append(list, &subject{name: besideSlow, kind: full, via: "tcp", estate: small, slow: true})
 	var all []*subject
 	for _, s := range list {
 		all = append(all, s)
 		for _, transport := range p.transports {
-			if s.kind == full && s.via != "http" {
+			if s.kind == full && s.via != "http" && !s.slow {
 				other := *s
 				other.name, other.transport = s.name+", "+transport, transport
 				all = append(all, &other)
@@ -132,18 +142,31 @@ func (p *plan) run() error {
 			}
 		}
 	}
+	list = slices.DeleteFunc(list, func(s *subject) bool {
+		if s.slow {
+			s.stop()
+		}
+		return s.slow // it is a row of the targets alone
+	})
 	if err := p.write(list, all); err != nil {
 		return err
 	}
 	fmt.Print(table(list, all))
-	if p.only.String() == "" {
-		fmt.Print(targets(all))
-	}
+	fmt.Print(targets(all))
 	return nil
 }
 
 // measure makes a round of both loops.
 func (p *plan) measure(s *subject, n int) (rounds []round, err error) {
+	if s.slow {
+		r, err := s.measureSlow(p.span)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w\n%s", s.name, err, s.server.stderr.String())
+		}
+		r.Round = n
+		fmt.Fprintf(os.Stderr, "round %d of %d: %-24s p99 %6.0f µs beside checks of %.1f ms, %6.0f before\n", n, p.rounds, s.name, r.P99, r.SlowMillis, r.CalmP99)
+		return []round{r}, nil
+	}
 	rate := p.rate
 	if s.via == "envoy" {
 		rate = p.envoyRate

@@ -211,5 +211,5 @@ func (e estate) token(w io.Writer, i int) *credential {
 
 // value is a token's value: no one's secret, but as long as one.
 func (e estate) value(i int, which string) string {
-	return fmt.Sprintf("bench%x", sha256.Sum256(fmt.Appendf(nil, "%d %d %s", e.seed, i, which)))[:45]
+	return fmt.Sprintf("bench%x", sha256.Sum256(fmt.Appendf(nil, "%d %d %s", e.seed, i, which)))[:41]
 }

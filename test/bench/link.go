@@ -35,6 +35,7 @@ type request struct {
 type sent struct {
 	from  time.Time // when it was sent, or was to be sent
 	allow bool      // what must be answered
+	slow  bool      // one of those that others are not to wait for
 }
 
 // httpLink sends requests to an Envoy over connections that stay, one at a time on each.

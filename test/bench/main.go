@@ -26,6 +26,8 @@ func main() {
 		err = runEvidence(args)
 	case "generate":
 		err = runGenerate(args)
+	case "compute": // what `bench scale` lets run beside checks
+		compute()
 	case "noop": // a server that is measured
 		err = serveNoop(args)
 	default:

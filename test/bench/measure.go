@@ -11,7 +11,7 @@ import (
 // round is one measurement of one subject.
 type round struct {
 	Subject     string    `json:"subject"`
-	Loop        string    `json:"loop"` // closed or open
+	Loop        string    `json:"loop"` // closed, open, or slow
 	Round       int       `json:"round"`
 	Checks      int       `json:"checks"`
 	Rate        float64   `json:"rate"`       // checks a second
@@ -22,6 +22,8 @@ type round struct {
 	P999        float64   `json:"p999_micros"`
 	Curve       []float64 `json:"curve_micros"` // latency at each of the shares
 	Events      int       `json:"events,omitempty"`
+	SlowMillis  float64   `json:"slow_millis,omitempty"`     // that the slow checks took
+	CalmP99     float64   `json:"calm_p99_micros,omitempty"` // without them
 }
 
 // shares are where the curve of latencies is taken.
@@ -128,6 +130,8 @@ type measurement struct {
 	next     atomic.Int64
 	pending  atomic.Int64
 
+	slow chan time.Duration // gets how long slow checks took
+
 	mu      sync.Mutex
 	answers []answer
 	wrong   error
@@ -137,7 +141,7 @@ type measurement struct {
 func (m *measurement) send(from time.Time) error {
 	r := &m.requests[int(m.next.Add(1))%len(m.requests)]
 	m.pending.Add(1)
-	return m.link.send(r, sent{from, r.allow})
+	return m.link.send(r, sent{from: from, allow: r.allow})
 }
 
 func (m *measurement) burst(n int) error {
@@ -170,6 +174,10 @@ func (m *measurement) schedule(start time.Time, span time.Duration, rate int) er
 // done records an answer, and sends the next check in a closed loop.
 func (m *measurement) done(s sent, wrong error) {
 	now := time.Now()
+	if s.slow && wrong == nil {
+		m.slow <- now.Sub(s.from)
+		return
+	}
 	m.mu.Lock()
 	m.answers = append(m.answers, answer{s.from, now.Sub(s.from)})
 	if wrong != nil {

@@ -70,7 +70,7 @@ func targetsPage(all []round) string {
 		if len(list) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "| %s | %s %.2fx | %.2fx (%.2f to %.2f) | %s |\n", t.what, t.bound(), t.target, median(list), slices.Min(list), slices.Max(list), t.verdict(list))
+		fmt.Fprintf(&b, "| %s | %s %.2f%s | %.2f%s (%.2f to %.2f) | %s |\n", t.what, t.bound(), t.target, t.unit(), median(list), t.unit(), slices.Min(list), slices.Max(list), t.verdict(list))
 	}
 	return b.String()
 }
@@ -91,7 +91,7 @@ func scalePage(all []scaled) string {
 	row("load, and its CPU", func(s *scaled) string { return fmt.Sprintf("%.1f s, %.1f s", s.Load, s.LoadCPU) })
 	row("resident after it, at most during it", func(s *scaled) string { return fmt.Sprintf("%.0f MiB, %.0f MiB", s.Resident, s.Peak) })
 	row("resident after the changes below, at most during them", func(s *scaled) string { return fmt.Sprintf("%.0f MiB, %.0f MiB", s.Settled, s.Highest) })
-	for _, what := range []string{"a token is revoked", "a policy changes"} {
+	for _, what := range []string{"a token is revoked", "a policy changes", "a member joins", "a gate changes"} {
 		of := func(format string, value func(c *change) float64) func(s *scaled) string {
 			return func(s *scaled) string {
 				var list []float64
@@ -111,5 +111,14 @@ func scalePage(all []scaled) string {
 		row("– p99 of checks meanwhile, against before", of("%.1fx to %.1fx", func(c *change) float64 { return c.P99 / c.CalmP99 }))
 		row("– calls that failed", of("%.0f to %.0f", func(c *change) float64 { return float64(c.Failed) }))
 	}
+	row("p99 of checks while another process computes, against before", func(s *scaled) string {
+		var list []float64
+		for i := range s.Changes {
+			if c := &s.Changes[i]; c.What == "another process computes" {
+				list = append(list, c.P99/c.CalmP99)
+			}
+		}
+		return fmt.Sprintf("%.1fx to %.1fx", slices.Min(list), slices.Max(list))
+	})
 	return b.String()
 }

@@ -139,6 +139,12 @@ func (r *scaleRun) measure(e estate) (out scaled, err error) {
 			return out, fmt.Errorf("reload: %w", err)
 		}
 		out.Changes = append(out.Changes, c)
+		for _, do := range []func(*subject, string, int) (change, error){r.join, r.host, r.other} {
+			if c, err = do(s, manifests, i); err != nil {
+				return out, fmt.Errorf("reload: %w", err)
+			}
+			out.Changes = append(out.Changes, c)
+		}
 	}
 	out.Settled, out.Highest = s.server.memory()
 	return out, nil
@@ -191,8 +197,18 @@ func (r *scaleRun) revoke(s *subject, manifests string, victim *credential) (cha
 	return c, err
 }
 
-// touch changes every policy's file a little under load: all that names them is compiled
-// and compared again.
+// join adds a member to a group under load.
+func (r *scaleRun) join(s *subject, manifests string, i int) (change, error) {
+	c := change{What: "a member joins"}
+	err := r.underLoad(s, &c, func() error {
+		return replace(filepath.Join(manifests, fileOf("teams", 0)), func(text []byte) []byte {
+			return bytes.Replace(text, []byte("\n  members:\n"), fmt.Appendf(nil, "\n  members:\n  - joined-%d\n", i), 1)
+		})
+	})
+	return c, err
+}
+
+// touch changes the policies of a file a little under load: tokens are led to the new ones.
 func (r *scaleRun) touch(s *subject, manifests string, i int) (change, error) {
 	c := change{What: "a policy changes"}
 	err := r.underLoad(s, &c, func() error {
@@ -213,7 +229,7 @@ func untilRefused(s *subject, request *request) error {
 	result := make(chan error, 1)
 	go func() { _ = l.answers(func(_ sent, wrong error) { result <- wrong }) }()
 	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(500 * time.Microsecond) {
-		if err = l.send(request, sent{time.Now(), false}); err == nil {
+		if err = l.send(request, sent{from: time.Now()}); err == nil {
 			err = l.flush()
 		}
 		if err != nil {
@@ -224,55 +240,6 @@ func untilRefused(s *subject, request *request) error {
 		}
 	}
 	return err
-}
-
-// calm is how long the load runs before a change.
-const calm = 5 * time.Second
-
-// underLoad makes a change during checks at a fixed rate, until the server reports that it
-// has loaded it.
-func (r *scaleRun) underLoad(s *subject, c *change, do func() error) error {
-	l, err := dialLasting("tcp", s.addr)
-	if err != nil {
-		return err
-	}
-	defer l.close()
-	m := &measurement{link: l, requests: s.requests}
-	ended, scheduled := make(chan error, 1), make(chan error, 1)
-	go func() { ended <- l.answers(m.done) }()
-	go func() { scheduled <- m.schedule(time.Now(), time.Hour, r.rate) }()
-	time.Sleep(calm)
-	loads := len(s.loads())
-	changed, used := time.Now(), s.server.cpu()
-	if err := do(); err != nil {
-		return err
-	}
-	if err := s.server.await(10*time.Minute, func() error {
-		if len(s.loads()) == loads {
-			return fmt.Errorf("nothing was loaded")
-		}
-		return nil
-	}); err != nil {
-		return err
-	}
-	over := time.Now()
-	c.CPU = micros(s.server.cpu()-used) / 1e3
-	m.over.Store(true)
-	if err := <-scheduled; err != nil {
-		return err
-	}
-	if err := m.drain(ended); err != nil {
-		return err
-	}
-	last := s.loads()[loads]
-	c.Loaded, c.Applied = micros(over.Sub(changed))/1e3, last.applied()
-	m.judge(c, changed, over)
-	fmt.Fprintf(os.Stderr, "%s: loaded after %.0f ms, %.1f ms of them after reading, %.0f ms CPU; p99 %.0f µs, before %.0f µs; %d of %d failed %s\n",
-		c.What, c.Loaded, c.Applied, c.CPU, c.P99, c.CalmP99, c.Failed, c.Checks, c.Wrong)
-	if last.Msg != loadedMessage {
-		return fmt.Errorf("the load was not taken: %s", s.server.stderr.String())
-	}
-	return nil
 }
 
 // judge separates the answers before a change from those during it.

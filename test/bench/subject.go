@@ -18,6 +18,7 @@ const (
 	tunedNoop = "tuned"
 	bare      = "bare"
 	full      = "patgate"
+	peer      = "peer" // another server, by its command
 )
 
 // subject is a server to be measured, and how it is called.
@@ -29,6 +30,9 @@ type subject struct {
 	estate
 	connections int    // how many the checks go over; 0: one
 	transport   string // of patgate; "": its default
+	command     string // of a peer
+	slow        bool   // some checks take long
+	slowCheck   *request
 
 	server   *process
 	envoy    *process // where via is envoy
@@ -71,6 +75,9 @@ func (s *subject) start(p programs, dir string) error {
 		s.server, err = startProcess([]string{garbage}, self, "noop", "-tuned", network, s.addr)
 	case bare:
 		s.server, err = startProcess([]string{garbage, "BENCH_NETWORK=" + network, "BENCH_ADDR=" + s.addr}, p.bare, "-test.run=^TestServeBare$", "-test.timeout=0")
+	case peer:
+		words := strings.Fields(strings.ReplaceAll(s.command, "{addr}", s.addr))
+		s.server, err = startProcess(nil, words[0], words[1:]...)
 	case full:
 		credentials, err = s.startPatgate(p.patgate, filepath.Join(dir, "manifests"))
 	}
@@ -89,6 +96,9 @@ func (s *subject) start(p programs, dir string) error {
 
 func (s *subject) startPatgate(binary, manifests string) ([]credential, error) {
 	credentials, err := s.write(manifests, sampleSize)
+	if err == nil && s.slow {
+		err = writeSlow(manifests)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +174,7 @@ func (s *subject) ask(r *request) error {
 	defer l.close()
 	result := make(chan error, 2+inFlight)
 	go func() { result <- l.answers(func(_ sent, wrong error) { result <- wrong }) }()
-	if err := l.send(r, sent{time.Now(), r.allow}); err != nil {
+	if err := l.send(r, sent{from: time.Now(), allow: r.allow}); err != nil {
 		return err
 	}
 	if err := l.flush(); err != nil {

@@ -165,9 +165,18 @@ spec: {members: [test-user2], tokens: {create: true, maxLifetime: 30d}}
 	if err := json.Unmarshal([]byte(text), &created); err != nil || made.StatusCode != http.StatusCreated || created.Value == "" || !created.InForce {
 		t.Fatalf("a new token: %d, in force %v, %v", made.StatusCode, created.InForce, err)
 	}
+	page := &url.URL{Scheme: "https", Host: "tokens.example.com", Path: "/"}
+	copied := person.Jar.Cookies(page)
 	person.read(person.PostForm("https://tokens.example.com/logout", nil))
 	if got := person.user(); got != "" {
 		t.Errorf("signed out, still %s", got)
+	}
+	for _, replica := range []string{first, second} {
+		thief := newChartPerson(t, roots, replica)
+		thief.Jar.SetCookies(page, copied)
+		if got := thief.user(); got != "" {
+			t.Errorf("a copy of the cookie at %s after signing out: %s", replica, got)
+		}
 	}
 	select { // one of the replicas gives notice of the token
 	case r := <-told:

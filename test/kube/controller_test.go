@@ -47,6 +47,13 @@ func TestAControllerMakesASecret(t *testing.T) {
 	ns.becomes("apitokens", "other", "Ready", "False SecretExists", "taken", "was not made for this token")
 	ns.becomes("apitokens", "thief", "Ready", "False SecretExists", "ci-token")
 	ns.becomes("apitokens", "broken", "Accepted", "False NotAccepted", "spec.policies[0]", "no TokenPolicy is called")
+	ns.apply(tokenOf("soon", 5, "unrestricted: true, expires: \""+time.Now().Add(48*time.Hour).UTC().Format(time.RFC3339)+"\"") +
+		"apiVersion: patgate.dev/v1alpha1\nkind: UserGroup\nmetadata: {name: staff}\nspec: {members: [bob]}\n")
+	ns.becomes("apitokens", "soon", "ExpiresSoon", "True ExpiresSoon", "it ends at 20")
+	ns.becomes("usergroups", "staff", "Ready", "True InForce")
+	if got := ns.fetch("apitokens", "soon").at("status"); object(got.(map[string]any)).text("state") != "expires-soon" {
+		t.Errorf("the status of a token that ends soon: %v", got)
+	}
 	if s := ns.fetch("secrets", "taken"); s.at("data", "mine") == nil || s.at("data", "token") != nil {
 		t.Errorf("a Secret of somebody else was changed: %v", s)
 	}
@@ -59,7 +66,7 @@ func TestAControllerMakesASecret(t *testing.T) {
 	ns.becomes("apitokens", "ci", "Revoked", "True Revoked")
 	ns.becomes("apitokens", "ci", "Ready", "True InForce")
 	events := ns.kubectl("get", "events", "-o", "yaml")
-	containsAll(t, "events", events, "reason: Accepted", "reason: Rejected", "name: broken")
+	containsAll(t, "events", events, "reason: Accepted", "reason: Rejected", "name: broken", "reason: ExpiresSoon")
 	containsAll(t, "audit", textOf(t, c.events), `"token.created"`, `"via":"controller"`, `"token":"`+ns.name+`/ci"`)
 	everything := []string{events, ns.kubectl("get", "patgate", "-o", "yaml", "--show-managed-fields"), textOf(t, c.events), textOf(t, c.logs)}
 	for _, f := range gates {

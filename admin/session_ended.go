@@ -1,0 +1,67 @@
+package admin
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// EndedFolder is where processes that share a directory of tokens keep which sessions were signed out.
+const EndedFolder = ".patgate-sessions"
+
+// endedFiles are the sessions that were signed out in any of several processes: an empty file each, which is named
+// after the digest of the session's id and its end. Loaders of manifests do not look into the folder.
+type endedFiles struct{ folder string }
+
+func (f *endedFiles) path(id string, until time.Time) string {
+	sum := sha256.Sum256([]byte(id))
+	return filepath.Join(f.folder, hex.EncodeToString(sum[:16])+"."+strconv.FormatInt(until.Unix(), 10))
+}
+
+// has reports whether a session was signed out. Where that can't be found out, it was.
+func (f *endedFiles) has(id string, until time.Time) bool {
+	_, err := os.Lstat(f.path(id, until))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// add notes that a session was signed out, and reports whether it was not before. It drops those that would have ended
+// by now.
+func (f *endedFiles) add(id string, until, now time.Time) (first bool, err error) {
+	if err := os.Mkdir(f.folder, 0o755); err == nil { // Git need not keep it
+		err = os.WriteFile(filepath.Join(f.folder, ".gitignore"), []byte("*\n"), 0o644)
+		if err != nil {
+			return false, err
+		}
+	} else if !errors.Is(err, fs.ErrExist) {
+		return false, err
+	}
+	f.sweep(now)
+	file, err := os.OpenFile(f.path(id, until), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return true, file.Close()
+}
+
+// sweep removes the files of sessions that have ended by themselves.
+func (f *endedFiles) sweep(now time.Time) {
+	entries, err := os.ReadDir(f.folder)
+	if err != nil {
+		return // the next one does it
+	}
+	for _, e := range entries {
+		_, end, _ := strings.Cut(e.Name(), ".")
+		if seconds, err := strconv.ParseInt(end, 10, 64); err == nil && now.Unix() > seconds {
+			_ = os.Remove(filepath.Join(f.folder, e.Name()))
+		}
+	}
+}
