@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -170,7 +171,23 @@ func (m *Manager) Revoke(ctx context.Context, c *Caller, name string) (*Details,
 	if err != nil {
 		return nil, about(name, err)
 	}
-	return m.changedToken(ctx, c, name, done.Receipt)
+	d, err := m.changedToken(ctx, c, name, done.Receipt)
+	if err != nil && ProblemOf(err).Status == http.StatusNotFound {
+		return m.unlisted(name, done), nil
+	}
+	return d, err
+}
+
+// unlisted is a token that was revoked although it is not listed, as a store keeps tokens apart that are not accepted.
+func (m *Manager) unlisted(name string, done *tokens.RevokedToken) *Details {
+	spec, since := done.Document.APIToken, done.Since
+	return &Details{
+		Token: Token{
+			Name: name, DisplayName: cmp.Or(spec.DisplayName, name), User: string(spec.User), State: policy.StateRevoked.String(),
+			Issued: spec.Issued.UTC(), Revoked: &since, Gates: []string{}, Schemes: []string{}, Limits: []string{},
+		},
+		Revision: done.Revision, Rules: []RuleView{}, InForce: m.after(name, done.Receipt),
+	}
 }
 
 // Snippets returns a client's code for calling with a token, in one language or all of them.

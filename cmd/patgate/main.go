@@ -185,7 +185,7 @@ func newRoot(s streams) *cobra.Command {
 	root.Version = thisBuild().Version
 	root.SetVersionTemplate(thisBuild().text())
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newServe(s), newCheck(s), newExplain(s), newTest(s), newToken(s), newSchema(s), newDemo(s), newFrontConfig(s), newFrontCheck(s), newEnvoyConfig(s), newEnvoyCheck(s), newAudit(s), newReplay(s), newSuggest(s), newUsage(s), newManage(s), newController(s), newVersion(s))
+	root.AddCommand(newServe(s), newCheck(s), newExplain(s), newTest(s), newToken(s), newSchema(s), newDemo(s), newFrontConfig(s), newFrontCheck(s), newEnvoyConfig(s), newEnvoyCheck(s), newAudit(s), newReplay(s), newSuggest(s), newUsage(s), newManage(s), newController(s), newConvert(s), newVersion(s))
 	for _, cmd := range root.Commands() {
 		if name := cmd.Name(); name == "serve" || name == "demo" || name == "manage" || name == "controller" {
 			onUnix(cmd)

@@ -3,6 +3,7 @@ package kube
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -94,6 +95,15 @@ func (d *documents) decide(o *ruleset.Objects) {
 	}
 }
 
+// isControllers reports whether a controller makes the token's values: it is no manifest that people change here.
+func (d *document) isControllers() bool {
+	if d.object.Kind != manifest.KindAPIToken || !bytes.Contains(d.object.Spec, []byte(`"secret"`)) {
+		return false
+	}
+	var spec struct{ Secret json.RawMessage }
+	return json.Unmarshal(d.object.Spec, &spec) == nil && spec.Secret != nil
+}
+
 // text writes the file of a version.
 func (d *document) text(id string) (ruleset.File, error) {
 	if d.file.Data == nil {
@@ -121,6 +131,9 @@ func (d *documents) current() *ruleset.Set {
 	}
 	in := ruleset.Input{Origin: policy.OriginObjects, Problems: d.problems()}
 	for _, id := range slices.Sorted(maps.Keys(d.used)) {
+		if d.used[id].isControllers() {
+			continue
+		}
 		file, err := d.used[id].text(id)
 		if err != nil {
 			continue // an object without a spec, which is not accepted

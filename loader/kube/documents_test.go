@@ -49,6 +49,10 @@ func TestDocumentsAreTheAcceptedObjects(t *testing.T) {
 	if !d.isTaken("APIToken/cj") {
 		t.Error("the name of a token that is not accepted is free")
 	}
+	put("APIToken", "robot", `{"user":"alice","secret":{"name":"robot"},"unrestricted":true}`)
+	if set = step(); len(set.Tokens) != 1 || len(set.Problems) > 0 {
+		t.Errorf("a token whose values a controller makes: %v %v", set.Tokens, set.Problems)
+	}
 	put("UserGroup", "staff", `{"members":["alice"],"tokens":{"maxLifetime":"365d"}}`)
 	if set = step(); len(set.Groups) != 1 || len(set.Problems) > 0 {
 		t.Errorf("a group: %v %v", set.Groups, set.Problems)

@@ -171,7 +171,7 @@ type schemaNode struct {
 }
 
 // openObjects are the values that the API server checks, and maps whose keys are the user's.
-var openObjects = []string{"global", "manifests", "podSecurityContext", "securityContext", "resources", "startupProbe", "livenessProbe",
+var openObjects = []string{"global", "admission.maxLifetime.groups", "admission.namespaceSelector", "manifests", "podSecurityContext", "securityContext", "resources", "startupProbe", "livenessProbe",
 	"readinessProbe", "strategy", "affinity", "autoscaling.behavior", "commonLabels", "podAnnotations", "podLabels", "nodeSelector",
 	"service.annotations", "service.labels", "serviceAccount.annotations", "serviceAccount.labels", "commonAnnotations",
 	"deploymentAnnotations", "dnsConfig", "tls.certManager.privateKey", "tls.certManager.secretTemplate", "serviceMonitor.labels", "serviceMonitor.annotations",

@@ -280,6 +280,15 @@ func TestManageKeepsOwners(t *testing.T) {
 			t.Errorf("the revocation of %s is not written", name)
 		}
 	}
+	// What is not listed is revoked by its name: a token that is not accepted, and one whose values a controller makes.
+	ns.apply(tokenOf("lost", 3, "policies: [none]") + "apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: robot}\nspec: {user: alice, secret: {name: robot}, unrestricted: true}\n")
+	for _, name := range []string{"lost", "robot"} {
+		m.must(404, "GET", "/api/v1/tokens/"+name, "")
+		if v := m.must(200, "POST", "/api/v1/tokens/"+name+":revoke", ""); v["state"] != "revoked" || ns.get("pat", name).text("spec", "revoked") == "" {
+			t.Errorf("the revocation of %s: %v", name, v)
+		}
+	}
+	m.must(201, "POST", "/api/v1/tokens", `{"displayName": "more", "unrestricted": true}`) // they are in nobody's way
 	ns.pipe(git, "apply", "--server-side", "--force-conflicts", "--field-manager", "argocd-controller", "-f", "-")
 	if ns.get("pat", "ci").text("spec", "revoked") == "" {
 		t.Error("applying Git again has taken the revocation back")

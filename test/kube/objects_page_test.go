@@ -14,6 +14,7 @@ import (
 func TestObjectsPage(t *testing.T) {
 	ns := newNamespace(t)
 	typist := newTypist(t, ns)
+	t.Cleanup(func() { ns.kubectl("delete", "validatingadmissionpolicybindings,validatingadmissionpolicies", "--all") })
 	value := ""
 	var f *follower
 	ask := func() int {
@@ -45,7 +46,7 @@ func TestObjectsPage(t *testing.T) {
 		}
 	}
 	f.until("the revoked token is refused", func() bool { return ask() == 401 })
-	if typist.ran != 9 {
+	if typist.ran != 12 {
 		t.Errorf("%d commands were run", typist.ran)
 	}
 }

@@ -13,9 +13,19 @@ app.kubernetes.io/component: manage
 {{- /* Where the ConfigMaps are mounted. Beside the tokens of the page they are a directory of the manifests: both are one part, of which
 the tokens may be absent. */ -}}
 {{- define "patgate.manifestsPath" -}}
-/etc/patgate/manifests{{ if .Values.manage.enabled }}/config{{ end }}
+/etc/patgate/manifests{{ if include "patgate.managesFiles" . }}/config{{ end }}
 {{- end -}}
 
+
+{{- /* Whether the page writes files, in a volume that the gates mount too. */ -}}
+{{- define "patgate.managesFiles" -}}
+{{- if and .Values.manage.enabled (not .Values.manage.kubernetes.enabled) }}true{{ end -}}
+{{- end -}}
+
+{{- /* The namespace of the APITokens that the page manages. */ -}}
+{{- define "patgate.managedNamespace" -}}
+{{- .Values.manage.kubernetes.namespace | default .Release.Namespace -}}
+{{- end -}}
 
 {{- define "patgate.storeMount" -}}
 name: tokens
@@ -56,7 +66,7 @@ secret:
 {{- /* URLs of the gates' status ports. The name of a headless Service is that of its pods. */ -}}
 {{- define "patgate.gateStatus" -}}
 {{- $urls := .Values.manage.gateStatus -}}
-{{- if and (not $urls) .Values.service.headless (not .Values.kubernetes.enabled) -}}
+{{- if and (not $urls) .Values.service.headless (or .Values.manage.kubernetes.enabled (not .Values.kubernetes.enabled)) -}}
 {{- $urls = list (printf "http://%s.%s.svc.%s:%d" (include "patgate.fullname" .) .Release.Namespace .Values.clusterDomain (int64 .Values.ports.status)) -}}
 {{- end -}}
 {{- dict "list" $urls | toYaml -}}
@@ -65,11 +75,19 @@ secret:
 {{- define "patgate.manageArgs" -}}
 {{- $m := .Values.manage -}}
 - manage
+{{- if $m.kubernetes.enabled }}
+- --kubernetes
+- --into={{ include "patgate.managedNamespace" . }}
+{{- range $m.kubernetes.gateNamespaces }}
+- --namespace={{ . }}
+{{- end }}
+{{- else }}
 - --manifests=/etc/patgate/manifests
 {{- range .Values.teams }}
 - {{ printf "--manifests=%s" (include "patgate.teamDirectory" .) | quote }}
 {{- end }}
 - --into=/etc/patgate/manifests/managed
+{{- end }}
 - --listen=:{{ $m.port | int64 }}
 {{- if $m.tls.existingSecret }}
 - --tls-cert=/etc/patgate/tls/tls.crt
@@ -137,8 +155,14 @@ the kubelet can't, the port alone. */ -}}
 {{- define "patgate.validateManage" -}}
 {{- $m := .Values.manage -}}
 {{- if $m.enabled -}}
-{{- if not (include "patgate.hasFiles" .) -}}
-{{- fail "manage.enabled needs `manifests` or `existingConfigMaps`: the page reads Gates and UserGroups from files, not from objects of the cluster." -}}
+{{- if and $m.kubernetes.enabled (not .Values.kubernetes.enabled) -}}
+{{- fail "manage.kubernetes.enabled needs kubernetes.enabled: the gates would not read the tokens." -}}
+{{- end -}}
+{{- if and $m.kubernetes.enabled .Values.kubernetes.namespaces (not (has (include "patgate.managedNamespace" .) .Values.kubernetes.namespaces)) -}}
+{{- fail (printf "The gates do not read the namespace of manage.kubernetes.namespace (%s): add it to kubernetes.namespaces." (include "patgate.managedNamespace" .)) -}}
+{{- end -}}
+{{- if not (or $m.kubernetes.enabled (include "patgate.hasFiles" .)) -}}
+{{- fail "manage.enabled needs `manifests` or `existingConfigMaps`, the files with Gates and UserGroups, or manage.kubernetes.enabled." -}}
 {{- end -}}
 {{- if and $m.tls.existingSecret $m.insecureListen -}}
 {{- fail "Both manage.tls.existingSecret and manage.insecureListen are set: choose one." -}}
@@ -167,7 +191,7 @@ the kubelet can't, the port alone. */ -}}
 {{- if ne (empty $m.notify.url) (empty $m.notify.existingSecret) -}}
 {{- fail "manage.notify requires both url, the webhook, and existingSecret, the Secret with the key that signs its messages." -}}
 {{- end -}}
-{{- if and (gt (int64 $m.replicas) 1) (not $m.store.existingClaim) (not (has "ReadWriteMany" $m.store.accessModes)) -}}
+{{- if and (gt (int64 $m.replicas) 1) (not $m.kubernetes.enabled) (not $m.store.existingClaim) (not (has "ReadWriteMany" $m.store.accessModes)) -}}
 {{- fail (printf "manage.replicas (%d) requires ReadWriteMany in manage.store.accessModes: they write to one volume." (int64 $m.replicas)) -}}
 {{- end -}}
 {{- if and (gt (int64 $m.replicas) 1) $m.oidc.issuer (not $m.sessionKey.existingSecret) -}}
