@@ -33,6 +33,8 @@ type Options struct {
 	Logger   *slog.Logger
 
 	Documents bool // keep the documents for Loader.Documents
+
+	IsolateTokens bool // a token at fault is not accepted, and the others run
 }
 
 // Report is what became of a load.
@@ -43,6 +45,7 @@ type Report struct {
 	SHA256       [32]byte         // of the documents
 	Files        int              // that were read, or documents of sources without files
 	Problems     []diag.Problem   // why the load was rejected; none: it runs
+	Isolated     []diag.Problem   // why tokens of a load that runs are not accepted
 	Faulted      bool             // one of them is a fault of patgate
 	RevokedEarly []string         // tokens that a rejected load refused from now on
 	Revived      []policy.Revived // tokens whose validity the load extended
@@ -127,7 +130,7 @@ func (l *Loader) Load(ctx context.Context) error {
 
 // have is what the loader has already.
 func (l *Loader) have() Have {
-	return Have{Seen: l.seen, Documents: l.known(), Later: len(l.parts) == 0 && l.aside == nil}
+	return Have{Seen: l.seen, Documents: l.known(), Later: len(l.parts) == 0 && l.aside == nil && !l.o.IsolateTokens}
 }
 
 // load applies what the sources have beyond that.
@@ -244,7 +247,7 @@ func (l *Loader) whole(ctx context.Context, u *Update) (*Update, error) {
 
 // anew reads the one source, whatever was seen of it.
 func (l *Loader) anew(ctx context.Context) (*Update, error) {
-	all, err := l.sources[0].Read(ctx, Have{Later: true})
+	all, err := l.sources[0].Read(ctx, Have{Later: !l.o.IsolateTokens})
 	if err != nil {
 		return nil, err
 	}
@@ -256,7 +259,7 @@ func (l *Loader) anew(ctx context.Context) (*Update, error) {
 // broken document take effect before its problems are explained, which takes longer.
 func (l *Loader) step(ctx context.Context, u *Update) (*ruleset.Step, *Update, error) {
 	defer thrifty(size([]*Update{u}) > largeLoad)()
-	step := l.loaded.Step(l.input([]*Update{u}), ruleset.Options{Workers: l.workers(), Running: l.index.Snapshot()})
+	step := l.loaded.Step(l.input([]*Update{u}), l.options())
 	if step.Stale() {
 		l.loaded = nil
 		whole, err := l.anew(ctx)
@@ -292,8 +295,10 @@ func (l *Loader) apply(u *Update, step *ruleset.Step) Report {
 		return r
 	}
 	if r.Change, r.Err = l.index.Apply(step.Changes, l.o.Now()); r.Err == nil {
-		r.Loaded = true
-		l.loaded, l.rejectedSums = step.Accept(), nil
+		r.Loaded, r.Isolated = true, step.Isolated
+		if l.loaded, l.rejectedSums = step.Accept(), nil; len(r.Isolated) > 0 {
+			l.noteSums(u)
+		}
 		r.Revived = l.revived(running, step.Concerned(l.index.Snapshot()))
 	}
 	return r
@@ -312,10 +317,20 @@ func (l *Loader) revived(before *policy.Snapshot, tokens iter.Seq[*policy.Token]
 func (l *Loader) reject(r *Report, u *Update, step *ruleset.Step) {
 	r.Err = l.revokeEarly(step.Endings())
 	r.RevokedEarly, r.Change.Revision = l.revokedEarly, l.index.Snapshot().Revision().Number
+	l.noteSums(u)
+}
+
+// noteSums records the files' digests: the next load may take long to tell what has changed.
+func (l *Loader) noteSums(u *Update) {
 	l.rejectedSums = make(map[string][sha256.Size]byte, len(u.Documents))
 	for _, f := range u.Documents {
 		l.rejectedSums[f.Name] = f.Sum
 	}
+}
+
+// options are those by which documents are checked.
+func (l *Loader) options() ruleset.Options {
+	return ruleset.Options{Workers: l.workers(), Running: l.index.Snapshot(), IsolateTokens: l.o.IsolateTokens}
 }
 
 // revokeChanged applies the revocations in files that changed since a rejected load, before

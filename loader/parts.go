@@ -158,8 +158,8 @@ func (l *Loader) inspect(p *part) {
 			in.Files = append(in.Files, f)
 		}
 	}
-	p.docs = ruleset.Read(in, ruleset.Options{Workers: l.workers(), AllowEmpty: true})
-	p.own = p.docs.Broken() || len(p.now.Problems) > 0 || !p.docs.InScope()
+	p.docs = ruleset.Read(in, ruleset.Options{Workers: l.workers(), AllowEmpty: true, IsolateTokens: l.o.IsolateTokens})
+	p.own = !p.docs.Sound() || len(p.now.Problems) > 0
 	if p.own {
 		l.end(p)
 	}
@@ -207,7 +207,7 @@ func (l *Loader) try(now []*part) *ruleset.Step {
 		}
 	}
 	in := l.input(states)
-	o := ruleset.Options{Workers: l.workers(), Running: l.index.Snapshot()}
+	o := l.options()
 	step := from.Step(in, o)
 	if !step.Check() && !step.Whole {
 		step = (*ruleset.Loaded)(nil).Step(in, o)
@@ -236,7 +236,7 @@ func (l *Loader) applyParts(r *Report, step *ruleset.Step, taken []*part) {
 	if r.Change, r.Err = change, err; err != nil {
 		return
 	}
-	r.Loaded, l.loaded, r.Revived = true, step.Accept(), l.revived(running, step.Concerned(l.index.Snapshot()))
+	r.Loaded, r.Isolated, l.loaded, r.Revived = true, step.Isolated, step.Accept(), l.revived(running, step.Concerned(l.index.Snapshot()))
 	for _, p := range taken {
 		p.good, p.since, p.stored = p.now, l.o.Now(), false
 		p.ended, p.known, p.rejection, p.revokedEarly = nil, map[policy.Ending]bool{}, rejection{}, nil

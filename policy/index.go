@@ -110,7 +110,8 @@ func (x *Index) Apply(c Changes, now time.Time) (Change, error) {
 	defer txn.Abort() // after Commit it does nothing
 	next := *running.Revision()
 	next.Number++
-	next.SHA256, next.Loaded = c.New.SHA256, now
+	next.Loaded = now
+	next.setSum(c.Origin, c.New.SHA256)
 	change := Change{Revision: next.Number}
 	gates, groups := len(c.Old.Gates)+len(c.New.Gates) > 0, len(c.Old.Groups)+len(c.New.Groups) > 0
 	err := firstError(
@@ -139,6 +140,23 @@ func (x *Index) Apply(c Changes, now time.Time) (Change, error) {
 	}
 	next.gone = running.remember(&c, &next)
 	return change, x.commit(txn, &next)
+}
+
+// setSum takes in the sum of a source.
+func (r *Revision) setSum(origin string, sum [32]byte) {
+	if origin == OriginObjects {
+		r.Objects = sum
+	} else {
+		r.Files = sum
+	}
+	switch none := [32]byte{}; {
+	case r.Objects == none:
+		r.SHA256 = r.Files
+	case r.Files == none:
+		r.SHA256 = r.Objects
+	default:
+		r.SHA256 = sha256.Sum256(append(r.Files[:], r.Objects[:]...))
+	}
 }
 
 // naming returns the name of a row, and its origin.

@@ -39,6 +39,13 @@ func packOwn(t *Token) (text string, ok bool) {
 	return string(b), len(b) <= math.MaxUint16
 }
 
+// Compact keeps the rules of a token's own as a text, where a row would: compiled, those of many tokens are much memory.
+func (t *Token) Compact() {
+	if text, ok := packOwn(t); ok {
+		t.own, t.Grant.Policies = text, named(t.Grant.Policies)
+	}
+}
+
 // ownOf returns the rules of a token's own among what it is granted, or nil.
 func ownOf(policies []*Policy) *Policy {
 	if n := len(policies); n > 0 && policies[n-1].Name == "" {

@@ -21,7 +21,9 @@ type Snapshot struct {
 // Revision is the row that describes what is loaded. The zero value is nothing.
 type Revision struct {
 	Number  uint64   // 1 is the first load; each change adds one
-	SHA256  [32]byte // of the files of the last good load
+	SHA256  [32]byte // of all sources: of the files of the last good load, of the objects of a cluster, or of both sums
+	Files   [32]byte // of the files alone; zero: there are none
+	Objects [32]byte // of the objects alone
 	Loaded  time.Time
 	gates   gateTable
 	tokens  *tokenTable

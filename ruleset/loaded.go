@@ -295,6 +295,9 @@ func (s *Step) Losses(now time.Time) []diag.Problem {
 
 // Accept returns what is loaded once the changes run.
 func (s *Step) Accept() *Loaded {
+	if len(s.Isolated) > 0 {
+		return nil // any change may concern a token that is not accepted
+	}
 	if s.Whole {
 		return newLoaded(s.Set)
 	}

@@ -66,7 +66,9 @@ func (o *Objects) compile(doc *manifest.Document, running *policy.Snapshot) (row
 		}
 	}()
 	o.maker.old = running
-	return o.maker.token(doc), nil
+	row = o.maker.token(doc)
+	row.Compact()
+	return row, nil
 }
 
 // problemsOf checks a decoded token beside the accepted rest and the other tokens.

@@ -50,6 +50,8 @@ type Options struct {
 	Running *policy.Snapshot // what it shares rows with; default none
 
 	AllowEmpty bool // origins may have nothing, and there may be no gate: documents are yet to come
+
+	IsolateTokens bool // a token at fault is not accepted, and the others run
 }
 
 // Set is documents as one set. Make one with Load. Documents are in the order of their files: all
@@ -60,6 +62,8 @@ type Set struct {
 	Problems []diag.Problem
 	Rows     policy.Rows // none where there are problems
 	Faulted  bool        // one of the problems is a fault of patgate, a panic
+
+	Isolated []diag.Problem // of tokens that are not accepted, where Options.IsolateTokens lets the others run
 
 	input   Input
 	options Options
@@ -203,6 +207,10 @@ func (s *Set) Check() {
 	if s.Problems = manifest.FoldProblems(s.Problems, s.more); len(s.Problems) == 0 {
 		s.compile(s.options.Running)
 		s.groupsByUser() // from now on the set is only read
+		return
+	}
+	if s.options.IsolateTokens {
+		s.isolate()
 	}
 }
 

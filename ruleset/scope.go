@@ -71,12 +71,16 @@ func (s *Set) checkScope(doc *manifest.Document) {
 	}
 }
 
-// InScope reports whether each document is one that its origin may hold.
-func (s *Set) InScope() bool {
+// Sound reports whether each document has no problem of its own, and is one that its origin may hold. Tokens that may be at
+// fault alone do not count.
+func (s *Set) Sound() bool {
 	for _, docs := range s.files {
 		for _, doc := range docs {
+			if s.options.IsolateTokens && doc.APIToken != nil {
+				continue
+			}
 			scope := s.input.Scopes[doc.Origin]
-			if doc.Kind != "" && !scope.allowsKind(doc.Kind) || doc.Metadata.Name.Text != "" && !scope.allowsName(doc.Metadata.Name.Text) {
+			if doc.Broken() || doc.Kind != "" && !scope.allowsKind(doc.Kind) || doc.Metadata.Name.Text != "" && !scope.allowsName(doc.Metadata.Name.Text) {
 				return false
 			}
 		}

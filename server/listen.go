@@ -50,6 +50,10 @@ func checkOptions(o *Options) error {
 		return &UsageError{fmt.Sprintf("MaxReceive %d: expected at least %d", o.MaxReceive, minReceive)}
 	case o.MaxStale != 0 && o.MaxStale < minStale:
 		return &UsageError{fmt.Sprintf("MaxStale %s: expected at least %s, as an API server may say nothing for two minutes where nothing changes", o.MaxStale, minStale)}
+	case o.IsolateTokens && o.Manage != nil:
+		return &UsageError{"IsolateTokens is given and tokens are managed, expected one of both: the management changes manifests that are valid together"}
+	case o.IsolateTokens && len(o.Manifests) == 0:
+		return &UsageError{"IsolateTokens needs Manifests: the fault of a cluster's token concerns that token alone anyway"}
 	case o.StaleDeny && o.MaxStale == 0, o.MaxStale != 0 && o.Kubernetes == nil:
 		return &UsageError{"StaleDeny needs MaxStale, and MaxStale needs Kubernetes"}
 	case o.Transport != "" && !slices.Contains(extauthz.Transports, o.Transport):

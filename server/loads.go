@@ -25,6 +25,7 @@ func (s *Server) loaded(r loader.Report) {
 	switch {
 	case r.Loaded:
 		s.running(&r)
+		s.isolated(&r)
 	case len(r.Kept) == 0:
 		s.rejected(&r)
 	}
@@ -45,6 +46,19 @@ func (s *Server) running(r *loader.Report) {
 	s.o.Logger.Info("manifests loaded", "revision", r.Change.Revision, "files", r.Files,
 		"added", r.Change.Added, "changed", r.Change.Changed, "removed", r.Change.Removed, "took", r.Took.Round(time.Millisecond).String(), "applied", r.Applied.Round(time.Microsecond).String())
 	_ = s.audit.Record(context.Background(), e) // only an allow can fail
+}
+
+// isolated writes the event of tokens that are not accepted while the others run, and logs the first of their problems.
+func (s *Server) isolated(r *loader.Report) {
+	if len(r.Isolated) == 0 {
+		return
+	}
+	e := s.rejectedEvent(r, r.Isolated, nil)
+	e.Detail = "the tokens are not accepted, and the others run"
+	_ = s.audit.Record(context.Background(), e)
+	for _, p := range r.Isolated[:min(len(r.Isolated), maxReported)] {
+		s.o.Logger.Error("the token is not accepted", "problem", p.String())
+	}
 }
 
 // loadEvent begins the event of a load.

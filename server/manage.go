@@ -282,7 +282,7 @@ func (o *ManageOptions) inForce(m *managed, servers *servers) func(admin.Change)
 			return false
 		}
 		return servers.follow(ctx, func(got *revisionStatus) bool {
-			return got.SHA256 == fmt.Sprintf("%x", m.index.Snapshot().Revision().SHA256)
+			return got.ofFiles() == fmt.Sprintf("%x", m.index.Snapshot().Revision().Files)
 		})
 	}
 }

@@ -18,9 +18,10 @@ import (
 
 // Options of a Server. Zero values mean the defaults, where one is named.
 type Options struct {
-	Manifests    []string // directories, as dir.ParseRoot reads them; at least one, unless Kubernetes is set
-	LastGood     string   // a directory that keeps their last good state over restarts; empty: none
-	MaxManifests int64    // bytes read at most; default dir.MaxBytes
+	Manifests     []string // directories, as dir.ParseRoot reads them; at least one, unless Kubernetes is set
+	IsolateTokens bool     // a token of the files that is at fault is not accepted, and the others run
+	LastGood      string   // a directory that keeps their last good state over restarts; empty: none
+	MaxManifests  int64    // bytes read at most; default dir.MaxBytes
 
 	Kubernetes *KubernetesOptions // also follow the objects of a cluster; nil: don't
 	MaxStale   time.Duration      // after how long without a sign of the cluster the server is not ready; 0: never

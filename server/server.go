@@ -110,6 +110,7 @@ func New(o Options) (*Server, error) {
 			Kind: httpfront.Kind(o.HTTPFront), MaxBody: o.MaxBody, MaxReceive: o.MaxReceive, TLS: speaking(certs.config(), "http/1.1"),
 		})
 	}
+	o.Loader.IsolateTokens = o.IsolateTokens
 	o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.LastGood, o.Logger, o.Now
 	o.Loader.Documents = o.Manage != nil
 	if len(o.Manifests) > 0 {

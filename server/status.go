@@ -1,10 +1,12 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -62,17 +64,22 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 // revisionStatus is the answer of /revision.
 type revisionStatus struct {
 	Revision uint64    `json:"revision"`
-	SHA256   string    `json:"sha256"` // of the files of the last good load
+	SHA256   string    `json:"sha256"`          // of all sources: of the last good load of files, and of objects
+	Files    string    `json:"files,omitempty"` // of the files alone, where there are objects too
 	Loaded   time.Time `json:"loaded"`
 	LastLoad lastLoad  `json:"lastLoad"`
 
 	Objects []kube.Running `json:"objects,omitempty"` // of a cluster: up to which version they run
 }
 
+// ofFiles is the sum of the files that a server runs.
+func (r *revisionStatus) ofFiles() string { return cmp.Or(r.Files, r.SHA256) }
+
 // lastLoad is the last load, which may have been rejected: counts and places, no texts and
 // no names.
 type lastLoad struct {
 	OK       bool      `json:"ok"`
+	Isolated int       `json:"isolated,omitempty"` // problems of tokens that are not accepted, while the others run
 	Time     time.Time `json:"time"`
 	SHA256   string    `json:"sha256"`
 	Problems int       `json:"problems,omitempty"` // how many
@@ -96,9 +103,13 @@ func (s *Server) revision(w http.ResponseWriter, _ *http.Request) {
 	s.mu.Unlock()
 	status := revisionStatus{
 		Revision: r.Number, SHA256: fmt.Sprintf("%x", r.SHA256), Loaded: r.Loaded.UTC(),
-		LastLoad: lastLoad{OK: !last.Rejected(), Time: when.UTC(), SHA256: fmt.Sprintf("%x", last.SHA256), Problems: len(last.Problems), Refused: len(last.RevokedEarly)},
+		LastLoad: lastLoad{OK: !last.Rejected(), Time: when.UTC(), SHA256: fmt.Sprintf("%x", last.SHA256), Problems: len(last.Problems), Isolated: len(last.Isolated), Refused: len(last.RevokedEarly)},
 	}
-	for _, p := range last.Problems[:min(len(last.Problems), maxReported)] {
+	if r.Files != r.SHA256 && r.Files != ([32]byte{}) {
+		status.Files = fmt.Sprintf("%x", r.Files)
+	}
+	problems := slices.Concat(last.Problems, last.Isolated)
+	for _, p := range problems[:min(len(problems), maxReported)] {
 		status.LastLoad.Places = append(status.LastLoad.Places, place(p))
 	}
 	for i := range last.Kept {

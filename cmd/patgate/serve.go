@@ -82,6 +82,7 @@ func (g *serveCommand) addSources(f *pflag.FlagSet) {
 	f.StringArrayVar(&g.cluster.Namespaces, "namespace", nil, "`namespace` whose objects are read; may repeat (default: all)")
 	f.DurationVar(&g.MaxStale, "max-stale", 0, "how long the cluster may be unreachable until --stale-action (default: forever)")
 	f.StringVar(&g.staleAction, "stale-action", "unready", "`action` after --max-stale: unready, or deny (every request)")
+	f.BoolVar(&g.IsolateTokens, "isolate-tokens", false, "refuse a token of --manifests that is at fault, and load the others")
 	f.StringVar(&g.LastGood, "last-good", "", "`directory` that stores the last good manifests: a start with bad ones uses them")
 	f.Int64Var(&g.MaxManifests, "manifests-max-bytes", dir.MaxBytes, "most bytes that one load may read")
 }

@@ -11,7 +11,7 @@ import (
 var serveFlags = map[string]string{
 	"Manifests": "--manifests DIR", "Listen": "--listen", "HTTPListen": "--http-listen", "HTTPFront": "--http-front", "InsecureListen": "--insecure-listen", "StatusListen": "--status-listen",
 	"TLSCert": "--tls-cert", "TLSKey": "--tls-key", "TLSClientCA": "--tls-client-ca", "TLSClientNames": "--tls-client-name",
-	"MaxStale": "--max-stale", "StaleDeny": "--stale-action", "Kubernetes": "--kubernetes",
+	"MaxStale": "--max-stale", "StaleDeny": "--stale-action", "Kubernetes": "--kubernetes", "IsolateTokens": "--isolate-tokens",
 	"MaxHeader": "--max-header-bytes", "MaxReceive": "--max-receive-bytes", "Transport": "--transport",
 }
 

@@ -54,13 +54,21 @@ func (w *watched) run(ctx context.Context) {
 	r := cache.NewReflectorWithOptions(&cache.ListWatch{ListWithContextFunc: w.list, WatchFuncWithContext: w.watch}, nil, store{w}, cache.ReflectorOptions{
 		Name: "patgate", TypeDescription: w.kind, Backoff: retry(),
 	})
+	r.WatchListPageSize = page
 	r.RunWithContext(ctx)
 }
 
-// list asks for a page of the objects, and hands them on.
+// page is how many objects an answer holds where they are listed in pages: all at once may be several hundred MiB.
+const page = 500
+
+// list asks for a page of the objects, and hands them on. An API server that is asked for a version which it may have in its
+// cache answers with all objects, whatever the limit says.
 func (w *watched) list(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 	if o.Continue == "" {
 		w.begin(true, false, 0)
+		if o.Limit > 0 {
+			o.ResourceVersion, o.ResourceVersionMatch = "", ""
+		}
 	}
 	l, err := w.source.client.Resource(w.resource).Namespace(w.namespace).List(ctx, o)
 	if err != nil {
@@ -94,7 +102,9 @@ func (w *watched) watch(ctx context.Context, o metav1.ListOptions) (watch.Interf
 	return watch.Filter(in, func(e watch.Event) (watch.Event, bool) {
 		u, ok := e.Object.(*unstructured.Unstructured)
 		switch {
-		case !ok || e.Type == watch.Error:
+		case e.Type == watch.Error:
+			e.Object = w.ended(e.Object)
+		case !ok:
 		case w.event(turn, e.Type, u):
 			e.Object = stubOf(u)
 		default:
@@ -102,6 +112,17 @@ func (w *watched) watch(ctx context.Context, o metav1.ListOptions) (watch.Interf
 		}
 		return e, true
 	}), nil
+}
+
+// ended returns the error that ends a watch as one after which a Reflector goes on where it was: after others it lists all objects.
+// Only where the API server has forgotten that version there is no other way.
+func (w *watched) ended(status runtime.Object) runtime.Object {
+	err := apierrors.FromObject(status)
+	if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
+		return status
+	}
+	w.logFailure(err)
+	return &apierrors.NewTooManyRequests(err.Error(), 0).ErrStatus
 }
 
 // open asks for a watch until there is an answer. A Reflector that is told of a cut would list all objects again; one that

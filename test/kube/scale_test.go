@@ -51,8 +51,8 @@ func TestManyObjects(t *testing.T) {
 		f.within(5*time.Minute, "it is ready", func() bool { return f.page("readyz") == "ok\n" })
 		t.Logf("ready after %s", time.Since(began).Round(time.Millisecond))
 		gates = append(gates, f)
+		holdMemory(t, gates)
 	}
-	holdMemory(t, gates)
 	var times []time.Duration
 	for i := range revocations {
 		n := 1 + i*(*manyObjects/revocations)
