@@ -237,7 +237,8 @@ func TestArrows(t *testing.T) {
 	}
 }
 
-// TestArchitecture checks that ARCHITECTURE.md names every package, and no file that is not there.
+// TestArchitecture checks that ARCHITECTURE.md names every package, and no file that is not there, and that its rows are
+// in the order of the imports.
 func TestArchitecture(t *testing.T) {
 	text, err := os.ReadFile("../../ARCHITECTURE.md")
 	if err != nil {
@@ -247,6 +248,25 @@ func TestArchitecture(t *testing.T) {
 		room := strings.Split(a.from, "/")[0]
 		if !strings.Contains(string(text), "`"+room+"`") && !strings.Contains(string(text), "`"+a.from+"`") {
 			t.Errorf("ARCHITECTURE.md does not name %s", room)
+		}
+	}
+	rows := map[string]int{} // the row of each folder
+	for n, row := range regexp.MustCompile("(?m)^\\| `([a-z/]+)` \\|").FindAllStringSubmatch(string(text), -1) {
+		rows[row[1]] = n
+	}
+	rowOf := func(name string) (int, bool) {
+		row, own := rows[name]
+		if !own {
+			row, own = rows[strings.Split(name, "/")[0]]
+		}
+		return row, own
+	}
+	for _, a := range arrows {
+		from, listed := rowOf(a.from)
+		for _, to := range a.to {
+			if row, _ := rowOf(to); listed && row < from {
+				t.Errorf("%s imports %s, whose row is above its own", a.from, to)
+			}
 		}
 	}
 	for _, m := range regexp.MustCompile("`([a-z]+(?:/[a-z0-9_.]+)+)`").FindAllStringSubmatch(string(text), -1) {
