@@ -201,7 +201,7 @@ func mutationRegex(indent string, names []string) string {
 
 // notes lists what to check before the configuration is used.
 func (s *Settings) notes() (notes []string) {
-	tls := s.Kind == KindEdge || s.Mesh()
+	tls := s.TLS != "" || s.Mesh()
 	for i := range s.Gates {
 		g := &s.Gates[i]
 		if g.RequireTLS && !tls && s.hops() == 0 {

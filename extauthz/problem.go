@@ -52,7 +52,7 @@ func (a *answer) problemBody(code int) string {
 
 // json is the problem as JSON, and a line end.
 func (p *problem) json() string {
-	if len(p.ErrorMessages) == 0 && isPlainJSON(p.Detail) && isPlainJSON(p.Reason) && isPlainJSON(p.ID) {
+	if len(p.ErrorMessages) == 0 && p.Error == nil && isPlainJSON(p.Detail) && isPlainJSON(p.Reason) && isPlainJSON(p.ID) {
 		return `{"type":"` + p.Type + `","title":"` + p.Title + `","status":` + strconv.Itoa(p.Status) + `,"detail":"` + p.Detail +
 			`","reason":"` + p.Reason + `","id":"` + p.ID + `"}` + "\n"
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"text/template"
@@ -120,8 +121,8 @@ func (s *Settings) check() error {
 	var errs []error
 	for _, address := range append([]string{s.Listen, s.Upstream}, s.Patgate...) {
 		if path, unix := strings.CutPrefix(address, "unix://"); unix {
-			if !strings.HasPrefix(path, "/") || s.Kind != Nginx && s.Kind != Caddy || strings.ContainsAny(path, unsafe) {
-				errs = append(errs, fmt.Errorf("%s: expected HOST:PORT; only nginx and caddy ask at a unix socket, unix:///PATH", address))
+			if !strings.HasPrefix(path, "/") || !slices.Contains(unixKinds, s.Kind) || strings.ContainsAny(path, unsafe) || !slices.Contains(s.Patgate, address) {
+				errs = append(errs, fmt.Errorf("%s: expected HOST:PORT; only nginx, caddy and haproxy ask at a unix socket, unix:///PATH", address))
 			}
 			continue
 		}
@@ -129,9 +130,7 @@ func (s *Settings) check() error {
 			errs = append(errs, fmt.Errorf("%s: expected HOST:PORT, such as 127.0.0.1:8080", address))
 		}
 	}
-	if s.PatgateTLS != NoTLS && (s.Kind == HAProxy || s.Kind == HAProxyLua) {
-		errs = append(errs, errors.New("HAProxy's scripts have no client certificates, expected a patgate on loopback, without TLS"))
-	}
+	errs = append(errs, s.checkTLS())
 	for _, dir := range []string{s.TLS, s.PatgateTLS} {
 		if dir != "" && dir != NoTLS && (!strings.HasPrefix(dir, "/") || strings.ContainsAny(dir, unsafe)) {
 			errs = append(errs, fmt.Errorf("%s: expected an absolute directory without blanks and quotes, as the proxy sees it", dir))
@@ -145,6 +144,32 @@ func (s *Settings) check() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// unixKinds ask at a unix socket.
+var unixKinds = []string{Nginx, Caddy, HAProxy, HAProxyLua}
+
+// namedKinds compare patgate's certificate with a name alone.
+var namedKinds = []string{Nginx, HAProxy, HAProxyLua}
+
+// checkTLS refuses a TLS to patgate that a kind can't have.
+func (s *Settings) checkTLS() error {
+	if s.PatgateTLS == NoTLS {
+		return nil
+	}
+	if s.Kind == IngressNginx || s.Kind == GatewayAPI {
+		return fmt.Errorf("%s has no client certificate for patgate: expected none, and a network policy that admits the controller alone", s.Kind)
+	}
+	for _, address := range s.Patgate {
+		host := hostOf(address)
+		if strings.HasPrefix(address, "unix://") {
+			return fmt.Errorf("%s: patgate has no TLS at a unix socket, expected none", address)
+		}
+		if _, err := netip.ParseAddr(host); err == nil && slices.Contains(namedKinds, s.Kind) {
+			return fmt.Errorf("%s: %s compares patgate's certificate with a name, expected one that it has, such as patgate.example.com:9193", address, s.Kind)
+		}
+	}
+	return nil
 }
 
 // unsafe are characters that end a word in some configuration.

@@ -1,6 +1,7 @@
 package fronts
 
 import (
+	"fmt"
 	"net"
 	"slices"
 	"strconv"
@@ -75,7 +76,7 @@ func (v *view) Hosts() []string {
 	return hosts
 }
 
-// Servers lists patgate's addresses in the form of nginx.
+// Servers lists patgate's addresses in the form of nginx. HAProxy's begin with unix@ instead.
 func (v *view) Servers() []string {
 	var list []string
 	for _, address := range v.Patgate {
@@ -103,6 +104,24 @@ func (v *view) Scheme() string {
 
 // variable writes a header's name as a part of a variable's.
 func variable(name string) string { return strings.ReplaceAll(name, "-", "_") }
+
+// HAProxyChecks is the address within HAProxy at which its script asks: no other HAProxy of the host has it.
+func (v *view) HAProxyChecks() string {
+	return "abns@patgate-" + strings.ReplaceAll(v.Listen, ":", "-")
+}
+
+// HAProxyServer is one of patgate's addresses in the form of HAProxy.
+func (v *view) HAProxyServer(address string) string {
+	if path, unix := strings.CutPrefix(address, "unix:"); unix {
+		address = "unix@" + path
+	}
+	if v.PlainPatgate() {
+		return address
+	}
+	host := hostOf(address)
+	return fmt.Sprintf("%s ssl verify required verifyhost %s sni str(%s) ca-file %s/ca.crt crt %s/tls.pem  # tls.crt and tls.key in one file",
+		address, host, host, v.PatgateTLS, v.PatgateTLS)
+}
 
 func quote(text string) string { return strconv.QuoteToASCII(text) }
 

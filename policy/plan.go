@@ -80,7 +80,8 @@ func (r *Rule) planned() (row planned) {
 	if len(r.Methods) > 0 {
 		row.methods = methodsOf(r.Methods...)
 	}
-	if r.Path != nil {
+	isNamed := len(r.Methods) > 0 && row.methods == anyMethod // these are not any: who has another must fail on it first
+	if r.Path != nil && !isNamed {
 		row.length = uint8(copy(row.prefix[:], r.Path.prefix))
 	}
 	return row

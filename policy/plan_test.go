@@ -28,8 +28,12 @@ func TestPlans(t *testing.T) {
 			p := &policy.Policy{Name: one("", fmt.Sprint("p", i)), Observe: random.IntN(6) == 0}
 			for k := range random.IntN(8) {
 				var conditions []string
-				for range random.IntN(3) {
-					conditions = append(conditions, "method", one(methods...))
+				listed := random.Perm(len(methods))[:random.IntN(3)]
+				if random.IntN(6) == 0 {
+					listed = random.Perm(len(methods) - 1) // all that have names of their own, and one that has none
+				}
+				for _, at := range listed {
+					conditions = append(conditions, "method", methods[at])
 				}
 				if random.IntN(5) > 0 {
 					conditions = append(conditions, "path", one(patterns...))

@@ -31,11 +31,12 @@ var frontsOwn = []string{
 	"protocol-open-03-http10",
 }
 
-// traefiksOwn are cases in which Traefik does not do as Envoy: it lets connections be upgraded, and encodes a ; in the
-// query before it asks.
-var traefiksOwn = []string{"protocol-more-065-ws-ok", "query-more-025-amp-entity", "query-more-069-unreadable-x=1;y=2", "query-more-070-unreadable-;"}
+// traefiksOwn are cases in which Traefik does not do as Envoy: it lets connections be upgraded, takes an absolute form of HTTP/2
+// apart, and encodes a ; in the query, before it asks.
+var traefiksOwn = []string{"protocol-more-065-ws-ok", "path-misc-more-054-h2-abs", "query-more-025-amp-entity", "query-more-069-unreadable-x=1;y=2", "query-more-070-unreadable-;"}
 
-// untyped is the case of a body of a GET that nothing declares but its length, which some fronts don't tell.
+// untyped is the case of a body of a GET that nothing declares but its length, which some fronts don't tell, and which HTTP/2
+// has no need of.
 const untyped = "query-more-094-body-without-a-type"
 
 // skips reports whether a case says nothing about a front.
@@ -45,30 +46,40 @@ func (f front) skips(c *corpusCase) bool {
 	entries := strings.HasPrefix(c.Name, "client-ip") && (err != nil || addr.Zone() != "" || c.Raw != "" || slices.ContainsFunc(c.Headers, func(h [2]string) bool {
 		return strings.EqualFold(h[0], "x-forwarded-for")
 	}))
-	return entries || f.silent && c.Name == untyped || slices.Contains(http2Alone, c.Name) || slices.Contains(envoysOwn, c.Name) || slices.Contains(frontsOwn, c.Name) ||
+	return entries || (f.silent || f.secure) && c.Name == untyped || !f.secure && slices.Contains(http2Alone, c.Name) || slices.Contains(envoysOwn, c.Name) || slices.Contains(frontsOwn, c.Name) ||
 		f.kind == "traefik" && slices.Contains(traefiksOwn, c.Name)
 }
 
 // TestFrontsCorpus sends the corpus through each front. No request that must be refused may reach the API, none
 // reaches it with a forged header, and what a front loses of the allowed ones is in a table.
 func TestFrontsCorpus(t *testing.T) {
+	corpusThrough(t, fronts(), everyFront(), "testdata/fronts.golden")
+}
+
+// TestFrontsCorpusTLS does so with clients that come over TLS, by HTTP/2 except for bytes as they are, through fronts that ask
+// over mTLS.
+func TestFrontsCorpusTLS(t *testing.T) {
+	withTLS := slices.DeleteFunc(everyFront(), func(f front) bool { return f.kind == "ingress-nginx" })
+	corpusThrough(t, secureFronts(), withTLS, "testdata/fronts-tls.golden")
+}
+
+// corpusThrough sends the corpus through the fronts of a list, and compares their columns of a table.
+func corpusThrough(t *testing.T, list, columns []front, lossFile string) {
 	cases := readCorpus(t)
-	losses := readLosses(t) // by case, by front
-	for _, f := range fronts() {
+	losses := readLosses(t, lossFile) // by case, by front
+	for _, f := range list {
 		for _, cells := range losses {
 			delete(cells, f.name)
 		}
 		t.Run(f.name, func(t *testing.T) { f.corpus(t, cases, losses) })
 	}
 	if !t.Failed() {
-		golden.File(t, lossFile, lossTable(losses))
+		golden.File(t, lossFile, lossTable(columns, losses))
 	}
 }
 
-const lossFile = "testdata/fronts.golden"
-
 // readLosses reads the table as it is: the losses of fronts that this run does not have stay.
-func readLosses(t *testing.T) map[string]map[string]string {
+func readLosses(t *testing.T, lossFile string) map[string]map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(lossFile)
 	if err != nil {
@@ -119,20 +130,24 @@ func (f front) corpus(t *testing.T, cases []corpusCase, losses map[string]map[st
 		var r reply
 		if c.Raw != "" {
 			agent = ""
-			r = s.dial("").sendRaw(fill.fill(c.Raw), max(1, len(e.Statuses)))
+			dial := s.dial("")
+			if f.secure {
+				dial = s.dialTLS("", "http/1.1")
+			}
+			r = dial.sendRaw(fill.fill(c.Raw), max(1, len(e.Statuses)))
 		} else {
 			m, source := c.message(t, fill), ""
 			if f.proxied {
 				m.headers, source = m.headers[:len(m.headers)-1], c.SourceIP
 			}
 			m.headers = append(m.headers, [2]string{"User-Agent", agent})
-			r = s.dial(source).sendRaw(m.http1(), 1)
+			r = s.send(m, source)
 		}
 		if r.reached() > 0 {
 			allowed++
 		}
 		for _, wrong := range e.wrong(t, fill, &r, f.takes(c)) {
-			t.Errorf("%s: %s\n%.600q", c.Name, wrong, r.raw)
+			t.Errorf("%s: %s: %s\n%.600q", c.Name, wrong, s.judged(agent), r.raw)
 		}
 		if e.Verdict == "allow" && r.reached() == 0 {
 			if losses[c.Name] == nil {
@@ -152,6 +167,16 @@ func (f front) corpus(t *testing.T, cases []corpusCase, losses map[string]map[st
 	}
 	s.holdsNo(secrets)
 	s.wantReplayed(manifests)
+}
+
+// judged is what patgate judged, by the audit.
+func (s *standing) judged(agent string) string {
+	for _, e := range s.decisions() {
+		if agent != "" && e.UserAgent == agent {
+			return fmt.Sprintf("%s %q ?%q %s", e.Method, e.Path, e.Query, e.Detail)
+		}
+	}
+	return "no event"
 }
 
 // loss describes why an allowed request did not reach the API.
@@ -221,8 +246,7 @@ func (f front) manifests(t *testing.T, dir string) string {
 	return dir
 }
 
-func lossTable(losses map[string]map[string]string) string {
-	list := everyFront()
+func lossTable(list []front, losses map[string]map[string]string) string {
 	var b strings.Builder
 	b.WriteString("# Cases of the corpus that are allowed, and do not reach the API through a front: the client's status, and the\n" +
 		"# reason of the audit or that the front refused by itself. A dash: it reaches the API.\n#\n")

@@ -25,6 +25,13 @@ func TestFrontsLookAlikes(t *testing.T) {
 	}
 }
 
+// TestFrontsLookAlikesTLS does so over TLS, as HTTP/2 where a look-alike is to be sent so, through fronts that ask over mTLS.
+func TestFrontsLookAlikesTLS(t *testing.T) {
+	for _, f := range secureFronts() {
+		t.Run(f.name, func(t *testing.T) { f.lookAlikes(t) })
+	}
+}
+
 func (f front) lookAlikes(t *testing.T) {
 	suite := lookalikes.New(lookalikes.Profile{
 		FormBodies: "merged", AllowEncoded: []string{"%2F", "%25", "%23", "%3F", "%3B", ";"}, KeepsEncoded: true, FoldsJSON: true,
@@ -36,8 +43,16 @@ func (f front) lookAlikes(t *testing.T) {
 	s := f.stand(t, dir, strings.TrimPrefix(api.URL, "http://"), false)
 	reached, ordinary, silences := 0, 0, 0
 	for _, q := range suite.Requests(frontSeed, frontRequests) {
-		q.HTTP2 = false
-		answer, err := q.Send(s.clients)
+		dial := s.dial("")
+		switch {
+		case !f.secure:
+			q.HTTP2 = false
+		case q.HTTP2:
+			q.HTTPS, dial = true, s.dialTLS("", "h2")
+		default:
+			q.HTTPS, dial = true, s.dialTLS("", "http/1.1")
+		}
+		answer, err := q.SendOver(dial)
 		if err != nil {
 			silences++
 			continue

@@ -4,6 +4,8 @@ package test
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -34,7 +36,9 @@ type front struct {
 	silent     bool // of whether there is a body, unless it sends that
 	proxied    bool // learns of clients' addresses by the PROXY protocol: what is in X-Forwarded-For never counts
 
-	boot func(t *testing.T, b *behind) *exec.Cmd
+	secure bool // clients come over TLS, by HTTP/2 where it is offered; the front asks over mTLS
+	unix   bool // the front asks at a unix socket
+	boot   func(t *testing.T, b *behind) *exec.Cmd
 }
 
 // behind is where a front is: between clients and an API, with a patgate to ask.
@@ -44,7 +48,9 @@ type behind struct {
 	clients   string
 	api       string
 	checks    string // of patgate, over HTTP
-	trusting  bool   // the front believes a proxy before it, which says the client's address in X-Forwarded-For
+	keys      string // a directory with certificates, for clients and for patgate; empty: no TLS
+	roots     *x509.CertPool
+	trusting  bool // the front believes a proxy before it, which says the client's address in X-Forwarded-For
 }
 
 // everyFront lists the fronts in the order of the tables.
@@ -62,6 +68,16 @@ func everyFront() []front {
 // fronts lists the fronts of this run: Traefik, which takes minutes to build, has one of its own.
 func fronts() []front {
 	return slices.DeleteFunc(everyFront(), func(f front) bool { return (f.kind == "traefik") != runsTraefik() })
+}
+
+// secureFronts lists those that have TLS of their own, with it.
+func secureFronts() (list []front) {
+	for _, f := range fronts() {
+		if f.secure = true; f.kind != "ingress-nginx" {
+			list = append(list, f)
+		}
+	}
+	return list
 }
 
 func runsTraefik() bool { return os.Getenv("PATGATE_TEST_FRONTS_TRAEFIK") != "" }
@@ -91,14 +107,94 @@ func frontConfig(t *testing.T, flags ...string) string {
 // config prints the configuration of a kind for what is on both sides of the front.
 func (b *behind) config(t *testing.T, kind string, flags ...string) string {
 	t.Helper()
-	return frontConfig(t, append([]string{"--for", kind, "--manifests", b.manifests, "--listen", b.clients, "--upstream", b.api, "--patgate", b.checks}, flags...)...)
+	patgate := b.checks
+	if b.keys != "" {
+		patgate = strings.Replace(patgate, "127.0.0.1", checksName, 1)
+		flags = append(flags, "--tls", b.keys, "--patgate-tls", b.keys)
+	}
+	return frontConfig(t, append([]string{"--for", kind, "--manifests", b.manifests, "--listen", b.clients, "--upstream", b.api, "--patgate", patgate}, flags...)...)
+}
+
+// checksName is patgate's name in its certificate.
+const checksName = "localhost"
+
+// places makes what is on both sides of a front.
+func (f front) places(t *testing.T, manifests, api string, trusting bool) *behind {
+	t.Helper()
+	b := &behind{dir: t.TempDir(), manifests: manifests, clients: freeAddr(t), api: api, checks: freeAddr(t), trusting: trusting}
+	if f.unix {
+		b.checks = "unix://" + filepath.Join(b.dir, "checks.sock")
+	}
+	if f.secure {
+		ours := newAuthority(t, "ours")
+		b.keys, b.roots = t.TempDir(), x509.NewCertPool()
+		b.roots.AppendCertsFromPEM(ours.pem)
+		file := func(name string) string { return filepath.Join(b.keys, name) }
+		write(t, file("ca.crt"), string(ours.pem))
+		ours.issue(checksName, file("tls.crt"), file("tls.key"), func(c *x509.Certificate) {
+			c.DNSNames = append(c.DNSNames, corpusHost, "jira.example.com", "*.example.com")
+		})
+		ours.issue(checksName, file("patgate.crt"), file("patgate.key"))
+		var both []byte
+		for _, name := range []string{"tls.crt", "tls.key"} {
+			text, err := os.ReadFile(file(name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			both = append(both, text...)
+		}
+		write(t, file("tls.pem"), string(both))
+	}
+	return b
+}
+
+// serve starts the patgate that the front asks.
+func (b *behind) serve(t *testing.T, kind string) *patgate {
+	t.Helper()
+	flags := []string{"--http-listen", b.checks, "--http-front", kind}
+	if b.keys != "" {
+		file := func(name string) string { return filepath.Join(b.keys, name) }
+		flags = append(flags, "--tls-cert", file("patgate.crt"), "--tls-key", file("patgate.key"), "--tls-client-ca", file("ca.crt"), "--tls-client-name", checksName)
+	}
+	return startPatgate(t, b.manifests, flags...)
 }
 
 // standing is a running front with a patgate.
 type standing struct {
 	*patgate
 	front
-	clients string
+	*behind
+}
+
+// send sends a message as a client at an address; empty: the tests' own. With TLS it goes by HTTP/2, where the front
+// offers it.
+func (s *standing) send(m *message, source string) reply {
+	if !s.secure {
+		return s.dial(source).sendRaw(m.http1(), 1)
+	}
+	over := *m
+	over.scheme = "https"
+	return s.dialTLS(source, "h2").send2(&over)
+}
+
+// dialTLS connects as dial does, with TLS and one protocol.
+func (s *standing) dialTLS(source, protocol string) dialer {
+	return func() (net.Conn, error) {
+		c, err := s.dial(source)()
+		if err != nil {
+			return nil, err
+		}
+		secure := tls.Client(c, &tls.Config{RootCAs: s.roots, ServerName: corpusHost, NextProtos: []string{protocol}})
+		if err := secure.Handshake(); err != nil {
+			c.Close()
+			return nil, err
+		}
+		if got := secure.ConnectionState().NegotiatedProtocol; got != protocol {
+			c.Close()
+			return nil, fmt.Errorf("the front speaks %q, want %s", got, protocol)
+		}
+		return secure, nil
+	}
 }
 
 // dial connects as a client at an address; empty: the tests' own.
@@ -120,10 +216,10 @@ func (s *standing) dial(source string) dialer {
 // stand starts a patgate, and a front between clients and an API.
 func (f front) stand(t *testing.T, manifests, api string, trusting bool) *standing {
 	t.Helper()
-	b := &behind{dir: t.TempDir(), manifests: manifests, clients: freeAddr(t), api: api, checks: freeAddr(t), trusting: trusting}
-	p := startPatgate(t, manifests, "--http-listen", b.checks, "--http-front", f.kind)
+	b := f.places(t, manifests, api, trusting)
+	p := b.serve(t, f.kind)
 	f.run(t, b)
-	return &standing{p, f, b.clients}
+	return &standing{p, f, b}
 }
 
 // run runs the front until the test ends, and waits until it knows its routes: Traefik listens before.
@@ -141,8 +237,12 @@ func (f front) run(t *testing.T, b *behind) {
 	if m := regexp.MustCompile("Host\\(`([^`]+)`\\)").FindSubmatch(rules); m != nil {
 		host = string(m[1])
 	}
+	dial := dialTCP(b.clients)
+	if b.keys != "" {
+		dial = (&standing{front: f, behind: b}).dialTLS("", "http/1.1")
+	}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if r := sendRaw(b.clients, "GET / HTTP/1.1\r\nHost: "+host+"\r\nUser-Agent: waiting\r\n\r\n", 1); r.status() != 404 || r.header("x-patgate-id") != "" {
+		if r := dial.sendRaw("GET / HTTP/1.1\r\nHost: "+host+"\r\nUser-Agent: waiting\r\n\r\n", 1); r.status() != 0 && r.status() != 404 || r.header("x-patgate-id") != "" {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -253,7 +353,11 @@ func bootIngressNginx(t *testing.T, b *behind) *exec.Cmd {
 func bootCaddy(t *testing.T, b *behind) *exec.Cmd {
 	config := b.config(t, "caddy")
 	if b.trusting {
-		config = replacing(t, "{\n\tadmin off\n", "{\n\tadmin off\n\tservers {\n\t\ttrusted_proxies static 127.0.0.0/8\n\t}\n")(config)
+		if b.keys != "" {
+			config = replacing(t, "\t\tprotocols h1 h2\n", "\t\tprotocols h1 h2\n\t\ttrusted_proxies static 127.0.0.0/8\n")(config)
+		} else {
+			config = replacing(t, "{\n\tadmin off\n", "{\n\tadmin off\n\tservers {\n\t\ttrusted_proxies static 127.0.0.0/8\n\t}\n")(config)
+		}
 	}
 	write(t, filepath.Join(b.dir, "Caddyfile"), config)
 	cmd := exec.Command(installed(t, "caddy", "caddy"), "run", "--config", filepath.Join(b.dir, "Caddyfile"), "--adapter", "caddyfile")
@@ -285,8 +389,8 @@ func traefik(t *testing.T, b *behind, config string) *exec.Cmd {
 
 func bootHAProxy(t *testing.T, b *behind) *exec.Cmd {
 	script := filepath.Join(b.dir, "patgate.lua")
-	write(t, script, frontConfig(t, "--for", "haproxy-lua", "--manifests", b.manifests, "--patgate", b.checks))
-	config := frontConfig(t, "--for", "haproxy", "--manifests", b.manifests, "--listen", b.clients, "--upstream", b.api)
+	write(t, script, frontConfig(t, "--for", "haproxy-lua", "--manifests", b.manifests))
+	config := b.config(t, "haproxy")
 	config = replacing(t, "/etc/haproxy/patgate.lua", script)(config)
 	if b.trusting {
 		config = replacing(t, "    http-request lua.patgate\n", "    http-request set-src hdr_ip(x-forwarded-for,-1)\n    http-request lua.patgate\n")(config)

@@ -213,12 +213,12 @@ func (f front) measure(t *testing.T, table *frontTable) {
 		kind("ci", "APIToken", "user: alice\ndigest: "+digestOf(value)+"\nissued: "+issued+"\nunrestricted: true\npolicies: [no-admin]\n")+
 		kind("no-admin", "TokenPolicy", "deny:\n- {path: /closed}\n"))
 	up := startUpstream(t)
-	checks := freeAddr(t)
-	watched := startTap(t, checks)
-	b := &behind{dir: t.TempDir(), manifests: dir, clients: freeAddr(t), api: up.addr, checks: watched.addr}
-	p := startPatgate(t, dir, "--http-listen", checks, "--http-front", f.kind)
+	b := f.places(t, dir, up.addr, false)
+	p := b.serve(t, f.kind)
+	watched := startTap(t, b.checks)
+	b.checks = watched.addr
 	f.run(t, b)
-	s := &standing{p, f, b.clients}
+	s := &standing{p, f, b}
 
 	f.measureCheck(t, s, watched, table, value)
 	for i, q := range tricky {

@@ -76,6 +76,7 @@ type event struct {
 	ClientSource string
 	Peer         string
 	PeerName     string `json:"peerName"`
+	TLS          bool   `json:"tls"`
 	AddedNames   []string
 	Method       string
 	Host         string

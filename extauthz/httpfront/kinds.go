@@ -42,7 +42,7 @@ type family struct {
 	url                  string   // instead of target and host: scheme://host and the target
 	address              string   // of the client: its last entry; absent: unknown
 	proto                string   // http or https; absent: unknown
-	body                 string   // `body=` and the request's Content-Length and Transfer-Encoding; absent: unknown
+	body                 string   // `body=`, the request's Content-Length and Transfer-Encoding, a comma and its protocol; absent: unknown
 	connection           string   // the client's Connection, where the front writes its own
 	more                 []string // also written by the front alone
 }

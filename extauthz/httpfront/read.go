@@ -64,10 +64,22 @@ func Read(kind Kind, r *http.Request) Check {
 	if c.Problem == "" && !isToken(c.Method) {
 		c.Problem = "the method is no word of HTTP"
 	}
-	c.Framing.Length, c.Framing.Known = strings.CutPrefix(first(r.Header, f.body), "body=")
+	c.Framing = framingOf(first(r.Header, f.body))
 	c.Address = lastEntry(first(r.Header, f.address))
 	c.Header = f.others(r.Header, proto)
 	return c
+}
+
+// framingOf reads what a front says of the body. Only HTTP/1 has a header with every body: without one, a request of
+// another protocol may have a body.
+func framingOf(text string) (f Framing) {
+	text, found := strings.CutPrefix(text, "body=")
+	comma := strings.LastIndexByte(text, ',')
+	if !found || comma < 0 {
+		return Framing{}
+	}
+	length, protocol := text[:comma], text[comma+1:]
+	return Framing{Known: length != "" || strings.HasPrefix(protocol, "HTTP/1."), Length: length}
 }
 
 // problem returns what is wrong with the headers of the family: one is missing, or there is another of

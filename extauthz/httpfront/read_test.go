@@ -11,14 +11,14 @@ import (
 // good are the headers of a whole check of each kind.
 var good = map[Kind][]string{
 	Nginx: {"X-Original-Method: GET", "X-Original-URI: /rest/a%2fb?x=1", "X-Original-Host: api.example.com", "X-Real-IP: 203.0.113.5",
-		"X-Original-Proto: https", "X-Original-Body: body="},
+		"X-Original-Proto: https", "X-Original-Body: body=,HTTP/1.1"},
 	IngressNginx: {"X-Original-Method: GET", "X-Original-URL: https://api.example.com/rest/a%2fb?x=1", "X-Real-IP: 203.0.113.5"},
 	Traefik: {"X-Forwarded-Method: GET", "X-Forwarded-Uri: /rest/a%2fb?x=1", "X-Forwarded-Host: api.example.com", "X-Forwarded-For: 203.0.113.5",
 		"X-Forwarded-Proto: https", "X-Forwarded-Server: edge-1", "X-Forwarded-Port: 443"},
 	Caddy: {"X-Forwarded-Method: GET", "X-Forwarded-Uri: /rest/a%2fb?x=1", "X-Forwarded-Host: api.example.com", "X-Forwarded-For: 10.0.0.1, 203.0.113.5",
 		"X-Forwarded-Proto: https"},
 	HAProxy: {"x-forwarded-method: GET", "x-forwarded-uri: /rest/a%2fb?x=1", "x-forwarded-host: api.example.com", "x-forwarded-for: 203.0.113.5",
-		"x-forwarded-proto: https", "x-forwarded-body: body="},
+		"x-forwarded-proto: https", "x-forwarded-body: body=,HTTP/1.1"},
 	Envoy:      {"X-Envoy-External-Address: 203.0.113.5", "X-Forwarded-For: 203.0.113.5", "X-Forwarded-Proto: https"},
 	GatewayAPI: {"X-Envoy-External-Address: 203.0.113.5", "X-Forwarded-For: 203.0.113.5", "X-Forwarded-Proto: https"},
 }
@@ -133,8 +133,12 @@ func TestOddChecks(t *testing.T) {
 		{"the client's Connection names one", HAProxy, "x-forwarded-connection: close,X-Forwarded-User", true, nil},
 		{"the client's Connection is ordinary", HAProxy, "x-forwarded-connection: Upgrade", false, nil},
 		{"Connection is ordinary", Caddy, "Connection: keep-alive, Upgrade, HTTP2-Settings", false, func(c *Check) bool { return c.Method == "GET" }},
-		{"the request has a body", Nginx, "X-Original-Body: body=12", false, func(c *Check) bool { return c.Framing == Framing{true, "12"} }},
-		{"the request has none", Nginx, "X-Original-Body: body=", false, func(c *Check) bool { return c.Framing == Framing{Known: true} }},
+		{"the request has a body", Nginx, "X-Original-Body: body=12,HTTP/1.1", false, func(c *Check) bool { return c.Framing == Framing{true, "12"} }},
+		{"the request has none", Nginx, "X-Original-Body: body=,HTTP/1.1", false, func(c *Check) bool { return c.Framing == Framing{Known: true} }},
+		{"the request has one of HTTP/2", Nginx, "X-Original-Body: body=12,HTTP/2.0", false, func(c *Check) bool { return c.Framing == Framing{true, "12"} }},
+		{"one of HTTP/2 may have one", Nginx, "X-Original-Body: body=,HTTP/2.0", false, func(c *Check) bool { return c.Framing == Framing{} }},
+		{"one of HTTP/3 may have one", Caddy, "X-Forwarded-Body: body=,HTTP/3.0", false, func(c *Check) bool { return c.Framing == Framing{} }},
+		{"no protocol is said", HAProxy, "X-Forwarded-Body: body=", false, func(c *Check) bool { return c.Framing == Framing{} }},
 		{"nothing is said of a body", Nginx, "X-Original-Body: 0", false, func(c *Check) bool { return !c.Framing.Known }},
 		{"lengths are the check's", Envoy, "Content-Length: 0", false, func(c *Check) bool { return len(values(c, "content-length")) == 0 }},
 	} {

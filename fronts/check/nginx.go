@@ -240,7 +240,7 @@ func isOrAre(list []string) string {
 // checkHeaders are what the check must say, and by which variables.
 var checkHeaders = []struct{ name, value string }{
 	{"X-Original-Method", "$request_method"}, {"X-Original-URI", "$request_uri"}, {"X-Original-Host", "$host"},
-	{"X-Original-Proto", "$scheme"}, {"X-Real-IP", "$remote_addr"}, {"X-Original-Body", "body=$http_content_length$http_transfer_encoding"},
+	{"X-Original-Proto", "$scheme"}, {"X-Real-IP", "$remote_addr"}, {"X-Original-Body", "body=$http_content_length$http_transfer_encoding,$server_protocol"},
 }
 
 // check judges the location of the check.

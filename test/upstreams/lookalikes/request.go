@@ -15,6 +15,7 @@ type Request struct {
 	Aside bool   // it says about APIs what another request says already
 
 	HTTP2        bool
+	HTTPS        bool // the scheme that HTTP/2 says
 	Chunked      bool // over HTTP/1.1: the body in chunks; over HTTP/2: without a Content-Length
 	Method       string
 	Target, Host string

@@ -32,7 +32,12 @@ const timeout = 10 * time.Second
 // Send sends the request over a connection of its own, whatever a library would think of
 // it. An error says that no answer came in time; a closed connection is an answer.
 func (q *Request) Send(address string) (*Answer, error) {
-	c, err := net.DialTimeout("tcp", address, timeout)
+	return q.SendOver(func() (net.Conn, error) { return net.DialTimeout("tcp", address, timeout) })
+}
+
+// SendOver sends the request as Send does, over a connection that a function makes.
+func (q *Request) SendOver(dial func() (net.Conn, error)) (*Answer, error) {
+	c, err := dial()
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +95,11 @@ func (q *Request) hpack() []byte {
 	e := hpack.NewEncoder(&b)
 	field := func(name, value string) { _ = e.WriteField(hpack.HeaderField{Name: name, Value: value}) }
 	field(":method", q.Method)
-	field(":scheme", "http")
+	scheme := "http"
+	if q.HTTPS {
+		scheme = "https"
+	}
+	field(":scheme", scheme)
 	field(":authority", q.Host)
 	field(":path", q.Target)
 	for _, h := range q.Headers {
