@@ -233,7 +233,7 @@ func (l *line) source(e *Event) {
 	switch {
 	case e.Source == "" || e.SourceLine == 0:
 		l.text("source", e.Source, maxSource)
-	case l.quick && len(e.Source) < maxSource/2 && isPlainText(e.Source):
+	case l.isClear(e.Source) && len(e.Source) < maxSource/2 && isPlainText(e.Source):
 		l.b = append(append(l.b, `,"source":"`...), e.Source...)
 		l.b = append(strconv.AppendInt(append(l.b, ':'), int64(e.SourceLine), 10), '"')
 	default:
@@ -304,10 +304,15 @@ const minSecret = 8
 
 // mask hides minted values and the one that was presented.
 func (l *line) mask(s string) string {
-	if l.quick && strings.IndexByte(s, '%') < 0 && !l.masker.MayHoldEncoded(s) {
+	if l.isClear(s) {
 		return s
 	}
 	return l.masker.Mask(s) // mutant: audit-shows-values
+}
+
+// isClear reports whether the look at the whole line finds what a text holds.
+func (l *line) isClear(s string) bool {
+	return l.quick && strings.IndexByte(s, '%') < 0 && !l.masker.MayHoldEncoded(s)
 }
 
 // longEnough returns a secret that is looked for in other fields.

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,8 @@ func FuzzQuickLine(f *testing.F) {
 	f.Add("user:"+minted+"@host", "/rest/"+minted, "a=%20b&token=c", "a\"\\\x00\x7f\xff\u2028é", minted, "Y2k6"+minted, "m/\"é.yaml", 0)
 	f.Add("h", strings.Repeat("/a-secret-value", 300), strings.Repeat("x", 3000), "decision", "decision", "kind-and-more", strings.Repeat("f", 600), 123)
 	f.Add("h", "/"+minted[:9], "q=cGF0Z1", "hdGdf YXRnX", "\xff\xfe123456", "with \"quotes\"", "patg_x.yaml", 1)
+	f.Add("h", "/", "", "", "a-secret-value", "a-secret-value", base64.StdEncoding.EncodeToString([]byte("a-secret-value")), 2)
+	f.Add("h", "/", "", "", "a-secret-value", "a-secret-value", "m/%61-secret-value.yaml", 3)
 	f.Fuzz(func(t *testing.T, host, path, query, agent, secret, credential, source string, line int) {
 		for _, planted := range []string{"", secret, credential} {
 			e := &Event{
