@@ -106,6 +106,8 @@ func TestChartRefuses(t *testing.T) {
 		{`{tls: {certManager: {enabled: true, issuerRef: {name: i}}}}`, "tls.clientCA.names"},
 		{`{tls: {existingSecret: s, clientCA: {existingSecret: a, existingConfigMap: b}}}`, "choose one"},
 		{`{networkPolicy: {enabled: true, envoys: []}}`, "networkPolicy.envoys"},
+		{`{http: {enabled: true}, networkPolicy: {enabled: true, envoys: [{podSelector: {}}]}}`, "networkPolicy.fronts"},
+		{`{networkPolicy: {enabled: true, envoys: [{podSelector: {}}], fronts: [{podSelector: {}}]}}`, "http.enabled"},
 		{`{serviceMonitor: {enabled: true}}`, "networkPolicy.metricsNamespaces"},
 		{`{prometheusRule: {enabled: true}}`, "serviceMonitor.enabled"},
 		{`{autoscaling: {enabled: true, minReplicas: 5, maxReplicas: 3}}`, "autoscaling.maxReplicas (3)"},

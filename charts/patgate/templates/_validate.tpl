@@ -45,7 +45,13 @@
 {{- if not (or (include "patgate.mtls" .) $v.insecureListen) -}}
 {{- fail "Who may ask patgate? Choose: mTLS by tls.existingSecret or tls.certManager (with tls.clientCA, whose certificates Envoy shows); or insecureListen: true where something else admits Envoy alone, such as networkPolicy." -}}
 {{- end -}}
-{{- if and $v.networkPolicy.enabled (not $v.networkPolicy.envoys) -}}
+{{- if and $v.networkPolicy.enabled $v.http.enabled (not $v.networkPolicy.fronts) -}}
+{{- fail "networkPolicy.enabled with http.enabled requires networkPolicy.fronts, the proxies that check over HTTP: without any, every request would be refused." -}}
+{{- end -}}
+{{- if and $v.networkPolicy.fronts (not $v.http.enabled) -}}
+{{- fail "networkPolicy.fronts requires http.enabled: without it no port answers checks over HTTP. Envoys that check over gRPC are networkPolicy.envoys." -}}
+{{- end -}}
+{{- if and $v.networkPolicy.enabled (not $v.http.enabled) (not $v.networkPolicy.envoys) -}}
 {{- fail "networkPolicy.enabled requires networkPolicy.envoys, who may call: without any, every request would be refused." -}}
 {{- end -}}
 {{- if and $v.networkPolicy.enabled $v.serviceMonitor.enabled (not $v.networkPolicy.metricsNamespaces) -}}
