@@ -77,9 +77,12 @@ func TestFrontUnreadableLater(t *testing.T) {
 	dial().Close()
 	half := dial()
 	_, _ = io.WriteString(half, "GET /check HT")
-	half.Close()
-	if n := p.count(); n != 3 {
-		t.Errorf("%d events, want 3", n)
+	_ = half.(*net.TCPConn).CloseWrite()
+	if answer, err := io.ReadAll(half); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 Bad Request") {
+		t.Errorf("half a line: %v\n%s", err, answer)
+	}
+	if n := p.count(); n != 4 {
+		t.Errorf("%d events, want one for each answer, 4", n)
 	}
 }
 
