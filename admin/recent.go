@@ -51,7 +51,7 @@ func (r *Recent) Seen(d *policy.Decision, e *audit.Event) {
 	}
 	known, ok := r.tokens.Load(d.Token.Name)
 	if !ok {
-		known, _ = r.tokens.LoadOrStore(d.Token.Name, &seenToken{})
+		known, _ = r.tokens.LoadOrStore(strings.Clone(d.Token.Name), &seenToken{})
 	}
 	t := known.(*seenToken)
 	call := &Call{

@@ -36,7 +36,10 @@ func packOwn(t *Token) (text string, ok bool) {
 		}
 		b = appendText(b, path)
 	}
-	return string(b), len(b) <= math.MaxUint16
+	if len(b) > math.MaxUint16 {
+		return "", false
+	}
+	return string(b), true
 }
 
 // Compact keeps the rules of a token's own as a text, where a row would: compiled, those of many tokens are much memory.

@@ -3,18 +3,24 @@ package policy_test
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/patgate/patgate/policy"
 )
 
-// objectTokens is an index of tokens from objects, each with rules of its own that no other has.
-func objectTokens(t testing.TB, tokens int) *policy.Snapshot {
-	t.Helper()
-	gate := &policy.Gate{
+// bearerGate is a gate of every request.
+func bearerGate() *policy.Gate {
+	return &policy.Gate{
 		Name: "jira", Hosts: []string{policy.AnyHost}, Prefixes: []string{""}, Schemes: policy.Schemes(0).With(policy.Bearer),
 		Upstream: policy.NewUpstream("x-forwarded-user", "x-forwarded-groups", "x-patgate-token", "", false),
 	}
+}
+
+// objectTokens is an index of tokens from objects, each with rules of its own that no other has.
+func objectTokens(t testing.TB, tokens int) *policy.Snapshot {
+	t.Helper()
+	gate := bearerGate()
 	x := policy.NewIndex()
 	if _, err := x.Replace(policy.Rows{Gates: []*policy.Gate{gate}}, now); err != nil {
 		t.Fatal(err)
@@ -83,6 +89,30 @@ func TestOwnRulesTakeLittle(t *testing.T) {
 	})
 	if allocations > 2 {
 		t.Errorf("a decision allocates %v times, want 2 at most", allocations)
+	}
+}
+
+// TestLargeOwnRules has more rules of a token's own than a row has room for.
+func TestLargeOwnRules(t *testing.T) {
+	x := policy.NewIndex()
+	tok := row("t", "value")
+	tok.Source = policy.Source{File: "APIToken/t", Line: 1, Origin: policy.OriginObjects}
+	own := &policy.Policy{Source: tok.Source}
+	for i := range policy.MaxRules {
+		path, err := policy.CompilePattern(fmt.Sprintf("/issue/%d/[%s]", i, strings.Repeat("x", policy.MaxPattern-20)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		own.Allow = append(own.Allow, &policy.Rule{Name: fmt.Sprintf("limitTo[%d]", i), Source: tok.Source, Path: path, Methods: []string{"GET", "HEAD", "PROPFIND"}})
+	}
+	tok.Grant = policy.Grant{Policies: []*policy.Policy{own}}
+	if _, err := x.Replace(policy.Rows{Gates: []*policy.Gate{bearerGate()}, Tokens: []*policy.Token{tok}}, now); err != nil {
+		t.Fatal(err)
+	}
+	for i := range policy.MaxRules {
+		if d := policy.Evaluate(x.Snapshot(), request(with(bearer("value")), target(fmt.Sprintf("/issue/%d/x", i))), nil); d.Effect != policy.Allow {
+			t.Fatalf("rule %d: %s", i, d.Reason)
+		}
 	}
 }
 
