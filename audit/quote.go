@@ -155,7 +155,7 @@ func isPlainText(s string) bool {
 // two numbers that are equal, the difference less one borrows it.
 func notPlain(x uint64) bool {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	found := x | x - ones*' ' // beyond ASCII, and below a blank
+	found := x | (x - ones*' ') // beyond ASCII, and below a blank
 	for _, c := range [...]uint64{'"', '\\', 0x7f} {
 		found |= (x ^ ones*c) - ones
 	}

@@ -51,7 +51,7 @@ func TestATokenAtFaultIsAlone(t *testing.T) {
 		name, files, want, problem string
 	}{
 		{"all are good", isolateToken("one", 1, good) + isolateToken("two", 2, good), "one, two", ""},
-		{"an unknown field", isolateToken("one", 1, good) + isolateToken("two", 2, good+", unknwon: 1"), "one, two!", "a.yaml:14:"},
+		{"an unknown field", isolateToken("one", 1, good) + isolateToken("two", 2, good+", nosuch: 1"), "one, two!", "a.yaml:14:"},
 		{"a bad pattern", isolateToken("one", 1, good) + isolateToken("two", 2, `limitTo: "("`), "one, two!", "bad regular expression"},
 		{"an unknown policy", isolateToken("one", 1, "policies: [none]") + isolateToken("two", 2, good), "one!, two", "a.yaml:9:"},
 		{"an unknown gate", isolateToken("one", 1, good+", gates: [wiki]") + isolateToken("two", 2, good), "one!, two", "no Gate is called wiki"},
@@ -61,7 +61,7 @@ func TestATokenAtFaultIsAlone(t *testing.T) {
 		{"no name", isolateToken("one", 1, good) + strings.Replace(isolateToken("two", 2, good), "name: two", "", 1), "one", "metadata.name"},
 		{"a name twice", isolateToken("one", 1, good) + isolateToken("one", 2, good), "one", "appears twice"},
 		{"a value twice", isolateToken("one", 1, good) + isolateToken("two", 1, good), "one", "the digest is that of one"},
-		{"a value of one at fault", isolateToken("one", 1, good+", unknwon: 1") + isolateToken("two", 1, good), "two", "unknwon"},
+		{"a value of one at fault", isolateToken("one", 1, good+", nosuch: 1") + isolateToken("two", 1, good), "two", "nosuch"},
 		{"a value twice within one", isolateToken("one", 1, good) +
 			isolateToken("two", 2, good+fmt.Sprintf(", previous: [{digest: %q, issued: 2025-12-01T00:00:00Z, until: 2026-02-01T00:00:00Z}]", digest(2))), "one, two!", "a.yaml:14:"},
 		{"a previous value of another", isolateToken("one", 1, good) +

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -114,7 +114,7 @@ func (s *Store) Get(ctx context.Context, name string) (*tokens.Stored, error) {
 
 // readError is why an object can't be read.
 func (s *Store) readError(name string, err error) error {
-	if apierrors.IsNotFound(err) || len(path.IsValidPathSegmentName(name)) > 0 {
+	if apierrors.IsNotFound(err) || len(content.IsPathSegmentName(name)) > 0 {
 		return &tokens.UnknownError{Name: name, Names: s.documents.current().TokenNames()}
 	}
 	return &tokens.UnavailableError{Err: fmt.Errorf("the token can't be read: %w", err)}
