@@ -91,7 +91,6 @@ var flaws = []flaw{
 	{"name-or-value-taken", "an incremental load accepts the value of a token that stays", "if stays(running.TokenByName(doc.Key())) {"},
 	{"changed-file-stays", "an incremental load keeps what a removed file held", "func (s *Step) leaves(doc *manifest.Document) bool { return doc == nil }"},
 	{"broken-change-taken", "an incremental load accepts broken documents", "if !s.decoded || len(s.Problems)+len(s.unread) > 0 || len(s.Gates) == 0 {"},
-	{"broken-change-taken", "an incremental load drops documents that it can't read", "if !s.decoded || s.broken || len(s.Gates) == 0 {"},
 	{"broken-change-taken", "an incremental load leaves no gate", "if !s.decoded || s.broken || len(s.Problems)+len(s.unread) > 0 {"},
 	{"wrong-change-taken", "an incremental load accepts documents that do not go together", "if s.check(); s.taken() {"},
 	{"joined-group-forgotten", "an incremental load of groups and tokens keeps tokens out of groups that bound them", "for _, g := range c.come[:0] {"},
