@@ -182,12 +182,13 @@ var arrows = []struct {
 	{"test/configmap", nil, "for tests alone"},
 	{"test/ugly", nil, "for tests alone"},
 	{"test/golden", nil, "for tests alone"},
+	{"test/output", nil, "for tests alone"},
 	{"test/company", []string{"audit"}, "a company that is made up, and its log"},
 	{"test/company/log", []string{"test/company"}, "writes that log"},
 	{"test/marks", nil, "lines of the code that tests change"},
 	{"test/mutants", []string{"test/marks"}, "plants flaws in a copy"},
 	{"test/upstreams/lookalikes", []string{"token"}, "requests and what they mean, for whatever is in front of an API"},
-	{"test/bench", []string{"token", "envoy", "test/company"}, "measures the binary from outside"},
+	{"test/bench", []string{"token", "envoy", "test/company", "test/output"}, "measures the binary from outside"},
 }
 
 // outside says which packages may import a library, so that it can be replaced there.
