@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -17,7 +18,11 @@ const EndedFolder = ".patgate-sessions"
 
 // endedFiles are the sessions that were signed out in any of several processes: an empty file each, which is named
 // after the digest of the session's id and its end. Loaders of manifests do not look into the folder.
-type endedFiles struct{ folder string }
+type endedFiles struct {
+	folder string
+	mu     sync.Mutex
+	swept  time.Time
+}
 
 func (f *endedFiles) path(id string, until time.Time) string {
 	sum := sha256.Sum256([]byte(id))
@@ -30,8 +35,8 @@ func (f *endedFiles) has(id string, until time.Time) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// add notes that a session was signed out, and reports whether it was not before. It drops those that would have ended
-// by now.
+// add notes that a session was signed out, and reports whether it was not before. Now and then it drops those that would
+// have ended by now.
 func (f *endedFiles) add(id string, until, now time.Time) (first bool, err error) {
 	if err := os.Mkdir(f.folder, 0o755); err == nil { // Git need not keep it
 		err = os.WriteFile(filepath.Join(f.folder, ".gitignore"), []byte("*\n"), 0o644)
@@ -54,6 +59,12 @@ func (f *endedFiles) add(id string, until, now time.Time) (first bool, err error
 
 // sweep removes the files of sessions that have ended by themselves.
 func (f *endedFiles) sweep(now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if since := now.Sub(f.swept); since >= 0 && since < sweepEvery {
+		return
+	}
+	f.swept = now
 	entries, err := os.ReadDir(f.folder)
 	if err != nil {
 		return // the next one does it

@@ -69,6 +69,50 @@ func TestSigningOutReachesEveryReplica(t *testing.T) {
 	}
 }
 
+// TestManySignIns are begun and given up by somebody who never signs in: what that leaves behind is bounded, in memory and in
+// the folder that replicas share. Signing out counts all the same.
+func TestManySignIns(t *testing.T) {
+	folder := t.TempDir()
+	s, err := admin.NewSessions([]byte(strings.Repeat("k", 32)), false, func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Share(folder, slog.New(slog.DiscardHandler))
+	request := func(w *httptest.ResponseRecorder) *http.Request {
+		r := httptest.NewRequest(http.MethodGet, "/callback", nil)
+		r.AddCookie(w.Result().Cookies()[0])
+		return r
+	}
+	const many = admin.MaxTaken + 500
+	for range many {
+		w := httptest.NewRecorder()
+		if err := s.Keep(w, "login", []byte("x"), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		r := request(w)
+		_, first := s.Take(httptest.NewRecorder(), r, "login")
+		_, again := s.Take(httptest.NewRecorder(), r, "login")
+		if !first || again {
+			t.Fatalf("taken: %v, and again: %v", first, again)
+		}
+	}
+	w := httptest.NewRecorder()
+	if err := s.Start(w, "alice", "oidc"); err != nil {
+		t.Fatal(err)
+	}
+	s.Stop(httptest.NewRecorder(), request(w))
+	entries, err := os.ReadDir(filepath.Join(folder, admin.EndedFolder))
+	if err != nil || len(entries) > admin.MaxTaken+2 { // the session, and .gitignore
+		t.Errorf("%v: %d files are left of %d sign-ins", err, len(entries), many)
+	}
+	if got := s.Taken(); got > admin.MaxTaken {
+		t.Errorf("%d sign-ins are remembered", got)
+	}
+	if s.Of(request(w)) != nil {
+		t.Error("a session counts that was signed out")
+	}
+}
+
 // TestPathsToComeBackTo are of this site alone.
 func TestPathsToComeBackTo(t *testing.T) {
 	for to, want := range map[string]string{
