@@ -27,6 +27,8 @@ func TestWriter(t *testing.T) {
 		" \t::set-output name=x::\n":  " \t:\\u003aset-output name=x::\n",
 		"\u00a0\u3000::error::x":      "\u00a0\u3000:\\u003aerror::x",
 		"a ##[error]pwn\n":            "a ##\\u005berror]pwn\n",
+		"a ##vso[task.x]pwn\n":        "a ##vso\\u005btask.x]pwn\n",
+		"###TeamCity[x] ## a[0] #a[1]": "###TeamCity\\u005bx] ## a[0] #a[1]",
 		"f.yaml:1:1: a::b [::1]:80\n": "f.yaml:1:1: a::b [::1]:80\n",
 		":4\n":                        ":4\n", "a\rb\n": "a\\rb\n",
 	} {
@@ -63,7 +65,7 @@ func FuzzWriter(f *testing.F) {
 			t.Errorf("%q", out.String())
 		}
 		for line := range strings.Lines(out.String()) {
-			if strings.HasPrefix(strings.TrimSpace(line), "::") || strings.Contains(line, "##[") {
+			if strings.HasPrefix(strings.TrimSpace(line), "::") || strings.Contains(line, "##[") || strings.Contains(line, "##vso[") {
 				t.Errorf("a command: %q", line)
 			}
 		}
