@@ -49,7 +49,7 @@ type Sessions struct {
 // is bounded. Beyond maxTaken a text may be taken twice by a browser that has a copy of its cookie; what it leads to, the
 // code of an identity provider, counts once all the same.
 const (
-	maxTaken   = 10_000
+	maxTaken   = 2_000
 	sweepEvery = time.Minute
 )
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -26,7 +27,7 @@ type endedFiles struct {
 
 func (f *endedFiles) path(id string, until time.Time) string {
 	sum := sha256.Sum256([]byte(id))
-	return filepath.Join(f.folder, hex.EncodeToString(sum[:16])+"."+strconv.FormatInt(until.Unix(), 10))
+	return filepath.Join(f.folder, hex.EncodeToString(sum[:endedSum])+"."+strconv.FormatInt(until.Unix(), 10))
 }
 
 // has reports whether a session was signed out. Where that can't be found out, it was.
@@ -34,6 +35,9 @@ func (f *endedFiles) has(id string, until time.Time) bool {
 	_, err := os.Lstat(f.path(id, until))
 	return !errors.Is(err, fs.ErrNotExist)
 }
+
+// endedSum is how many bytes of a digest are in a file's name.
+const endedSum = 16
 
 // add notes that a session was signed out, and reports whether it was not before. Now and then it drops those that would
 // have ended by now.
@@ -45,6 +49,9 @@ func (f *endedFiles) add(id string, until, now time.Time) (first bool, err error
 		}
 	} else if !errors.Is(err, fs.ErrExist) {
 		return false, err
+	}
+	if folder, err := os.Lstat(f.folder); err != nil || !folder.IsDir() {
+		return false, errors.Join(err, fmt.Errorf("%s: expected a directory, and no link to one", f.folder))
 	}
 	f.sweep(now)
 	file, err := os.OpenFile(f.path(id, until), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
@@ -70,8 +77,9 @@ func (f *endedFiles) sweep(now time.Time) {
 		return // the next one does it
 	}
 	for _, e := range entries {
-		_, end, _ := strings.Cut(e.Name(), ".")
-		if seconds, err := strconv.ParseInt(end, 10, 64); err == nil && now.Unix() > seconds {
+		sum, end, _ := strings.Cut(e.Name(), ".")
+		id, notHex := hex.DecodeString(sum)
+		if seconds, err := strconv.ParseInt(end, 10, 64); err == nil && notHex == nil && len(id) == endedSum && now.Unix() > seconds {
 			_ = os.Remove(filepath.Join(f.folder, e.Name()))
 		}
 	}

@@ -83,7 +83,7 @@ func TestManySignIns(t *testing.T) {
 		r.AddCookie(w.Result().Cookies()[0])
 		return r
 	}
-	const many = admin.MaxTaken + 500
+	const many = admin.MaxTaken + 50
 	for range many {
 		w := httptest.NewRecorder()
 		if err := s.Keep(w, "login", []byte("x"), time.Hour); err != nil {
@@ -110,6 +110,44 @@ func TestManySignIns(t *testing.T) {
 	}
 	if s.Of(request(w)) != nil {
 		t.Error("a session counts that was signed out")
+	}
+}
+
+// TestTheFolderOfSessionsIsOurs has a link where the folder should be, as somebody who writes manifests could commit it, and a
+// folder with other files: none of them is removed.
+func TestTheFolderOfSessionsIsOurs(t *testing.T) {
+	for _, linked := range []bool{true, false} {
+		into, folder := t.TempDir(), t.TempDir()
+		if linked {
+			if err := os.Symlink(folder, filepath.Join(into, admin.EndedFolder)); err != nil {
+				t.Fatal(err)
+			}
+		} else if folder = filepath.Join(into, admin.EndedFolder); os.Mkdir(folder, 0o755) != nil {
+			t.Fatal("no folder")
+		}
+		for _, name := range []string{"syslog.1", "0123456789abcdef.1", strings.Repeat("ab", 16) + ".1"} {
+			if err := os.WriteFile(filepath.Join(folder, name), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := admin.NewSessions(nil, false, func() time.Time { return now })
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Share(into, slog.New(slog.DiscardHandler))
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)
+		if err := s.Start(w, "alice", "oidc"); err != nil {
+			t.Fatal(err)
+		}
+		r.AddCookie(w.Result().Cookies()[0])
+		s.Stop(httptest.NewRecorder(), r)
+		if s.Of(r) != nil {
+			t.Error("signed in after signing out")
+		}
+		entries, err := os.ReadDir(folder)
+		if err != nil || len(entries) != 3 { // in a folder of ours one went, and one came
+			t.Errorf("linked %v: %v %v", linked, err, entries)
+		}
 	}
 }
 
