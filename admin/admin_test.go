@@ -340,6 +340,9 @@ func TestLoginLinks(t *testing.T) {
 	links := &admin.Links{Now: func() time.Time { return at }}
 	g := newRig(t, func(o *admin.Options) { o.Links = links })
 	path, late := links.New("alice"), links.New("alice")
+	if answer := g.do(as{}, "HEAD", path, ""); answer.StatusCode != http.StatusNoContent || len(answer.Cookies()) != 0 {
+		t.Errorf("a program that looks at the link: %d %v", answer.StatusCode, answer.Header)
+	}
 	if answer := g.do(as{}, "GET", path, ""); answer.StatusCode != http.StatusSeeOther || len(answer.Cookies()) != 1 {
 		t.Errorf("%d %v", answer.StatusCode, answer.Header)
 	}
@@ -362,6 +365,7 @@ func TestRoutes(t *testing.T) {
 	}{
 		"no path":      {"GET", "/api/v2", nil, 404},
 		"no method":    {"DELETE", "/api/v1/me", nil, 405},
+		"no action":    {"PUT", "/api/v1/tokens/x:frob", nil, 404},
 		"another site": {"POST", "/api/v1/me", http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403},
 		"cross origin": {"POST", "/api/v1/me", http.Header{"Origin": {"https://evil.example"}}, 403},
 	} {

@@ -289,6 +289,9 @@ func (o *ManageOptions) inForce(m *managed, servers *servers) func(admin.Change)
 
 // url is where browsers find the management.
 func (g *management) url() string {
+	if g.listener.Addr().Network() == "unix" {
+		return "unix://" + g.listener.Addr().String()
+	}
 	if g.o.TLSCert != "" {
 		return "https://" + g.listener.Addr().String()
 	}

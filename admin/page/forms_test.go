@@ -167,7 +167,8 @@ func TestAChangeNarrows(t *testing.T) {
 		"nothing":       {func(url.Values) {}, 303, "done=unchanged"},
 		"no name":       {func(v url.Values) { v.Set("name", "") }, 400, `id="name-error"`},
 		"more":          {func(v url.Values) { v.Set("more", "/rest/c") }, 403, `id="scope-error"`},
-		"later":         {func(v url.Values) { v.Set("date", "2026-07-10") }, 303, "done=changed"}, // within the cap
+		"later":         {func(v url.Values) { v.Set("date", "2026-07-10") }, 403, `id="ends-error"`}, // within the cap
+		"earlier":       {func(v url.Values) { v.Set("date", "2026-06-05") }, 303, "done=changed"},
 		"beyond":        {func(v url.Values) { v.Set("date", "2026-08-01") }, 400, `id="ends-error"`},
 		"no gate":       {func(v url.Values) { v.Del("gate") }, 400, `id="gates-error"`},
 		"o address":     {func(v url.Values) { v.Del("allow-from") }, 400, `id="clients-error"`},
