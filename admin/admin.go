@@ -199,7 +199,7 @@ func (h *Handler) noRoute(w http.ResponseWriter, r *http.Request, mux http.Handl
 	said.header = http.Header{}
 	mux.ServeHTTP(&said, r)
 	p := problem(http.StatusNotFound, "not_found", "there is nothing at this path")
-	if said.status == http.StatusMethodNotAllowed {
+	if said.status == http.StatusMethodNotAllowed && !isUnknownAction(r.URL.Path) {
 		methods := allowed(r.URL.Path, said.header.Get("Allow"))
 		w.Header().Set("Allow", methods)
 		p = problem(said.status, "method_not_allowed", "this path does not take %s, expected %s", plainMethod(r.Method), methods)

@@ -121,7 +121,7 @@ func TestKeptTexts(t *testing.T) {
 func TestLogOut(t *testing.T) {
 	g := newOffice(t, nil)
 	w := httptest.NewRecorder()
-	if err := g.sessions.Start(w, "alice", "test"); err != nil {
+	if err := g.Sessions.Start(w, "alice", "test"); err != nil {
 		t.Fatal(err)
 	}
 	session := as{raw: http.Header{"Cookie": {w.Result().Cookies()[0].String()}}}

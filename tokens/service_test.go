@@ -205,7 +205,7 @@ func TestUpdates(t *testing.T) {
 		"a client range more":    {fields: []edit.Field{field("clients", map[string]any{"allow": []string{"10.0.0.0/8", "::/0"}, "deny": []string{"10.1.0.0/16"}})}, user: "widens clients", admin: "done"},
 		"a range less denied":    {fields: []edit.Field{field("clients", map[string]any{"allow": []string{"10.0.0.0/8"}})}, user: "widens clients", admin: "done"},
 		"an earlier end":         {fields: []edit.Field{field("expires", at("2026-06-10T00:00:00Z"))}, user: "done"},
-		"a later end in the cap": {fields: []edit.Field{field("expires", at("2026-06-29T00:00:00Z"))}, user: "done"},
+		"a later end in the cap": {fields: []edit.Field{field("expires", at("2026-06-29T00:00:00Z"))}, user: "widens expires", admin: "done"},
 		"an end beyond the cap":  {fields: []edit.Field{field("expires", at("2026-07-29T00:00:00Z"))}, user: "beyond_cap expires"},
 		"no end":                 {fields: []edit.Field{field("expires", nil)}, user: "beyond_cap expires"},
 		"another user":           {fields: []edit.Field{field("user", "bob")}, user: "not_editable user"},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest"
@@ -162,17 +161,13 @@ func (s *Service) mayBecome(r *UpdateRequest, was, is *state, rights *Rights) er
 	}
 	before := *was.Token
 	before.Suspended = false // suspension has checked who did it
-	if capped(is.Token, rights) {
-		before.Expires = time.Time{}
-	}
 	compared := state{&before, was.rules}
-	if field := widened(&compared, is); field != "" {
+	switch field := widened(&compared, is); field {
+	case "":
+	case "expires":
+		return Refuse(Widens, field, "the end of the token %s may only move earlier, expected one before %s: rotate it for a value that lives longer", r.Name, writtenTime(was.End()))
+	default:
 		return Refuse(Widens, field, "%s", fmt.Sprintf("%s of the token %s may only become less, expected what is there without some of it: an administrator may add to it", field, r.Name))
 	}
 	return nil
-}
-
-// capped reports whether an end is within what the groups give the user, as for a new token.
-func capped(is *policy.Token, rights *Rights) bool {
-	return rights.MaxLifetime > 0 && !is.Expires.IsZero() && is.Expires.Sub(is.Issued) <= rights.MaxLifetime
 }

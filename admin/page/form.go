@@ -1,9 +1,11 @@
 package page
 
 import (
+	"errors"
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -68,6 +70,10 @@ func readForm(r *http.Request) (url.Values, error) {
 		return nil, admin.Expected(http.StatusUnsupportedMediaType, "unsupported_media_type", "", "expected a form of this page")
 	}
 	if err := r.ParseForm(); err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) || errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, admin.BodyError(err)
+		}
 		return nil, admin.Expected(http.StatusBadRequest, "invalid", "", "the form can't be read, expected one of this page")
 	}
 	return r.PostForm, nil
