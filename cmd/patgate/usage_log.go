@@ -228,8 +228,8 @@ func printUsage(s streams, r *usageReport, servers bool) error {
 	_, _ = fmt.Fprintln(w, "NAME\tUSER\tSTATE\tCOUNT\tFIRST\tLAST\tUNUSED\tCLIENT\tSCHEME\tNOTES")
 	for i := range r.Tokens {
 		t := &r.Tokens[i]
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", t.Token.Token, diag.Escape(orDash(t.User)), orDash(t.State), t.Count, stamp(t.First), stamp(t.Last),
-			count(t.UnusedDays, "day"), orDash(t.LastClient), diag.Escape(orDash(t.LastScheme)), usageNotes(t))
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", diag.Escape(t.Token.Token), diag.Escape(orDash(t.User)), orDash(t.State), t.Count, stamp(t.First), stamp(t.Last),
+			count(t.UnusedDays, "day"), diag.Escape(orDash(t.LastClient)), diag.Escape(orDash(t.LastScheme)), usageNotes(t))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -242,7 +242,7 @@ func printUsage(s streams, r *usageReport, servers bool) error {
 		return err
 	}
 	for _, name := range r.NeverUsed {
-		if _, err := fmt.Fprintf(s.out, "%s: %s\n", never, name); err != nil {
+		if _, err := fmt.Fprintf(s.out, "%s: %s\n", never, diag.Escape(name)); err != nil {
 			return err
 		}
 	}
