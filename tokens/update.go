@@ -150,7 +150,7 @@ func (s *Service) checkUpdate(ctx context.Context, r *UpdateRequest, stored *Sto
 func (s *Service) mayBecome(r *UpdateRequest, was, is *state, rights *Rights) error {
 	now := s.now()
 	if end := was.End(); !end.IsZero() && !now.Before(end) && later(is.End(), end) {
-		return Refuse(BadState, "expires", "the token %s ended at %s, and stays so: create a new one", r.Name, writtenTime(end))
+		return Refuse(BadState, "expires", "the token %s ended at %s, and its end is final: create a new one", r.Name, writtenTime(end))
 	}
 	if !is.Expires.Equal(was.Expires) && rights.MaxLifetime > 0 && rights.MaxLifetime != policy.Forever {
 		asked := policy.Forever

@@ -22,7 +22,7 @@ import (
 // usageFlags are what usage reads, and what it lists.
 type usageFlags struct {
 	logs, manifests    []string
-	from               []string
+	from, tokens       []string
 	at, unused, output string
 	rules              bool
 }
@@ -37,6 +37,7 @@ func newUsage(s streams) *cobra.Command {
 			"tokens that were never used. It reports who still uses something that is about to end: a token, an older\n" +
 			"value, or Basic at a gate that ends it.",
 		Example: "  patgate usage --log audit.jsonl.gz --manifests manifests\n" +
+			"  patgate usage --log audit.jsonl --token ci-bot\n" +
 			"  kubectl logs deploy/patgate | patgate usage --log - --unused 30d -o json\n" +
 			"  patgate usage --from http://10.0.0.7:9192 --from http://10.0.0.8:9192 --manifests manifests",
 		RunE: func(_ *cobra.Command, given []string) error {
@@ -51,6 +52,7 @@ func newUsage(s streams) *cobra.Command {
 	logFlag(cmd, &f.logs)
 	cmd.Flags().StringArrayVar(&f.from, "from", nil, "`URL` of a server's status port to ask; may repeat")
 	manifestsFlag(cmd, &f.manifests)
+	cmd.Flags().StringArrayVar(&f.tokens, "token", nil, "only the token with this `name`; may repeat")
 	atFlag(cmd, &f.at)
 	cmd.Flags().StringVar(&f.unused, "unused", "", "only tokens that were not used for this `time`, such as 30d")
 	cmd.Flags().BoolVar(&f.rules, "rules", false, "also which rules allowed the calls of a token, and with --manifests which never did")
@@ -109,6 +111,9 @@ func (f *usageFlags) run(s streams, names []string) error {
 		return err
 	}
 	r := usageReportOf(list, snapshot, now, unused)
+	if err := r.only(f.tokens, list); err != nil {
+		return err
+	}
 	for i := range r.Tokens {
 		r.Tokens[i].addRules(f.rules, snapshot)
 	}
@@ -180,6 +185,27 @@ func usageReportOf(list []usage.Token, snapshot *policy.Snapshot, now time.Time,
 		slices.Sort(r.NeverUsed)
 	}
 	return r
+}
+
+// only removes the tokens that were not asked for. A name that neither the logs nor the manifests have is an
+// error: it would look like a token that nobody uses.
+func (r *usageReport) only(names []string, list []usage.Token) error {
+	if len(names) == 0 {
+		return nil
+	}
+	known := slices.Clone(r.NeverUsed)
+	for i := range list {
+		known = append(known, list[i].Token)
+	}
+	slices.Sort(known)
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return usageError{fmt.Errorf("--token %s: no call with it, and no such token in the manifests, %s", name, diag.Suggest(name, known))}
+		}
+	}
+	r.Tokens = slices.DeleteFunc(r.Tokens, func(t usedToken) bool { return !slices.Contains(names, t.Token.Token) })
+	r.NeverUsed = slices.DeleteFunc(r.NeverUsed, func(name string) bool { return !slices.Contains(names, name) })
+	return nil
 }
 
 // stateOf is a token's state, and its end where there is one.
