@@ -230,19 +230,27 @@ func allowed(path, byMux string) string {
 	return byMux
 }
 
+// isUnknownAction reports whether a path names something that can't be done with a token.
+func isUnknownAction(path string) bool {
+	name, ofToken := strings.CutPrefix(path, "/api/v1/tokens/")
+	_, action, acts := strings.Cut(name, ":")
+	return ofToken && acts && !slices.Contains(actions, action)
+}
+
 // actions are what can be done with one token by POST.
 var actions = []string{"revoke", "rotate"}
 
 func (h *Handler) postToken(w http.ResponseWriter, r *http.Request, c *Caller) (any, error) {
 	name, action := nameOf(r)
-	if err := h.matches(r, c, name); err != nil {
+	must, err := h.matches(r, c, name)
+	if err != nil {
 		return nil, err
 	}
 	switch action {
 	case "revoke":
 		return h.revokeToken(w, r, c, name)
 	case "rotate":
-		return h.rotateToken(w, r, c, name)
+		return h.rotateToken(w, r, c, name, must)
 	case "":
 		w.Header().Set("Allow", "GET, HEAD, PATCH")
 		return nil, problem(http.StatusMethodNotAllowed, "method_not_allowed", "a token takes no POST, expected :revoke or :rotate after its name, or PATCH")
@@ -263,29 +271,39 @@ func misdirected(w http.ResponseWriter, r *http.Request) error {
 	return problem(http.StatusNotFound, "not_found", "there is nothing at this path")
 }
 
-// matches holds If-Match against the token's revision.
-func (h *Handler) matches(r *http.Request, c *Caller, name string) error {
-	must := tagOf(r)
-	if must == "" {
-		return nil
+// matches compares If-Match with the token's revision. It returns the revision that the token must still have when it is
+// changed; empty: any.
+func (h *Handler) matches(r *http.Request, c *Caller, name string) (tokens.Revision, error) {
+	tags := tagsOf(r)
+	if len(tags) == 0 || slices.Contains(tags, "*") {
+		return "", nil
 	}
 	d, err := h.Get(r.Context(), c, name)
 	if err != nil {
-		return about(name, err)
+		return "", about(name, err)
 	}
-	if d.Revision != must {
-		return about(name, problem(http.StatusPreconditionFailed, "changed", "the token has changed since: read it again"))
+	if !slices.Contains(tags, tagOf(d.Revision)) {
+		return "", about(name, problem(http.StatusPreconditionFailed, "changed", "the token has changed since: read it again"))
 	}
-	return nil
+	return d.Revision, nil
 }
 
-func setTag(w http.ResponseWriter, r tokens.Revision) { w.Header().Set("ETag", `"`+string(r)+`"`) }
+func setTag(w http.ResponseWriter, r tokens.Revision) { w.Header().Set("ETag", tagOf(r)) }
 
-// tagOf is the revision of If-Match; empty: any.
-func tagOf(r *http.Request) tokens.Revision {
-	tag := strings.TrimSpace(r.Header.Get("If-Match"))
-	if tag == "*" {
-		return ""
+// tagOf is the ETag of a revision.
+func tagOf(r tokens.Revision) string { return `"` + string(r) + `"` }
+
+// tagsOf are the ETags that If-Match lists (RFC 9110). Revisions hold no commas. A weak tag is none that a token has.
+func tagsOf(r *http.Request) (tags []string) {
+	for _, list := range r.Header.Values("If-Match") {
+		for tag := range strings.SplitSeq(list, ",") {
+			if tag = strings.TrimSpace(tag); tag != "" && tag != "*" && !strings.HasSuffix(tag, `"`) {
+				tag = `"` + tag + `"` // some clients leave the quotes out
+			}
+			if tag != "" {
+				tags = append(tags, tag)
+			}
+		}
 	}
-	return tokens.Revision(strings.Trim(tag, `"`))
+	return tags
 }

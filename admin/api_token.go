@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/patgate/patgate/manifest/edit"
+	"github.com/patgate/patgate/tokens"
 )
 
 func (h *Handler) getToken(w http.ResponseWriter, r *http.Request, c *Caller) (any, error) {
@@ -37,17 +38,17 @@ func (h *Handler) revokeToken(w http.ResponseWriter, r *http.Request, c *Caller,
 	return d, nil
 }
 
-func (h *Handler) rotateToken(w http.ResponseWriter, r *http.Request, c *Caller, name string) (any, error) {
+func (h *Handler) rotateToken(w http.ResponseWriter, r *http.Request, c *Caller, name string, must tokens.Revision) (any, error) {
 	o, err := readBody(r, "application/json", true)
 	if err != nil {
 		return nil, err
 	}
-	overlap, _ := o.lifetime("overlap")
+	overlap, _ := o.overlap("overlap")
 	lifetime, _ := o.lifetime("expiresIn")
 	if err := o.done(); err != nil {
 		return nil, err
 	}
-	made, err := h.Rotate(r.Context(), c, name, overlap, lifetime, "")
+	made, err := h.Rotate(r.Context(), c, name, overlap, lifetime, must)
 	if err != nil {
 		return nil, err
 	}
@@ -72,8 +73,8 @@ func (h *Handler) patchToken(w http.ResponseWriter, r *http.Request, c *Caller) 
 	if err := o.done(); err != nil {
 		return nil, about(name, err)
 	}
-	must := tagOf(r)
-	if err := h.matches(r, c, name); err != nil {
+	must, err := h.matches(r, c, name)
+	if err != nil {
 		return nil, err
 	}
 	d, err := h.Update(r.Context(), c, name, fields, must)

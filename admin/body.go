@@ -9,9 +9,11 @@ import (
 	"math"
 	"mime"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/token"
@@ -28,7 +30,7 @@ type object struct {
 
 // readBody reads the JSON object of a request. An empty body is an empty object where that is allowed.
 func readBody(r *http.Request, contentType string, mayBeEmpty bool) (*object, error) {
-	text, err := io.ReadAll(r.Body)
+	text, err := readAll(r)
 	if err != nil {
 		return nil, err
 	}
@@ -39,6 +41,9 @@ func readBody(r *http.Request, contentType string, mayBeEmpty bool) (*object, er
 	media, _, err := mime.ParseMediaType(given)
 	if err != nil || media != "application/json" && media != contentType {
 		return nil, problem(http.StatusUnsupportedMediaType, "unsupported_media_type", "expected a body of %s", contentType)
+	}
+	if !utf8.Valid(text) {
+		return nil, problem(http.StatusBadRequest, "bad_json", "the body is no JSON that can be read: it is not UTF-8")
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -61,6 +66,24 @@ func readBody(r *http.Request, contentType string, mayBeEmpty bool) (*object, er
 		return nil, problem(http.StatusBadRequest, "bad_json", "the body is %s, expected an object", kindOf(value))
 	}
 	return &object{fields: fields, nulls: contentType == mergePatch}, nil
+}
+
+// readAll reads the body of a request. That it does not arrive is no fault of patgate.
+func readAll(r *http.Request) ([]byte, error) {
+	text, err := io.ReadAll(r.Body)
+	return text, BodyError(err)
+}
+
+// BodyError is the problem that an error in reading a body is; nil where there is none.
+func BodyError(err error) error {
+	var large *http.MaxBytesError
+	switch {
+	case err == nil, errors.As(err, &large):
+		return err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return problem(http.StatusRequestTimeout, "request_timeout", "the body did not arrive within %d seconds, expected all of it", int(within.Seconds()))
+	}
+	return problem(http.StatusBadRequest, "bad_body", "the body can't be read, expected as much as its headers say")
 }
 
 // jsonError says what is wrong with JSON, and does not repeat it: it may hold a value.
@@ -328,6 +351,15 @@ func (o *object) lifetime(name string) (d time.Duration, there bool) {
 	return d, true
 }
 
+// overlap reads how long an older value works on; 0 is none.
+func (o *object) overlap(name string) (d time.Duration, there bool) {
+	text, there := o.text(name)
+	if zero, err := time.ParseDuration(text); !there || err == nil && zero == 0 {
+		return 0, there
+	}
+	return o.lifetime(name)
+}
+
 // done returns what is wrong with the object: also an unknown field.
 func (o *object) done() error {
 	if o.problem != nil {
@@ -342,11 +374,14 @@ func (o *object) done() error {
 	if len(unknown) > 0 {
 		slices.Sort(unknown)
 		slices.Sort(o.names)
-		name := unknown[0]
+		name, known := unknown[0], "none at all"
 		if len(name) > 64 {
-			name = name[:64] + "…"
+			name = strings.ToValidUTF8(name[:64], "") + "…"
 		}
-		return fieldProblem("", "there is no field %q, expected some of %s", name, strings.Join(slices.Compact(o.names), ", "))
+		if len(o.names) > 0 {
+			known = "some of " + strings.Join(slices.Compact(o.names), ", ")
+		}
+		return fieldProblem(name, "there is no field %q, expected %s", name, known)
 	}
 	return nil
 }

@@ -108,7 +108,7 @@ func (h *Handler) patCreate(_ http.ResponseWriter, r *http.Request, c *Caller) (
 	}
 	n := &NewToken{Unrestricted: true, clamp: true}
 	n.DisplayName, _ = o.text("name")
-	days, said := o.number("expirationDuration", 1, 365_000)
+	days, said := o.number("expirationDuration", 1, 1_000_000_000)
 	switch {
 	case strings.TrimSpace(n.DisplayName) == "":
 		o.fail("name", "the name is missing or empty, expected one")

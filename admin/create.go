@@ -3,12 +3,15 @@ package admin
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/patgate/patgate/diag"
+	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/policy"
 	"github.com/patgate/patgate/token"
@@ -188,6 +191,9 @@ func (m *Manager) RevokeMany(ctx context.Context, c *Caller, r *Many) (*RevokedM
 	if err != nil {
 		return nil, err
 	}
+	if err := v.knows(r); err != nil {
+		return nil, err
+	}
 	done := &RevokedMany{Names: v.revocable(r), DryRun: r.DryRun}
 	done.Count = len(done.Names)
 	switch {
@@ -210,6 +216,19 @@ func (m *Manager) RevokeMany(ctx context.Context, c *Caller, r *Many) (*RevokedM
 		}
 	}
 	return done, nil
+}
+
+// knows refuses a group or name that is in no manifest: a slip would revoke less than was meant. A user may be in none.
+func (v *view) knows(r *Many) error {
+	if r.Group != "" && v.set.Find(manifest.KindUserGroup, r.Group) == nil {
+		return fieldProblem("group", "no UserGroup is called %q, %s", r.Group, diag.Suggest(r.Group, v.groups()))
+	}
+	for _, name := range r.Names {
+		if v.tokens[name] == nil {
+			return fieldProblem("names", "no token is called %q, %s", name, diag.Suggest(name, slices.Collect(maps.Keys(v.tokens))))
+		}
+	}
+	return nil
 }
 
 // revocable lists the tokens that a request names and that are not revoked yet.

@@ -168,7 +168,7 @@ func requestOf(r *http.Request, gate string) (*policy.Request, error) {
 		TLS: r.TLS != nil, Peer: peerOf(r), Header: headerOf(r.Header),
 	}
 	p.Credential = policy.ParseAuthorization(p.Header.Get("authorization"))
-	body, err := io.ReadAll(r.Body)
+	body, err := readAll(r)
 	if err != nil {
 		return nil, err
 	}

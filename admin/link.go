@@ -58,6 +58,10 @@ func (l *Links) take(code string) (user string, ok bool) {
 
 // followLink signs in with a link.
 func (h *Handler) followLink(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet { // HEAD, by programs that look at links before people do: it takes nothing
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	user, ok := h.o.Links.take(r.PathValue("code"))
 	if !ok {
 		h.SignInFailed(w, r, "link_used", http.StatusUnauthorized, "this link was used, or is older than 10 minutes: restart patgate for another one")

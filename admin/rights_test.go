@@ -61,7 +61,7 @@ var calls = []struct {
 	{"PATCH", "/api/v1/tokens/mine", `{"unrestricted": true, "limitTo": null, "policies": null}`, "401 403 404 404 200 403 401 401"},
 	{"PATCH", "/api/v1/tokens/mine", `{"gates": null}`, "401 403 404 404 200 403 401 401"},
 	{"PATCH", "/api/v1/tokens/mine", `{"expires": "2026-06-20T00:00:00Z"}`, "401 200 404 404 200 200 401 401"},
-	{"PATCH", "/api/v1/tokens/mine", `{"expires": "2026-07-29T00:00:00Z"}`, "401 200 404 404 200 403 401 401"},
+	{"PATCH", "/api/v1/tokens/mine", `{"expires": "2026-07-29T00:00:00Z"}`, "401 403 404 404 200 403 401 401"},
 	{"PATCH", "/api/v1/tokens/mine", `{"expires": null}`, "401 400 404 404 400 400 401 401"},
 	{"PATCH", "/api/v1/tokens/stopped", `{"suspended": false}`, "401 403 404 404 200 403 401 401"},
 	{"POST", "/api/v1/tokens/mine:rotate", `{"overlap": "1h"}`, "401 200 404 404 200 403 401 401"},
@@ -95,17 +95,17 @@ func TestRightsByCalls(t *testing.T) {
 		wants := strings.Fields(call.want)
 		for i, caller := range callers {
 			g := newOffice(t, nil)
-			before := g.store.Text()
+			before := g.Store.Text()
 			answer := g.do(caller.who(g), call.method, call.path, call.body)
 			if fmt.Sprint(answer.StatusCode) != wants[i] {
 				t.Errorf("%s %s %s as %s: %d, want %s: %s", call.method, call.path, call.body, caller.name, answer.StatusCode, wants[i], textOf(t, answer))
 				continue
 			}
 			refused := answer.StatusCode >= 400
-			if refused && g.store.Text() != before {
+			if refused && g.Store.Text() != before {
 				t.Errorf("%s %s as %s: refused, and something is written", call.method, call.path, caller.name)
 			}
-			if kinds := g.log.kinds(); refused && !slices.Contains(kinds, "manage.refused") {
+			if kinds := g.Log.Take(); refused && !slices.Contains(kinds, "manage.refused") {
 				t.Errorf("%s %s as %s: refused without an event: %v", call.method, call.path, caller.name, kinds)
 			}
 		}
@@ -162,12 +162,15 @@ func TestAtlassianAnswers(t *testing.T) {
 			t.Errorf("%s is %v, want %v: a longer life becomes the cap", name, made[name], want)
 		}
 	}
+	if longest := read(t, g.do(as{header: "root"}, "POST", "/rest/pat/latest/tokens", `{"name": "longest", "expirationDuration": 900000000}`)); longest["id"] == nil {
+		t.Errorf("a duration beyond every cap: %v", longest)
+	}
 	if raw, _ := made["rawToken"].(string); !strings.HasPrefix(raw, "patg_") {
 		t.Errorf("%v", made)
 	}
 	for body, want := range map[string]int{
 		`{"name": "tokenName"}`: 400, `{"name": ""}`: 400, `{}`: 400, `{"name": "` + strings.Repeat("x", 41) + `"}`: 400,
-		`{"name": "y", "expirationDuration": 0}`: 400, `{"name": "y", "expirationDuration": null}`: 400, `{"name": 5}`: 400, `[]`: 400, `{`: 400,
+		`{"name": "y", "expirationDuration": 0}`: 400, "{\"name\": \"\xff\"}": 400, `{"name": "y", "expirationDuration": null}`: 400, `{"name": 5}`: 400, `[]`: 400, `{`: 400,
 	} {
 		answer := g.do(as{header: "alice"}, "POST", "/rest/pat/latest/tokens", body)
 		got := read(t, answer)
@@ -212,6 +215,10 @@ func TestETags(t *testing.T) {
 	}
 	if got := []int{change(tag, "A"), change(tag, "B"), change("*", "C"), change(`"x"`, "D")}; !slices.Equal(got, []int{200, 412, 200, 412}) {
 		t.Errorf("%v", got)
+	}
+	tag = g.do(as{header: "alice"}, "GET", "/api/v1/tokens/mine", "").Header.Get("ETag")
+	if got := []int{change("W/"+tag, "E"), change(`"x", `+tag, "C")}; !slices.Equal(got, []int{412, 200}) {
+		t.Errorf("a weak tag, and a list: %v", got)
 	}
 	if got := read(t, g.do(as{header: "alice"}, "GET", "/api/v1/tokens/mine", "")); got["displayName"] != "C" {
 		t.Errorf("%v", got)

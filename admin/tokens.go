@@ -123,6 +123,14 @@ func (v *view) memberOf(group, user string) bool {
 	return doc != nil && doc.UserGroup != nil && slices.Contains(doc.UserGroup.Members, manifest.User(user))
 }
 
+// groups are the names of the UserGroups.
+func (v *view) groups() (names []string) {
+	for i := range v.set.Groups {
+		names = append(names, v.set.Groups[i].Key())
+	}
+	return names
+}
+
 // states are the names of the states.
 func states() (names []string) {
 	for s := range policy.StateCount {

@@ -205,7 +205,7 @@ func TestUpdates(t *testing.T) {
 		"a client range more":    {fields: []edit.Field{field("clients", map[string]any{"allow": []string{"10.0.0.0/8", "::/0"}, "deny": []string{"10.1.0.0/16"}})}, user: "widens clients", admin: "done"},
 		"a range less denied":    {fields: []edit.Field{field("clients", map[string]any{"allow": []string{"10.0.0.0/8"}})}, user: "widens clients", admin: "done"},
 		"an earlier end":         {fields: []edit.Field{field("expires", at("2026-06-10T00:00:00Z"))}, user: "done"},
-		"a later end in the cap": {fields: []edit.Field{field("expires", at("2026-06-29T00:00:00Z"))}, user: "done"},
+		"a later end in the cap": {fields: []edit.Field{field("expires", at("2026-06-29T00:00:00Z"))}, user: "widens expires", admin: "done"},
 		"an end beyond the cap":  {fields: []edit.Field{field("expires", at("2026-07-29T00:00:00Z"))}, user: "beyond_cap expires"},
 		"no end":                 {fields: []edit.Field{field("expires", nil)}, user: "beyond_cap expires"},
 		"another user":           {fields: []edit.Field{field("user", "bob")}, user: "not_editable user"},
@@ -261,6 +261,10 @@ func TestSuspensions(t *testing.T) {
 	}{
 		{"alice", true, "done"}, {"alice", false, "done"}, {"root", true, "done"}, {"alice", false, "widens suspended"},
 		{"alice", true, "done"}, {"alice", false, "widens suspended"}, {"root", false, "done"}, {"bob", true, "unknown"}, {"alice", true, "done"}, {"root", false, "done"},
+		// who suspends it first does not keep others from doing so
+		{"alice", true, "done"}, {"root", true, "done"}, {"alice", false, "widens suspended"}, {"root", false, "done"},
+		{"alice", true, "done"}, {"", true, "done"}, {"alice", false, "widens suspended"}, {"", false, "done"},
+		{"root", true, "done"}, {"", true, "done"}, {"root", false, "done"},
 	} {
 		_, err := service.Suspend(t.Context(), tokens.Request{Actor: actor(t, service, step.who)}, "ci", step.suspended)
 		if codeOf(err) != step.want {
@@ -270,6 +274,23 @@ func TestSuspensions(t *testing.T) {
 	stored, err := store.Get(t.Context(), "ci")
 	if err != nil || string(stored.Data) != tokenNamed("ci", "") {
 		t.Errorf("%v: %s", err, stored.Data)
+	}
+}
+
+// TestSuspensionsWrittenByHand has an annotation in the manifest of a token that is not suspended: it says who may lift no
+// suspension that comes later.
+func TestSuspensionsWrittenByHand(t *testing.T) {
+	for _, by := range []string{"", "root"} {
+		store := office()
+		store.Put("ci.yaml", strings.Replace(tokenNamed("ci", ""), "metadata: {name: ci}", "metadata: {name: ci, annotations: {patgate.dev/suspended-by: alice}}", 1))
+		service := serviceOf(store, nil)
+		suspend := func(who string, suspended bool) string {
+			_, err := service.Suspend(t.Context(), tokens.Request{Actor: actor(t, service, who)}, "ci", suspended)
+			return codeOf(err)
+		}
+		if first, lifted := suspend(by, true), suspend("alice", false); first != "done" || lifted != "widens suspended" {
+			t.Errorf("suspended by %q: %s, lifted by alice: %s", by, first, lifted)
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 type editForm struct {
 	Name, Description  string
 	Date               string // another end; empty: as it is
-	Cap                string // the longest lifetime; empty: there is none, or it is another user's
+	Cap                string // the longest lifetime; empty: there is none, or the caller may not move the end later
 	Policies, Lines    []string
 	Allow              []allowRow // rules in their long form
 	Gates, Schemes     []string
@@ -83,7 +83,7 @@ func (s *site) fillEdit(c *admin.Caller, v *tokenView) {
 	if d.Expires != nil {
 		e.Most = date(*d.Expires)
 	}
-	if capped(&c.Rights) && v.Own {
+	if capped(&c.Rights) && v.Own && c.Actor.Admin { // for others an end only moves earlier
 		e.Cap, e.Most = tokens.LifetimeText(c.Rights.MaxLifetime), date(d.Issued.Add(c.Rights.MaxLifetime))
 	}
 }

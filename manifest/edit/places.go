@@ -91,11 +91,18 @@ func (p *places) end(n *yaml.Node) (int, error) {
 	switch {
 	case n.Kind == yaml.ScalarNode && n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
 		return p.blockEnd(n)
+	case n.Kind == yaml.ScalarNode && n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0:
+		start, err := p.start(n)
+		if err != nil {
+			return 0, err
+		}
+		length := quoted(p.text[start:])
+		if length == 0 {
+			return 0, errPlace("a quote is not closed")
+		}
+		return start + length, nil
 	case n.Kind == yaml.ScalarNode:
 		_, end, err := p.scalar(n)
-		if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
-			end++
-		}
 		return end, err
 	case n.Style&yaml.FlowStyle != 0:
 		start, err := p.start(n)

@@ -136,7 +136,9 @@ func (e *tokenEditor) setTries(path []string, value any) (tries [][]splice) {
 		add(e.remove(in, path[0]))
 		return tries
 	}
-	add(e.replaceScalar(find(in, path[0]), value, len(path) == 1))
+	if len(path) == 1 {
+		add(e.adapt(find(in, path[0]), value))
+	}
 	add(e.replace(in, entry{key: path[0], node: nested(path[1:], value)}))
 	return tries
 }
@@ -147,19 +149,6 @@ func nested(path []string, value any) any {
 		value = map[string]any{path[i]: value}
 	}
 	return value
-}
-
-// replaceScalar writes another text in the place of a plain one: quotes and comments stay.
-func (e *tokenEditor) replaceScalar(n *yaml.Node, value any, last bool) ([]splice, error) {
-	text := scalarText(value)
-	if !last || text == "" || strings.ContainsAny(text, "'\"\\\n") {
-		return nil, errPlace("it is no plain value")
-	}
-	start, end, err := e.scalar(n)
-	if err != nil {
-		return nil, err
-	}
-	return []splice{{start, end - start, text}}, nil
 }
 
 // scalarText returns a value as a plain scalar, or nothing.
