@@ -27,7 +27,7 @@ func newFrontCheck(s streams) *cobra.Command {
 	var o frontCheckOptions
 	cmd := &cobra.Command{
 		Use:   "front-check FILE...",
-		Short: "Find settings of nginx, Caddy, Traefik or HAProxy that let requests bypass patgate",
+		Short: "Find settings of other proxies that let requests bypass patgate",
 		Long: "Front-check reads configurations of proxies that ask patgate over HTTP, and prints the settings that let requests\n" +
 			"bypass it, as FILE:LINE:COLUMN: field: what is wrong. Fix: what to write [severity code]. docs/ingress.md describes\n" +
 			"each code. A FILE is a configuration of nginx, a Caddyfile or Caddy's JSON, Traefik's YAML or TOML, objects of\n" +
