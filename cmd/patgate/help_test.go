@@ -47,3 +47,17 @@ func TestHelpFitsATerminal(t *testing.T) {
 		}
 	}
 }
+
+// TestAValueIsSaidOnce holds what is said of a listener whose address is taken.
+func TestAValueIsSaidOnce(t *testing.T) {
+	for line, want := range map[string]string{
+		"--listen 127.0.0.1:1: listen tcp 127.0.0.1:1: bind: address already in use": "--listen 127.0.0.1:1: another process listens there, expected a free address",
+		"listen tcp 127.0.0.1:1: bind: address already in use":                       "127.0.0.1:1: another process listens there, expected a free address",
+		"--log a.log: open b.log: no such file or directory":                         "--log a.log: b.log: no such file, expected one that exists",
+		"--log a.log: open a.log: no such file or directory":                         "--log a.log: no such file, expected one that exists",
+	} {
+		if got := plainText(line); got != want {
+			t.Errorf("%s: %s, want %s", line, got, want)
+		}
+	}
+}

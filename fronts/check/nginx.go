@@ -101,9 +101,10 @@ func effective(d *directive, name string) (last *directive, list []*directive) {
 // passes are the directives that send a request to an API.
 var passes = []string{"proxy_pass", "grpc_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass"}
 
-// server judges the locations of a server that asks somewhere, or leads where others ask.
+// server judges the locations of a server that asks somewhere, leads where others ask, or is meant to ask.
 func (n *nginxFile) server(server *directive) {
 	checks := n.checkLocations(server)
+	meant := n.meantToAsk(server)
 	server.walk(func(d *directive) {
 		if !slices.Contains(passes, d.name()) {
 			return
@@ -114,7 +115,7 @@ func (n *nginxFile) server(server *directive) {
 		}
 		asks, _ := effective(d.parent, "auth_request")
 		if asks == nil || asks.arg(0) == "off" {
-			if len(checks) > 0 || n.guardedPasses[passTarget(d.arg(0))] {
+			if len(checks) > 0 || n.guardedPasses[passTarget(d.arg(0))] || meant && len(location.all("internal")) == 0 {
 				n.judged++
 				n.find(d, Unguarded, strings.Join(location.words, " "), "%s leads to %s without auth_request", d.name(), d.arg(0))
 			}
