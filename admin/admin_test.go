@@ -1,27 +1,23 @@
 package admin_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/patgate/patgate/admin"
-	"github.com/patgate/patgate/audit"
-	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/admin/admintest"
 	"github.com/patgate/patgate/token"
 	"github.com/patgate/patgate/tokens"
-	"github.com/patgate/patgate/tokens/storetest"
 )
 
 // now is when the tests are.
-var now = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+var now = admintest.Now
 
 // office is what the tests manage: a gate, a gate for the management, groups, policies and tokens.
 const office = `apiVersion: patgate.dev/v1alpha1
@@ -55,97 +51,32 @@ metadata: {name: read}
 spec: {allow: [{name: read all, methods: [GET, HEAD], path: /rest/.*}]}
 `
 
-// log keeps audit events, as the audit writes them.
-type log struct {
-	mu     sync.Mutex
-	events []audit.Event
-	full   bool // allows can't be written
-}
-
-func (l *log) Record(_ context.Context, e *audit.Event) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.full && e.Decision == audit.Allow {
-		return audit.ErrUnavailable
-	}
-	l.events = append(l.events, *e)
-	return nil
-}
-
-// kinds returns the kinds of the events since the last call.
-func (l *log) kinds() (kinds []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, e := range l.events {
-		kinds = append(kinds, string(e.Kind))
-	}
-	l.events = nil
-	return kinds
-}
-
 // rig is a management over a store in memory.
 type rig struct {
-	t        *testing.T
-	store    *storetest.Map
-	log      *log
-	sessions *admin.Sessions
-	handler  *admin.Handler
-	values   map[string]token.Secret // of tokens
-	expired  string                  // the cookie of a session that has ended
+	*admintest.Setup
+	t       *testing.T
+	values  map[string]token.Secret // of tokens
+	expired string                  // the cookie of a session that has ended
 }
 
 func newRig(t *testing.T, change func(*admin.Options)) *rig {
 	t.Helper()
-	g := &rig{t: t, store: new(storetest.Map), log: new(log), values: map[string]token.Secret{}}
-	g.store.Put("office.yaml", office)
-	clock := func() time.Time { return now }
-	var err error
-	past := true
-	if g.sessions, err = admin.NewSessions(nil, true, func() time.Time {
-		if past {
-			return now.Add(-admin.SessionSpan)
+	ended := admintest.Cookie(t, admintest.Sessions(t, now.Add(-admin.SessionSpan)), "alice")
+	g := &rig{t: t, values: map[string]token.Secret{}, expired: ended.Name + "=" + ended.Value}
+	g.Setup = admintest.New(t, office, func(o *admin.Options) {
+		o.Gate, o.Header = "tokens", "x-forwarded-user"
+		if change != nil {
+			change(o)
 		}
-		return now
-	}); err != nil {
-		t.Fatal(err)
-	}
-	w := httptest.NewRecorder()
-	if err := g.sessions.Start(w, "alice", "test"); err != nil {
-		t.Fatal(err)
-	}
-	cookie := w.Result().Cookies()[0]
-	g.expired, past = cookie.Name+"="+cookie.Value, false
-	o := admin.Options{
-		Service: &tokens.Service{Store: g.store, Documents: g.store, Now: clock}, Snapshot: g.snapshot, Audit: g.log,
-		Gate: "tokens", Header: "x-forwarded-user", Sessions: g.sessions, Now: clock,
-	}
-	if change != nil {
-		change(&o)
-	}
-	if g.handler, err = admin.New(o); err != nil {
-		t.Fatal(err)
-	}
+	})
 	return g
-}
-
-// snapshot is what runs: always what is stored.
-func (g *rig) snapshot() *policy.Snapshot {
-	set, err := g.store.Documents(context.Background())
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	index := policy.NewIndex()
-	if _, err := index.Replace(set.Rows, now); err != nil {
-		g.t.Fatal(err)
-	}
-	return index.Snapshot()
 }
 
 // put stores a token with a new value.
 func (g *rig) put(name, spec string) {
 	value := token.Mint()
 	g.values[name] = value
-	g.store.Put(name+".yaml", fmt.Sprintf("apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: %s}\nspec:\n  digest: %s\n  issued: 2026-05-01T00:00:00Z\n%s",
+	g.Store.Put(name+".yaml", fmt.Sprintf("apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: %s}\nspec:\n  digest: %s\n  issued: 2026-05-01T00:00:00Z\n%s",
 		name, token.Sum(value), spec))
 }
 
@@ -178,16 +109,7 @@ func (g *rig) do(who as, method, path, body string) *http.Response {
 	case who.token != "":
 		r.Header.Set("Authorization", "Bearer "+value)
 	}
-	if who.session != "" {
-		w := httptest.NewRecorder()
-		if err := g.sessions.Start(w, who.session, "test"); err != nil {
-			g.t.Fatal(err)
-		}
-		r.AddCookie(w.Result().Cookies()[0])
-	}
-	w := httptest.NewRecorder()
-	g.handler.ServeHTTP(w, r)
-	answer := w.Result()
+	answer := g.Send(who.session, r)
 	holdsTo(g.t, method, path, answer)
 	return answer
 }
@@ -284,7 +206,7 @@ func TestRightsAreOfNow(t *testing.T) {
 	if got := read(t, g.do(who, "GET", "/api/v1/me", "")); got["rights"].(map[string]any)["admin"] != true {
 		t.Fatalf("%v", got)
 	}
-	g.store.Put("office.yaml", strings.Replace(office, "members: [root]", "members: []", 1))
+	g.Store.Put("office.yaml", strings.Replace(office, "members: [root]", "members: []", 1))
 	if got := read(t, g.do(who, "GET", "/api/v1/me", "")); got["rights"].(map[string]any)["admin"] != false {
 		t.Fatalf("%v", got)
 	}
@@ -294,7 +216,7 @@ func TestRightsAreOfNow(t *testing.T) {
 func TestNothingIsAllowedUnaudited(t *testing.T) {
 	g := newRig(t, nil)
 	g.put("mine", "  user: alice\n  unrestricted: true\n")
-	g.log.full = true
+	g.Log.Fill()
 	if answer := g.do(as{token: "mine"}, "GET", "/api/v1/me", ""); answer.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("%d", answer.StatusCode)
 	}

@@ -30,7 +30,7 @@ func TestATokenBehindTheProxyBoundsItsCaller(t *testing.T) {
 				o.TokenName = func(name string) string { return strings.TrimPrefix(name, "team/") }
 			}
 		})
-		g.store.Put("page.yaml", "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: page}\nspec: {hosts: [page.example.com], schemes: [bearer], upstream: {tokenHeader: x-token-name}}\n")
+		g.Store.Put("page.yaml", "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: page}\nspec: {hosts: [page.example.com], schemes: [bearer], upstream: {tokenHeader: x-token-name}}\n")
 		g.put("narrow", "  user: alice\n  limitTo: |\n    [post]/api/v1/tokens\n")
 		g.put("mine", "  user: alice\n  unrestricted: true\n")
 		for row, want := range map[string]int{"narrow": http.StatusForbidden, "mine": http.StatusCreated} {

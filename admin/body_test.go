@@ -28,7 +28,7 @@ func TestBodiesThatDoNotArrive(t *testing.T) {
 					r.Header.Set(credential, "Bearer "+g.values["mine"].Reveal())
 				}
 				w := httptest.NewRecorder()
-				g.handler.ServeHTTP(w, r)
+				g.Handler.ServeHTTP(w, r)
 				if got := read(t, w.Result()); w.Code != c.status || got["reason"] != c.reason {
 					t.Errorf("%s, %s by %s: %d %v", name, path, credential, w.Code, got)
 				}
@@ -85,7 +85,7 @@ func TestRotationsWithOneETag(t *testing.T) {
 			r.Header.Set("X-Forwarded-User", "alice")
 			r.Header.Set("If-Match", tag)
 			w := httptest.NewRecorder()
-			g.handler.ServeHTTP(w, r)
+			g.Handler.ServeHTTP(w, r)
 			statuses <- w.Code
 		}()
 	}

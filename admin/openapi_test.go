@@ -121,7 +121,7 @@ func TestDocumentNamesTheLanguages(t *testing.T) {
 // event and in what is stored.
 func TestNoValueLeaks(t *testing.T) {
 	g := newOffice(t, nil)
-	g.log.kinds()
+	g.Log.Take()
 	var shown []string // values that were answered once
 	forbidden := func() (list []string) {
 		for _, value := range g.values {
@@ -159,10 +159,8 @@ func TestNoValueLeaks(t *testing.T) {
 			}
 		}
 	}
-	leaks("the store", g.store.Text())
-	g.log.mu.Lock()
-	defer g.log.mu.Unlock()
-	for _, e := range g.log.events {
+	leaks("the store", g.Store.Text())
+	for _, e := range g.Log.Events() {
 		leaks("an event", fmt.Sprint(e.By, e.Detail, e.Reason, e.Path, e.Query, e.Token, e.User, e.Problems, e.Fields))
 	}
 }

@@ -95,17 +95,17 @@ func TestRightsByCalls(t *testing.T) {
 		wants := strings.Fields(call.want)
 		for i, caller := range callers {
 			g := newOffice(t, nil)
-			before := g.store.Text()
+			before := g.Store.Text()
 			answer := g.do(caller.who(g), call.method, call.path, call.body)
 			if fmt.Sprint(answer.StatusCode) != wants[i] {
 				t.Errorf("%s %s %s as %s: %d, want %s: %s", call.method, call.path, call.body, caller.name, answer.StatusCode, wants[i], textOf(t, answer))
 				continue
 			}
 			refused := answer.StatusCode >= 400
-			if refused && g.store.Text() != before {
+			if refused && g.Store.Text() != before {
 				t.Errorf("%s %s as %s: refused, and something is written", call.method, call.path, caller.name)
 			}
-			if kinds := g.log.kinds(); refused && !slices.Contains(kinds, "manage.refused") {
+			if kinds := g.Log.Take(); refused && !slices.Contains(kinds, "manage.refused") {
 				t.Errorf("%s %s as %s: refused without an event: %v", call.method, call.path, caller.name, kinds)
 			}
 		}

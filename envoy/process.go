@@ -1,7 +1,6 @@
 package envoy
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -20,7 +18,6 @@ import (
 type Process struct {
 	cmd    *exec.Cmd
 	dir    string
-	log    lockedBuffer
 	admin  string
 	exited chan struct{}
 	err    error
@@ -39,27 +36,44 @@ func Start(ctx context.Context, config, admin string) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	file := filepath.Join(dir, "envoy.yaml")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+	p := &Process{dir: dir, admin: admin, exited: make(chan struct{})}
+	if err := p.start(binary, config); err != nil {
+		_ = os.RemoveAll(dir)
 		return nil, err
 	}
-	p := &Process{dir: dir, admin: admin, exited: make(chan struct{})}
+	if err := p.awaitReady(ctx); err != nil {
+		log := p.Log()
+		_ = p.Stop()
+		return nil, fmt.Errorf("%w\n%s", err, log)
+	}
+	return p, nil
+}
+
+// start runs Envoy with its configuration and its log in the process's folder.
+func (p *Process) start(binary, config string) error {
+	file := filepath.Join(p.dir, "envoy.yaml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return err
+	}
+	log, err := os.Create(p.logFile())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
 	p.cmd = exec.Command(binary, "-c", file, "--disable-hot-restart", "--concurrency", "2", "--log-level", "warn")
-	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
+	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = OwnGroup() // a terminal's Ctrl-C is for the process that started it
 	if err := p.cmd.Start(); err != nil {
-		return nil, err
+		return err
 	}
 	go func() {
 		p.err = p.cmd.Wait()
 		close(p.exited)
 	}()
-	if err := p.awaitReady(ctx); err != nil {
-		_ = p.Stop()
-		return nil, fmt.Errorf("%w\n%s", err, p.log.String())
-	}
-	return p, nil
+	return nil
 }
+
+func (p *Process) logFile() string { return filepath.Join(p.dir, "envoy.log") }
 
 func (p *Process) awaitReady(ctx context.Context) error {
 	for {
@@ -94,8 +108,11 @@ func (p *Process) Admin(path string) (string, error) {
 	return string(text), err
 }
 
-// Log returns what Envoy has logged so far.
-func (p *Process) Log() string { return p.log.String() }
+// Log returns what Envoy has logged so far; after Stop, nothing.
+func (p *Process) Log() string {
+	text, _ := os.ReadFile(p.logFile())
+	return string(text)
+}
 
 // Stop ends Envoy and removes its files.
 func (p *Process) Stop() error {
@@ -107,22 +124,4 @@ func (p *Process) Stop() error {
 		<-p.exited
 	}
 	return os.RemoveAll(p.dir)
-}
-
-// lockedBuffer is a bytes.Buffer for several goroutines.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

@@ -93,9 +93,6 @@ func Explain(r *policy.Request, d *policy.Decision, trace *policy.Trace) Explana
 		e.Expires = &end
 	}
 	for _, s := range trace.Steps {
-		if s.Step == policy.StepGateValid && s.Passed {
-			continue // of interest only for objects of a cluster: files with a fault load no gate
-		}
 		e.Steps = append(e.Steps, StepResult{s.Step.String(), s.Passed, note(s.Step, s.Passed, r, d)})
 	}
 	for _, rule := range trace.Rules {

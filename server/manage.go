@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -48,6 +49,7 @@ type ManageOptions struct {
 	OIDC           OIDC     // sign in with an identity provider; without an issuer: no user does
 	Flags          string   // begins the names of the flags, such as --manage-
 	Announce       func(string)
+	ForceWithin    time.Duration // how long an answer waits for its change to take effect; zero: 2 s
 
 	// Extend adds the page and its ways to sign in, before requests come.
 	Extend func(*admin.Handler) error
@@ -118,57 +120,21 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := o.sessionKey()
+	sessions, err := o.sessions(m)
 	if err != nil {
 		return nil, err
 	}
-	sessions, err := admin.NewSessions(key, !o.plainLoopback(), m.now)
-	if err != nil {
-		return nil, &UsageError{o.Flags + "session-key-file: " + err.Error()}
-	}
-	if key != nil && m.objects == nil { // replicas have the same key and directory
-		sessions.Share(o.Into, m.logger)
-	}
-	signIn, err := o.signIn(sessions, m)
-	if err != nil {
+	g := &management{o: o}
+	if g.signIn, err = o.signIn(sessions, m); err != nil {
 		return nil, err
 	}
-	g := &management{o: o, signIn: signIn}
 	servers := newServers(o.GateStatus)
-	store := m.store(o)
-	options := admin.Options{
-		Service: &tokens.Service{Store: store, Documents: store, Now: m.now}, Snapshot: m.snapshot, Audit: m.audit, InForce: o.inForce(m, servers),
-		Gate: o.Gate, Header: o.UserHeader, Sessions: sessions, Secure: o.SecureMode, Now: m.now, Logger: m.logger, Others: o.Others || signIn != nil,
-	}
 	if g.usage, err = newUsageView(m.counters, servers); err != nil {
 		return nil, err
 	}
-	if m.counters != nil || len(o.GateStatus) > 0 {
-		options.Usage, options.Rules = g.usage.used, g.usage.rules
-	}
-	if m.recent != nil {
-		options.Recent = m.recent.Calls
-	}
-	if m.objects != nil {
-		m.objects.qualify(&options)
-	}
-	if o.LoginLink != "" {
-		g.links = &admin.Links{Now: m.now}
-		options.Links = g.links
-	}
-	if g.handler, err = admin.New(options); err != nil {
-		return nil, &UsageError{fmt.Sprintf("there is no way to sign in: expected %[1]sgate, %[1]suser-header, %[1]soidc-issuer or %[1]slogin-link", o.Flags)}
-	}
-	if signIn != nil {
-		signIn.Register(g.handler)
-	}
-	if err := page.Add(g.handler); err != nil {
+	options := g.options(m, servers, sessions)
+	if g.handler, err = g.newHandler(options); err != nil {
 		return nil, err
-	}
-	if o.Extend != nil {
-		if err := o.Extend(g.handler); err != nil {
-			return nil, err
-		}
 	}
 	g.notices = &notices{service: options.Service, audit: m.audit, now: m.now, logger: m.logger, every: noticeEvery}
 	if o.NotifyURL != "" || o.NotifySecret != "" {
@@ -184,6 +150,49 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 		MaxHeaderBytes: manageHeader, ErrorLog: slog.NewLogLogger(m.logger.Handler(), slog.LevelDebug), TLSConfig: browsers(certs.config()),
 	}
 	return g, nil
+}
+
+// options returns what the management API needs to know of the server.
+func (g *management) options(m *managed, servers *servers, sessions *admin.Sessions) admin.Options {
+	o, store := g.o, m.store(g.o)
+	options := admin.Options{
+		Service: &tokens.Service{Store: store, Documents: store, Now: m.now}, Snapshot: m.snapshot, Audit: m.audit, InForce: o.inForce(m, servers),
+		Gate: o.Gate, Header: o.UserHeader, Sessions: sessions, Secure: o.SecureMode, Now: m.now, Logger: m.logger, Others: o.Others || g.signIn != nil,
+	}
+	if m.counters != nil || len(o.GateStatus) > 0 {
+		options.Usage, options.Rules = g.usage.used, g.usage.rules
+	}
+	if m.recent != nil {
+		options.Recent = m.recent.Calls
+	}
+	if m.objects != nil {
+		m.objects.qualify(&options)
+	}
+	if o.LoginLink != "" {
+		g.links = &admin.Links{Now: m.now}
+		options.Links = g.links
+	}
+	return options
+}
+
+// newHandler makes the handler of the API, the page and the ways to sign in.
+func (g *management) newHandler(options admin.Options) (*admin.Handler, error) {
+	h, err := admin.New(options)
+	if err != nil {
+		return nil, &UsageError{fmt.Sprintf("there is no way to sign in: expected %[1]sgate, %[1]suser-header, %[1]soidc-issuer or %[1]slogin-link", g.o.Flags)}
+	}
+	if g.signIn != nil {
+		g.signIn.Register(h)
+	}
+	if err := page.Add(h); err != nil {
+		return nil, err
+	}
+	if g.o.Extend != nil {
+		if err := g.o.Extend(h); err != nil {
+			return nil, err
+		}
+	}
+	return h, nil
 }
 
 // browsers lets clients speak HTTP/1.1 too.
@@ -250,28 +259,35 @@ func (o *ManageOptions) plainLoopback() bool {
 	return err == nil && isLoopback(host) && o.TLSCert == ""
 }
 
-func (o *ManageOptions) sessionKey() ([]byte, error) {
-	if o.SessionKeyFile == "" {
-		return nil, nil
+// sessions returns the sessions, with the key of the file if one is given.
+func (o *ManageOptions) sessions(m *managed) (*admin.Sessions, error) {
+	var key []byte
+	if o.SessionKeyFile != "" {
+		text, err := os.ReadFile(o.SessionKeyFile)
+		if err != nil {
+			return nil, &UsageError{fmt.Sprintf("%ssession-key-file %s: %v", o.Flags, o.SessionKeyFile, dir.Reason(err))}
+		}
+		key = []byte(strings.TrimSpace(string(text)))
 	}
-	text, err := os.ReadFile(o.SessionKeyFile)
+	sessions, err := admin.NewSessions(key, !o.plainLoopback(), m.now)
 	if err != nil {
-		return nil, &UsageError{fmt.Sprintf("%ssession-key-file %s: %v", o.Flags, o.SessionKeyFile, dir.Reason(err))}
+		return nil, &UsageError{o.Flags + "session-key-file: " + err.Error()}
 	}
-	return []byte(strings.TrimSpace(string(text))), nil
+	if key != nil && m.objects == nil { // replicas have the same key and directory
+		sessions.Share(o.Into, m.logger)
+	}
+	return sessions, nil
 }
 
-// forceWithin is how long an answer waits for its change to run. Tests on busy machines have more time.
-var forceWithin = 2 * time.Second
-
-// inForce returns what waits until a change runs: here, and at the servers whose status ports are
-// named.
+// inForce returns a function that waits until a change runs: in this process, and at the servers whose status ports
+// are named.
 func (o *ManageOptions) inForce(m *managed, servers *servers) func(admin.Change) bool {
+	within := cmp.Or(o.ForceWithin, 2*time.Second)
 	if m.objects != nil {
-		return m.objects.inForce(servers)
+		return m.objects.inForce(servers, within)
 	}
 	return func(c admin.Change) bool {
-		ctx, cancel := context.WithTimeout(context.Background(), forceWithin)
+		ctx, cancel := context.WithTimeout(context.Background(), within)
 		defer cancel()
 		var sum [sha256.Size]byte
 		if n, err := hex.Decode(sum[:], []byte(c.Revision)); err != nil || n != len(sum) {

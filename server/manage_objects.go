@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/patgate/patgate/admin"
 	"github.com/patgate/patgate/audit"
@@ -136,10 +137,11 @@ func (q qualifiedEvents) Record(ctx context.Context, e *audit.Event) error {
 	return q.Recorder.Record(ctx, e)
 }
 
-// inForce returns what waits until a change runs: in this process, and at the servers whose status ports are named.
-func (m *managedObjects) inForce(servers *servers) func(admin.Change) bool {
+// inForce returns a function that waits until a change runs: in this process, and at the servers whose status ports
+// are named.
+func (m *managedObjects) inForce(servers *servers, within time.Duration) func(admin.Change) bool {
 	return func(c admin.Change) bool {
-		ctx, cancel := context.WithTimeout(context.Background(), forceWithin)
+		ctx, cancel := context.WithTimeout(context.Background(), within)
 		defer cancel()
 		version := m.Written()
 		if !m.Follows(ctx, m.home, version) || !accepted(m.Snapshot(), c.Token) {

@@ -33,7 +33,8 @@ type Server struct {
 	counters     usage.Counters // of the tokens' uses
 	instance     string         // names the process
 	audit        *audit.Log
-	manage       *management // nil: tokens are not managed here
+	recent       *admin.Recent // nil: tokens are not managed here
+	manage       *management   // nil: tokens are not managed here
 	transport    extauthz.Transport
 	front        *listening      // checks over HTTP; nil: none
 	loader       *loader.Loader  // nil: no directories
@@ -90,44 +91,59 @@ func New(o Options) (*Server, error) {
 	s.clock = extauthz.NewClock(o.Now, s.clockStepped)
 	s.certificates = certs
 	s.metrics = newMetrics(s)
-	var recent *admin.Recent
 	if o.Manage != nil {
-		recent = new(admin.Recent)
+		s.recent = new(admin.Recent)
 	}
+	if err := s.build(); err != nil {
+		return nil, errors.Join(err, closeAll(bound))
+	}
+	return s, nil
+}
+
+// build makes what needs the listeners and the audit: the source of objects, the transports, the loader and the
+// management.
+func (s *Server) build() (err error) {
 	if s.cluster, err = s.newCluster(); err != nil {
-		return nil, errors.Join(err, closeAll(bound))
+		return err
 	}
-	checks := &extauthz.Server{
-		Index: revisions{s.index, s.cluster}, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight), Loaded: s.up,
-		HandshakeFailed: s.handshakeFailed, Seen: s.seen(recent),
+	if err := s.newTransports(); err != nil {
+		return err
 	}
-	s.transport, err = extauthz.NewTransport(checks, extauthz.TransportOptions{Name: o.Transport, MaxBody: o.MaxBody, MaxHeader: o.MaxHeader, MaxReceive: o.MaxReceive, TLS: certs.config()})
-	if err != nil {
-		return nil, errors.Join(err, closeAll(bound))
-	}
-	if s.front != nil {
-		s.front.transport = extauthz.NewFront(checks, extauthz.FrontOptions{
-			Kind: httpfront.Kind(o.HTTPFront), MaxBody: o.MaxBody, MaxReceive: o.MaxReceive, TLS: speaking(certs.config(), "http/1.1"),
-		})
-	}
+	o := &s.o
 	o.Loader.IsolateTokens = o.IsolateTokens
 	o.Loader.LastGood, o.Loader.Logger, o.Loader.Now = o.LastGood, o.Logger, o.Now
 	o.Loader.Documents = o.Manage != nil
 	if len(o.Manifests) > 0 {
-		s.loader = loader.New(s.index, sources(&o), s.loaded, o.Loader)
+		s.loader = loader.New(s.index, sources(o), s.loaded, o.Loader)
 	}
-	if o.Manage != nil {
-		if s.cluster != nil && !o.managesFiles() {
-			s.objects, err = newManagedObjects(&o, s.cluster, s.index)
-		}
-		if err == nil {
-			s.manage, err = newManagement(o.Manage, &managed{o.Manifests, s.index, s.audit, s.loader, o.Now, o.Logger, recent, &s.counters, s.objects})
-		}
-		if err != nil {
-			return nil, errors.Join(err, closeAll(bound))
+	if o.Manage == nil {
+		return nil
+	}
+	if s.cluster != nil && !o.managesFiles() {
+		if s.objects, err = newManagedObjects(o, s.cluster, s.index); err != nil {
+			return err
 		}
 	}
-	return s, nil
+	s.manage, err = newManagement(o.Manage, &managed{o.Manifests, s.index, s.audit, s.loader, o.Now, o.Logger, s.recent, &s.counters, s.objects})
+	return err
+}
+
+// newTransports makes the transport for Envoy, and the one for checks over HTTP if it has a listener.
+func (s *Server) newTransports() (err error) {
+	o := &s.o
+	checks := &extauthz.Server{
+		Index: revisions{s.index, s.cluster}, Audit: s.audit, Clock: s.clock, Observer: s.metrics, Logger: o.Logger, MaxInFlight: int64(o.MaxInFlight), Loaded: s.up,
+		HandshakeFailed: s.handshakeFailed, Seen: s.seen(),
+	}
+	s.transport, err = extauthz.NewTransport(checks, extauthz.TransportOptions{
+		Name: o.Transport, MaxBody: o.MaxBody, MaxHeader: o.MaxHeader, MaxReceive: o.MaxReceive, TLS: s.certificates.config(),
+	})
+	if err == nil && s.front != nil {
+		s.front.transport = extauthz.NewFront(checks, extauthz.FrontOptions{
+			Kind: httpfront.Kind(o.HTTPFront), MaxBody: o.MaxBody, MaxReceive: o.MaxReceive, TLS: speaking(s.certificates.config(), "http/1.1"),
+		})
+	}
+	return err
 }
 
 // sources lists what manifests come from.

@@ -20,13 +20,13 @@ import (
 const usageEvery = time.Minute
 
 // seen returns what is called for each decision.
-func (s *Server) seen(recent *admin.Recent) func(*policy.Decision, *audit.Event) {
-	if recent == nil {
+func (s *Server) seen() func(*policy.Decision, *audit.Event) {
+	if s.recent == nil {
 		return s.counters.Seen
 	}
 	return func(d *policy.Decision, e *audit.Event) {
 		s.counters.Seen(d, e)
-		recent.Seen(d, e)
+		s.recent.Seen(d, e)
 	}
 }
 

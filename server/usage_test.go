@@ -34,7 +34,7 @@ func TestUsageIsPublished(t *testing.T) {
 	use := func(name string) {
 		d := &policy.Decision{Effect: policy.Allow, Reason: policy.OK, Scheme: policy.Bearer, Token: &policy.Token{Name: name}, Rule: &policy.Rule{Name: "read", Methods: []string{"GET"}}}
 		d.Principal.User = "alice"
-		s.seen(nil)(d, &audit.Event{Time: time.Now(), Gate: "api"})
+		s.seen()(d, &audit.Event{Time: time.Now(), Gate: "api"})
 	}
 	published := httptest.NewServer(s.statusHandler())
 	defer published.Close()

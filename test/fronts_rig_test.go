@@ -15,10 +15,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/patgate/patgate/test/output"
 )
 
 // front is a real proxy that asks patgate over HTTP, with the configuration that `patgate front-config` prints.
@@ -249,11 +250,11 @@ func (f front) run(t *testing.T, b *behind) {
 // run runs a program until the test ends, and waits until it listens.
 func run(t *testing.T, name string, cmd *exec.Cmd, address string) {
 	t.Helper()
-	runWith(t, &syncBuffer{}, name, cmd, address)
+	runWith(t, &output.Buffer{}, name, cmd, address)
 }
 
 // runWith runs a program as run does, with a log of the caller's.
-func runWith(t *testing.T, log *syncBuffer, name string, cmd *exec.Cmd, address string) {
+func runWith(t *testing.T, log *output.Buffer, name string, cmd *exec.Cmd, address string) {
 	t.Helper()
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -291,24 +292,4 @@ func runWith(t *testing.T, log *syncBuffer, name string, cmd *exec.Cmd, address 
 			t.Fatalf("%s does not listen on %s\n%s", name, address, log.String())
 		}
 	}
-}
-
-// syncBuffer takes what a process writes.
-type syncBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (b *syncBuffer) Write(text []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(text)
-}
-
-// String returns what was written so far.
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }

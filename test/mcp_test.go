@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/patgate/patgate/test/output"
 )
 
 // mcpParts are the installed clients and servers of MCP.
@@ -176,13 +178,13 @@ func attempt(t *testing.T, command []string) (out, wrong string) {
 // mcpServer is a running server.
 type mcpServer struct {
 	address string
-	ran     *syncBuffer
+	ran     *output.Buffer
 }
 
 // startMCP runs a server; where its command has an empty argument, the address comes.
 func startMCP(t *testing.T, command []string) *mcpServer {
 	t.Helper()
-	s := &mcpServer{freeAddr(t), &syncBuffer{}}
+	s := &mcpServer{freeAddr(t), &output.Buffer{}}
 	args := append([]string{}, command[1:]...)
 	for i := range args {
 		if args[i] == "" {

@@ -66,6 +66,13 @@ def unpack_debian(folder, packages):
     shutil.rmtree(archives)
 
 
+def install_npm(source, folder):
+    """Installs the packages that the lock file of the folder source pins. Their scripts do not run."""
+    for name in "package.json", "package-lock.json":
+        shutil.copy(os.path.join(source, name), folder)
+    run("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=folder)
+
+
 def digest_of(*recipe):
     """A name for what is made from these texts and files. A file is named by its path, with the folder `/`."""
     digest = hashlib.sha256()

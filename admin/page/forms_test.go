@@ -27,6 +27,9 @@ func TestMistakesAreShownBesideTheirField(t *testing.T) {
 		"no name":            {func(v url.Values) { v.Set("name", " ") }, 400, []string{`id="name-error"`, "The display name is missing"}},
 		"nothing chosen":     {func(v url.Values) { v.Del("policy") }, 400, []string{`id="scope-error"`, "Nothing says what the token may do"}},
 		"a bad rule":         {func(v url.Values) { v.Set("lines", "/ok\n/bad[") }, 400, []string{`id="scope-error"`, "Rule 2: ", "!spec.", "/bad["}},
+		"unknown methods":    {func(v url.Values) { v["rule-path"], v["rule-methods"] = []string{"/x"}, []string{"GET,HEAD"} }, 400, []string{`id="scope-error"`, "/x are not offered", "read, write, any"}},
+		"no methods":         {func(v url.Values) { v.Set("rule-path", "/x") }, 400, []string{`id="scope-error"`, "/x are not offered"}},
+		"too few methods":    {func(v url.Values) { v["rule-path"], v["rule-methods"] = []string{"/x", "/y"}, []string{"read"} }, 400, []string{`id="scope-error"`, "/y are not offered"}},
 		"an unknown policy":  {func(v url.Values) { v.Set("policy", "none") }, 400, []string{`id="scope-error"`, "!office.yaml"}},
 		"beyond the cap":     {func(v url.Values) { v.Set("ends", "90d") }, 400, []string{`id="ends-error"`, "beyond the cap", "developers"}},
 		"forever":            {func(v url.Values) { v.Set("ends", "forever") }, 400, []string{`id="ends-error"`}},
@@ -60,7 +63,7 @@ func TestAFormThatIsNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/json")
-	if answer := g.send("alice", r); answer.StatusCode != http.StatusUnsupportedMediaType {
+	if answer := g.Send("alice", r); answer.StatusCode != http.StatusUnsupportedMediaType {
 		t.Error(answer.StatusCode)
 	}
 	foreign, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "/new", strings.NewReader("do=create&name=x&scope=everything&ends=7d"))
@@ -69,7 +72,7 @@ func TestAFormThatIsNone(t *testing.T) {
 	}
 	foreign.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	foreign.Header.Set("Sec-Fetch-Site", "cross-site")
-	if answer := g.send("alice", foreign); answer.StatusCode != http.StatusForbidden {
+	if answer := g.Send("alice", foreign); answer.StatusCode != http.StatusForbidden {
 		t.Error(answer.StatusCode)
 	}
 }
@@ -91,7 +94,7 @@ func TestThePreviewIsWhatTheAPISays(t *testing.T) {
 	if must(t, text, `id="try-error"`, "o address"); answer.StatusCode != http.StatusUnprocessableEntity {
 		t.Error(answer.StatusCode)
 	}
-	if got := len(g.log.events); got != 0 {
+	if got := len(g.Log.Events()); got != 0 {
 		t.Errorf("%d events of previews", got)
 	}
 	must(t, g.get("alice", "/"), "You have no tokens yet")
@@ -111,7 +114,7 @@ func TestALinkFillsInTheForm(t *testing.T) {
 func TestAListHasPages(t *testing.T) {
 	g := newRig(t, nil)
 	for i := range 60 {
-		g.store.Put(fmt.Sprintf("t%02d.yaml", i), fmt.Sprintf("apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: t%02d}\nspec: {user: bob, displayName: Token %02d, policies: [read-issues], issued: 2026-05-%02dT00:00:00Z, digest: %s}\n",
+		g.Store.Put(fmt.Sprintf("t%02d.yaml", i), fmt.Sprintf("apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: t%02d}\nspec: {user: bob, displayName: Token %02d, policies: [read-issues], issued: 2026-05-%02dT00:00:00Z, digest: %s}\n",
 			i, i, 1+i%28, token.Sum(token.Mint())))
 	}
 	seen := map[string]int{}
@@ -197,7 +200,7 @@ func TestAChangeNarrows(t *testing.T) {
 func TestEveryRuleCanBeTaken(t *testing.T) {
 	g := newRig(t, nil)
 	put := func(name, spec string) {
-		g.store.Put(name+".yaml", fmt.Sprintf("apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: %s}\nspec: {user: bob, issued: 2026-05-30T00:00:00Z, digest: %s, %s}\n", name, token.Sum(token.Mint()), spec))
+		g.Store.Put(name+".yaml", fmt.Sprintf("apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: %s}\nspec: {user: bob, issued: 2026-05-30T00:00:00Z, digest: %s, %s}\n", name, token.Sum(token.Mint()), spec))
 	}
 	put("long", `allow: [{methods: [GET], path: /rest/a}, {path: /rest/b}]`)
 	put("free", "unrestricted: true")
@@ -232,7 +235,7 @@ func TestWhatUsedATokenIsSaid(t *testing.T) {
 func TestAFormSentToTwoProcesses(t *testing.T) {
 	g := newRig(t, nil)
 	other := newRig(t, func(o *admin.Options) {
-		o.Service = &tokens.Service{Store: g.store, Documents: g.store, Now: g.handler.Now}
+		o.Service = &tokens.Service{Store: g.Store, Documents: g.Store, Now: g.Handler.Now}
 	})
 	create := func(g *rig, id string) (int, string) {
 		answer, text := g.create("alice", func(v url.Values) { v.Set("form", id) })
@@ -356,7 +359,7 @@ func TestSigningIn(t *testing.T) {
 	g := newRig(t, nil)
 	_, text := g.as("", "/", nil)
 	must(t, text, "Open the sign-in link")
-	g.handler.AddSignIn(admin.SignIn{Name: "login.example.com", Path: "/login"})
+	g.Handler.AddSignIn(admin.SignIn{Name: "login.example.com", Path: "/login"})
 	_, text = g.as("", "/new?name=a%20b&policy=c", nil)
 	must(t, text, "Sign in with login.example.com", `href="/login?to=%2fnew%3fname%3da%2520b%26policy%3dc"`)
 }
@@ -370,7 +373,7 @@ func TestNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Header.Set("Accept", "text/html")
-		answer := g.send("alice", r)
+		answer := g.Send("alice", r)
 		if got := answer.Header.Get("Content-Type"); answer.StatusCode != http.StatusNotFound || !strings.HasPrefix(got, want) {
 			t.Errorf("%s: %d %s", path, answer.StatusCode, got)
 		}

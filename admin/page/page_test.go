@@ -1,7 +1,6 @@
 package page_test
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -9,19 +8,15 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/patgate/patgate/admin"
+	"github.com/patgate/patgate/admin/admintest"
 	"github.com/patgate/patgate/admin/page"
-	"github.com/patgate/patgate/audit"
-	"github.com/patgate/patgate/policy"
-	"github.com/patgate/patgate/tokens"
-	"github.com/patgate/patgate/tokens/storetest"
 	"github.com/patgate/patgate/usage"
 )
 
 // now is when the tests are.
-var now = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+var now = admintest.Now
 
 // office is what the tests manage.
 const office = `apiVersion: patgate.dev/v1alpha1
@@ -55,47 +50,26 @@ metadata: {name: read-issues}
 spec: {allow: [{name: read issues, methods: [GET, HEAD], path: "/rest/api/2/issue(/.*)?"}]}
 `
 
-// log keeps audit events.
-type log struct{ events []audit.Event }
-
-func (l *log) Record(_ context.Context, e *audit.Event) error {
-	l.events = append(l.events, *e)
-	return nil
-}
-
 // rig is the page over a store in memory.
 type rig struct {
-	t        *testing.T
-	store    *storetest.Map
-	sessions *admin.Sessions
-	handler  *admin.Handler
-	log      *log
-	calls    []admin.Call
-	rules    usage.Token
+	*admintest.Setup
+	t     *testing.T
+	calls []admin.Call
+	rules usage.Token
 }
 
 func newRig(t *testing.T, change func(*admin.Options)) *rig {
 	t.Helper()
-	g := &rig{t: t, store: new(storetest.Map), log: new(log)}
-	g.store.Put("office.yaml", office)
-	clock := func() time.Time { return now }
-	var err error
-	if g.sessions, err = admin.NewSessions(nil, false, clock); err != nil {
-		t.Fatal(err)
-	}
-	o := admin.Options{
-		Service: &tokens.Service{Store: g.store, Documents: g.store, Now: clock}, Snapshot: func() *policy.Snapshot { return policy.NewIndex().Snapshot() },
-		Audit: g.log, Sessions: g.sessions, Others: true, Now: clock,
-		Usage: func(string) *admin.Used { return nil }, Recent: func(string) []admin.Call { return g.calls },
-		Rules: func(string) usage.Token { return g.rules },
-	}
-	if change != nil {
-		change(&o)
-	}
-	if g.handler, err = admin.New(o); err != nil {
-		t.Fatal(err)
-	}
-	if err := page.Add(g.handler); err != nil {
+	g := &rig{t: t}
+	g.Setup = admintest.New(t, office, func(o *admin.Options) {
+		o.Others = true
+		o.Usage, o.Recent = func(string) *admin.Used { return nil }, func(string) []admin.Call { return g.calls }
+		o.Rules = func(string) usage.Token { return g.rules }
+		if change != nil {
+			change(o)
+		}
+	})
+	if err := page.Add(g.Handler); err != nil {
 		t.Fatal(err)
 	}
 	return g
@@ -112,27 +86,12 @@ func (g *rig) as(user, path string, form url.Values) (*http.Response, string) {
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	answer := g.send(user, r)
+	answer := g.Send(user, r)
 	text, err := io.ReadAll(answer.Body)
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	return answer, string(text)
-}
-
-// send sends a request of a user; empty: of nobody.
-func (g *rig) send(user string, r *http.Request) *http.Response {
-	g.t.Helper()
-	if user != "" {
-		w := httptest.NewRecorder()
-		if err := g.sessions.Start(w, user, "test"); err != nil {
-			g.t.Fatal(err)
-		}
-		r.AddCookie(w.Result().Cookies()[0])
-	}
-	w := httptest.NewRecorder()
-	g.handler.ServeHTTP(w, r)
-	return w.Result()
 }
 
 // get returns a page, which must be there.

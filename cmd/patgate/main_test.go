@@ -34,6 +34,7 @@ func TestSessions(t *testing.T) {
 				return err
 			}
 			e.Setenv("STANDALONE", standalone)
+			e.Setenv("GORACE", os.Getenv("GORACE")) // of the Makefile; sessions inherit nothing
 			for _, name := range []string{"CHECKS", "STATUS"} {
 				l, err := net.Listen("tcp", "127.0.0.1:0")
 				if err != nil {
@@ -173,6 +174,7 @@ var arrows = []struct {
 	{"extauthz/httpfront", []string{"policy"}, "reads checks over HTTP: names fold as policies fold them"},
 	{"extauthz", []string{"policy", "token", "audit", "extauthz/wire", "extauthz/httpfront"}, "Envoy's side: the only package that uses gRPC"},
 	{"admin", []string{"audit", "diag", "explain", "lint", "manifest", "manifest/edit", "policy", "ruleset", "token", "token/snippet", "tokens", "usage"}, "management over HTTP: every change goes through tokens"},
+	{"admin/admintest", []string{"admin", "audit", "policy", "tokens", "tokens/storetest"}, "a management API over a store in memory, for tests alone"},
 	{"admin/oidc", []string{"admin"}, "signing in with an identity provider: the only user of its library"},
 	{"admin/page", []string{"admin", "explain", "manifest/edit", "policy", "tokens"}, "pages of what the management returns, rendered by the server"},
 	{"server", []string{"admin", "admin/page", "admin/oidc", "tokens", "diag", "extauthz", "extauthz/httpfront", "loader", "loader/dir", "loader/kube", "manifest", "audit", "policy", "ruleset", "usage"}, "puts the parts together"},
@@ -182,12 +184,13 @@ var arrows = []struct {
 	{"test/configmap", nil, "for tests alone"},
 	{"test/ugly", nil, "for tests alone"},
 	{"test/golden", nil, "for tests alone"},
+	{"test/output", nil, "for tests alone"},
 	{"test/company", []string{"audit"}, "a company that is made up, and its log"},
 	{"test/company/log", []string{"test/company"}, "writes that log"},
 	{"test/marks", nil, "lines of the code that tests change"},
 	{"test/mutants", []string{"test/marks"}, "plants flaws in a copy"},
 	{"test/upstreams/lookalikes", []string{"token"}, "requests and what they mean, for whatever is in front of an API"},
-	{"test/bench", []string{"token", "envoy", "test/company"}, "measures the binary from outside"},
+	{"test/bench", []string{"token", "envoy", "test/company", "test/output"}, "measures the binary from outside"},
 }
 
 // outside says which packages may import a library, so that it can be replaced there.
@@ -200,7 +203,7 @@ var outside = map[string][]string{
 	"google.golang.org/grpc":              {"extauthz", "test/bench"},
 	"github.com/envoyproxy/":              {"extauthz", "test/bench"},
 	"github.com/prometheus/client_golang": {"server"},
-	"net/http":                            {"server", "admin", "loader/kube", "controller", "admin/page", "admin/oidc", "extauthz", "extauthz/httpfront", "envoy", "usage", "cmd/patgate", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
+	"net/http":                            {"server", "admin", "loader/kube", "controller", "admin/page", "admin/oidc", "admin/admintest", "extauthz", "extauthz/httpfront", "envoy", "usage", "cmd/patgate", "cmd/patgate/demo", "test/upstreams/lookalikes"}, // extauthz: names of statuses
 	"github.com/spf13/":                   {"cmd/patgate"},
 	"github.com/coreos/go-oidc":           {"admin/oidc"},
 	"golang.org/x/oauth2":                 {"admin/oidc"},

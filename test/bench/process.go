@@ -10,19 +10,20 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/patgate/patgate/test/output"
 )
 
 // process is a program under measurement.
 type process struct {
 	cmd    *exec.Cmd
 	events atomic.Int64 // lines on its stdout
-	stderr lockedBuffer
+	stderr output.Buffer
 	exited chan struct{}
 }
 
@@ -121,22 +122,4 @@ func freeAddr() string {
 	}
 	defer func() { _ = l.Close() }()
 	return l.Addr().String()
-}
-
-// lockedBuffer is a bytes.Buffer for several goroutines.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

@@ -4,7 +4,6 @@
 The first start builds it and makes its database, which takes minutes; the folder is
 kept as it is then. Maven and Java 17 or later must be there.
 """
-import fcntl
 import hashlib
 import os
 import shutil
@@ -18,17 +17,12 @@ import urllib.request
 import zipfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+import parts  # noqa: E402
+
 VERSION = "26.7.0"
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
 WITHIN = 20 * 60  # seconds for the first start, on a loaded machine
-
-
-def fail(message):
-    sys.exit("test/keycloak: " + message)
-
-
-def say(message):
-    print("test/keycloak: " + message, file=sys.stderr, flush=True)
 
 
 def free_port():
@@ -38,11 +32,9 @@ def free_port():
 
 
 def unpack(folder):
-    run = subprocess.run(["mvn", "-q", "-B", "-ntp", COPY, "-Dartifact=org.keycloak:keycloak-quarkus-dist:%s:zip" % VERSION,
-                          "-DoutputDirectory=" + folder], stdout=sys.stderr, check=False)
+    parts.run("mvn", "-q", "-B", "-ntp", COPY, "-Dartifact=org.keycloak:keycloak-quarkus-dist:%s:zip" % VERSION,
+              "-DoutputDirectory=" + folder)
     name = os.path.join(folder, "keycloak-quarkus-dist-%s.zip" % VERSION)
-    if run.returncode or not os.path.exists(name):
-        fail("Maven could not fetch Keycloak %s" % VERSION)
     with zipfile.ZipFile(name) as z:
         for item in z.infolist():
             path = z.extract(item, folder)
@@ -73,7 +65,7 @@ def start_once(home):
         except (urllib.error.URLError, OSError):
             if server.poll() is not None or time.time() > end:
                 os.killpg(server.pid, signal.SIGKILL) if server.poll() is None else None
-                fail("Keycloak did not start, %s says why" % log.name)
+                parts.fail("Keycloak did not start, %s says why" % log.name)
             time.sleep(1)
     os.killpg(server.pid, signal.SIGTERM)
     server.wait(60)
@@ -82,17 +74,9 @@ def start_once(home):
 def main():
     with open(os.path.join(HERE, "lab-realm.json"), "rb") as f:
         digest = hashlib.sha256(f.read() + VERSION.encode()).hexdigest()[:12]
-    cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "patgate")
-    os.makedirs(cache, exist_ok=True)
-    with open(os.path.join(cache, "keycloak.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        folder = os.path.join(cache, "keycloak-" + digest)
-        if not os.path.exists(os.path.join(folder, "done")):
-            shutil.rmtree(folder, ignore_errors=True)
-            os.makedirs(folder)
-            say("fetches Keycloak %s and starts it once: minutes" % VERSION)
-            start_once(unpack(folder))
-            open(os.path.join(folder, "done"), "w").close()
+    folder = os.path.join(parts.CACHE, "keycloak-" + digest)
+    with parts.locked(os.path.join(parts.CACHE, "keycloak-parts")):
+        parts.make("Keycloak %s, started once" % VERSION, folder, "keycloak-" + VERSION, lambda at: start_once(unpack(at)))
     print(os.path.join(folder, "keycloak-" + VERSION))
 
 

@@ -3,7 +3,6 @@
 package kube
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,12 +11,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/patgate/patgate/test/output"
 )
 
 // containerVariable holds the containerSpec in the process that becomes the container.
@@ -46,8 +46,8 @@ type mount struct {
 type container struct {
 	t      testing.TB
 	cmd    *exec.Cmd
-	out    lockedBuffer // stdout: the audit
-	log    lockedBuffer
+	out    output.Buffer // stdout: the audit
+	log    output.Buffer
 	exited chan struct{}
 }
 
@@ -219,24 +219,6 @@ func start(cmd *exec.Cmd) (chan struct{}, error) {
 		close(exited)
 	}()
 	return exited, <-started
-}
-
-// lockedBuffer is a bytes.Buffer for several goroutines.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // TestContainer checks the rig itself: user, rights and root are as the pod says.

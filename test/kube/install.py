@@ -6,8 +6,6 @@ part is made once, in a folder named after its recipe, and appears by a rename; 
 folder that is printed links to the parts. A cold run takes about 10 minutes on two
 cores, of which the API server's build is most; it works at nice.
 """
-import contextlib
-import fcntl
 import hashlib
 import io
 import json
@@ -24,6 +22,8 @@ import urllib.request
 import zipfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+from parts import CACHE, fail, locked, run, say  # noqa: E402
 
 KUBERNETES = "v1.36.3"  # of assets/go.mod, and of the first wheel's kubectl
 SCHEMAS = "1.36.0"      # kubernetes-validate has .0 alone
@@ -61,27 +61,6 @@ CRDS = [
     ("flux", "github.com/fluxcd/kustomize-controller@v1.9.6", "h1:XB+G3A0mky0j5uVHZWv4oSlS2RvZBoNIUhstIvY0JKE=",
      r"config/crd/bases/[^/]*\.yaml"),
 ]
-
-def fail(message):
-    sys.exit("test/kube: " + message)
-
-
-def say(message):
-    print("test/kube: " + message, file=sys.stderr, flush=True)
-
-
-def cache_dir():
-    """The folder that Go's os.UserCacheDir names, and ours in it."""
-    return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "patgate")
-
-
-def run(*command, **options):
-    """Runs a command; what it prints goes to stderr unless it is asked for."""
-    options.setdefault("stdout", sys.stderr)
-    try:
-        return subprocess.run(command, check=True, **options).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        fail("%s: %s" % (" ".join(command), error))
 
 
 def go_environment(**more):
@@ -242,18 +221,6 @@ def recipe_key(recipe):
     return digest.hexdigest()[:12]
 
 
-@contextlib.contextmanager
-def locked(path):
-    """One run at a time: a second one waits, and finds everything made."""
-    with open(path, "w") as f:
-        try:
-            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            say("another run is filling the cache: waiting for it")
-            fcntl.flock(f, fcntl.LOCK_EX)
-        yield
-
-
 def make(parts, name, key, made):
     """Makes a part unless it is there, and returns its folder."""
     target = os.path.join(parts, "%s-%s" % (name, key))
@@ -289,11 +256,13 @@ def main():
         fail("there is no pinned helm and kubectl for %s on %s: these tests need Linux on x86-64"
              % (platform.system(), platform.machine()))
     keys = {name: recipe_key(recipe) for name, (_, _, recipe) in PARTS.items()}
-    parts = os.path.join(cache_dir(), "kube-parts")
-    target = os.path.join(cache_dir(), "kube-" + recipe_key(sorted(keys.items())))
-    os.makedirs(parts, exist_ok=True)
+    parts = os.path.join(CACHE, "kube-parts")
+    target = os.path.join(CACHE, "kube-" + recipe_key(sorted(keys.items())))
     names = [n for wanted, _, _ in PARTS.values() for n in wanted]
-    with locked(os.path.join(parts, "lock")):
+    if all(os.path.exists(os.path.join(target, n)) for n in names):
+        print(target)  # whatever another run makes
+        return
+    with locked(parts):
         if not all(os.path.exists(os.path.join(target, n)) for n in names):
             os.nice(10)
             found = {}

@@ -5,7 +5,6 @@ Chromium and its fonts are Debian 12's, unpacked into the cache. Debian keeps on
 version of Chromium, the newest, so that it is not pinned; axe-core is.
 """
 import os
-import shutil
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -13,28 +12,26 @@ sys.path.insert(0, os.path.dirname(HERE))
 import parts  # noqa: E402
 
 DEBIAN = {"chromium": "", "fonts-inter": "", "fonts-dejavu-core": "", "fontconfig-config": ""}
+FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig><dir>%s</dir><cachedir>%s</cachedir>
+<alias><family>system-ui</family><prefer><family>Inter</family></prefer></alias>
+<alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias>
+<alias><family>sans-serif</family><prefer><family>Inter</family><family>DejaVu Sans</family></prefer></alias></fontconfig>
+"""
 
 
 def make_browser(folder):
     parts.unpack_debian(folder, DEBIAN)
     fonts = os.path.join(folder, "root", "usr", "share", "fonts")
     with open(os.path.join(folder, "fonts.conf"), "w") as f:
-        f.write('<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig><dir>%s</dir>'
-                '<cachedir>%s</cachedir>'
-                '<alias><family>system-ui</family><prefer><family>Inter</family></prefer></alias>'
-                '<alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias>'
-                '<alias><family>sans-serif</family><prefer><family>Inter</family><family>DejaVu Sans</family></prefer></alias>'
-                '</fontconfig>\n' % (fonts, os.path.join(folder, "fontcache")))
+        f.write(FONTS % (fonts, os.path.join(folder, "fontcache")))
 
 
 def make_axe(folder):
-    for name in "package.json", "package-lock.json":
-        shutil.copy(os.path.join(HERE, name), folder)
-    parts.run("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=folder)
+    parts.install_npm(HERE, folder)
 
 
 PARTS = {
-    "browser": ("root/usr/lib/chromium/chromium", make_browser, [os.path.join(HERE, "install.py")]),
+    "browser": ("root/usr/lib/chromium/chromium", make_browser, [repr(DEBIAN), FONTS]),
     "axe": ("node_modules/axe-core/axe.min.js", make_axe, [os.path.join(HERE, "package-lock.json")]),
 }
 

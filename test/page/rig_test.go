@@ -4,7 +4,6 @@ package page
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -29,12 +28,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/patgate/patgate/admin"
 	"github.com/patgate/patgate/envoy"
+	"github.com/patgate/patgate/test/output"
 	"github.com/patgate/patgate/token"
 )
 
@@ -135,24 +134,7 @@ type rig struct {
 	ca       string // file of its authority
 	link     string // that signs alice in, once
 	sessions *admin.Sessions
-	out      *safeBuffer
-}
-
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
+	out      *output.Buffer
 }
 
 func freeAddr(t *testing.T) string {
@@ -173,7 +155,7 @@ func newRig(t *testing.T, flags ...string) *rig {
 // newRigAt runs the page at an address that others know.
 func newRigAt(t *testing.T, page string, flags ...string) *rig {
 	t.Helper()
-	g := &rig{t: t, dir: t.TempDir(), out: &safeBuffer{}}
+	g := &rig{t: t, dir: t.TempDir(), out: &output.Buffer{}}
 	key := []byte("a key of the sessions of these tests")
 	files := map[string]string{"office.yaml": office}
 	for name, text := range earlier() {

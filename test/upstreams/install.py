@@ -19,9 +19,7 @@ COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-depende
 
 
 def make_node(folder):
-    for name in "package.json", "package-lock.json":
-        shutil.copy(os.path.join(HERE, "node", name), folder)
-    parts.run("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=folder)
+    parts.install_npm(os.path.join(HERE, "node"), folder)
 
 
 def make_python(folder):
