@@ -24,7 +24,7 @@ type File struct {
 type Options struct {
 	Kind     string   // one of Kinds; empty: by the content of each file
 	Identity []string // the headers that only patgate may set, in lower case; none: the defaults of a gate
-	Hosts    []string // the hosts that gates name, as gates write them: a server of nginx for one of them must ask
+	Hosts    []string // the hosts that gates name, as gates write them: a server of nginx or a frontend of HAProxy for one of them must ask
 	Disk     *Disk    // for what nginx's files include; nil: that is not read
 }
 

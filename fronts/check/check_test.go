@@ -150,6 +150,30 @@ func TestServersThatAskNowhere(t *testing.T) {
 	}
 }
 
+// TestFrontendsThatAskNowhere does so for frontends of HAProxy.
+func TestFrontendsThatAskNowhere(t *testing.T) {
+	for name, c := range map[string]struct {
+		lines string
+		hosts []string
+		open  bool
+	}{
+		"a host of a gate":     {"acl w hdr(host) -i wiki.example.com\n    use_backend other if w", []string{"wiki.example.com"}, true},
+		"in quotes, in a test": {"use_backend other if { req.hdr(host) -i 'Wiki.example.com' }", []string{"wiki.example.com"}, true},
+		"below a gate's hosts": {"use_backend other if { hdr_end(host) -i .example.com }", []string{"*.example.com"}, true},
+		"another host":         {"use_backend other if { hdr(host) -i static.example.com }", []string{"wiki.example.com"}, false},
+		"a redirect":           {"http-request redirect scheme https if { hdr(host) -i wiki.example.com }", []string{"wiki.example.com"}, false},
+	} {
+		text := printed(t, "haproxy", nil) + "\nfrontend other\n    bind 127.0.0.1:65003\n    " + c.lines + "\n\nbackend other\n    server a 127.0.0.1:8082\n"
+		list, err := check.Check([]check.File{{Name: "haproxy.cfg", Data: []byte(text)}}, check.Options{Hosts: c.hosts})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if open := strings.Contains(strings.Join(diag.Strings(list), "\n"), "and does not ask"); open != c.open {
+			t.Errorf("%s: %v, want an open frontend: %t", name, list, c.open)
+		}
+	}
+}
+
 // TestAccepted accepts a finding by a comment.
 func TestAccepted(t *testing.T) {
 	text := strings.Replace(printed(t, "nginx", nil), "    location / {", "    # patgate:ignore unguarded the health of the API\n    location = /health { proxy_pass http://patgate_api; }\n    location / {", 1)
