@@ -122,21 +122,17 @@ func (f *usageFlags) run(s streams, names []string) error {
 
 // read reads the logs, or asks the servers. The first error says that a log is cut.
 func (f *usageFlags) read(s streams, names []string) (list []usage.Token, stats audit.ReadStats, cut, err error) {
-	ctx, stop := interrupted()
-	defer stop()
 	if len(f.from) > 0 {
+		ctx, stop := interrupted()
+		defer stop()
 		list, err = usageOf(ctx, f.from)
 		return list, stats, nil, err
 	}
-	inputs, closeAll, err := openLogs(s, names)
-	if err != nil {
-		return nil, stats, nil, err
-	}
-	defer closeAll()
-	show, done := progressOf(s)
-	defer done()
-	list, stats, cut = report.Usage(ctx, inputs, f.rules, show)
-	return list, stats, cut, nil
+	list, cut, err = readLogs(s, names, func(ctx context.Context, logs []audit.Input, progress func(audit.ReadStats)) (list []usage.Token, cut error) {
+		list, stats, cut = report.Usage(ctx, logs, f.rules, progress)
+		return list, cut
+	})
+	return list, stats, cut, err
 }
 
 // askWithin is how long a server may take to answer.
