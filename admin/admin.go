@@ -1,8 +1,8 @@
-// Package admin is the management of tokens over HTTP: people create, see, limit and end their own
-// tokens, administrators see and end everybody's. It finds out who asks, looks up what their groups
-// give them now, and calls tokens.Service for every change: no rule, cap or name is decided here.
+// Package admin manages tokens over HTTP. People create, see, limit and end their own tokens; administrators see and
+// end everybody's. It identifies the caller, looks up the rights that the caller's groups give now, and calls
+// tokens.Service for every change: rules, caps and names are decided there.
 //
-// Manager has the operations, for the API as for the page. Handler has the routes.
+// Manager has the operations of the API and of the page. Handler has the routes.
 package admin
 
 import (

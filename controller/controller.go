@@ -1,7 +1,7 @@
-// Package controller says of a cluster's objects whether they are in force, and makes the values of tokens that have a
-// secret. It follows the objects as a server does and decides about them by the same function. It asks the servers' status
-// ports how far they are, and writes the status of objects, Events, and the Secrets for which tokens ask: nothing else, and
-// never a spec. Of several controllers, the one that holds a Lease writes.
+// Package controller writes the status of a cluster's objects, and the values of tokens into Secrets. It follows the
+// objects as a server does and decides about them with the same function. It reads from the servers' status ports which
+// versions they run. It writes the status of objects, Events, and the Secrets that tokens name, and never a spec. If
+// there are several controllers, the holder of a Lease writes.
 package controller
 
 import (

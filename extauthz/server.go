@@ -1,7 +1,6 @@
-// Package extauthz implements Envoy's external authorization service: it reads CheckRequests,
-// evaluates the policy, writes the audit event, and answers. The answer is always explicit, even
-// after a panic: Envoy takes an empty answer for an allow, and lets failure_mode_allow decide
-// after an error.
+// Package extauthz implements Envoy's external authorization service. It reads CheckRequests, evaluates the policy,
+// writes the audit event, and answers. The answer is always explicit, even after a panic: Envoy takes an empty answer
+// for an allow, and decides by failure_mode_allow after an error.
 package extauthz
 
 import (

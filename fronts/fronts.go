@@ -1,4 +1,4 @@
-// Package fronts prints configurations for proxies that ask patgate over HTTP, or by the Gateway API.
+// Package fronts prints configurations for proxies that call patgate over HTTP, and for the Gateway API.
 package fronts
 
 import (

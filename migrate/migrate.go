@@ -1,6 +1,5 @@
-// Package migrate turns the tokens of other products into manifests. Their values become
-// digests, and are never written. What can't be carried over without granting more is
-// refused, token by token.
+// Package migrate converts the tokens of other products into manifests. Their values become digests and are never
+// written. A token that can't be converted without granting more is refused.
 package migrate
 
 import (

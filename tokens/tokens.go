@@ -1,10 +1,10 @@
-// Package tokens is the one path by which tokens are created, changed and ended: names, rights, caps
-// and events are decided here, for every caller. The command line, the management API and controllers
-// differ in their Store and in what they print. It knows nothing of HTTP, flags or directories:
-// errors name fields, and the caller adds its own names, such as flags.
+// Package tokens creates, changes and ends tokens. It is the only path for this, for every caller: names, rights, caps
+// and events are decided here. The command line, the management API and the controller differ in their Store and in
+// what they print. The package knows nothing of HTTP, flags or directories: errors name fields, and the caller
+// translates them into its own names, such as flags.
 //
-// Every change is checked together with all documents before it is written, and written as a
-// compare-and-swap: what somebody else changed meanwhile is never lost.
+// Every change is checked together with all documents and then written as a compare-and-swap, so that concurrent
+// changes are never lost.
 package tokens
 
 import (

@@ -1,6 +1,6 @@
-// Package oidc signs people in to the management of tokens with OpenID Connect: the authorization
-// code flow with PKCE, a state and a nonce, which a sealed cookie binds to the browser. It finds out
-// who somebody is, and nothing of what they may do: their groups say that, at each request.
+// Package oidc signs people in to the management API and page with OpenID Connect: the authorization code flow with
+// PKCE, and a state and a nonce that a sealed cookie binds to the browser. It identifies the person. What they may do
+// is decided at each request, by their groups.
 package oidc
 
 import (

@@ -1,5 +1,5 @@
-// Command patgate is the gate for API tokens in front of any HTTP API: an external
-// authorization server for Envoy, and the tools for its manifests.
+// Command patgate issues and checks personal access tokens: it is an external authorization server for Envoy, and the
+// tools for its manifests.
 package main
 
 import (

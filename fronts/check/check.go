@@ -1,5 +1,5 @@
-// Package check reads configurations of nginx, Caddy, Traefik and HAProxy, and finds the settings that let requests
-// bypass patgate, or let clients say what only patgate may say. It reads text and asks no server.
+// Package check reads configurations of nginx, Caddy, Traefik and HAProxy, and finds settings that let requests bypass
+// patgate, or that let clients set what only patgate may set. It reads text and calls no server.
 package check
 
 import (

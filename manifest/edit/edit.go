@@ -1,8 +1,7 @@
-// Package edit changes manifests in YAML files and keeps every other byte: comments, order and
-// style belong to the authors. YAML libraries rewrite the whole document, so edit finds places in the text,
-// tries an edit there, decodes the result and compares it with the intended result; what can't be
-// edited safely is refused with the text to write by hand. A YAML library that keeps the text of
-// what it does not change would replace it.
+// Package edit changes manifests in YAML files and keeps every other byte, because comments, order and style belong to
+// the authors. YAML libraries rewrite the whole document. So edit finds places in the text, tries an edit there,
+// decodes the result and compares it with the intended one. If no edit is safe, it returns an error with the text to
+// write by hand. A YAML library that keeps the text of unchanged fields would replace this package.
 package edit
 
 import (

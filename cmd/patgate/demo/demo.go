@@ -1,5 +1,5 @@
-// Package demo runs the whole of patgate on loopback: a sample API, `patgate serve`, a
-// real Envoy in front, and a tour of requests that shows what each part does.
+// Package demo runs a complete patgate on loopback: a sample API, `patgate serve`, a real Envoy in front, and a tour of
+// requests that shows what each part does.
 package demo
 
 import (
