@@ -25,7 +25,7 @@ type Options struct {
 	Service   *tokens.Service                // makes every change; its Events are set here
 	Snapshot  func() *policy.Snapshot        // what runs: it evaluates the tokens that sign in
 	Audit     Recorder                       // gets changes, refusals and decisions about tokens that sign in
-	InForce   func(Change) bool              // waits until a change runs; nil: that can't be told
+	InForce   func(Change) bool              // waits until a change takes effect; nil: that is not known
 	Gate      string                         // the Gate at which tokens sign in; empty: none may
 	Header    string                         // that the proxy in front sets to the user; empty: none is believed
 	Sessions  *Sessions                      // of browsers; nil: none
@@ -211,7 +211,7 @@ func (h *Handler) noRoute(w http.ResponseWriter, r *http.Request, mux http.Handl
 	h.write(w, r, p)
 }
 
-// isBrowser reports whether a person asks for a page.
+// isBrowser reports whether a browser requests a page.
 func isBrowser(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") && !strings.HasPrefix(r.URL.Path, "/api/") && !strings.HasPrefix(r.URL.Path, "/rest/")
 }

@@ -198,8 +198,8 @@ func (c *Controller) work(ctx context.Context, q queue) {
 	}
 }
 
-// lookAt lets an object be looked at, if this controller writes.
-func (c *Controller) lookAt(id string) {
+// examine lets an object be looked at, if this controller writes.
+func (c *Controller) examine(id string) {
 	if c.queue != nil {
 		c.queue.Add(id)
 	}
@@ -211,7 +211,7 @@ func (c *Controller) recheckWaiting() {
 	defer c.mu.Unlock()
 	for id := range c.waiting {
 		if o := c.objects[id]; o != nil && c.gates.inForce(o.kind, o.namespace, o.since).all() {
-			c.lookAt(id)
+			c.examine(id)
 		}
 	}
 }

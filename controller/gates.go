@@ -27,7 +27,7 @@ type gates struct {
 	lookUp func(ctx context.Context, host string) ([]string, error) // the addresses of a name
 	client *http.Client
 	logger *slog.Logger
-	moved  func() // is called once a server runs more
+	moved  func() // is called when a server runs a newer version
 	soon   chan struct{}
 
 	asked   time.Time // when the names were looked up, by the goroutine of run alone, as what follows
@@ -68,7 +68,7 @@ func newGates(statusPorts []string, logger *slog.Logger) (*gates, error) {
 	return g, nil
 }
 
-// The pauses between two looks at the servers: while something is not in force, and otherwise.
+// The pauses between two calls of the servers: while something is not in force, and otherwise.
 const (
 	hurryPause  = 20 * time.Millisecond
 	hurryFor    = 5 * time.Second
@@ -76,7 +76,7 @@ const (
 	idlePause   = 5 * time.Second
 )
 
-// run asks the servers until ctx is done.
+// run calls the servers until ctx is done.
 func (g *gates) run(ctx context.Context) {
 	var hurried time.Time
 	for {
@@ -101,7 +101,7 @@ func (g *gates) run(ctx context.Context) {
 	}
 }
 
-// hurry lets the servers be asked at once and often for a while.
+// hurry makes run call the servers at once, and often for a while.
 func (g *gates) hurry() {
 	select {
 	case g.soon <- struct{}{}:
@@ -109,7 +109,7 @@ func (g *gates) hurry() {
 	}
 }
 
-// refresh asks each server how far it is, and reports whether one has moved.
+// refresh fetches from each server what it runs, and reports whether that has changed.
 func (g *gates) refresh(ctx context.Context) (moved bool) {
 	bases, failures := g.resolved(ctx)
 	found := make([]*replica, len(bases))
@@ -190,7 +190,7 @@ func (g *gates) resolve(ctx context.Context) (bases []string, failures map[strin
 // maxAnswer bounds the answer of a server.
 const maxAnswer = 1 << 20
 
-// ask asks a server up to which versions its objects run.
+// ask fetches from a server up to which versions its objects run.
 func (g *gates) ask(ctx context.Context, base string) *replica {
 	objects, err := g.revision(ctx, base)
 	if err != nil {
@@ -268,7 +268,7 @@ func (g *gates) inForce(kind, namespace string, version uint64) (r reach) {
 	return r
 }
 
-// fetchUsage asks the servers how tokens were used.
+// fetchUsage fetches from the servers how tokens were used.
 func (g *gates) fetchUsage(ctx context.Context) {
 	var sources []*usage.Source
 	g.mu.Lock()

@@ -64,7 +64,7 @@ type Server struct {
 //
 //  1. A transport receives a message, and readMessage reads it into Attributes.
 //  2. Check decides, and makes the answer and the event.
-//  3. The transport has the event written: alone by Call.record, or with those of other checks by a batch.
+//  3. The transport writes the event: alone by Call.record, or with those of other checks in a batch.
 //  4. Call.finish returns the answer. An allow whose event was not written becomes a refusal.
 //
 // A panic anywhere becomes a refusal. A check that is crowded out is refused as overloaded.
@@ -94,7 +94,7 @@ func (c *Call) decide(ctx context.Context, s *Server, crowded bool) {
 	c.event = c.newEvent() // for the audit. All that can fail comes before it is written
 }
 
-// Call is one check: Check decides it, record has its event written, finish returns its answer.
+// Call is one check: Check decides it, record writes its event, finish returns its answer.
 type Call struct {
 	server   *Server
 	start    time.Duration // since started
@@ -173,7 +173,7 @@ func (c *Call) evaluate(ctx context.Context, snapshot *policy.Snapshot) {
 	c.in.front.checkRemovals(&c.answer.decision)
 }
 
-// record has the event written.
+// record writes the event.
 func (c *Call) record(ctx context.Context) (err error) {
 	c.recorded = c.writeEvent(func(e *audit.Event) { err = c.server.Audit.Record(ctx, e) })
 	return err

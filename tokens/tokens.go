@@ -41,7 +41,7 @@ type Receipt struct {
 // Store keeps APIToken documents. Apply is a compare-and-swap on the revision.
 type Store interface {
 	// Get returns a token by its name, whatever is wrong with other documents. It returns an
-	// *UnknownError where there is none, and a *RefusedError where it can't be told.
+	// *UnknownError where there is none, and a *RefusedError where that is not known.
 	Get(ctx context.Context, name string) (*Stored, error)
 
 	// Apply makes a change of the token that has this revision; an empty one: that does not exist.
@@ -90,7 +90,7 @@ const (
 	Invalid     Code = "invalid"      // the manifest would be refused
 	NameTaken   Code = "name_taken"   // a token has the name
 	BeyondCap   Code = "beyond_cap"   // the user's groups allow no such lifetime
-	BeyondGrant Code = "beyond_grant" // the token that asks may not grant that
+	BeyondGrant Code = "beyond_grant" // the caller's token may not grant that
 	NoRight     Code = "no_right"     // the actor may not do that
 	TooMany     Code = "too_many"     // the user holds as many tokens as the groups allow
 	Widens      Code = "widens"       // the token could do more than before

@@ -60,7 +60,7 @@ type SignIn struct {
 	handler  *admin.Handler
 }
 
-// New checks the options. The identity provider is asked for its configuration later, so that it
+// New checks the options. It fetches the identity provider's configuration later, so that it
 // need not be there yet.
 func New(o Options) (*SignIn, error) {
 	if o.UserClaim == "" {
@@ -148,7 +148,7 @@ func (s *SignIn) Register(h *admin.Handler) {
 	h.HandlePublic("GET "+CallbackPath, s.callback)
 }
 
-// Check asks the identity provider for its configuration, and logs where it can't be had yet.
+// Check fetches the identity provider's configuration, and logs that it is not available yet.
 func (s *SignIn) Check(ctx context.Context) {
 	if _, err := s.provider.get(ctx); err != nil {
 		s.o.Logger.Warn("the identity provider does not answer, sign-in with it fails until it does", "issuer", s.o.Issuer, "error", err)

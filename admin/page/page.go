@@ -82,7 +82,7 @@ func (s *site) routes() {
 	}
 }
 
-// answerer answers a request of somebody who is signed in. It has written nothing where it returns an
+// answerer answers a request of a signed-in user. It has written nothing where it returns an
 // error.
 type answerer func(http.ResponseWriter, *http.Request, *admin.Caller) error
 

@@ -107,7 +107,7 @@ func run(args []string, in io.Reader, stdout, stderr io.Writer) int {
 	return code
 }
 
-// wantsJSON reports whether the command line asks for JSON.
+// wantsJSON reports whether the command line has -o json.
 func wantsJSON(args []string) bool {
 	for i, arg := range args {
 		switch arg {
@@ -124,7 +124,7 @@ func wantsJSON(args []string) bool {
 	return false
 }
 
-// failure is what a program gets on stderr where a command asked for JSON fails.
+// failure is the JSON form of an error on stderr, for a command with -o json.
 type failure struct {
 	Error    string        `json:"error"`              // for people; its lines are divided by line ends
 	Exit     int           `json:"exit"`               // the exit code

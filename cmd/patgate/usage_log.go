@@ -120,7 +120,7 @@ func (f *usageFlags) run(s streams, names []string) error {
 	return firstOf(printUsage(s, r, len(f.from) > 0), cut)
 }
 
-// read reads the logs, or asks the servers. The first error says that a log is cut.
+// read reads the logs, or fetches the counts from servers. The first error reports a log that is cut.
 func (f *usageFlags) read(s streams, names []string) (list []usage.Token, stats audit.ReadStats, cut, err error) {
 	if len(f.from) > 0 {
 		ctx, stop := interrupted()
@@ -138,7 +138,7 @@ func (f *usageFlags) read(s streams, names []string) (list []usage.Token, stats 
 // askWithin is how long a server may take to answer.
 const askWithin = 30 * time.Second
 
-// usageOf asks servers for the uses of tokens.
+// usageOf fetches the uses of tokens from servers.
 func usageOf(ctx context.Context, urls []string) ([]usage.Token, error) {
 	all := usage.Uses{}
 	for i, from := range urls {

@@ -114,11 +114,11 @@ func (c *checker) judge() {
 		c.scopes = append(c.scopes, c.loose)
 	}
 	for _, s := range c.scopes {
-		c.judgeScope(s)
+		c.checkScope(s)
 	}
 	c.unread()
-	c.judgeObjects()
-	c.judgeGates()
+	c.checkObjects()
+	c.checkGates()
 }
 
 // find adds a finding.

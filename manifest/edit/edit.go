@@ -17,7 +17,7 @@ import (
 )
 
 // Revoke returns a file's text with `revoked` in the spec of the named token, which must
-// stand in the file once. Where the spec is written in lines, all other bytes stay; in
+// appear in the file once. Where the spec is written in lines, all other bytes stay; in
 // a `{…}` a few are added within its line. It returns an error that describes what to write by
 // hand for a document that can't be edited safely: the result is decoded and compared
 // with what was there before. Other documents of the file may be broken.
