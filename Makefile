@@ -15,6 +15,9 @@ KILLS     := 500
 SOAK      := 10m
 # The race detector needs a C compiler.
 RACE      := $(shell command -v "$$($(GO) env CC)" >/dev/null 2>&1 && [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo -race)
+# It has each program wait for a second before it ends, in case that a race is still to come. Tests run hundreds of
+# programs, and those with more than one goroutine run for long enough.
+export GORACE := atexit_sleep_ms=10
 
 .PHONY: help
 help: ## what can be made
@@ -30,16 +33,25 @@ first-build:
 
 .PHONY: test
 test: envoy ## all tests: units, sessions of the command line, and the system with a real Envoy
-	$(GO) test $(RACE) -timeout 20m ./...
+	$(GO) test $(RACE) -timeout 20m $(SLOW) ./...
+	$(if $(RACE),$(GO) test -timeout 20m -run '$(IN_FULL)' ./loader)
+
+# The packages whose tests take longest begin first. With the race detector, tests of what takes much time or memory
+# take a sample; without it, everything.
+SLOW      := ./test ./loader ./cmd/patgate
+IN_FULL   := ^(TestCutFilesMixNothing|TestARevocationBesideUglyFiles|TestMemoryBesideUglyFiles)$$
 
 # What the snippets, and real clients and APIs, run with. Node, npm, Java, Maven, Python, curl, git and docker's
 # command line (no daemon) must be there: what can't run fails.
 CLIENTS   := $(CACHE)/clients-$(shell cat test/clients/* test/registry/* | cksum | cut -d' ' -f1)
 
+# The tags of tests that need more than Go and Envoy. With all of them each time, ./test is compiled once.
+TAGS      := bench,chaos,clients,fronts,h2spec,keycloak,kube,manage,mcp,mesh,oidc,soak,upstreams
+
 .PHONY: test-clients
 test-clients: envoy $(CLIENTS)/installed ## run the snippets in every language, and git, docker, npm and others with their APIs
 	php=$$(command -v php || echo $$(python3 test/upstreams/install.py)/debian/root/usr/bin/php8.2) && \
-	PATGATE_TEST_PHP=$$php PATGATE_TEST_CLIENTS=$(CLIENTS) $(GO) test -tags clients -timeout 20m -run '^Test(Snippets$$|Clients)' ./test
+	PATGATE_TEST_PHP=$$php PATGATE_TEST_CLIENTS=$(CLIENTS) $(GO) test -tags $(TAGS) -timeout 20m -run '^Test(Snippets$$|Clients)' ./test
 
 # Clients of the management's API, and the program that holds it against its OpenAPI document.
 MANAGE    := $(CACHE)/manage-$(shell cat test/manage/requirements.txt | cksum | cut -d' ' -f1)
@@ -62,7 +74,7 @@ OAUTH2_PROXY := $(TOOLS)/oauth2-proxy-$(shell cat test/oauth2proxy/* | cksum | c
 
 .PHONY: test-oidc
 test-oidc: envoy $(OIDC) $(OAUTH2_PROXY) ## sign in to the management with zitadel's OpenID Connect provider, directly, behind Envoy's oauth2 filter and behind oauth2-proxy, and refuse what is forged
-	PATGATE_TEST_OIDC=$(OIDC) PATGATE_TEST_OAUTH2_PROXY=$(OAUTH2_PROXY) $(GO) test -tags oidc -count 1 -timeout 5m -run '^TestOIDC' ./test
+	PATGATE_TEST_OIDC=$(OIDC) PATGATE_TEST_OAUTH2_PROXY=$(OAUTH2_PROXY) $(GO) test -tags $(TAGS) -count 1 -timeout 5m -run '^TestOIDC' ./test
 
 $(OIDC):
 	$(GO) -C test/oidc build -trimpath -ldflags '-s -w' -o $@ .
@@ -76,7 +88,7 @@ MCP       := $(CACHE)/mcp-$(shell cat test/mcp/* | cksum | cut -d' ' -f1)
 .PHONY: test-mcp
 test-mcp: envoy $(MCP)/installed ## use MCP servers in Go, Python and TypeScript through Envoy and HTTP fronts, with clients in all three (Debian 12)
 	dir=$$(python3 test/fronts/install.py) && PATGATE_TEST_FRONTS=$$dir PATGATE_TEST_MCP=$(MCP) \
-		$(GO) test -tags mcp,fronts -count 1 -timeout 10m -run '^TestMCP' ./test
+		$(GO) test -tags $(TAGS) -count 1 -timeout 10m -run '^TestMCP' ./test
 
 $(MCP)/installed:
 	rm -rf $(MCP) && mkdir -p $(MCP)
@@ -115,7 +127,7 @@ H2SPEC    := $(TOOLS)/h2spec-$(shell cat test/h2spec/* | cksum | cut -d' ' -f1)
 
 .PHONY: test-h2spec
 test-h2spec: $(H2SPEC) ## hold our HTTP/2 transport against h2spec: no test may fail
-	PATGATE_TEST_H2SPEC=$(H2SPEC) $(GO) test -tags h2spec -count 1 -timeout 10m -run '^TestH2Spec$$' ./test
+	PATGATE_TEST_H2SPEC=$(H2SPEC) $(GO) test -tags $(TAGS) -count 1 -timeout 10m -run '^TestH2Spec$$' ./test
 
 $(H2SPEC):
 	cd test/h2spec && $(GO) build -trimpath -ldflags '-s -w' -o $@ github.com/summerwind/h2spec/cmd/h2spec
@@ -132,20 +144,20 @@ $(CLIENTS)/installed:
 
 .PHONY: test-upstreams
 test-upstreams: envoy ## send look-alikes to real APIs, and check what each says that it read (Debian 12, Java, Maven, Node)
-	dir=$$(python3 test/upstreams/install.py) && PATGATE_TEST_UPSTREAMS=$$dir $(GO) test -tags upstreams -count 1 -timeout 20m -run '^TestUpstream' ./test $(UPDATE)
+	dir=$$(python3 test/upstreams/install.py) && PATGATE_TEST_UPSTREAMS=$$dir $(GO) test -tags $(TAGS) -count 1 -timeout 20m -run '^TestUpstream' ./test $(UPDATE)
 
 .PHONY: test-fronts
 test-fronts: envoy ## ask patgate over HTTP from nginx, HAProxy, Caddy and Envoy: the corpus, forged headers, printed configurations (Debian 12)
-	dir=$$(python3 test/fronts/install.py) && PATGATE_TEST_FRONTS=$$dir $(GO) test -tags fronts -count 1 -timeout 10m -run '^Test(Front|Nginx)' ./test $(UPDATE)
+	dir=$$(python3 test/fronts/install.py) && PATGATE_TEST_FRONTS=$$dir $(GO) test -tags $(TAGS) -count 1 -timeout 10m -run '^Test(Front|Nginx)' ./test $(UPDATE)
 
 .PHONY: test-traefik
 test-traefik: envoy ## what test-fronts does, with Traefik, which its first run builds (ten minutes)
 	dir=$$(python3 test/fronts/install.py traefik) && PATGATE_TEST_FRONTS_TRAEFIK=1 PATGATE_TEST_FRONTS=$$dir \
-	$(GO) test -tags fronts -count 1 -timeout 10m -run '^TestFront' ./test $(UPDATE)
+	$(GO) test -tags $(TAGS) -count 1 -timeout 10m -run '^TestFront' ./test $(UPDATE)
 
 .PHONY: test-kube
 test-kube: envoy $(OIDC) ## run the chart and the examples with Helm and a real API server; its first run builds one
-	dir=$$(python3 test/kube/install.py) && PATGATE_TEST_KUBE=$$dir PATGATE_TEST_OIDC=$(OIDC) $(GO) test -tags kube -count 1 -timeout 20m ./test/kube
+	dir=$$(python3 test/kube/install.py) && PATGATE_TEST_KUBE=$$dir PATGATE_TEST_OIDC=$(OIDC) $(GO) test -tags $(TAGS) -count 1 -timeout 20m ./test/kube
 	$(GO) -C test/kube/flux test ./...
 
 # What is slow, and rarely says what CI does not.
@@ -182,10 +194,9 @@ envoy: ## put the tested Envoy into the cache, and print its path
 .PHONY: check
 check: $(LINT) $(VULN) $(ACTIONS) ## format, vet, lint, workflows, and known vulnerabilities
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted"; exit 1; fi
-	$(GO) vet ./...
+	$(GO) vet -tags $(TAGS) ./...
 	GOOS=windows $(GO) vet ./cmd/patgate
 	GOOS=windows $(GO) build -o /dev/null ./cmd/patgate
-	$(GO) vet -tags chaos,soak,upstreams,clients,mesh,fronts,mcp ./test
 	GOARCH=arm64 $(GO) build ./...
 	$(GO) -C test/registry vet ./...
 	$(GO) -C image vet ./...

@@ -102,6 +102,7 @@ type Handler struct {
 	*Manager
 	mux     *http.ServeMux
 	protect *http.CrossOriginProtection
+	bodies  chan struct{}    // has a value for each large body that is held
 	signIn  http.HandlerFunc // what a browser without a session gets; nil: a problem
 	signIns []SignIn
 	failed  func(http.ResponseWriter, *http.Request, *Problem) // what a browser gets where signing in fails; nil: a problem
@@ -124,7 +125,7 @@ func New(o Options) (*Handler, error) {
 	}
 	m := &Manager{o: o}
 	o.Service.Events = m.changed
-	h := &Handler{Manager: m, mux: http.NewServeMux(), protect: http.NewCrossOriginProtection()}
+	h := &Handler{Manager: m, mux: http.NewServeMux(), protect: http.NewCrossOriginProtection(), bodies: make(chan struct{}, largeBodies)}
 	h.routes()
 	return h, nil
 }
@@ -158,6 +159,13 @@ func (h *Handler) HandleNothing(f func(http.ResponseWriter, *http.Request, *Prob
 // maxBody is how much of a request's body is read.
 const maxBody = 1 << 20
 
+// Bodies are read before anybody is known: who sends many of them at a time must not fill the memory of a process that answers
+// checks as well.
+const (
+	smallBody   = 16 << 10 // up to this length a body is read at once
+	largeBodies = 16       // how many others are read at a time
+)
+
 // within is how long a request may take.
 const within = 10 * time.Second
 
@@ -176,6 +184,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if pattern == "" {
 		h.noRoute(w, r, handler)
 		return
+	}
+	if r.ContentLength < 0 || r.ContentLength > smallBody {
+		select {
+		case h.bodies <- struct{}{}:
+			defer func() { <-h.bodies }()
+		case <-ctx.Done():
+			h.refuse(w, r, nil, problem(http.StatusServiceUnavailable, policy.Overloaded.String(), "too many large requests at a time: try again soon"))
+			return
+		}
 	}
 	h.mux.ServeHTTP(w, r)
 }

@@ -5,8 +5,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/patgate/patgate/admin"
 )
 
 // TestBodiesThatDoNotArrive has clients that send less than they said, or too slowly.
@@ -41,6 +45,55 @@ func TestBodiesThatDoNotArrive(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// waiting is a body that does not come until it is let go.
+type waiting struct {
+	begun chan<- struct{}
+	let   <-chan struct{}
+	once  sync.Once
+}
+
+func (w *waiting) Read([]byte) (int, error) {
+	w.once.Do(func() { w.begun <- struct{}{} })
+	<-w.let
+	return 0, io.EOF
+}
+
+// TestManyLargeBodies has many callers who are nobody, each with a body that may become large: few are read at a time, small ones
+// all the same, and in the end everybody is answered.
+func TestManyLargeBodies(t *testing.T) {
+	g := newOffice(t, nil)
+	begun, let, answered := make(chan struct{}, 1000), make(chan struct{}), make(chan int, 1000)
+	ask := func(length int64) {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/api/v1/tokens", &waiting{begun: begun, let: let})
+		r.ContentLength = length
+		r.Header.Set("Authorization", "Bearer unknown")
+		w := httptest.NewRecorder()
+		g.Handler.ServeHTTP(w, r)
+		answered <- w.Code
+	}
+	const many = 3 * admin.LargeBodies
+	for i := range many {
+		go ask([]int64{-1, 1 << 20, admin.SmallBody + 1}[i%3])
+	}
+	for range admin.LargeBodies {
+		<-begun
+	}
+	go ask(admin.SmallBody)
+	<-begun
+	if runtime.Gosched(); len(begun) > 0 {
+		t.Errorf("more than %d bodies are read at a time", admin.LargeBodies)
+	}
+	close(let)
+	for range many + 1 {
+		if code := <-answered; code != http.StatusUnauthorized {
+			t.Errorf("answered with %d", code)
+		}
+	}
+	if read := len(begun) + admin.LargeBodies + 1; read != many+1 {
+		t.Errorf("%d bodies were read", read)
+	}
+}
 
 // TestProblemsNameTheField has requests of which one field is wrong.
 func TestProblemsNameTheField(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"sync"
@@ -40,7 +41,17 @@ type Sessions struct {
 
 	mu    sync.Mutex
 	ended map[string]time.Time // sessions that were signed out, until they would have ended
+	taken map[string]time.Time // kept texts that were taken, likewise; at most maxTaken
+	swept time.Time
 }
+
+// Everybody who reaches the page can begin a sign-in and come back with it, without being anybody: what that leaves behind
+// is bounded. Beyond maxTaken a text may be taken twice by a browser that has a copy of its cookie; what it leads to, the
+// code of an identity provider, counts once all the same.
+const (
+	maxTaken   = 2_000
+	sweepEvery = time.Minute
+)
 
 // minSessionKey is how many bytes a session key has at least.
 const minSessionKey = 32
@@ -70,13 +81,13 @@ func NewSessions(key []byte, secure bool, now func() time.Time) (*Sessions, erro
 	if now == nil {
 		now = time.Now
 	}
-	return &Sessions{seal: seal, secure: secure, now: now, ended: map[string]time.Time{}}, nil
+	return &Sessions{seal: seal, secure: secure, now: now, ended: map[string]time.Time{}, taken: map[string]time.Time{}}, nil
 }
 
 // Share lets processes know of each other's sessions that were signed out, by a directory that all of them write to.
 // What can't be kept there is logged.
 func (s *Sessions) Share(directory string, logger *slog.Logger) {
-	s.shared, s.logger = &endedFiles{filepath.Join(directory, EndedFolder)}, logger
+	s.shared, s.logger = &endedFiles{folder: filepath.Join(directory, EndedFolder)}, logger
 }
 
 // Cookie is the name of the cookie.
@@ -141,18 +152,16 @@ func (s *Sessions) hasEnded(id string, until time.Time) bool {
 // Stop ends the session of a request, and takes its cookie away.
 func (s *Sessions) Stop(w http.ResponseWriter, r *http.Request) {
 	if session := s.Of(r); session != nil {
-		s.end(session.ID, session.End)
+		s.end(s.ended, session.ID, session.End)
 	}
 	s.set(w, "", -1)
 }
 
-// end remembers that a session, or what was kept, counts no more. It reports whether it counted until now.
-func (s *Sessions) end(id string, until time.Time) bool {
-	if !s.endHere(id, until) {
-		return false
-	}
-	if s.shared == nil {
-		return true
+// end remembers in a map that a session, or what was kept, counts no more. It reports whether it counted until now.
+func (s *Sessions) end(in map[string]time.Time, id string, until time.Time) bool {
+	first, forgets := s.endHere(in, id, until)
+	if !first || s.shared == nil || forgets {
+		return first
 	}
 	first, err := s.shared.add(id, until, s.now())
 	if err != nil {
@@ -162,18 +171,32 @@ func (s *Sessions) end(id string, until time.Time) bool {
 	return first
 }
 
-// endHere remembers it in this process.
-func (s *Sessions) endHere(id string, until time.Time) bool {
+// endHere remembers it in this process, and reports whether another text that was taken is forgotten for it.
+func (s *Sessions) endHere(in map[string]time.Time, id string, until time.Time) (first, forgets bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for other, end := range s.ended {
-		if !s.now().Before(end) {
-			delete(s.ended, other)
+	s.sweep()
+	_, ended := in[id]
+	in[id] = until
+	if forgets = len(s.taken) > maxTaken; forgets {
+		for other := range s.taken {
+			delete(s.taken, other)
+			break
 		}
 	}
-	_, ended := s.ended[id]
-	s.ended[id] = until
-	return !ended
+	return !ended, forgets
+}
+
+// sweep forgets what has ended by itself, now and then. mu is held.
+func (s *Sessions) sweep() {
+	now := s.now()
+	if since := now.Sub(s.swept); since >= 0 && since < sweepEvery {
+		return
+	}
+	s.swept = now
+	over := func(_ string, end time.Time) bool { return !now.Before(end) }
+	maps.DeleteFunc(s.ended, over)
+	maps.DeleteFunc(s.taken, over)
 }
 
 // kept is what a sealed cookie keeps between two requests of a browser.
@@ -212,7 +235,7 @@ func (s *Sessions) Take(w http.ResponseWriter, r *http.Request, purpose string) 
 		return nil, false
 	}
 	var k kept
-	if json.Unmarshal(text, &k) != nil || !s.now().Before(k.End) || !s.end(k.ID, k.End) {
+	if json.Unmarshal(text, &k) != nil || !s.now().Before(k.End) || !s.end(s.taken, k.ID, k.End) {
 		return nil, false
 	}
 	return k.Text, true

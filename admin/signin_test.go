@@ -69,6 +69,88 @@ func TestSigningOutReachesEveryReplica(t *testing.T) {
 	}
 }
 
+// TestManySignIns are begun and given up by somebody who never signs in: what that leaves behind is bounded, in memory and in
+// the folder that replicas share. Signing out counts all the same.
+func TestManySignIns(t *testing.T) {
+	folder := t.TempDir()
+	s, err := admin.NewSessions([]byte(strings.Repeat("k", 32)), false, func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Share(folder, slog.New(slog.DiscardHandler))
+	request := func(w *httptest.ResponseRecorder) *http.Request {
+		r := httptest.NewRequest(http.MethodGet, "/callback", nil)
+		r.AddCookie(w.Result().Cookies()[0])
+		return r
+	}
+	const many = admin.MaxTaken + 50
+	for range many {
+		w := httptest.NewRecorder()
+		if err := s.Keep(w, "login", []byte("x"), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		r := request(w)
+		_, first := s.Take(httptest.NewRecorder(), r, "login")
+		_, again := s.Take(httptest.NewRecorder(), r, "login")
+		if !first || again {
+			t.Fatalf("taken: %v, and again: %v", first, again)
+		}
+	}
+	w := httptest.NewRecorder()
+	if err := s.Start(w, "alice", "oidc"); err != nil {
+		t.Fatal(err)
+	}
+	s.Stop(httptest.NewRecorder(), request(w))
+	entries, err := os.ReadDir(filepath.Join(folder, admin.EndedFolder))
+	if err != nil || len(entries) > admin.MaxTaken+2 { // the session, and .gitignore
+		t.Errorf("%v: %d files are left of %d sign-ins", err, len(entries), many)
+	}
+	if got := s.Taken(); got > admin.MaxTaken {
+		t.Errorf("%d sign-ins are remembered", got)
+	}
+	if s.Of(request(w)) != nil {
+		t.Error("a session counts that was signed out")
+	}
+}
+
+// TestTheFolderOfSessionsIsOurs has a link where the folder should be, as somebody who writes manifests could commit it, and a
+// folder with other files: none of them is removed.
+func TestTheFolderOfSessionsIsOurs(t *testing.T) {
+	for _, linked := range []bool{true, false} {
+		into, folder := t.TempDir(), t.TempDir()
+		if linked {
+			if err := os.Symlink(folder, filepath.Join(into, admin.EndedFolder)); err != nil {
+				t.Fatal(err)
+			}
+		} else if folder = filepath.Join(into, admin.EndedFolder); os.Mkdir(folder, 0o755) != nil {
+			t.Fatal("no folder")
+		}
+		for _, name := range []string{"syslog.1", "0123456789abcdef.1", strings.Repeat("ab", 16) + ".1"} {
+			if err := os.WriteFile(filepath.Join(folder, name), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := admin.NewSessions(nil, false, func() time.Time { return now })
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Share(into, slog.New(slog.DiscardHandler))
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)
+		if err := s.Start(w, "alice", "oidc"); err != nil {
+			t.Fatal(err)
+		}
+		r.AddCookie(w.Result().Cookies()[0])
+		s.Stop(httptest.NewRecorder(), r)
+		if s.Of(r) != nil {
+			t.Error("signed in after signing out")
+		}
+		entries, err := os.ReadDir(folder)
+		if err != nil || len(entries) != 3 { // in a folder of ours one went, and one came
+			t.Errorf("linked %v: %v %v", linked, err, entries)
+		}
+	}
+}
+
 // TestPathsToComeBackTo are of this site alone.
 func TestPathsToComeBackTo(t *testing.T) {
 	for to, want := range map[string]string{

@@ -4,51 +4,55 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
+	"regexp"
 )
 
 // runtimeLine reads the forms in which container runtimes keep lines: that of the CRI (`TIME stdout P|F TEXT`)
 // and Docker's json-file (`{"log":"TEXT\n","stream":…}`), which cuts without a mark: a text without its
-// line end goes on in the next line.
-func runtimeLine(text []byte) (part []byte, partial, ok bool) {
-	if bytes.HasPrefix(text, []byte(`{"log":"`)) {
+// line end goes on in the next line of its stream.
+func runtimeLine(text []byte) (p runtimePart, ok bool) {
+	if bytes.HasPrefix(text, []byte(`{"log":`)) {
 		return dockerLine(text)
 	}
 	if len(text) == 0 || text[0] < '0' || text[0] > '9' {
-		return nil, false, false
+		return p, false
 	}
 	_, rest, found := bytes.Cut(text, []byte(" "))
 	stream, rest, found2 := bytes.Cut(rest, []byte(" "))
 	tag, rest, _ := bytes.Cut(rest, []byte(" "))
 	if !found || !found2 || string(stream) != "stdout" && string(stream) != "stderr" {
-		return nil, false, false
+		return p, false
 	}
 	tag, _, _ = bytes.Cut(tag, []byte(":")) // tags are divided by colons; the first marks a whole or partial line
-	switch string(tag) {
-	case "F":
-		return rest, false, true
-	case "P":
-		return rest, true, true
-	}
-	return nil, false, false
+	p = runtimePart{text: rest, stderr: string(stream) == "stderr", partial: string(tag) == "P"}
+	return p, p.partial || string(tag) == "F"
 }
 
-func dockerLine(text []byte) (part []byte, partial, ok bool) {
+// runtimePart is what a line of a container runtime holds: a line of the container or a part of one.
+type runtimePart struct {
+	text    []byte
+	stderr  bool // and not of stdout
+	partial bool // the next line of the stream goes on
+}
+
+func dockerLine(text []byte) (p runtimePart, ok bool) {
 	var wrapped struct {
 		Log    *string `json:"log"`
 		Stream string  `json:"stream"`
 	}
 	if json.Unmarshal(text, &wrapped) != nil || wrapped.Log == nil || wrapped.Stream == "" {
-		return nil, false, false // some collector's
+		return p, false // some collector's
 	}
-	part = []byte(*wrapped.Log)
-	return bytes.TrimRight(part, "\r\n"), !bytes.HasSuffix(part, []byte("\n")), true
+	part := []byte(*wrapped.Log)
+	return runtimePart{text: bytes.TrimRight(part, "\r\n"), stderr: wrapped.Stream == "stderr", partial: !bytes.HasSuffix(part, []byte("\n"))}, true
 }
 
 // wrappers are the fields in which collectors and exports put a line, or the lines: Fluent Bit and Docker (log), Logstash
 // and CloudWatch (message), Vector and systemd's journal (MESSAGE), Loki (line, values), Google Cloud
-// (textPayload, jsonPayload), and CloudWatch's lists (events, logEvents).
-var wrappers = []string{"log", "message", "msg", "line", "MESSAGE", "textPayload", "jsonPayload", "event", "events", "logEvents", "entries", "data", "result", "values", "streams"}
+// (textPayload, jsonPayload), and CloudWatch's lists (events, logEvents; results and value of Logs Insights).
+var wrappers = []string{"log", "message", "msg", "line", "MESSAGE", "textPayload", "jsonPayload", "event", "events", "logEvents", "entries", "data", "result", "values", "streams", "results", "value"}
 
 // maxWraps bounds how deep a line may be wrapped.
 const maxWraps = 10
@@ -56,7 +60,12 @@ const maxWraps = 10
 // appendEntries appends the events of a line.
 func appendEntries(list []Entry, file string, line logLine, stats *ReadStats) []Entry {
 	before := len(list)
-	list = unwrap(list, line.text, maxWraps)
+	if line.text = unquoteCSV(line.text); isList(line.text) {
+		list = unwrapValue(list, line.text, maxWraps)
+	}
+	if len(list) == before {
+		list = unwrap(list, line.text, maxWraps)
+	}
 	for i := before; i < len(list); i++ {
 		list[i].File, list[i].Line = file, line.number
 	}
@@ -66,6 +75,28 @@ func appendEntries(list []Entry, file string, line logLine, stats *ReadStats) []
 		stats.Skipped++
 	}
 	return list
+}
+
+// isList reports whether a line is a JSON list, and not one with a prefix such as `[pod/patgate-x] `.
+func isList(text []byte) bool {
+	return len(text) > 0 && text[0] == '[' && json.Valid(text)
+}
+
+// unquoteCSV returns the event in a line of a CSV export, whose quotes are doubled; other lines are as they were.
+func unquoteCSV(text []byte) []byte {
+	start := bytes.Index(text, []byte(`"{""v"":`))
+	if start < 0 {
+		return text
+	}
+	var event []byte
+	for rest := text[start+1:]; ; {
+		part, after, found := bytes.Cut(rest, []byte(`"`))
+		event = append(event, part...)
+		if !found || len(after) == 0 || after[0] != '"' {
+			return event
+		}
+		event, rest = append(event, '"'), after[1:]
+	}
 }
 
 // eventHead is how each event begins that patgate writes.
@@ -173,6 +204,7 @@ func decodeAny(text []byte, l *Logged) []byte {
 type elements struct {
 	dec   *json.Decoder
 	lists int // that were begun and not ended
+	depth int // lists and objects that were
 }
 
 // documentOverLines returns the elements of a document over many lines, or nil where lines stand for themselves.
@@ -183,6 +215,9 @@ func documentOverLines(in *bufio.Reader) *elements {
 		return nil
 	}
 	first, _, more := bytes.Cut(trimmed, []byte("\n"))
+	if !more && len(start) == in.Size() && listOfObjects.Match(trimmed) {
+		return &elements{dec: json.NewDecoder(in)} // a list without line ends, and too long for a line
+	}
 	var raw json.RawMessage
 	if !more || json.NewDecoder(bytes.NewReader(first)).Decode(&raw) == nil {
 		return nil
@@ -199,6 +234,9 @@ func documentOverLines(in *bufio.Reader) *elements {
 	return &elements{dec: json.NewDecoder(in)}
 }
 
+// listOfObjects is how a list of events or of what wraps them begins.
+var listOfObjects = regexp.MustCompile(`^\[\s*\{\s*"`)
+
 // manyTokens reports whether what begins here reads as JSON for a while, or to its end.
 func manyTokens(dec *json.Decoder) bool {
 	for range 8 {
@@ -209,7 +247,8 @@ func manyTokens(dec *json.Decoder) bool {
 	return true
 }
 
-// next returns the next element of a list, or io.EOF after the document's end.
+// next returns the next element of a list, or the next event that is a document of its own, as `jq` prints it; or io.EOF
+// after the last document's end.
 func (e *elements) next() ([]byte, error) {
 	for {
 		if e.lists > 0 && e.dec.More() {
@@ -217,7 +256,7 @@ func (e *elements) next() ([]byte, error) {
 			if err := e.dec.Decode(&raw); err != nil {
 				return nil, err
 			}
-			return raw, nil
+			return compacted(raw), nil
 		}
 		token, err := e.dec.Token()
 		if err != nil {
@@ -226,8 +265,62 @@ func (e *elements) next() ([]byte, error) {
 		switch token {
 		case json.Delim('['):
 			e.lists++
+			e.depth++
 		case json.Delim(']'):
 			e.lists--
+			e.depth--
+		case json.Delim('{'):
+			if e.depth++; e.depth == 1 {
+				if event, err := e.document(); event != nil || err != nil {
+					return event, err
+				}
+			}
+		case json.Delim('}'):
+			e.depth--
 		}
 	}
+}
+
+// document reads the rest of a document that is an event by its first field; nil: it is another.
+func (e *elements) document() ([]byte, error) {
+	if !e.dec.More() {
+		return nil, nil
+	}
+	key, err := e.dec.Token()
+	if err != nil || key != "v" {
+		return nil, err
+	}
+	event := []byte("{")
+	for {
+		name, err := json.Marshal(key)
+		var value json.RawMessage
+		if err = errors.Join(err, e.dec.Decode(&value)); err != nil {
+			return nil, err
+		}
+		event = append(append(append(event, name...), ':'), value...)
+		if len(event) > maxLogLine {
+			return nil, errors.New("an event that is too long")
+		}
+		if !e.dec.More() {
+			break
+		}
+		event = append(event, ',')
+		if key, err = e.dec.Token(); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := e.dec.Token(); err != nil {
+		return nil, err
+	}
+	e.depth--
+	return compacted(append(event, '}')), nil
+}
+
+// compacted returns JSON without the blanks of a pretty print: a line is sealed as it was written.
+func compacted(text []byte) []byte {
+	var b bytes.Buffer
+	if json.Compact(&b, text) != nil {
+		return text
+	}
+	return b.Bytes()
 }

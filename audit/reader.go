@@ -103,7 +103,7 @@ type lineReader struct {
 	in      *bufio.Reader
 	number  int
 	begun   bool
-	joining []byte    // the beginning of an event that the runtime cut
+	joining [2][]byte // the beginnings of lines that the runtime cut, of stdout and of stderr
 	inner   *elements // the elements of one JSON document over many lines
 	source  io.Reader
 }
@@ -151,9 +151,11 @@ func (l *lineReader) element() (logLine, error) {
 
 // end returns the last line where the runtime's cut was never completed, and then the error.
 func (l *lineReader) end(err error) (logLine, error) {
-	if joined := l.joining; joined != nil {
-		l.joining = nil
-		return logLine{text: joined, number: l.number}, nil
+	for i, joined := range l.joining {
+		if joined != nil {
+			l.joining[i] = nil
+			return logLine{text: joined, number: l.number}, nil
+		}
 	}
 	if errors.Is(err, io.EOF) {
 		return logLine{}, io.EOF
@@ -183,22 +185,26 @@ func (l *lineReader) line() ([]byte, error) {
 	}
 }
 
-// runtime takes a line of the container runtime apart, and joins the lines that it cut. Other lines are
-// whole as they are.
+// runtime takes a line of the container runtime apart, and joins the lines that it cut: lines of the other stream may
+// lie between them. Other lines are whole as they are.
 func (l *lineReader) runtime(text []byte) (joined []byte, whole bool) {
-	part, partial, ok := runtimeLine(text)
+	part, ok := runtimeLine(text)
 	if !ok {
 		return text, true
 	}
-	if partial {
-		if len(l.joining)+len(part) <= maxLogLine {
-			l.joining = append(l.joining, part...)
+	before := &l.joining[0]
+	if part.stderr {
+		before = &l.joining[1]
+	}
+	if part.partial {
+		if len(*before)+len(part.text) <= maxLogLine {
+			*before = append(*before, part.text...)
 		}
 		return nil, false
 	}
-	joined = part
-	if l.joining != nil {
-		joined, l.joining = append(l.joining, part...), nil
+	joined = part.text
+	if *before != nil {
+		joined, *before = append(*before, part.text...), nil
 	}
 	return joined, true
 }

@@ -21,6 +21,12 @@ func logged(seq int) string {
 	return fmt.Sprintf(`{"v":1,"seq":%d,"instance":"gate/abc","time":"2026-06-01T12:00:00.000001Z","kind":"decision","severity":"info","id":"%026d","decision":"allow","reason":"ok","path":"/a{b}","query":"q=\"x\""}`, seq, seq)
 }
 
+func pretty(text string) string {
+	var b bytes.Buffer
+	_ = json.Indent(&b, []byte(text), "", "  ")
+	return b.String() + "\n"
+}
+
 func quoted(text string) string {
 	data, _ := json.Marshal(text)
 	return string(data)
@@ -63,6 +69,9 @@ func TestForms(t *testing.T) {
 		{"the container runtime", each(func(s string) string { return "2026-06-01T12:00:00.000000001Z stdout F " + s }), 0},
 		{"the container runtime, cut", lines("2026-06-01T12:00:00Z stdout P "+one[:40], "2026-06-01T12:00:00Z stdout P "+one[40:90], "2026-06-01T12:00:00Z stdout F "+one[90:],
 			"2026-06-01T12:00:00Z stderr F serving", "2026-06-01T12:00:00Z stdout F:x "+two, "2026-06-01T12:00:00Z stdout P "+three), 1},
+		{"the container runtime, cut between lines of the other stream", lines("2026-06-01T12:00:00Z stdout P "+one[:40], "2026-06-01T12:00:00Z stderr F serving", "2026-06-01T12:00:00Z stderr P ser",
+			"2026-06-01T12:00:00Z stdout F "+one[40:], "2026-06-01T12:00:00Z stdout F "+two, "2026-06-01T12:00:00Z stderr F ving", "2026-06-01T12:00:00Z stdout F "+three), 2},
+		{"Docker's json-file, cut, with blanks", lines(`{"log": `+quoted(one[:50])+`, "stream": "stdout"}`, `{"log": "serving\n", "stream": "stderr"}`, `{"log": `+quoted(one[50:]+"\n")+`, "stream": "stdout"}`, two, three), 1},
 		{"Docker's json-file", each(func(s string) string {
 			return `{"log":` + quoted(s+"\n") + `,"stream":"stdout","time":"2026-06-01T12:00:00Z"}`
 		}), 0},
@@ -80,6 +89,11 @@ func TestForms(t *testing.T) {
 		{"CloudWatch's export", each(func(s string) string { return "2026-06-01T12:00:00.000Z " + s }), 0},
 		{"Google Cloud", each(func(s string) string { return `{"insertId":"a","jsonPayload":` + s + `}` }), 0},
 		{"jq's pretty print is a document for each", "[\n" + one + ",\n" + two + ",\n" + three + "\n]\n", 0},
+		{"jq -s -c", "[" + one + "," + two + "," + three + "]\n", 0},
+		{"jq", pretty(one) + pretty(two) + pretty(three), 0},
+		{"CloudWatch Logs Insights", `{"results": [[{"field": "@timestamp", "value": "2026"}, {"field": "@message", "value": ` + quoted(one) + `}], [{"field":"@message","value":` + quoted(two) + `}],[{"field":"@message","value":` + quoted(three) + `}]], "status": "Complete"}`, 0},
+		{"Grafana, as JSON", `[{"line":` + quoted(one) + `,"timestamp":"1","labels":{}},{"line":` + quoted(two) + `},{"line":` + quoted(three) + `}]`, 0},
+		{"CSV", "timestamp,message\n" + each(func(s string) string { return `1764373861000,"` + strings.ReplaceAll(s, `"`, `""`) + `",x` }), 1},
 		{"a field of another type", lines(one, strings.Replace(two, `"decision":"allow"`, `"decision":7`, 1), three), 0},
 		{"text behind", lines(one+" <- here", two, three), 0},
 	} {
@@ -136,6 +150,19 @@ func TestLongLines(t *testing.T) {
 	seqs, skipped, err := read(t, logged(1)+"\n"+strings.Repeat("x", 20<<20)+"\n"+logged(2)+"\n")
 	if err != nil || fmt.Sprint(seqs) != "[1 2]" || skipped != 1 {
 		t.Errorf("%v, %d skipped, %v", seqs, skipped, err)
+	}
+}
+
+// TestLongList reads a list of one line that is longer than lines may be.
+func TestLongList(t *testing.T) {
+	const n = 60_000 // 17 MiB
+	var log strings.Builder
+	for i := range n {
+		log.WriteString(map[bool]string{true: "[", false: ","}[i == 0] + logged(i+1))
+	}
+	seqs, skipped, err := read(t, log.String()+"]")
+	if err != nil || len(seqs) != n || skipped != 0 {
+		t.Errorf("%d events, %d skipped, %v", len(seqs), skipped, err)
 	}
 }
 

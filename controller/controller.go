@@ -216,8 +216,8 @@ func (c *Controller) recheckWaiting() {
 	}
 }
 
-// wait notes whether an object waits for the gates.
-func (c *Controller) wait(id string, waits bool) {
+// wait notes whether an object waits for the gates. They are asked often while it does so for the first time.
+func (c *Controller) wait(id string, waits, first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -225,6 +225,8 @@ func (c *Controller) wait(id string, waits bool) {
 		delete(c.waiting, id)
 	case !c.waiting[id]:
 		c.waiting[id] = true
-		c.gates.hurry()
+		if first {
+			c.gates.hurry()
+		}
 	}
 }

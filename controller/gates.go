@@ -28,6 +28,7 @@ type gates struct {
 	client *http.Client
 	logger *slog.Logger
 	moved  func() // is called when a server runs a newer version
+	now    func() time.Time
 	soon   chan struct{}
 
 	asked   time.Time // when the names were looked up, by the goroutine of run alone, as what follows
@@ -36,6 +37,7 @@ type gates struct {
 
 	mu       sync.Mutex
 	replicas map[string]*replica  // by their base URLs
+	none     time.Time            // since when there are no replicas
 	used     map[string]time.Time // tokens by name
 }
 
@@ -44,6 +46,9 @@ type replica struct {
 	runs    map[string]uint64 // up to which version, by kind and namespace
 	failure string            // why it is not known; empty: it is
 	usage   *usage.Source
+
+	held map[string]uint64 // the most that it ran, as of the last time it ran all of that
+	at   time.Time         // that time; of one that has not answered: when it was first seen
 }
 
 // askTime is how long a server may take to answer.
@@ -55,7 +60,8 @@ func newGates(statusPorts []string, logger *slog.Logger) (*gates, error) {
 		return nil, errors.New("no gate is named, expected the URL of a status port, such as http://patgate-headless:9192: a value is handed out once every gate knows it")
 	}
 	g := &gates{
-		lookUp: net.DefaultResolver.LookupHost, client: &http.Client{Timeout: askTime}, logger: logger, soon: make(chan struct{}, 1), moved: func() {}, replicas: map[string]*replica{}, used: map[string]time.Time{},
+		lookUp: net.DefaultResolver.LookupHost, client: &http.Client{Timeout: askTime}, logger: logger, now: time.Now, none: time.Now(),
+		soon: make(chan struct{}, 1), moved: func() {}, replicas: map[string]*replica{}, used: map[string]time.Time{},
 	}
 	for _, text := range statusPorts {
 		u, err := url.Parse(text)
@@ -68,7 +74,7 @@ func newGates(statusPorts []string, logger *slog.Logger) (*gates, error) {
 	return g, nil
 }
 
-// The pauses between two calls of the servers: while something is not in force, and otherwise.
+// The pauses between two looks at the servers: while something is not in force, and otherwise.
 const (
 	hurryPause  = 20 * time.Millisecond
 	hurryFor    = 5 * time.Second
@@ -110,7 +116,7 @@ func (g *gates) hurry() {
 }
 
 // refresh fetches from each server what it runs, and reports whether that has changed.
-func (g *gates) refresh(ctx context.Context) (moved bool) {
+func (g *gates) refresh(ctx context.Context) bool {
 	bases, failures := g.resolved(ctx)
 	found := make([]*replica, len(bases))
 	var all sync.WaitGroup
@@ -123,13 +129,16 @@ func (g *gates) refresh(ctx context.Context) (moved bool) {
 		now[base] = found[i]
 	}
 	maps.Copy(now, failures)
+	return g.take(now)
+}
+
+// take takes in what the servers say, and reports whether one has moved.
+func (g *gates) take(now map[string]*replica) (moved bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for base, r := range now {
 		was := g.replicas[base]
-		if was != nil {
-			r.usage = cmp.Or(r.usage, was.usage)
-		}
+		r.follows(was, g.now())
 		if was == nil || was.failure != r.failure || !maps.Equal(was.runs, r.runs) {
 			moved = true
 		}
@@ -138,6 +147,9 @@ func (g *gates) refresh(ctx context.Context) (moved bool) {
 		}
 	}
 	moved = moved || len(now) != len(g.replicas)
+	if len(now) == 0 && len(g.replicas) > 0 {
+		g.none = g.now()
+	}
 	g.replicas = now
 	return moved
 }
@@ -174,7 +186,7 @@ func (g *gates) resolve(ctx context.Context) (bases []string, failures map[strin
 		}
 		addresses, err := g.lookUp(ctx, u.Hostname())
 		if err != nil {
-			failures[u.String()] = &replica{failure: err.Error()}
+			failures[u.String()] = &replica{failure: failureOf(err)}
 			continue
 		}
 		for _, address := range addresses {
@@ -194,7 +206,7 @@ const maxAnswer = 1 << 20
 func (g *gates) ask(ctx context.Context, base string) *replica {
 	objects, err := g.revision(ctx, base)
 	if err != nil {
-		return &replica{failure: err.Error()}
+		return &replica{failure: failureOf(err)}
 	}
 	r := &replica{runs: map[string]uint64{}}
 	for _, o := range objects {
@@ -222,50 +234,6 @@ func (g *gates) revision(ctx context.Context, base string) ([]kube.Running, erro
 	var status struct{ Objects []kube.Running }
 	err = json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(&status)
 	return status.Objects, err
-}
-
-// reach is on how many servers something is in force.
-type reach struct {
-	on, of int
-	why    string // not on the others
-}
-
-func (r reach) all() bool { return r.on == r.of && r.of > 0 }
-
-// String says so for people.
-func (r reach) String() string {
-	text := fmt.Sprintf("in force on %d of %d replicas", r.on, r.of)
-	if r.why != "" {
-		text += ": " + r.why
-	}
-	return text
-}
-
-// inForce reports on how many servers a version of an object runs. Servers that don't follow its namespace don't count.
-func (g *gates) inForce(kind, namespace string, version uint64) (r reach) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, base := range slices.Sorted(maps.Keys(g.replicas)) {
-		server := g.replicas[base]
-		runs, own := server.runs[kind+"/"+namespace]
-		every, all := server.runs[kind+"/"]
-		if server.failure == "" && !own && !all {
-			continue
-		}
-		r.of++
-		switch {
-		case server.failure != "":
-			r.why = base + ": " + server.failure
-		case max(runs, every) >= version:
-			r.on++
-		case r.why == "":
-			r.why = base + " has not taken it in yet"
-		}
-	}
-	if r.of == 0 {
-		r.why = "no replica is known that follows the namespace"
-	}
-	return r
 }
 
 // fetchUsage fetches from the servers how tokens were used.

@@ -18,6 +18,7 @@ type object struct {
 	generation                     int64
 	version                        string // resourceVersion
 	since                          uint64 // the resourceVersion at which its spec, or one of its values, changed last
+	held                           uint64 // what since was when it was found to be in force
 	seen                           time.Time
 	user                           string
 	secret                         *manifest.TokenSecret // of a token whose value is made here
@@ -43,6 +44,12 @@ type minted struct {
 // key is the name of the object's row.
 func (o *object) key() string { return o.namespace + "/" + o.name }
 
+// ready reports whether the status says that this generation is in force.
+func (o *object) ready() bool {
+	c := o.status.condition(ready)
+	return c != nil && c.Status == "True" && c.ObservedGeneration == o.generation
+}
+
 // observe takes in a version of an object.
 func (c *Controller) observe(seen kube.Observed) {
 	c.mu.Lock()
@@ -62,7 +69,7 @@ func (c *Controller) observe(seen kube.Observed) {
 	default:
 		now.pending, now.seen = was.pending, was.seen
 		if was.generation == now.generation {
-			now.decided, now.problem, now.kept = was.decided, was.problem, was.kept
+			now.decided, now.problem, now.kept, now.held = was.decided, was.problem, was.kept, was.held
 			if sameValues(was.status.Values, now.status.Values) {
 				now.since, now.seen = was.since, was.seen
 			}
@@ -91,6 +98,7 @@ func (c *Controller) parse(id string, u *unstructured.Unstructured) *object {
 		generation: u.GetGeneration(), version: u.GetResourceVersion(), seen: c.o.Now(),
 	}
 	o.since = number(o.version)
+	o.held = o.since
 	o.status = statusOf(u)
 	if o.kind != manifest.KindAPIToken {
 		return o

@@ -38,8 +38,8 @@ func (c *Controller) reconcile(ctx context.Context, id string) (after time.Durat
 	want := o.status.clone()
 	want.Values = p.values
 	force := c.describe(&o, &want, &p)
-	c.wait(id, p.waits || !force.all())
-	if !force.all() && o.problem == "" && p.minted == nil && sameValues(want.Values, o.status.Values) && c.o.Now().Sub(o.seen) < patience {
+	c.wait(id, p.waits || !force.all(), !o.ready())
+	if !force.all() && !o.ready() && o.problem == "" && p.minted == nil && sameValues(want.Values, o.status.Values) && c.o.Now().Sub(o.seen) < patience {
 		return patience, nil // most are in force in a moment
 	}
 	if !want.same(&o.status) {
@@ -73,6 +73,9 @@ func (c *Controller) write(ctx context.Context, o *object, want *status, m *mint
 			known.version, known.status = written.GetResourceVersion(), statusOf(written)
 			if changed {
 				known.since = v
+			}
+			if want.is(ready) && !o.ready() {
+				known.held = o.since
 			}
 		}
 		if m != nil {
@@ -113,7 +116,7 @@ func (c *Controller) describe(o *object, want *status, p *plan) reach {
 		set(ready, false, "NotAccepted", "it is not accepted")
 	case p.reason != "":
 		set(ready, false, p.reason, p.message)
-	case c.wasReady(o): // and goes on, also where a replica is away
+	case o.ready() && c.gates.stays(o.kind, o.namespace, o.held):
 	default:
 		if force = c.gates.inForce(o.kind, o.namespace, o.since); force.all() {
 			set(ready, true, "InForce", force.String())
@@ -125,12 +128,6 @@ func (c *Controller) describe(o *object, want *status, p *plan) reach {
 		c.describeToken(o, want, set)
 	}
 	return force
-}
-
-// wasReady reports whether this generation was found to be in force.
-func (c *Controller) wasReady(o *object) bool {
-	was := o.status.condition(ready)
-	return was != nil && was.Status == "True" && was.ObservedGeneration == o.generation
 }
 
 // describeToken sets what the status of a token says beyond that of other objects.
@@ -195,10 +192,10 @@ func countRules(row *policy.Token) (n int) {
 	return n
 }
 
-// sweepEvery is how often tokens are looked at for what a clock or a use changes.
+// sweepEvery is how often objects are looked at for what a clock, a use or a replica changes.
 const sweepEvery = 15 * time.Second
 
-// sweep looks at tokens whose status the time, or a use, has made wrong.
+// sweep looks at objects whose status the time, a use or a replica has made wrong.
 func (c *Controller) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -223,6 +220,10 @@ func (c *Controller) findOutdated() {
 		}
 		if c.waiting[id] {
 			c.examine(id) // what it waits for may have another cause now
+			continue
+		}
+		if o.ready() && !c.gates.stays(o.kind, o.namespace, o.held) {
+			c.examine(id)
 			continue
 		}
 		row := snapshot.TokenByName(o.key())

@@ -158,7 +158,7 @@ func (c *Controller) handOut(ctx context.Context, o *object, p plan) (plan, erro
 		return p, err // the value waits
 	}
 	m := o.pending
-	c.edit(o, func(known *object) { known.pending = nil })
+	c.edit(o, func(known *object) { known.pending, known.held = nil, o.since })
 	c.handedOut(ctx, o, m)
 	_, overlap := c.rotation(o)
 	p.values = slices.Clone(p.values)

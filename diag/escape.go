@@ -58,7 +58,7 @@ func appendEscaped(b []byte, text string, unsafe func(rune) bool) []byte {
 
 // Writer is what all output of a command goes through: it escapes what a terminal would
 // act on, except line ends and tabs, and lets no line be a command to the workflow that
-// runs it (GitHub reads `::error::` at the head of a line, and `##[error]`). JSON stays the
+// runs it (GitHub reads `::error::` at the head of a line, and `##[error]`; others read `##vso[` and `##teamcity[`). JSON stays the
 // same JSON. It can be used by several goroutines at once.
 type Writer struct {
 	mu     sync.Mutex
@@ -66,7 +66,8 @@ type Writer struct {
 	begun  bool   // the line has more than blanks already
 	colon  bool   // the line has no more than a colon
 	rest   []byte // of a character that was cut
-	last   [2]rune
+	hash   bool   // the last character was a #
+	marked bool   // two of them, and then letters alone
 	escape []byte
 
 	highlight func(line string) string
@@ -146,12 +147,13 @@ func (w *Writer) write(text string) error {
 func (w *Writer) disarm(text []byte) []byte {
 	out := make([]byte, 0, len(text)+16)
 	for _, r := range string(text) {
-		if r == ':' && w.colon || r == '[' && w.last == [2]rune{'#', '#'} {
+		if r == ':' && w.colon || r == '[' && w.marked {
 			out = fmt.Appendf(out, `\u%04x`, r)
 		} else {
 			out = utf8.AppendRune(out, r)
 		}
-		w.last = [2]rune{w.last[1], r}
+		w.marked = r == '#' && w.hash || w.marked && ('a' <= r|0x20 && r|0x20 <= 'z')
+		w.hash = r == '#'
 		w.colon = r == ':' && !w.begun
 		w.begun = r != '\n' && (w.begun || !unicode.IsSpace(r))
 	}

@@ -21,14 +21,16 @@ func TestEscape(t *testing.T) {
 
 func TestWriter(t *testing.T) {
 	for in, want := range map[string]string{
-		"a\tb\nc\n":                   "a\tb\nc\n",
-		"\x1b[31mred\u202e\n":         "\\u001b[31mred\\u202e\n",
-		"x\n::error::pwn\n":           "x\n:\\u003aerror::pwn\n",
-		" \t::set-output name=x::\n":  " \t:\\u003aset-output name=x::\n",
-		"\u00a0\u3000::error::x":      "\u00a0\u3000:\\u003aerror::x",
-		"a ##[error]pwn\n":            "a ##\\u005berror]pwn\n",
-		"f.yaml:1:1: a::b [::1]:80\n": "f.yaml:1:1: a::b [::1]:80\n",
-		":4\n":                        ":4\n", "a\rb\n": "a\\rb\n",
+		"a\tb\nc\n":                    "a\tb\nc\n",
+		"\x1b[31mred\u202e\n":          "\\u001b[31mred\\u202e\n",
+		"x\n::error::pwn\n":            "x\n:\\u003aerror::pwn\n",
+		" \t::set-output name=x::\n":   " \t:\\u003aset-output name=x::\n",
+		"\u00a0\u3000::error::x":       "\u00a0\u3000:\\u003aerror::x",
+		"a ##[error]pwn\n":             "a ##\\u005berror]pwn\n",
+		"a ##vso[task.x]pwn\n":         "a ##vso\\u005btask.x]pwn\n",
+		"###TeamCity[x] ## a[0] #a[1]": "###TeamCity\\u005bx] ## a[0] #a[1]",
+		"f.yaml:1:1: a::b [::1]:80\n":  "f.yaml:1:1: a::b [::1]:80\n",
+		":4\n":                         ":4\n", "a\rb\n": "a\\rb\n",
 	} {
 		for size := 1; size <= len(in); size++ {
 			var out bytes.Buffer
@@ -63,7 +65,7 @@ func FuzzWriter(f *testing.F) {
 			t.Errorf("%q", out.String())
 		}
 		for line := range strings.Lines(out.String()) {
-			if strings.HasPrefix(strings.TrimSpace(line), "::") || strings.Contains(line, "##[") {
+			if strings.HasPrefix(strings.TrimSpace(line), "::") || strings.Contains(line, "##[") || strings.Contains(line, "##vso[") {
 				t.Errorf("a command: %q", line)
 			}
 		}

@@ -217,10 +217,13 @@ func (a *Attributes) add(h header) bool {
 	return true
 }
 
+// maxJoined is how many entries of a map are compared with each other: more are read by the stock decoder, into a map.
+const maxJoined = 256
+
 // joinedHeader reads an entry of the map of headers, whose names differ.
 func (a *Attributes) joinedHeader(v wireValue) bool {
 	name, value, ok := v.entry()
-	if !ok || a.rawHeaders {
+	if !ok || a.rawHeaders || len(a.headers) >= maxJoined {
 		return false
 	}
 	for i := range a.headers {

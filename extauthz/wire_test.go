@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -83,6 +84,27 @@ func TestWireLeavesUnusualMessages(t *testing.T) {
 	} {
 		if a, ok := parseWire(string(b)); ok {
 			t.Errorf("%s was read: %+v", name, a)
+		}
+	}
+}
+
+// TestManyJoinedHeaders has more headers than are compared with each other: in a message of a megabyte that would take a
+// minute.
+func TestManyJoinedHeaders(t *testing.T) {
+	for n, want := range map[int]bool{maxJoined: true, maxJoined + 1: false, 20_000: false} {
+		in := &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{Headers: map[string]string{}}}}}
+		for i := range n {
+			in.Attributes.Request.Http.Headers[strconv.Itoa(i)] = "x"
+		}
+		b, err := proto.Marshal(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := parseWire(string(b)); ok != want {
+			t.Errorf("%d headers are read in place: %v, want %v", n, ok, want)
+		}
+		if got := readMessage(string(b)); !sameAttributes(got, readAttributes(in)) {
+			t.Errorf("%d headers: %d are read", n, len(got.headers))
 		}
 	}
 }

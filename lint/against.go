@@ -148,9 +148,9 @@ func endMoved(old, is policy.Value, now time.Time) string {
 	case !ended(was, now):
 		return "the token %s ends on " + rfc3339(was) + " at %s and its end is now " + rfc3339(end) + ", expected it to stay, or a new value: `patgate token rotate`"
 	case !ended(end, now):
-		return "the token %s ended on " + rfc3339(was) + " at %s and comes back to life: its end is now " + rfc3339(end) + ", expected a new value, as what has ended stays so"
+		return "the token %s ended on " + rfc3339(was) + " at %s and comes back to life: its end is now " + rfc3339(end) + ", expected a new value: an end is final"
 	}
-	return "the token %s ended on " + rfc3339(was) + " at %s and its end is moved to " + rfc3339(end) + ", expected a new value, as what has ended stays so"
+	return "the token %s ended on " + rfc3339(was) + " at %s and its end is moved to " + rfc3339(end) + ", expected a new value: an end is final"
 }
 
 // deleted checks a value that only the older manifests have.

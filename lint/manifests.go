@@ -22,7 +22,7 @@ func (l *linter) gate(d *manifest.Document) {
 	}
 	if a := g.Anonymous; a != nil {
 		if a.Unrestricted {
-			l.warn(Unrestricted, d, spec("anonymous", "unrestricted"), "callers without a credential may do everything that the gate's bounds leave")
+			l.warn(Unrestricted, d, spec("anonymous", "unrestricted"), "callers without a credential may do everything that the gate's policies do not forbid")
 		}
 		asked := []*policy.Gate{row}
 		l.rules(d, spec("anonymous", "allow"), a.Allow, false, asked, policy.Ranges{})
@@ -93,9 +93,9 @@ func (l *linter) group(d *manifest.Document) {
 		return
 	}
 	if len(g.Policies) > 0 {
-		l.warn(UnnamedGroup, d, spec("policies"), "no gate names the group: were its file deleted, its bounds would go without a word")
+		l.warn(UnnamedGroup, d, spec("policies"), "no gate names the group: without its file its limits are gone, and nothing reports it")
 	} else if g.Tokens != nil && g.Tokens.MaxLifetime != 0 && time.Duration(g.Tokens.MaxLifetime) != policy.Forever {
-		l.warn(UnnamedGroup, d, spec("tokens", "maxLifetime"), "no gate names the group: were its file deleted, its cap would go without a word")
+		l.warn(UnnamedGroup, d, spec("tokens", "maxLifetime"), "no gate names the group: without its file its cap is gone, and nothing reports it")
 	}
 }
 
@@ -120,7 +120,7 @@ func (l *linter) token(d *manifest.Document) {
 		l.warn(AnyUser, d, spec("anyUser"), "any user may present the token: who calls is what they say")
 	}
 	if t.Unrestricted {
-		l.warn(Unrestricted, d, spec("unrestricted"), "the token may do everything that its user may and the bounds leave")
+		l.warn(Unrestricted, d, spec("unrestricted"), "the token may do everything that its user may, within the limits of gates and groups")
 	}
 	if len(t.Gates) == 0 && len(l.in.Gates) > 1 {
 		l.warn(EveryGate, d, spec(), "the token is for each of the %d gates, and for those to come", len(l.in.Gates))

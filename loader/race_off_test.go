@@ -2,5 +2,5 @@
 
 package loader_test
 
-// memoryFactor is 1 without the race detector.
-const memoryFactor = 1
+// raced says that the race detector is on.
+const raced = false

@@ -2,5 +2,5 @@
 
 package loader_test
 
-// memoryFactor is how much more memory the race detector takes, at least.
-const memoryFactor = 3
+// raced says that the race detector is on.
+const raced = true

@@ -75,6 +75,27 @@ func TestMarkersWithinText(t *testing.T) {
 	}
 }
 
+// What other readers of YAML or RFC 3339 take for something else is refused.
+func TestScalarsOfOneMeaning(t *testing.T) {
+	for field, values := range map[string][]string{
+		"spec.expires":              {"2027-06-30T00:00:00+24:00", "2027-06-30T00:00:00-02:60", "2027-06-30T0:00:00Z", "2027-06-30T00:00:00,5Z"},
+		"spec.tokens.max":           {"010", "+5", "0x10", "1_000", "1e3"},
+		"spec.clientIP.trustedHops": {"01", "+1", "0b1"},
+	} {
+		for _, value := range values {
+			text := header + map[string]string{
+				"spec.expires":              "kind: APIToken\nmetadata: {name: t}\nspec: {user: a, issued: 2026-01-01T00:00:00Z, unrestricted: true, digest: 'sha256:" + strings.Repeat("a", 64) + "', expires: '" + value + "'}\n",
+				"spec.tokens.max":           "kind: UserGroup\nmetadata: {name: g}\nspec: {members: [], tokens: {max: " + value + "}}\n",
+				"spec.clientIP.trustedHops": "kind: Gate\nmetadata: {name: g}\nspec: {clientIP: {source: xff, trustedHops: " + value + "}}\n",
+			}[field]
+			var dec manifest.Decoder
+			if _, problems := dec.Decode("f.yaml", []byte(text)); len(problems) != 1 || problems[0].Field != field {
+				t.Errorf("%s %s: %v, want one problem of the field", field, value, problems)
+			}
+		}
+	}
+}
+
 func TestLifetimes(t *testing.T) {
 	const day = 24 * time.Hour
 	for text, want := range map[string]time.Duration{

@@ -20,8 +20,8 @@ import (
 type Time struct{ time.Time }
 
 // rfc3339 is the form that time.Parse is lenient about: one digit for an hour, a comma
-// before the fraction.
-var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
+// before the fraction, an offset of a day and more.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
 func (Time) expects() string { return "a time such as 2026-07-30T00:00:00Z" }
 
@@ -287,6 +287,12 @@ func (v *AddressSource) decode(s *scope, n *yaml.Node, field string) {
 	}
 }
 
+// wholeNumber reads a number that every reader of YAML takes for the same one: 010 is 8 to kubectl.
+func wholeNumber(n *yaml.Node) (int, bool) {
+	number, err := strconv.Atoi(n.Value)
+	return number, err == nil && n.Kind == yaml.ScalarNode && n.ShortTag() == "!!int" && strconv.Itoa(number) == n.Value
+}
+
 // Count is a number of things that there may be at most.
 type Count int
 
@@ -296,8 +302,8 @@ const maxCount = 1_000_000
 func (Count) expects() string { return "a number from 1" }
 
 func (v *Count) decode(s *scope, n *yaml.Node, field string) {
-	count, err := strconv.Atoi(n.Value)
-	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" || err != nil || count < 1 || count > maxCount {
+	count, ok := wholeNumber(n)
+	if !ok || count < 1 || count > maxCount {
 		s.problem(n, field, "expected a number from 1 to %d; without one there is no limit", maxCount)
 		return
 	}
@@ -313,8 +319,8 @@ const maxHops = 32
 func (Hops) expects() string { return "a number of proxies" }
 
 func (v *Hops) decode(s *scope, n *yaml.Node, field string) {
-	hops, err := strconv.Atoi(n.Value)
-	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" || err != nil || hops < 0 || hops > maxHops {
+	hops, ok := wholeNumber(n)
+	if !ok || hops < 0 || hops > maxHops {
 		s.problem(n, field, "expected the number of proxies in front of Envoy, from 0 to %d", maxHops)
 		return
 	}

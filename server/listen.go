@@ -42,8 +42,8 @@ func checkOptions(o *Options) error {
 		return &UsageError{"no manifests, expected Manifests"}
 	case (o.TLSCert == "") != (o.TLSKey == ""):
 		return &UsageError{"TLSCert and TLSKey go together"}
-	case o.AuditWait < 0, o.DrainDelay < 0, o.DrainGrace < 0, o.MaxBody < 0, o.MaxInFlight < 0, o.MaxManifests < 0:
-		return &UsageError{"a negative time, number or size, expected one of zero or more"}
+	case negative(o) != "":
+		return &UsageError{negative(o) + " is below zero, expected zero or more"}
 	case o.MaxHeader != 0 && o.MaxHeader < minHeader:
 		return &UsageError{fmt.Sprintf("MaxHeader %d: expected at least %d", o.MaxHeader, minHeader)}
 	case o.MaxReceive != 0 && o.MaxReceive < minReceive:
@@ -76,6 +76,22 @@ func checkOptions(o *Options) error {
 	return checkListen(o, "Listen", o.Listen, "Envoy")
 }
 
+// negative names an option that is below zero.
+func negative(o *Options) string {
+	for _, n := range []struct {
+		option string
+		number int64
+	}{
+		{"AuditWait", int64(o.AuditWait)}, {"DrainDelay", int64(o.DrainDelay)}, {"DrainGrace", int64(o.DrainGrace)},
+		{"MaxBody", int64(o.MaxBody)}, {"MaxInFlight", int64(o.MaxInFlight)}, {"MaxManifests", o.MaxManifests},
+	} {
+		if n.number < 0 {
+			return n.option
+		}
+	}
+	return ""
+}
+
 // checkFront checks what belongs to checks over HTTP.
 func checkFront(o *Options) error {
 	switch {
@@ -100,8 +116,8 @@ func checkListen(o *Options, option, address, who string) error {
 	case unix:
 		return nil
 	}
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
+	host, port, err := net.SplitHostPort(address)
+	if _, invalid := net.LookupPort("tcp", port); err != nil || invalid != nil {
 		return &UsageError{fmt.Sprintf("%s %s: expected HOST:PORT or unix:///path", option, address)}
 	}
 	if !isLoopback(host) && o.TLSClientCA == "" && !o.InsecureListen {

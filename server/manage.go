@@ -61,6 +61,8 @@ const (
 	manageConnections = 100
 	manageTime        = 10 * time.Second
 	manageHeader      = 16 << 10
+	manageStreams     = 32       // of a connection
+	manageReceive     = 64 << 10 // what a connection holds of bodies that are not read yet
 )
 
 // management is the HTTP server of the management.
@@ -148,6 +150,7 @@ func newManagement(o *ManageOptions, m *managed) (*management, error) {
 	g.server = &http.Server{
 		Handler: g.handler, ReadTimeout: manageTime, ReadHeaderTimeout: manageTime / 2, WriteTimeout: 2 * manageTime, IdleTimeout: time.Minute,
 		MaxHeaderBytes: manageHeader, ErrorLog: slog.NewLogLogger(m.logger.Handler(), slog.LevelDebug), TLSConfig: browsers(certs.config()),
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: manageStreams, MaxReceiveBufferPerConnection: manageReceive, MaxReceiveBufferPerStream: manageReceive},
 	}
 	return g, nil
 }

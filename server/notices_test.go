@@ -162,6 +162,51 @@ func TestNotices(t *testing.T) {
 	}
 }
 
+// TestMessagesThatAreNotTaken wait for hours, and hold up no other message; no more of them wait than there is room for.
+func TestMessagesThatAreNotTaken(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(secret, []byte("whsec_"+base64.StdEncoding.EncodeToString(make([]byte, 32))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	taken, asked := make(chan string, 1), make(chan struct{}, 10*webhookAtOnce)
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if strings.Contains(string(body), "refused") {
+			w.WriteHeader(http.StatusInternalServerError)
+			asked <- struct{}{}
+			return
+		}
+		taken <- string(body)
+	}))
+	defer hook.Close()
+	w, err := newWebhook(hook.URL, secret, time.Now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go w.run(ctx)
+	for range 2 * webhookAtOnce {
+		w.send("refused", time.Now(), nil)
+	}
+	for range 2 * webhookAtOnce {
+		<-asked
+	}
+	w.send("good", time.Now(), nil)
+	select {
+	case got := <-taken:
+		if !strings.Contains(got, "good") {
+			t.Error(got)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("a message waits for others that are not taken")
+	}
+	w.waiting.Store(webhookQueue)
+	if w.send("good", time.Now(), nil); w.waiting.Load() != webhookQueue || len(w.queue) > 0 {
+		t.Errorf("%d messages wait", w.waiting.Load())
+	}
+}
+
 // TestWebhooksThatAreRefused can't be followed, or would show messages on the way.
 func TestWebhooksThatAreRefused(t *testing.T) {
 	short := filepath.Join(t.TempDir(), "short")

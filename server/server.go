@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -197,7 +195,7 @@ func (s *Server) Reload() {
 // returns a *ManifestsError where the manifests can't be loaded at the start, and an
 // error where audit events were lost.
 func (s *Server) Run(ctx context.Context) error {
-	statusServer := &http.Server{Handler: s.statusHandler(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug)}
+	statusServer := s.newStatusServer()
 	failed := make(chan error, 4)
 	go func() { failed <- s.transport.Serve(s.listener) }()
 	if s.front != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"time"
@@ -24,9 +25,42 @@ func (s *Server) statusHandler() http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /revision", s.revision)
-	mux.HandleFunc("GET /usage", s.usage)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /usage", fewAtATime(statusUsages, http.HandlerFunc(s.usage)))
+	mux.Handle("GET /metrics", fewAtATime(statusMetrics, promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{})))
 	return mux
+}
+
+// What one request to the status port may take. Everybody in the network may send some: they must not fill the memory of
+// the process that answers checks.
+const (
+	statusRead   = 5 * time.Second
+	statusWrite  = 30 * time.Second // until a caller has read an answer
+	statusIdle   = time.Minute
+	statusHeader = 16 << 10
+
+	statusUsages  = 4 // answers of /usage that are held at a time: each has all tokens that were used
+	statusMetrics = 16
+)
+
+// newStatusServer returns the server of the status port.
+func (s *Server) newStatusServer() *http.Server {
+	return &http.Server{
+		Handler: s.statusHandler(), ReadHeaderTimeout: statusRead, ReadTimeout: statusRead, WriteTimeout: statusWrite, IdleTimeout: statusIdle,
+		MaxHeaderBytes: statusHeader, ErrorLog: slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
+	}
+}
+
+// fewAtATime lets the other callers of a page wait whose answer may be large.
+func fewAtATime(n int, page http.Handler) http.Handler {
+	answers := make(chan struct{}, n)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case answers <- struct{}{}:
+			defer func() { <-answers }()
+			page.ServeHTTP(w, r)
+		case <-r.Context().Done():
+		}
+	})
 }
 
 // statusIndex links relatively, so that it works behind the proxy of a Kubernetes API too.

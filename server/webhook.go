@@ -17,6 +17,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,6 +30,8 @@ type webhook struct {
 	client *http.Client
 	now    func() time.Time
 	logger *slog.Logger
+
+	waiting atomic.Int64 // messages that are neither taken nor given up
 }
 
 type message struct {
@@ -77,11 +80,12 @@ func (h *webhook) send(kind string, at time.Time, data any) {
 	if err != nil {
 		return // not reached: the data are texts and numbers
 	}
-	select {
-	case h.queue <- message{"msg_" + rand.Text(), body}:
-	default:
+	if h.waiting.Add(1) > webhookQueue {
+		h.waiting.Add(-1)
 		h.logger.Error("a message to the webhook is lost: too many wait", "kind", kind)
+		return
 	}
+	h.queue <- message{"msg_" + rand.Text(), body} // which has room for all that wait
 }
 
 // run sends messages until ctx is done.
@@ -92,23 +96,25 @@ func (h *webhook) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case m := <-h.queue:
-			select {
-			case under <- struct{}{}:
-			case <-ctx.Done():
-				return
-			}
 			go func() {
-				defer func() { <-under }()
-				h.deliver(ctx, m)
+				h.deliver(ctx, m, under)
+				h.waiting.Add(-1)
 			}()
 		}
 	}
 }
 
-// deliver sends a message until it is taken, or for as long as the pauses last.
-func (h *webhook) deliver(ctx context.Context, m message) {
+// deliver sends a message until it is taken, or for as long as the pauses last. It is under way during an attempt alone: one
+// that is not taken holds up no other.
+func (h *webhook) deliver(ctx context.Context, m message, under chan struct{}) {
 	for attempt := 0; ; attempt++ {
+		select {
+		case under <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
 		err := h.attempt(ctx, m)
+		<-under
 		if err == nil {
 			return
 		}

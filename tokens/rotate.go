@@ -133,7 +133,7 @@ func (r *rotation) checkState() error {
 	}
 	switch state {
 	case policy.StateRevoked:
-		return Refuse(BadState, "", "%s: the token %s is revoked, and stays so: create a new one with `patgate token create`", place, r.Name)
+		return Refuse(BadState, "", "%s: the token %s is revoked, and a revocation is final: create a new one with `patgate token create`", place, r.Name)
 	case policy.StateCanary:
 		return Refuse(BadState, "", "%s: the token %s is a canary, which no client presents: create a new one by hand", place, r.Name)
 	case policy.StateExpired:

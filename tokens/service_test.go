@@ -261,6 +261,10 @@ func TestSuspensions(t *testing.T) {
 	}{
 		{"alice", true, "done"}, {"alice", false, "done"}, {"root", true, "done"}, {"alice", false, "widens suspended"},
 		{"alice", true, "done"}, {"alice", false, "widens suspended"}, {"root", false, "done"}, {"bob", true, "unknown"}, {"alice", true, "done"}, {"root", false, "done"},
+		// who suspends it first does not keep others from doing so
+		{"alice", true, "done"}, {"root", true, "done"}, {"alice", false, "widens suspended"}, {"root", false, "done"},
+		{"alice", true, "done"}, {"", true, "done"}, {"alice", false, "widens suspended"}, {"", false, "done"},
+		{"root", true, "done"}, {"", true, "done"}, {"root", false, "done"},
 	} {
 		_, err := service.Suspend(t.Context(), tokens.Request{Actor: actor(t, service, step.who)}, "ci", step.suspended)
 		if codeOf(err) != step.want {
@@ -270,6 +274,23 @@ func TestSuspensions(t *testing.T) {
 	stored, err := store.Get(t.Context(), "ci")
 	if err != nil || string(stored.Data) != tokenNamed("ci", "") {
 		t.Errorf("%v: %s", err, stored.Data)
+	}
+}
+
+// TestSuspensionsWrittenByHand has an annotation in the manifest of a token that is not suspended: it says who may lift no
+// suspension that comes later.
+func TestSuspensionsWrittenByHand(t *testing.T) {
+	for _, by := range []string{"", "root"} {
+		store := office()
+		store.Put("ci.yaml", strings.Replace(tokenNamed("ci", ""), "metadata: {name: ci}", "metadata: {name: ci, annotations: {patgate.dev/suspended-by: alice}}", 1))
+		service := serviceOf(store, nil)
+		suspend := func(who string, suspended bool) string {
+			_, err := service.Suspend(t.Context(), tokens.Request{Actor: actor(t, service, who)}, "ci", suspended)
+			return codeOf(err)
+		}
+		if first, lifted := suspend(by, true), suspend("alice", false); first != "done" || lifted != "widens suspended" {
+			t.Errorf("suspended by %q: %s, lifted by alice: %s", by, first, lifted)
+		}
 	}
 }
 

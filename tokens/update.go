@@ -77,27 +77,32 @@ func (s *Service) Suspend(ctx context.Context, r Request, name string, suspended
 	return s.Update(ctx, UpdateRequest{Request: r, Name: name, Fields: []edit.Field{f}})
 }
 
-// suspension adds to a change of `suspended` who suspended the token.
+// suspension adds to a change of `suspended` who suspended the token, and so may lift that. An administrator, and the user
+// of the command line, take over what somebody else has suspended before them: that one lifts it no more.
 func suspension(r *UpdateRequest, doc *manifest.Document) ([]edit.Field, error) {
 	i := slices.IndexFunc(r.Fields, func(f edit.Field) bool { return f.Key == "suspended" })
 	if i < 0 {
 		return r.Fields, nil
 	}
+	above := r.Actor.Admin || r.Actor.byHand()
+	was, has := doc.Metadata.Annotations[SuspendedByAnnotation]
 	by := edit.Field{Annotation: true, Key: SuspendedByAnnotation}
 	if r.Fields[i].Value == true {
-		if doc.APIToken.Suspended {
+		if doc.APIToken.Suspended && !above {
 			return r.Fields, nil // it was done before, by another
 		}
-		if r.Actor.User == "" {
+		if r.Actor.User != "" {
+			by.Value = r.Actor.User
+		}
+		if by.Value == nil && !has || by.Value == was {
 			return r.Fields, nil
 		}
-		by.Value = r.Actor.User
 		return append(slices.Clone(r.Fields), by), nil
 	}
-	if doc.APIToken.Suspended && !r.Actor.Admin && !r.Actor.byHand() && doc.Metadata.Annotations[SuspendedByAnnotation] != r.Actor.User {
+	if doc.APIToken.Suspended && !above && was != r.Actor.User {
 		return nil, Refuse(Widens, "suspended", "%s did not suspend the token %s, expected an administrator to lift it", r.Actor.User, r.Name)
 	}
-	if _, has := doc.Metadata.Annotations[SuspendedByAnnotation]; !has {
+	if !has {
 		return r.Fields, nil
 	}
 	return append(slices.Clone(r.Fields), by), nil
@@ -145,7 +150,7 @@ func (s *Service) checkUpdate(ctx context.Context, r *UpdateRequest, stored *Sto
 func (s *Service) mayBecome(r *UpdateRequest, was, is *state, rights *Rights) error {
 	now := s.now()
 	if end := was.End(); !end.IsZero() && !now.Before(end) && later(is.End(), end) {
-		return Refuse(BadState, "expires", "the token %s ended at %s, and stays so: create a new one", r.Name, writtenTime(end))
+		return Refuse(BadState, "expires", "the token %s ended at %s, and its end is final: create a new one", r.Name, writtenTime(end))
 	}
 	if !is.Expires.Equal(was.Expires) && rights.MaxLifetime > 0 && rights.MaxLifetime != policy.Forever {
 		asked := policy.Forever

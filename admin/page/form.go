@@ -2,6 +2,7 @@ package page
 
 import (
 	"errors"
+	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
@@ -36,8 +37,10 @@ type ruleRow struct {
 // tryForm is a request to try.
 type tryForm struct{ Method, Path, Gate, Client, Body string }
 
+type methodChoice struct{ Value, Text, Line string }
+
 // methodChoices are the methods of a rule of the form, and what they are in a line.
-var methodChoices = []struct{ Value, Text, Line string }{
+var methodChoices = []methodChoice{
 	{"read", "Read (GET, HEAD)", "[get,head]"},
 	{"write", "Write (POST, PUT, PATCH, DELETE)", "[post,put,patch,delete]"},
 	{"any", "Any method", ""},
@@ -48,19 +51,28 @@ var methodChoices = []struct{ Value, Text, Line string }{
 	{"delete", "DELETE", "[delete]"},
 }
 
-// line is the rule in the one-line form.
-func (r ruleRow) line() string {
-	text := ""
-	for _, m := range methodChoices {
-		if m.Value == r.Methods {
-			text = m.Line
-		}
+// line is the rule in the one-line form. Methods that the form does not offer are an error: a rule without
+// methods would allow all of them.
+func (r ruleRow) line() (string, error) {
+	i := slices.IndexFunc(methodChoices, func(m methodChoice) bool { return m.Value == r.Methods })
+	if i < 0 {
+		return "", admin.Expected(http.StatusBadRequest, "invalid", "limitTo",
+			fmt.Sprintf("the methods %q of the rule for %s are not offered, expected one of %s", r.Methods, r.Path, methodValues()))
 	}
 	path := strings.TrimRight(r.Path, "/")
 	if !r.Below {
-		return text + regexp.QuoteMeta(r.Path)
+		return methodChoices[i].Line + regexp.QuoteMeta(r.Path), nil
 	}
-	return text + regexp.QuoteMeta(path) + "(/.*)?"
+	return methodChoices[i].Line + regexp.QuoteMeta(path) + "(/.*)?", nil
+}
+
+// methodValues are the methods that the form offers, as text.
+func methodValues() string {
+	values := make([]string, len(methodChoices))
+	for i := range methodChoices {
+		values[i] = methodChoices[i].Value
+	}
+	return strings.Join(values, ", ")
 }
 
 // readForm reads a form that was sent.
@@ -106,13 +118,27 @@ func tryFormOf(v url.Values) tryForm {
 }
 
 // limitTo are the rules of the form's rows and lines, each in the one-line form.
-func (f *form) limitTo() (lines []string) {
+func (f *form) limitTo() (lines []string, err error) {
 	for _, row := range f.Rules {
-		if row.Path != "" {
-			lines = append(lines, row.line())
+		if row.Path == "" {
+			continue
 		}
+		line, err := row.line()
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, line)
 	}
-	return append(lines, linesOf(f.Lines)...)
+	return append(lines, linesOf(f.Lines)...), nil
+}
+
+// newToken is what the form asks for, as the API takes it.
+func (f *form) newToken() (*admin.NewToken, error) {
+	limits, err := f.limitTo()
+	if err != nil {
+		return nil, err
+	}
+	return admin.NewTokenOf(f.fields(limits))
 }
 
 // linesOf are the lines of a text that are not blank.
@@ -126,8 +152,8 @@ func linesOf(text string) []string {
 	return lines
 }
 
-// fields are what the API takes for the form: it checks them.
-func (f *form) fields() map[string]any {
+// fields are what the API takes for the form with these rules: it checks them.
+func (f *form) fields(limits []string) map[string]any {
 	fields := map[string]any{"displayName": f.Name}
 	set := func(name, value string) {
 		if value != "" {
@@ -153,7 +179,7 @@ func (f *form) fields() map[string]any {
 		fields["unrestricted"] = true
 	} else {
 		list("policies", f.Policies)
-		list("limitTo", f.limitTo())
+		list("limitTo", limits)
 	}
 	list("gates", f.Gates)
 	list("schemes", f.Schemes)

@@ -165,7 +165,7 @@ func (s *site) newToken(w http.ResponseWriter, r *http.Request, c *admin.Caller)
 
 // preview fills in what the token would be, or what is wrong with the form.
 func (s *site) preview(r *http.Request, c *admin.Caller, v *newView) bool {
-	n, err := admin.NewTokenOf(v.Form.fields())
+	n, err := v.Form.newToken()
 	var try *admin.Try
 	if err == nil {
 		try, err = v.Form.Try.try()
@@ -250,7 +250,7 @@ func (s *site) create(w http.ResponseWriter, r *http.Request, c *admin.Caller, v
 	if !first {
 		return s.already(w, r, c, made)
 	}
-	n, err := admin.NewTokenOf(v.Form.fields())
+	n, err := v.Form.newToken()
 	var created *admin.Created
 	if err == nil {
 		n.Form = v.ID

@@ -167,8 +167,11 @@ func oneCall(l *audit.Logged, one *Group) *TokenSummary {
 		User: l.User, Allowed: one.Allowed, Denied: one.Denied, First: l.Time, Last: l.Time,
 		Reasons: map[string]int64{l.Reason: 1},
 	}
-	if l.Actor != "" {
+	switch {
+	case l.Actor != "":
 		s.User = l.Actor
+	case l.Reason == policy.UserMismatch.String():
+		s.User = "" // it is who the caller says they are, and not the token's
 	}
 	if l.Scheme != "" {
 		s.Schemes = map[string]int64{l.Scheme: 1}

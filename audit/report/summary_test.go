@@ -51,6 +51,22 @@ func TestSummaryCounts(t *testing.T) {
 	}
 }
 
+// A caller who presents a token under another name does not rename its user.
+func TestSummaryKeepsTheUser(t *testing.T) {
+	var log strings.Builder
+	for seq, call := range []string{
+		`"decision":"allow","reason":"ok","user":"alice"`,
+		`"decision":"deny","reason":"user_mismatch","user":"mallory","userAsserted":true`,
+	} {
+		fmt.Fprintf(&log, `{"v":1,"seq":%d,"instance":"a","time":%q,"kind":"decision","token":"t","scheme":"basic",%s}`+"\n",
+			seq+1, start.Add(time.Duration(seq)*time.Second).Format(time.RFC3339), call)
+	}
+	s, err := Summarize(context.Background(), []audit.Input{{Name: "log", Reader: strings.NewReader(log.String())}}, &Filter{}, nil)
+	if err != nil || len(s.Tokens) != 1 || s.Tokens[0].User != "alice" || s.Tokens[0].Denied != 1 {
+		t.Errorf("%+v, %v", s.Tokens, err)
+	}
+}
+
 func TestGroupsAreBounded(t *testing.T) {
 	tally := newTally()
 	for i := range MaxGroups + 5 {

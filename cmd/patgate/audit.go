@@ -66,7 +66,7 @@ func (f *filterFlags) add(cmd *cobra.Command) {
 	l.StringVar(&f.Token, "token", "", "only events of the token with this `name`")
 	l.StringVar(&f.Gate, "gate", "", "only events of the gate with this `name`")
 	l.StringVar(&f.Reason, "reason", "", "only events refused with this `reason`, in shadow mode too")
-	l.StringVar(&f.Decision, "decision", "", "only allow or deny (`word`)")
+	l.StringVar(&f.Decision, "decision", "", "only events with this `decision`: allow or deny")
 	l.StringVar(&f.Path, "path", "", "only events whose path begins with this `text`")
 	l.StringVar(&f.since, "since", "", "only events from this `time` on: 2026-07-30T12:00:00Z, 2026-07-30 or -7d")
 	l.StringVar(&f.until, "until", "", "only events before this `time`")

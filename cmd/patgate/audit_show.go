@@ -133,9 +133,9 @@ func eventText(event json.RawMessage) string {
 		text := string(value)
 		var plain string
 		if json.Unmarshal(value, &plain) == nil {
-			text = diag.Escape(plain)
+			text = plain
 		}
-		fmt.Fprintf(&b, "  %-15v %s\n", name, text)
+		fmt.Fprintf(&b, "  %-15s %s\n", diag.Escape(fmt.Sprint(name)), diag.Escape(text))
 	}
 	return b.String()
 }

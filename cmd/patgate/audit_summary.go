@@ -89,18 +89,18 @@ func printSummary(out io.Writer, sum *report.Summary) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s%s\n", count(int(sum.Events), "event"), sayTimes(sum.First, sum.Last))
 	for _, c := range sum.Canaries {
-		fmt.Fprintf(&b, "ALERT  the canary %s was touched %s, last at %s\n", c.Name, times(c.Allowed+c.Denied), stamp(c.Last))
+		fmt.Fprintf(&b, "ALERT  the canary %s was touched %s, last at %s\n", diag.Escape(c.Name), times(c.Allowed+c.Denied), stamp(c.Last))
 	}
 	for _, c := range sum.Broken[:min(len(sum.Broken), listed)] {
-		fmt.Fprintf(&b, "Refused again and again: token %s of %s, %s %s, last used at %s\n", c.Token, diag.Escape(orNone(c.User)), c.Reason, times(c.Count), stamp(c.Last))
+		fmt.Fprintf(&b, "Refused again and again: token %s of %s, %s %s, last used at %s\n", diag.Escape(c.Token), diag.Escape(orNone(c.User)), diag.Escape(c.Reason), times(c.Count), stamp(c.Last))
 	}
 	for i := range sum.Tokens {
 		t := &sum.Tokens[i]
 		if n := t.Schemes["basic"]; n > 0 {
-			fmt.Fprintf(&b, "Basic: token %s of %s, %s, last at %s%s\n", t.Token, diag.Escape(orNone(t.User)), times(n), stamp(*t.BasicLast), endsText(t.BasicEnds))
+			fmt.Fprintf(&b, "Basic: token %s of %s, %s, last at %s%s\n", diag.Escape(t.Token), diag.Escape(orNone(t.User)), times(n), stamp(*t.BasicLast), endsText(t.BasicEnds))
 		}
 		if t.Previous > 0 {
-			fmt.Fprintf(&b, "Older value: token %s of %s, %s, last at %s\n", t.Token, diag.Escape(orNone(t.User)), times(t.Previous), stamp(*t.PreviousLast))
+			fmt.Fprintf(&b, "Older value: token %s of %s, %s, last at %s\n", diag.Escape(t.Token), diag.Escape(orNone(t.User)), times(t.Previous), stamp(*t.PreviousLast))
 		}
 	}
 	printReasons(&b, "REASON", sum.Reasons)
@@ -162,7 +162,7 @@ func printTokenSummaries(out io.Writer, tokens []report.TokenSummary) {
 	_, _ = fmt.Fprintln(w, "\nTOKEN\tUSER\tALLOWED\tDENIED\tCLIENTS\tFIRST\tLAST")
 	for i := range tokens[:min(len(tokens), listed)] {
 		t := &tokens[i]
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\t%s\n", t.Token, diag.Escape(orNone(t.User)), t.Allowed, t.Denied, t.Clients, stamp(t.First), stamp(t.Last))
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\t%s\n", diag.Escape(t.Token), diag.Escape(orNone(t.User)), t.Allowed, t.Denied, t.Clients, stamp(t.First), stamp(t.Last))
 	}
 	_ = w.Flush()
 	more(out, len(tokens))

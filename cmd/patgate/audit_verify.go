@@ -67,7 +67,7 @@ func auditVerify(s streams, names []string, key *audit.ChainKey, output string) 
 func printVerification(out io.Writer, v *report.Verification) error {
 	var b strings.Builder
 	for _, d := range v.Broken {
-		fmt.Fprintf(&b, "%s:%d: %s\n", d.File, d.Line, diag.Escape(d.What))
+		fmt.Fprintf(&b, "%s:%d: %s\n", diag.Escape(d.File), d.Line, diag.Escape(d.What))
 	}
 	if v.More > 0 {
 		fmt.Fprintf(&b, "… and %d more\n", v.More)
@@ -77,7 +77,7 @@ func printVerification(out io.Writer, v *report.Verification) error {
 		for n, g := range i.Gaps {
 			missing += g.Missing
 			if n < report.MaxDamages {
-				fmt.Fprintf(&b, "instance %s: %s missing after event %d (%s:%d)\n", diag.Escape(i.Instance), plural(int(g.Missing), "event is", "events are"), g.After, g.File, g.Line)
+				fmt.Fprintf(&b, "instance %s: %s missing after event %d (%s:%d)\n", diag.Escape(i.Instance), plural(int(g.Missing), "event is", "events are"), g.After, diag.Escape(g.File), g.Line)
 			}
 		}
 		fmt.Fprintf(&b, "instance %s: events %d to %d%s%s\n", diag.Escape(i.Instance), i.From, i.To, repeatedText(i.Repeated), openText(&i))

@@ -32,6 +32,7 @@ type checkOptions struct {
 
 	rendered   string
 	configMaps []string
+	maxBytes   int64
 }
 
 func newCheck(s streams) *cobra.Command {
@@ -56,6 +57,9 @@ func newCheck(s streams) *cobra.Command {
 			if err := checkOutput(o.output); err != nil {
 				return err
 			}
+			if o.maxBytes <= 0 {
+				return usageError{fmt.Errorf("--%s %d: expected a number of bytes above zero", maxBytesFlag, o.maxBytes)}
+			}
 			s.colored()
 			dirs, err := manifestsOf(o.manifests, given)
 			if err != nil && (o.rendered == "" || len(o.manifests)+len(given) > 0) {
@@ -70,6 +74,7 @@ func newCheck(s streams) *cobra.Command {
 	f.BoolVar(&o.strict, "strict", false, "exit with 1 where there is a warning that no comment accepts")
 	f.BoolVar(&o.examples, "examples", false, "print for each rule a request that it allows and a near one that it refuses")
 	f.StringArrayVar(&o.against, "against", nil, "`directory` of older manifests: refuse tokens that live longer than there; may repeat")
+	manifestsSizeFlag(f, &o.maxBytes)
 	renderedFlags(cmd, &o)
 	return cmd
 }
@@ -100,7 +105,7 @@ func check(s streams, o *checkOptions, dirs []string) error {
 		}
 	}
 	if len(o.against) > 0 {
-		c.older = dir.Load(o.against)
+		c.older = dir.LoadUpTo(o.against, o.maxBytes)
 		older, newer := c.state(c.older, o.against), c.state(c.in, dirs)
 		c.revivals = lint.Revivals(older, newer, now)
 	}

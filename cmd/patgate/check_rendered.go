@@ -27,7 +27,7 @@ func checkedSet(s streams, o *checkOptions, dirs []string) (*ruleset.Set, error)
 		if len(o.configMaps) > 0 {
 			return nil, usageError{fmt.Errorf("--config-map needs --rendered")}
 		}
-		return dir.Load(dirs), nil
+		return dir.LoadUpTo(dirs, o.maxBytes), nil
 	}
 	source, text, err := readRendered(s, o.rendered)
 	if err != nil {
@@ -37,7 +37,7 @@ func checkedSet(s streams, o *checkOptions, dirs []string) (*ruleset.Set, error)
 	if len(dirs) == 0 {
 		return rendered.Load(), nil
 	}
-	set := dir.Load(dirs)
+	set := dir.LoadUpTo(dirs, o.maxBytes)
 	set.Problems = append(append(set.Problems, rendered.Problems...), rendered.Compare(set)...)
 	return set, nil
 }

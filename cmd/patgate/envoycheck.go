@@ -12,6 +12,7 @@ import (
 
 	"github.com/patgate/patgate/diag"
 	envoycheck "github.com/patgate/patgate/envoy/check"
+	frontcheck "github.com/patgate/patgate/fronts/check"
 	"github.com/patgate/patgate/token"
 )
 
@@ -78,9 +79,21 @@ func envoyCheck(s streams, o *envoyCheckOptions, names []string) error {
 	}
 	findings, err := envoycheck.Check(files, envoycheck.Options{Gates: gates, Open: o.open})
 	if err != nil {
-		return usageError{err}
+		return usageError{errors.Join(err, otherProxies(files))}
 	}
 	return printChecked(s, findings, o.strict, o.output)
+}
+
+// otherProxies names the files that look like configurations of proxies which front-check reads.
+func otherProxies(files []envoycheck.File) error {
+	var errs []error
+	for _, f := range files {
+		switch kind := frontcheck.KindOf(&frontcheck.File{Name: f.Name, Data: f.Data}); kind {
+		case frontcheck.Nginx, frontcheck.Caddy, frontcheck.HAProxy, frontcheck.Traefik:
+			errs = append(errs, fmt.Errorf("%s looks like a configuration of %s: `patgate front-check` checks those", f.Name, kind))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // countFindings counts errors and warnings apart, as in `2 errors, 1 warning`.

@@ -76,6 +76,10 @@ func openLogs(s streams, names []string) (inputs []audit.Input, closeAll func(),
 			return nil, nil, usageError{err}
 		}
 		files = append(files, file)
+		if info, err := file.Stat(); err == nil && info.IsDir() {
+			closeAll()
+			return nil, nil, usageError{fmt.Errorf("%s: a directory, expected a file", name)}
+		}
 		inputs = append(inputs, audit.Input{Name: name, Reader: file})
 	}
 	return inputs, closeAll, nil

@@ -34,6 +34,7 @@ func TestSessions(t *testing.T) {
 				return err
 			}
 			e.Setenv("STANDALONE", standalone)
+			e.Setenv("GORACE", os.Getenv("GORACE")) // of the Makefile; sessions inherit nothing
 			for _, name := range []string{"CHECKS", "STATUS"} {
 				l, err := net.Listen("tcp", "127.0.0.1:0")
 				if err != nil {

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/patgate/patgate/admin/oidc"
-	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/server"
 )
 
@@ -62,7 +61,7 @@ func newManage(s streams) *cobra.Command {
 	f.BoolVar(&kubernetes, "kubernetes", false, "manage the APIToken objects of a Kubernetes namespace")
 	f.StringVar(&cluster.Kubeconfig, "kubeconfig", "", "`file` that names the cluster (default $KUBECONFIG, then the pod's account)")
 	f.StringArrayVar(&cluster.Namespaces, "namespace", nil, "`namespace` whose Gates count; may repeat. The only one is also --into")
-	f.Int64Var(&o.MaxManifests, "manifests-max-bytes", dir.MaxBytes, "most bytes that one load may read")
+	manifestsSizeFlag(f, &o.MaxManifests)
 	f.StringVar(&chainFile, "audit-chain", "", "`file` with the key that seals each audit line; `patgate audit key` makes one")
 	manageFlags(f, "", o.Manage)
 	f.Lookup("listen").DefValue = "127.0.0.1:9193"

@@ -7,6 +7,9 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/patgate/patgate/loader/dir"
 )
 
 // manifestsVariable names the environment variable for the directories of every command.
@@ -17,6 +20,14 @@ const manifestsVariable = envPrefix + "MANIFESTS"
 func manifestsFlag(cmd *cobra.Command, dirs *[]string) {
 	cmd.Flags().StringArrayVar(dirs, "manifests", nil, "`directory` with the manifests, as the arguments DIR or $"+manifestsVariable+"; may repeat")
 	_ = cmd.MarkFlagDirname("manifests") // for the shell's completion
+}
+
+// maxBytesFlag names the flag that limits what one load reads.
+const maxBytesFlag = "manifests-max-bytes"
+
+// manifestsSizeFlag adds the flag of that name.
+func manifestsSizeFlag(f *pflag.FlagSet, most *int64) {
+	f.Int64Var(most, maxBytesFlag, dir.MaxBytes, "most bytes that one load may read")
 }
 
 // manifestsOf returns the directories or files of manifests: those of --manifests and the arguments, and where there

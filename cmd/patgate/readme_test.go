@@ -70,7 +70,7 @@ func TestReadme(t *testing.T) {
 			}
 		}
 	}
-	if ran != 3 {
+	if ran != 4 {
 		t.Errorf("%d patgate commands were run", ran)
 	}
 }
@@ -163,7 +163,14 @@ func runAsTyped(t *testing.T, dir, line string) {
 			_ = cmd.Process.Signal(syscall.SIGINT)
 		}
 	}
-	if err := cmd.Wait(); err != nil {
+	err = cmd.Wait()
+	if strings.HasPrefix(line, "patgate explain") { // of the request that the page shows as refused
+		if cmd.ProcessState.ExitCode() != exitNo || !strings.HasPrefix(out.String(), "deny no_rule_matched (403)\n") {
+			t.Errorf("%s: %v\n%s%s", line, err, out.String(), errs.String())
+		}
+		return
+	}
+	if err != nil {
 		t.Errorf("%s: %v\n%s%s", line, err, out.String(), errs.String())
 	}
 }

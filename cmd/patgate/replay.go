@@ -145,8 +145,8 @@ func printReplay(out io.Writer, r *replay.Result) error {
 		w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 		_, _ = fmt.Fprintln(w, "COUNT\tTOKEN\tUSER\tREQUEST\tREASON\tRULE\tFIRST\tLAST\tEXAMPLE")
 		for _, d := range list[:min(len(list), 10*listed)] {
-			_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s, was %s\t%s\t%s\t%s\t%s\n", d.Count, orDash(d.Token), diag.Escape(orDash(d.User)),
-				diag.Escape(d.Method+" "+d.PathShape), d.Reason, d.Was, diag.Escape(ruleText(&d)), stamp(d.First), stamp(d.Last), orDash(d.Example))
+			_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s, was %s\t%s\t%s\t%s\t%s\n", d.Count, diag.Escape(orDash(d.Token)), diag.Escape(orDash(d.User)),
+				diag.Escape(d.Method+" "+d.PathShape), diag.Escape(d.Reason), diag.Escape(d.Was), diag.Escape(ruleText(&d)), stamp(d.First), stamp(d.Last), diag.Escape(orDash(d.Example)))
 		}
 		_ = w.Flush()
 		if n := len(list) - 10*listed; n > 0 {

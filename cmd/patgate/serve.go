@@ -20,7 +20,6 @@ import (
 	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/extauthz"
 	"github.com/patgate/patgate/extauthz/httpfront"
-	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/server"
 )
 
@@ -84,7 +83,7 @@ func (g *serveCommand) addSources(f *pflag.FlagSet) {
 	f.StringVar(&g.staleAction, "stale-action", "unready", "`action` after --max-stale: unready, or deny (every request)")
 	f.BoolVar(&g.IsolateTokens, "isolate-tokens", false, "refuse a token of --manifests that is at fault, and load the others")
 	f.StringVar(&g.LastGood, "last-good", "", "`directory` that stores the last good manifests: a start with bad ones uses them")
-	f.Int64Var(&g.MaxManifests, "manifests-max-bytes", dir.MaxBytes, "most bytes that one load may read")
+	manifestsSizeFlag(f, &g.MaxManifests)
 }
 
 // addChecks adds the flags of the listeners for checks.

@@ -12,6 +12,7 @@ var serveFlags = map[string]string{
 	"Manifests": "--manifests DIR", "Listen": "--listen", "HTTPListen": "--http-listen", "HTTPFront": "--http-front", "InsecureListen": "--insecure-listen", "StatusListen": "--status-listen",
 	"TLSCert": "--tls-cert", "TLSKey": "--tls-key", "TLSClientCA": "--tls-client-ca", "TLSClientNames": "--tls-client-name",
 	"MaxStale": "--max-stale", "StaleDeny": "--stale-action", "Kubernetes": "--kubernetes", "IsolateTokens": "--isolate-tokens",
+	"AuditWait": "--audit-wait", "DrainDelay": "--drain-delay", "DrainGrace": "--drain-grace", "MaxBody": "--max-body-bytes", "MaxInFlight": "--max-in-flight", "MaxManifests": "--manifests-max-bytes",
 	"MaxHeader": "--max-header-bytes", "MaxReceive": "--max-receive-bytes", "Transport": "--transport",
 }
 

@@ -126,7 +126,7 @@ func printSuggestions(out io.Writer, r *suggest.Report) error {
 	fmt.Fprintf(&b, "%s%s\n", count(int(r.Events), "event"), sayTimes(r.First, r.Last))
 	for i := range r.Tokens {
 		t := &r.Tokens[i]
-		fmt.Fprintf(&b, "\n%s (%s): ", t.Token, diag.Escape(orNone(t.User)))
+		fmt.Fprintf(&b, "\n%s (%s): ", diag.Escape(t.Token), diag.Escape(orNone(t.User)))
 		if t.Proposed() {
 			fmt.Fprintf(&b, "covers %d of %s of %s\n", t.Covered, count(int(t.AllowedCalls), "allowed call"), count(t.Days, "day"))
 		} else {

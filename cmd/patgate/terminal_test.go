@@ -3,16 +3,20 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/patgate/patgate/audit/report"
 )
 
 // evil is text that rewrites a terminal, hides what follows, forges lines and is a command
 // to a workflow.
-const evil = "x\x1b[2J\u009b31m\x7f\u202e\u2066\u2028\r\nFORGED: ok\n::error::pwn\n##[error]pwn\ta"
+const evil = "x\x1b[2J\u009b31m\x7f\u202e\u2066\u2028\r\nFORGED: ok\n::error::pwn\n##[error]pwn ##vso[task.x]\ta"
 
 // quoted writes text in double quotes as YAML reads it.
 func quoted(text string) string {
@@ -75,7 +79,15 @@ func TestOutputCantBeForged(t *testing.T) {
 	for _, dir := range bad {
 		commands = append(commands, []string{"check", filepath.Dir(dir)}, []string{"check", dir}, []string{"token", "list", "--manifests", filepath.Dir(dir)})
 	}
-	printed := 0
+	if printed := forgeNothing(t, commands); printed < 2000 {
+		t.Errorf("%d bytes were printed: the commands say nothing", printed)
+	}
+}
+
+// forgeNothing runs commands, and returns how much they print. None prints what a terminal or a workflow would act on, nor a
+// line that evil made up.
+func forgeNothing(t *testing.T, commands [][]string) (printed int) {
+	t.Helper()
 	for _, args := range commands {
 		var out, errs bytes.Buffer
 		run(args, strings.NewReader(""), &out, &errs)
@@ -88,13 +100,94 @@ func TestOutputCantBeForged(t *testing.T) {
 				}); at >= 0 {
 					t.Errorf("%.40q: a control character in %q", args, line)
 				}
-				if strings.HasPrefix(strings.TrimSpace(line), "::") || strings.Contains(line, "##[") || strings.HasPrefix(line, "FORGED") {
+				if strings.HasPrefix(strings.TrimSpace(line), "::") || strings.Contains(line, "##[") || strings.HasPrefix(strings.TrimSpace(line), "FORGED") || strings.Contains(line, "##vso[") {
 					t.Errorf("%.40q: a forged line: %q", args, line)
 				}
 			}
 		}
 	}
-	if printed < 2000 {
+	return printed
+}
+
+// evilLog is a log of somebody who may write to it: in each line one field is evil. It returns its events' ids, too.
+func evilLog(t *testing.T) (name string, ids []string) {
+	t.Helper()
+	plain := func() map[string]any {
+		return map[string]any{
+			"v": 1, "time": "2026-06-01T10:00:00.000000Z", "kind": "decision", "severity": "info", "instance": "pod", "decision": "allow", "reason": "ok",
+			"gate": "jira", "scheme": "basic", "user": "u", "token": "a", "actor": "b", "method": "GET", "host": "h.example.com", "path": "/a", "query": "x=y",
+			"client": "10.0.0.1", "peer": "10.0.0.1", "revision": 1, "policy": "p", "rule": "allow[0]", "ruleText": "x", "source": "g.yaml:3", "previous": true, "basicEnds": "2027-01-01T00:00:00Z",
+			"unmatched": "", "userAgent": "x", "detail": "", "shadow": "", "requestId": "x", "peerName": "x", "traceparent": "x", "bodyState": "absent", "note": "", "chain": "",
+		}
+	}
+	var lines []byte
+	seq := 0
+	add := func(e map[string]any) {
+		seq += 2
+		id, _ := e["id"].(string)
+		if e["seq"] = seq; id == "" {
+			id = fmt.Sprint("event", seq)
+		}
+		e["id"], ids = id, append(ids, id)
+		line, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(append(lines, line...), '\n')
+	}
+	for _, changed := range []map[string]any{
+		{}, {"decision": "deny", "reason": "no_rule_matched", "status": 403}, {"decision": "deny", "reason": "token_canary", "severity": "alert"},
+		{"shadow": "no_rule_matched"}, {"observed": map[string]any{evil: evil}, "bodyVerdicts": map[string]any{evil: evil}, evil: evil},
+	} {
+		for key, value := range plain() {
+			if _, is := value.(string); !is || key == "time" || key == "basicEnds" {
+				continue
+			}
+			e := plain()
+			maps.Copy(e, changed)
+			e[key] = evil
+			times := 1
+			if e["decision"] == "deny" && (key == "token" || key == "reason") {
+				times = report.ManyRefusals
+			}
+			for range times {
+				add(maps.Clone(e))
+			}
+		}
+	}
+	for _, kind := range []string{"policy.loaded", "policy.rejected", "token.created", "audit.gap", "clock.stepped", "token.usage", "audit.checkpoint", "manage.refused", "token.expires-soon", evil} {
+		e := plain()
+		maps.Copy(e, map[string]any{
+			"kind": kind, "addedNames": []string{evil}, "changedNames": []string{evil}, "removedNames": []string{evil}, "added": 1, "changed": 1, "removed": 1, "problems": []string{evil},
+			"tokens": []string{evil}, "by": evil, "via": evil, "fields": []string{evil}, "detail": evil, "count": 7, "source": evil, "token": evil, "id": evil, "user": evil,
+			"uses": []any{map[string]any{"scheme": evil, "count": 5, "first": "2026-06-01T10:00:00Z", "last": "2026-06-01T10:00:00Z"}}, "client": evil, "gate": evil, "scheme": evil,
+			"rules": []any{map[string]any{"policy": evil, "rule": evil, "text": evil, "count": 3, "first": "2026-06-01T10:00:00Z", "last": "2026-06-01T10:00:00Z"}},
+		})
+		add(e)
+	}
+	name = filepath.Join(t.TempDir(), "a\x1b\n::error::.log")
+	if err := os.WriteFile(name, lines, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name, ids
+}
+
+// TestLogsCantForgeOutput reads a log in which any field may say anything.
+func TestLogsCantForgeOutput(t *testing.T) {
+	good, _ := evilManifests(t)
+	log, ids := evilLog(t)
+	var commands [][]string
+	for _, of := range [][]string{
+		{"audit", "summary"}, {"audit", "summary", "--shadow"}, {"audit", "verify"}, {"audit", "tail"}, {"usage", "--manifests", good}, {"usage", "--manifests", good, "--rules"},
+		{"replay", "--manifests", good}, {"replay", "--manifests", good, "-o", "markdown"}, {"suggest", "--manifests", good}, {"suggest", "--manifests", good, "--dead"},
+	} {
+		commands = append(commands, append(of, "--log", log))
+	}
+	for i := 0; i < len(ids); i += 40 {
+		commands = append(commands, []string{"audit", "show", ids[i], "--log", log, "--manifests", good})
+	}
+	commands = append(commands, []string{"audit", "show", ids[len(ids)-1], "--log", log})
+	if printed := forgeNothing(t, commands); printed < 50_000 {
 		t.Errorf("%d bytes were printed: the commands say nothing", printed)
 	}
 }

@@ -107,6 +107,12 @@ func (f *createFlags) check() error {
 		return usageError{fmt.Errorf("--into is missing, expected the directory of the manifest")}
 	case filepath.Base(t.Name) != t.Name:
 		return usageError{fmt.Errorf("%q is no name, expected lower-case letters, digits, `-` and `.`", t.Name)}
+	case f.valueFile != "":
+		if err := checkNewFile("--value-file", f.valueFile); err != nil {
+			return err
+		}
+	}
+	switch {
 	case t.Canary:
 		return f.checkCanary(ends)
 	case (t.User == "") == !t.AnyUser:
@@ -119,6 +125,17 @@ func (f *createFlags) check() error {
 		return usageError{fmt.Errorf("nothing says what the token may do, expected --limit-to, --policy or --unrestricted")}
 	}
 	return manifestDirectories(f.manifests)
+}
+
+// checkNewFile refuses the name of a file that exists, and one that could not be made.
+func checkNewFile(flag, name string) error {
+	if _, err := os.Lstat(name); err == nil {
+		return usageError{fmt.Errorf("%s %s: the file exists, expected the name of a new one", flag, name)}
+	}
+	if info, err := os.Stat(filepath.Dir(name)); err != nil || !info.IsDir() {
+		return usageError{fmt.Errorf("%s %s: its directory does not exist, expected a new file in one that does", flag, name)}
+	}
+	return nil
 }
 
 // checkCanary refuses what means nothing to a token that is always refused.

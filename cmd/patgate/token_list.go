@@ -177,7 +177,7 @@ func listTokens(s streams, list []tokens.ListedToken, uses usage.Uses, hint stri
 		return json.NewEncoder(s.out).Encode(list)
 	}
 	if len(list) == 0 {
-		_, err := fmt.Fprintf(s.err, "No tokens%s.\n", hint)
+		_, err := fmt.Fprintf(s.err, "No tokens%s\n", hint)
 		return err
 	}
 	return printTokens(s, withUse(list, uses), uses != nil, now)
@@ -187,9 +187,9 @@ func listTokens(s streams, list []tokens.ListedToken, uses usage.Uses, hint stri
 func noTokensHint(snapshot *policy.Snapshot, q *tokens.Query) string {
 	users := tokens.Users(snapshot)
 	if q.User == "" || len(users) == 0 || slices.Contains(users, q.User) {
-		return ""
+		return "."
 	}
-	return fmt.Sprintf(": no token is of %s, %s", diag.Escape(q.User), diag.Escape(diag.Suggest(q.User, users)))
+	return fmt.Sprintf(": no token belongs to %s, %s", diag.Escape(q.User), diag.Escape(diag.Suggest(q.User, users)))
 }
 
 func printTokens(s streams, list []listedUse, used bool, now time.Time) error {

@@ -149,7 +149,7 @@ func ownerText(spec *manifest.APIToken) string {
 // confirm asks the user, and returns an error unless the answer is yes.
 func confirm(s streams, question string) error {
 	if f, ok := s.in.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
-		return usageError{fmt.Errorf("stdin is no terminal, expected --yes to revoke without asking")}
+		return usageError{fmt.Errorf("stdin is not a terminal, expected --yes to revoke without asking")}
 	}
 	if _, err := io.WriteString(s.err, question); err != nil {
 		return err

@@ -130,13 +130,13 @@ func afterRotate(s streams, r *tokens.RotatedToken) error {
 		end = stamp(r.End)
 	}
 	if !r.Until.IsZero() {
-		old = "The old value stays good until " + stamp(r.Until) + ": move its clients until then"
+		old = "The old value stays valid until " + stamp(r.Until) + ": give its clients the new one before that"
 	}
 	if r.Shortened != "" {
 		end += " (" + r.Shortened + ")"
 	}
 	if r.State == policy.StateSuspended || r.State == policy.StateDeactivated {
-		_, _ = fmt.Fprintf(s.err, "Warning: the token is %s, and stays so with its new value.\n", r.State)
+		_, _ = fmt.Fprintf(s.err, "Warning: the token is %s, and its new value does not change that.\n", r.State)
 	}
 	_, err := fmt.Fprintf(s.err, "Changed %s: token %s of %s has a new value, which expires %s.\n"+
 		"The value above is shown this once: keep it where its client finds it.\n"+

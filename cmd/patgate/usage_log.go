@@ -22,7 +22,7 @@ import (
 // usageFlags are what usage reads, and what it lists.
 type usageFlags struct {
 	logs, manifests    []string
-	from               []string
+	from, tokens       []string
 	at, unused, output string
 	rules              bool
 }
@@ -37,6 +37,7 @@ func newUsage(s streams) *cobra.Command {
 			"tokens that were never used. It reports who still uses something that is about to end: a token, an older\n" +
 			"value, or Basic at a gate that ends it.",
 		Example: "  patgate usage --log audit.jsonl.gz --manifests manifests\n" +
+			"  patgate usage --log audit.jsonl --token ci-bot\n" +
 			"  kubectl logs deploy/patgate | patgate usage --log - --unused 30d -o json\n" +
 			"  patgate usage --from http://10.0.0.7:9192 --from http://10.0.0.8:9192 --manifests manifests",
 		RunE: func(_ *cobra.Command, given []string) error {
@@ -51,6 +52,7 @@ func newUsage(s streams) *cobra.Command {
 	logFlag(cmd, &f.logs)
 	cmd.Flags().StringArrayVar(&f.from, "from", nil, "`URL` of a server's status port to ask; may repeat")
 	manifestsFlag(cmd, &f.manifests)
+	cmd.Flags().StringArrayVar(&f.tokens, "token", nil, "only the token with this `name`; may repeat")
 	atFlag(cmd, &f.at)
 	cmd.Flags().StringVar(&f.unused, "unused", "", "only tokens that were not used for this `time`, such as 30d")
 	cmd.Flags().BoolVar(&f.rules, "rules", false, "also which rules allowed the calls of a token, and with --manifests which never did")
@@ -109,6 +111,9 @@ func (f *usageFlags) run(s streams, names []string) error {
 		return err
 	}
 	r := usageReportOf(list, snapshot, now, unused)
+	if err := r.only(f.tokens, list); err != nil {
+		return err
+	}
 	for i := range r.Tokens {
 		r.Tokens[i].addRules(f.rules, snapshot)
 	}
@@ -178,6 +183,27 @@ func usageReportOf(list []usage.Token, snapshot *policy.Snapshot, now time.Time,
 	return r
 }
 
+// only removes the tokens that were not asked for. A name that neither the logs nor the manifests have is an
+// error: it would look like a token that nobody uses.
+func (r *usageReport) only(names []string, list []usage.Token) error {
+	if len(names) == 0 {
+		return nil
+	}
+	known := slices.Clone(r.NeverUsed)
+	for i := range list {
+		known = append(known, list[i].Token)
+	}
+	slices.Sort(known)
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return usageError{fmt.Errorf("--token %s: no call with it, and no such token in the manifests, %s", name, diag.Suggest(name, known))}
+		}
+	}
+	r.Tokens = slices.DeleteFunc(r.Tokens, func(t usedToken) bool { return !slices.Contains(names, t.Token.Token) })
+	r.NeverUsed = slices.DeleteFunc(r.NeverUsed, func(name string) bool { return !slices.Contains(names, name) })
+	return nil
+}
+
 // stateOf is a token's state, and its end where there is one.
 func stateOf(snapshot *policy.Snapshot, name string, now time.Time) (string, *time.Time) {
 	if snapshot == nil {
@@ -198,8 +224,8 @@ func printUsage(s streams, r *usageReport, servers bool) error {
 	_, _ = fmt.Fprintln(w, "NAME\tUSER\tSTATE\tCOUNT\tFIRST\tLAST\tUNUSED\tCLIENT\tSCHEME\tNOTES")
 	for i := range r.Tokens {
 		t := &r.Tokens[i]
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", t.Token.Token, diag.Escape(orDash(t.User)), orDash(t.State), t.Count, stamp(t.First), stamp(t.Last),
-			count(t.UnusedDays, "day"), orDash(t.LastClient), diag.Escape(orDash(t.LastScheme)), usageNotes(t))
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", diag.Escape(t.Token.Token), diag.Escape(orDash(t.User)), orDash(t.State), t.Count, stamp(t.First), stamp(t.Last),
+			count(t.UnusedDays, "day"), diag.Escape(orDash(t.LastClient)), diag.Escape(orDash(t.LastScheme)), usageNotes(t))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -212,7 +238,7 @@ func printUsage(s streams, r *usageReport, servers bool) error {
 		return err
 	}
 	for _, name := range r.NeverUsed {
-		if _, err := fmt.Fprintf(s.out, "%s: %s\n", never, name); err != nil {
+		if _, err := fmt.Fprintf(s.out, "%s: %s\n", never, diag.Escape(name)); err != nil {
 			return err
 		}
 	}

@@ -61,12 +61,12 @@ func printRuleUses(s streams, tokens []usedToken) error {
 		t := &tokens[i]
 		for j := range t.Rules {
 			r := &t.Rules[j]
-			if _, err := fmt.Fprintf(s.out, "%s: %s by the rule %s, last %s\n", t.Token.Token, count(int(r.Count), "call"), usedRuleName(r.Policy, r.Rule, r.Text), stamp(r.Last)); err != nil {
+			if _, err := fmt.Fprintf(s.out, "%s: %s by the rule %s, last %s\n", diag.Escape(t.Token.Token), count(int(r.Count), "call"), diag.Escape(usedRuleName(r.Policy, r.Rule, r.Text)), stamp(r.Last)); err != nil {
 				return err
 			}
 		}
 		for _, r := range t.UnusedRules {
-			if _, err := fmt.Fprintf(s.out, "%s: no call by the rule %s\n", t.Token.Token, usedRuleName(r.Policy, r.Rule, r.Text)); err != nil {
+			if _, err := fmt.Fprintf(s.out, "%s: no call by the rule %s\n", diag.Escape(t.Token.Token), diag.Escape(usedRuleName(r.Policy, r.Rule, r.Text))); err != nil {
 				return err
 			}
 		}

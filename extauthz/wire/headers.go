@@ -275,8 +275,9 @@ func (c *conn) continuation(t *turn, f *http2.ContinuationFrame) {
 	c.disturb(1)
 	c.fragment(f.HeaderBlockFragment())
 	if f.HeadersEnded() && !c.ending {
-		c.block(t, c.heads.block)
-		c.heads.block = nil
+		block := c.heads.block
+		c.heads.block = nil // before another goroutine reads on, which may gather the next one
+		c.block(t, block)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -53,6 +54,45 @@ func TestOthersAreAnsweredDuringASlowDecision(t *testing.T) {
 	}
 	close(release)
 	c.awaitEnd(11, 21)
+}
+
+// TestABlockIsGatheredDuringASlowDecision has a call whose last frame is a CONTINUATION, and a decision that takes long: the header
+// block of the next call, half of which has come when that decision ends, stays whole.
+func TestABlockIsGatheredDuringASlowDecision(t *testing.T) {
+	release := make(chan struct{})
+	f := &fake{decide: func(m string) {
+		if strings.Contains(m, "slow") {
+			<-release
+		}
+	}}
+	_, c := start(t, f, Options{}, nil)
+	c.call(1, "first")
+	c.awaitEnd(1)
+	goroutines := runtime.NumGoroutine()
+	for id := uint32(3); id < 30; id += 6 {
+		c.open(id)
+		_ = c.WriteData(id, false, frameOf(messageOf(id, "slow")))
+		_ = c.WriteHeaders(http2.HeadersFrameParam{StreamID: id, EndStream: true, BlockFragment: encodeHeaders("a", "b")})
+		_ = c.WriteContinuation(id, true, encodeHeaders("c", "d"))
+		c.call(id+2, "next")
+		c.awaitEnd(id + 2) // by another goroutine
+		last, block := id+4, encodeHeaders(callHeaders...)
+		c.mu.Lock()
+		c.opened[last] = true
+		c.mu.Unlock()
+		_ = c.WriteHeaders(http2.HeadersFrameParam{StreamID: last, BlockFragment: block[:20]})
+		var rest bytes.Buffer
+		_ = http2.NewFramer(&rest, nil).WriteContinuation(last, true, block[20:])
+		_, _ = c.nc.Write(rest.Next(1)) // is read once the first half was
+		release <- struct{}{}
+		c.awaitEnd(id)
+		for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > goroutines && time.Now().Before(deadline); { // until who decided is done
+			runtime.Gosched()
+		}
+		_, _ = c.nc.Write(rest.Bytes())
+		_ = c.WriteData(last, true, frameOf(messageOf(last, "quick")))
+		c.awaitEnd(last)
+	}
 }
 
 // TestDecisionsOfStreamsThatAreReset resets streams while their decisions are on their

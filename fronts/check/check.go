@@ -70,7 +70,7 @@ func Check(files []File, o Options) ([]diag.Problem, error) {
 		c.file = &files[i]
 		kind := o.Kind
 		if kind == "" {
-			kind = kindOf(c.file)
+			kind = KindOf(c.file)
 		}
 		if err := c.read(kind); errors.As(err, new(placedError)) {
 			errs = append(errs, err)
@@ -83,7 +83,8 @@ func Check(files []File, o Options) ([]diag.Problem, error) {
 	}
 	c.checkTraefik()
 	if c.judged == 0 {
-		return nil, errors.New("nothing to check: no auth_request, forward_auth, forwardAuth or lua action was found")
+		return nil, errors.New("nothing to check: no auth_request, forward_auth, forwardAuth or lua action was found, so nothing asks patgate: " +
+			"`patgate front-config` prints a configuration that does")
 	}
 	c.suppress(slices.Concat(files, c.included))
 	diag.Sort(c.findings)
@@ -105,7 +106,7 @@ func (c *checker) read(kind string) error {
 	case Gateway:
 		return c.gateway()
 	}
-	return errors.New(": no configuration that is known, expected one of nginx, Caddy, Traefik, HAProxy or the Gateway API (--for names the kind)")
+	return errors.New(": no configuration that is known, expected one of nginx, Caddy, Traefik, HAProxy or the Gateway API (--for names the kind); `patgate envoy-check` checks Envoy's")
 }
 
 var (
@@ -114,8 +115,8 @@ var (
 	traefikLine = regexp.MustCompile(`(?mi)^\s*"?(http|entryPoints|middlewares|routers|providers)"?\s*:|^\s*\[(http|entryPoints)[.\]]|kind:\s*(Middleware|IngressRoute)`)
 )
 
-// kindOf returns the kind of a file, which its content shows.
-func kindOf(f *File) string {
+// KindOf returns the kind of a file, which its content shows, or "" if that is none of Kinds.
+func KindOf(f *File) string {
 	switch {
 	case bytes.Contains(f.Data, []byte("HTTPRoute")) && bytes.Contains(f.Data, []byte("ExternalAuth")):
 		return Gateway

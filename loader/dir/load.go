@@ -12,7 +12,12 @@ import (
 )
 
 // Load reads directories once and loads what it finds.
-func Load(roots []string) *ruleset.Set { return load(Scan{Roots: roots}, ruleset.Options{}) }
+func Load(roots []string) *ruleset.Set { return LoadUpTo(roots, MaxBytes) }
+
+// LoadUpTo does what Load does, and reads at most so many bytes.
+func LoadUpTo(roots []string, maxBytes int64) *ruleset.Set {
+	return load(Scan{Roots: roots, MaxBytes: maxBytes}, ruleset.Options{})
+}
 
 // LoadTests does what Load does, and reads the PolicyTests of the directories too.
 func LoadTests(roots []string) *ruleset.Set {

@@ -85,11 +85,8 @@ func (r *reader) root(root string) {
 	}
 	info, err := os.Stat(real)
 	switch {
-	case err == nil && info.Mode().IsRegular() && IsManifest(root):
-		r.inside = realPath(filepath.Dir(root))
-		if !r.tombstones && r.stays(root, real) {
-			r.file(root, real, false)
-		}
+	case err == nil && info.Mode().IsRegular():
+		r.single(root, real)
 		return
 	case err != nil || !info.IsDir():
 		r.problem(root, "not a directory, expected one with manifests")
@@ -99,6 +96,21 @@ func (r *reader) root(root string) {
 	r.directory(root, real, nil, false)
 	if len(r.Files) == before && len(r.Problems) == problems {
 		r.nothing(root, "no manifests in the directory, expected files that end in .yaml or .yml")
+	}
+}
+
+// single reads a root that is one file.
+func (r *reader) single(root, real string) {
+	switch {
+	case isTest(root) && !r.Scan.Tests:
+		r.problem(root, "PolicyTests, which `patgate test` reads, expected a directory or a file with manifests")
+	case !IsManifest(root) && !isTest(root):
+		r.problem(root, "not a directory, expected one with manifests, or a file that ends in .yaml or .yml")
+	case !r.tombstones:
+		r.inside = realPath(filepath.Dir(root))
+		if r.stays(root, real) {
+			r.file(root, real, false)
+		}
 	}
 }
 

@@ -135,6 +135,7 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, dir+"/file", gateNamed("a"))
+	write(t, dir+"/a.test.yaml", "tests")
 	if err := os.MkdirAll(dir+"/empty/sub", 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +144,8 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 	link(t, "a.yaml", twice+"/b.yaml")
 	for _, c := range []struct{ root, want string }{
 		{"missing", "DIR/missing: no such directory, expected one with manifests"},
-		{"file", "DIR/file: not a directory, expected one with manifests"},
+		{"file", "DIR/file: not a directory, expected one with manifests, or a file that ends in .yaml or .yml"},
+		{"a.test.yaml", "DIR/a.test.yaml: PolicyTests, which `patgate test` reads, expected a directory or a file with manifests"},
 		{"empty", "DIR/empty: no manifests in the directory, expected files that end in .yaml or .yml"},
 		{"loop", "DIR/loop/deep/up: a symbolic link to a directory above it, expected no loop"},
 		{"self", "DIR/self/x.yaml: a loop of symbolic links, expected a file or directory"},

@@ -93,18 +93,29 @@ func Logs(ctx context.Context, inputs []audit.Input, rows policy.Rows, o Options
 	return r, err
 }
 
+// daysText is how long a log is, which may be less than a day.
+func daysText(days int) string {
+	switch days {
+	case 0:
+		return "less than a day"
+	case 1:
+		return "1 day"
+	}
+	return fmt.Sprintf("%d days", days)
+}
+
 // propose makes the proposal for one token.
 func (e *evidence) propose(t *policy.Token, all *seen) Token {
 	out := Token{Token: t.Name, User: t.User, LimitTo: []string{}, Removes: []string{}, Warnings: []string{}}
 	calls := all.tokens[t.Name]
 	out.Days = days(t, all)
 	if calls == nil {
-		out.warn("no call in %d days: `suggest --dead` lists it", out.Days)
+		out.warn("no call in %s: `suggest --dead` lists unused tokens", daysText(out.Days))
 		return out
 	}
 	out.AllowedCalls = calls.count
 	if out.Days < e.o.MinDays {
-		out.warn("only %d days of evidence, expected %d (--min-days)", out.Days, e.o.MinDays)
+		out.warn("only %s of evidence, expected %d (--min-days)", daysText(out.Days), e.o.MinDays)
 		return out
 	}
 	p := proposal{token: t, days: out.Days, out: &out}

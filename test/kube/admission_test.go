@@ -140,7 +140,10 @@ func TestOwnTokens(t *testing.T) {
 	ns.allowedAs("a change of a suspended token", "alice", "", patched("ci", `{"spec":{"description":"still suspended"}}`)...)
 	ns.allowedAs("lifted by an administrator", "group:token-admins", "", patched("ci", `{"metadata":{"annotations":{"patgate.dev/suspended-by":null}},"spec":{"suspended":null}}`)...)
 	ns.allowedAs("suspended by herself", "alice", "", patched("ci", `{"metadata":{"annotations":{"patgate.dev/suspended-by":"alice"}},"spec":{"suspended":true}}`)...)
-	ns.allowedAs("lifted by herself", "alice", "", patched("ci", `{"spec":{"suspended":null}}`)...)
+	ns.refusedAs("lifting it, to lift the next one too", "alice", "expected it to go", "", patched("ci", `{"spec":{"suspended":null}}`)...)
+	ns.allowedAs("lifted by herself", "alice", "", patched("ci", `{"metadata":{"annotations":{"patgate.dev/suspended-by":null}},"spec":{"suspended":null}}`)...)
+	ns.refusedAs("her name before a suspension", "alice", "expected it to go", "", "annotate", "pat", "ci", "patgate.dev/suspended-by=alice")
+	ns.refusedAs("her name on a new token", "alice", "expected it to go", strings.Replace(alices("early", 6, ""), "metadata: {", `metadata: {annotations: {"patgate.dev/suspended-by": alice}, `, 1), create...)
 
 	ns.allowedAs("revoked", "alice", "", patched("ci", `{"spec":{"revoked":"2026-02-01T00:00:00Z"}}`)...)
 	ns.refusedAs("deleting a revoked token", "alice", "not deleted", "", "delete", "pat", "ci")
