@@ -111,6 +111,9 @@ func (s *Service) prepareCreate(ctx context.Context, r *CreateRequest) (*prepare
 	if err != nil {
 		return nil, err
 	}
+	if len(set.Problems) > 0 {
+		return nil, &ProblemsError{set.Problems}
+	}
 	rights := RightsOf(set, t.User, s.now())
 	if err := errors.Join(isFree(set, t.Name), r.Actor.mayCreate(&rights, r), isDistinct(set, r), isFirst(set, r)); err != nil {
 		return nil, first(err)

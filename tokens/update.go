@@ -115,7 +115,7 @@ func (s *Service) checkUpdate(ctx context.Context, r *UpdateRequest, stored *Sto
 		return nil, err
 	}
 	if len(set.Problems) > 0 {
-		return nil, &RefusedError{BadDocument, "", diag.Strings(set.Problems)}
+		return nil, &ProblemsError{set.Problems}
 	}
 	text, err := change.Apply(stored.File, stored.Data, r.Name)
 	if err != nil {

@@ -163,7 +163,8 @@ func exitCode(err error) int {
 	var manifests *server.ManifestsError
 	var refused *tokens.RefusedError
 	var unknown *tokens.UnknownError
-	if errors.As(err, &usage) || errors.As(err, &options) || errors.As(err, &manifests) || errors.As(err, &refused) || errors.As(err, &unknown) {
+	var broken *tokens.ProblemsError
+	if errors.As(err, &usage) || errors.As(err, &options) || errors.As(err, &manifests) || errors.As(err, &refused) || errors.As(err, &unknown) || errors.As(err, &broken) {
 		return exitUsage
 	}
 	return exitNo

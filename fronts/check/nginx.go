@@ -190,6 +190,17 @@ func (n *nginxFile) guarded(pass *directive) {
 		n.rewrites(d, field)
 	}
 	n.identityOf(pass, field)
+	n.hostOf(pass, field)
+}
+
+// hostOf judges the host that goes to the API: the one that was checked is $host.
+func (n *nginxFile) hostOf(pass *directive, field string) {
+	_, headers := effective(pass.parent, strings.TrimSuffix(pass.name(), "_pass")+"_set_header")
+	for _, h := range headers {
+		if strings.Contains(h.arg(1), "$http_host") && !n.found(h) {
+			n.find(h, HostHeader, field, "the API gets the host in $http_host, and patgate checks $host")
+		}
+	}
 }
 
 // rewrites finds what changes the path of a request that goes on.
