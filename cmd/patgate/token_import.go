@@ -124,8 +124,10 @@ func (f *importFlags) write(file string, list []migrate.Imported) (told []import
 	}
 	left := len(done)
 	for n, d := range done {
-		told[places[n]].File, told[places[n]].Refused = d.File, d.Refused
-		f.after = d.After
+		told[places[n]].Refused = d.Refused
+		if err == nil { // else nothing was written
+			told[places[n]].File, f.after = d.File, d.After
+		}
 		if d.Refused != "" {
 			left--
 		}
