@@ -78,8 +78,8 @@ func (f *importFlags) run(s streams, file string) error {
 	switch {
 	case !ok:
 		return usageError{fmt.Errorf("--from %q: %s", f.from, diag.Suggest(f.from, slices.Sorted(maps.Keys(migrate.Sources))))}
-	case f.into == "":
-		return usageError{fmt.Errorf("--into is missing, expected the directory of the manifests")}
+	case !isInto(f.into):
+		return notInto(f.into)
 	}
 	data, err := readInput(s, file)
 	if err != nil {
