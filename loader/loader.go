@@ -6,6 +6,10 @@
 // go-memdb replace the running revision. Where anything is wrong, the last good revision stays,
 // and the load changes nothing but what it revokes or suspends: that takes force whatever else
 // is broken.
+//
+// A load from a state that runs decodes the files that differ alone, whatever kinds of documents they hold, and checks them
+// together with what stays (ruleset.Loaded). Where that can't decide, or finds a problem, everything is decoded: a problem
+// is reported, and its fault kept out, as at the start.
 package loader
 
 import (

@@ -90,7 +90,7 @@ type Changes struct {
 	All    bool   // New are all rows of the origin: Old are those that run, and need not be set
 	Old    Rows
 	New    Rows // its SHA256 is of all files
-	Refer  bool // tokens that refer to old policies refer to the new ones of their names, users are in the new groups, and all else of tokens stays
+	Refer  bool // tokens that refer to old policies refer to the new ones of their names, users are in the new groups, and all else of tokens that are not among Old stays
 }
 
 // Replace makes rows the whole of the running revision. Gates, groups and policies that are the same
@@ -119,13 +119,15 @@ func (x *Index) Apply(c Changes, now time.Time) (Change, error) {
 		apply(txn, tableGroups, &c, &c.Old.Groups, c.New.Groups, groupOf, &change),
 		apply(txn, tablePolicies, &c, &c.Old.Policies, c.New.Policies, policyOf, &change),
 	)
+	var tokens tallies
 	if err == nil {
-		next.tokens, err = running.revision.tokens.apply(&c, &change)
+		next.tokens, err = running.revision.tokens.apply(&c, &tokens)
 	}
 	if err == nil && c.Refer {
 		next.members = running.revision.members.exchange(c.Old.Groups, c.New.Groups)
-		next.tokens = next.tokens.refer(c.referring(next.members), &change)
+		next.tokens = next.tokens.refer(c.referring(next.members), &tokens.changed)
 	}
+	change.tokens(&tokens)
 	if err == nil {
 		err = exchangeChunks(txn, running.revision.tokens, next.tokens)
 	}

@@ -55,15 +55,15 @@ func (r *Rows) All(yield func(*Token) bool) {
 }
 
 // apply returns the table after changes. It is the same one where nothing changes.
-func (t *tokenTable) apply(c *Changes, change *Change) (next *tokenTable, err error) {
+func (t *tokenTable) apply(c *Changes, counts *tallies) (next *tokenTable, err error) {
 	if c.All {
-		return t.replace(c, change)
+		return t.replace(c, counts)
 	}
-	return t.exchange(c.Old.Tokens, c.New.Tokens, c.Origin, change)
+	return t.exchange(c.Old.Tokens, c.New.Tokens, c.Origin, counts)
 }
 
 // replace makes tokens all of an origin, or of all origins.
-func (t *tokenTable) replace(c *Changes, change *Change) (*tokenTable, error) {
+func (t *tokenTable) replace(c *Changes, counts *tallies) (*tokenTable, error) {
 	edit := newTable(len(c.New.Tokens) + t.count/8)
 	if c.New.Packed != nil {
 		edit = c.New.Packed.edit
@@ -78,7 +78,7 @@ func (t *tokenTable) replace(c *Changes, change *Change) (*tokenTable, error) {
 	}
 	next := edit.table()
 	next.grown = 0
-	if !t.differences(next, change) {
+	if !t.differences(next, counts) {
 		return t, nil
 	}
 	return next, nil
@@ -125,27 +125,28 @@ func (t *tokenTable) holdsAny(other *Token) bool {
 }
 
 // differences counts what the next table adds, changes and removes, and reports whether that is anything.
-func (t *tokenTable) differences(next *tokenTable, c *Change) bool {
-	var added, changed, removed tally
+func (t *tokenTable) differences(next *tokenTable, c *tallies) bool {
 	for n := range next.all {
 		name := next.nameOf(n)
 		switch was, there := t.byName(name); {
 		case !there:
-			added.note(name)
+			c.added.note(name)
 		case !t.same(was, next.outline(n)):
-			changed.note(name)
+			c.changed.note(name)
 		}
 	}
-	if t.count+added.count > next.count {
+	if t.count+c.added.count > next.count {
 		for n := range t.all {
 			if _, stays := next.byName(t.nameOf(n)); !stays {
-				removed.note(t.nameOf(n))
+				c.removed.note(t.nameOf(n))
 			}
 		}
 	}
-	c.tokens(&added, &changed, &removed)
-	return added.count+changed.count+removed.count > 0
+	return c.added.count+c.changed.count+c.removed.count > 0
 }
+
+// tallies count what becomes of tokens.
+type tallies struct{ added, changed, removed tally }
 
 // tally counts tokens, and keeps the first of their names.
 type tally struct {
@@ -164,22 +165,22 @@ func (t *tally) note(name string) {
 }
 
 // tokens adds what became of tokens.
-func (c *Change) tokens(added, changed, removed *tally) {
-	c.Added, c.Changed, c.Removed = c.Added+added.count, c.Changed+changed.count, c.Removed+removed.count
-	for _, name := range added.names {
+func (c *Change) tokens(t *tallies) {
+	c.Added, c.Changed, c.Removed = c.Added+t.added.count, c.Changed+t.changed.count, c.Removed+t.removed.count
+	for _, name := range t.added.names {
 		note(&c.names().Added, tableTokens, name)
 	}
-	for _, name := range changed.names {
+	for _, name := range t.changed.names {
 		note(&c.names().Changed, tableTokens, name)
 	}
-	for _, name := range removed.names {
+	for _, name := range t.removed.names {
 		note(&c.names().Removed, tableTokens, name)
 	}
 }
 
 // exchange puts tokens in the place of others. What goes or changes makes room before anything comes: a digest may
 // move from one token to another.
-func (t *tokenTable) exchange(old, rows []*Token, origin string, c *Change) (*tokenTable, error) {
+func (t *tokenTable) exchange(old, rows []*Token, origin string, counts *tallies) (*tokenTable, error) {
 	going := make(map[string]uint32, len(old))
 	for _, row := range old {
 		number, found := t.byName(row.Name)
@@ -209,23 +210,21 @@ func (t *tokenTable) exchange(old, rows []*Token, origin string, c *Change) (*to
 	if len(going)+len(come) == 0 {
 		return t, nil
 	}
-	var added, changes, removed tally
 	edit := t.edit()
 	for name, number := range going {
 		if changed[name] {
-			changes.note(name)
+			counts.changed.note(name)
 			edit.removeDigests(number)
 		} else {
-			removed.note(name)
+			counts.removed.note(name)
 			edit.remove(number)
 		}
 	}
 	for _, row := range come {
 		if !changed[row.Name] {
-			added.note(row.Name)
+			counts.added.note(row.Name)
 		}
 	}
-	c.tokens(&added, &changes, &removed)
 	return edit.come(come, going, changed)
 }
 
@@ -245,7 +244,7 @@ func (e *tokenEdit) come(rows []*Token, going map[string]uint32, changed map[str
 		}
 	}
 	next := e.table()
-	if next.worn() {
+	if next.mostlyGarbage() {
 		return next.anew()
 	}
 	return next, nil

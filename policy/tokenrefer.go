@@ -61,7 +61,7 @@ func exchanged(list []*Policy, by map[*Policy]*Policy) ([]*Policy, bool) {
 
 // refer returns the table in which what refers to old policies refers to the new ones, and users are in the groups
 // that they are in now. That is at the cost of what tokens have in common, and of the tokens with rules of their own.
-func (t *tokenTable) refer(r *referring, change *Change) *tokenTable {
+func (t *tokenTable) refer(r *referring, changed *tally) *tokenTable {
 	if len(r.policies)+len(r.users) == 0 {
 		return t
 	}
@@ -80,7 +80,6 @@ func (t *tokenTable) refer(r *referring, change *Change) *tokenTable {
 	for i := range next.grants {
 		next.grants[i], grants[i] = exchanged(next.grants[i], r.policies)
 	}
-	var changed tally
 	for i, c := range t.chunks {
 		if c == nil {
 			continue
@@ -97,7 +96,6 @@ func (t *tokenTable) refer(r *referring, change *Change) *tokenTable {
 			}
 		}
 	}
-	change.tokens(&tally{}, &changed, &tally{})
 	return next
 }
 
@@ -128,6 +126,18 @@ func (s *Snapshot) TokensOf(groups ...[]*Group) iter.Seq[*Token] {
 			}
 		}
 	}
+}
+
+// SharedByObjects reports whether a cluster's objects have groups in the namespaces of some groups. Tokens of files are in
+// groups of files alone, which Changes.Refer does not tell apart.
+func (s *Snapshot) SharedByObjects(groups ...[]*Group) bool {
+	var namespaces []string
+	for _, g := range slices.Concat(groups...) {
+		namespaces = append(namespaces, g.Namespace)
+	}
+	return len(namespaces) > 0 && slices.ContainsFunc(s.groups(), func(g *Group) bool {
+		return g.Source.Origin == OriginObjects && slices.Contains(namespaces, g.Namespace)
+	})
 }
 
 // Heaviest returns how many instructions the patterns of one token's level would have at most, of the tokens that

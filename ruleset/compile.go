@@ -18,7 +18,8 @@ type compiler struct {
 	scratch  *policy.Token // what token returns each time, where its rows are not kept; nil: a new one
 	policies map[string]*policy.Policy
 	groups   map[string]*policy.Group
-	members  *policy.Members              // of the groups; nil: they are those of groups that run
+	members  *policy.Members              // of the groups; nil: they are those of groups that run, and of those that come
+	come     []*policy.Group              // in the place of groups that run, or beside them
 	labels   map[string]map[string]string // of namespaces
 }
 
@@ -228,7 +229,13 @@ func (c *compiler) groupsOf(namespace, user string) []*policy.Group {
 	groups := c.old.GroupsIn(namespace, user)
 	foreign := func(g *policy.Group) bool { return c.groups[g.Name] != g }
 	if slices.ContainsFunc(groups, foreign) {
-		return slices.DeleteFunc(slices.Clone(groups), foreign)
+		groups = slices.DeleteFunc(slices.Clone(groups), foreign)
+	}
+	for _, g := range c.come { // mutant: joined-group-forgotten
+		if g.Namespace == namespace && slices.Contains(g.Members, user) {
+			groups = append(slices.Clip(groups), g)
+			policy.SortGroups(groups)
+		}
 	}
 	return groups
 }

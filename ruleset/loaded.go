@@ -12,17 +12,14 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// Loaded indexes the active revision of an origin by source file. A step from it decodes the
-// documents that differ, as long as these are tokens, or policies and groups: a revocation among a million tokens is in
-// effect as soon as among ten. Where other documents differ, which any token may refer to, or where
-// something is wrong, which may concern any document, a step takes in all files. From a nil Loaded,
-// which knows nothing, every step does.
+// Loaded indexes the active revision of an origin by source file. A step from it decodes the files that differ: a
+// revocation among a million tokens is in effect as soon as among ten. Documents of tokens are not kept, their rows are
+// enough. Where these can't decide how a change concerns a token, or where something is wrong, which may concern any
+// document, a step takes in all files. From a nil Loaded, which knows nothing, every step does.
 type Loaded struct {
 	known    map[string][sha256.Size]byte // what each file holds
-	tokens   map[string]bool              // files that have nothing but tokens
-	bounds   map[string]bool              // files that have policies or groups, and nothing else
-	rest     *Set                         // the other documents
-	compiler *compiler
+	rest     *Set                         // all documents but tokens
+	compiler *compiler                    // of tokens that name those
 }
 
 // newLoaded indexes an active set. It returns nil where two files have one name.
@@ -30,23 +27,15 @@ func newLoaded(s *Set) *Loaded {
 	if s.input.ambiguous() {
 		return nil
 	}
-	l := &Loaded{known: make(map[string][sha256.Size]byte, len(s.input.Files)), tokens: make(map[string]bool, len(s.input.Files)), bounds: map[string]bool{}}
+	l := &Loaded{known: make(map[string][sha256.Size]byte, len(s.input.Files))}
 	for _, f := range s.input.Files {
 		l.known[f.Name] = f.Sum
-		l.tokens[f.Name] = true
 	}
 	l.rest = newSet()
 	l.rest.Gates, l.rest.Groups, l.rest.Policies, l.rest.users, l.rest.kinds = s.Gates, s.Groups, s.Policies, s.groupsByUser(), s.kinds
 	for name, doc := range s.names {
 		if doc.Kind != manifest.KindAPIToken {
 			l.rest.names[name] = doc
-			delete(l.tokens, doc.File)
-			l.bounds[doc.File] = true
-		}
-	}
-	for _, doc := range s.names {
-		if doc.Kind != manifest.KindTokenPolicy && doc.Kind != manifest.KindUserGroup {
-			delete(l.bounds, doc.File)
 		}
 	}
 	l.compiler = compilerOf(s.Rows.Policies, s.Rows.Groups)
@@ -82,11 +71,12 @@ type Step struct {
 	from    *Loaded
 	changed []File          // new ones, and those that differ
 	leaving map[string]bool // files that differ, or are gone
+	decoded bool            // the changed ones are
 	stream  *stream         // of a large load; else nil
 	gone    bool            // a file that was left for later has changed since
 
-	before map[string]*manifest.Document // policies and groups of files that differ or are gone, by kind and name
-	rows   policy.Rows                   // of a step of those
+	before map[string]*manifest.Document // what the leaving files held, but for tokens, by kind and name
+	rows   policy.Rows                   // of all documents but tokens, where these differ
 }
 
 // Step decodes what differs from what is loaded, or everything.
@@ -99,16 +89,14 @@ func (l *Loaded) Step(in Input, o Options) *Step {
 	}
 	s := &Step{Set: newSet(), from: l, leaving: map[string]bool{}}
 	s.input, s.options = in, o.withDefaults()
-	s.Gates, s.Groups, s.Policies, s.users = l.rest.Gates, l.rest.Groups, l.rest.Policies, l.rest.users
-	s.names, s.kinds = maps.Clone(l.rest.names), maps.Clone(l.rest.kinds)
+	s.users, s.names, s.kinds = l.rest.users, maps.Clone(l.rest.names), maps.Clone(l.rest.kinds)
 	s.differences()
-	bounds := s.boundsAlone()
-	if bounds {
-		s.leave()
+	if len(in.Problems) > 0 || in.ambiguous() || s.large() || !s.hold() {
+		return s
 	}
-	if (bounds || s.tokensAlone()) && s.hold() {
-		s.addAll(s.decode(s.options.Workers, s.changed))
-	}
+	s.leave()
+	s.addAll(s.decode(s.options.Workers, s.changed))
+	s.decoded = true
 	return s
 }
 
@@ -143,6 +131,20 @@ func (s *Step) differences() {
 	}
 }
 
+// maxHeld is how much of what was left for later is decoded at once.
+const maxHeld = 32 << 20
+
+// large reports whether so much differs that a load of everything, which holds little of it at a time, needs less memory.
+func (s *Step) large() bool {
+	size := int64(0)
+	for i := range s.changed {
+		if s.changed[i].Data == nil {
+			size += s.changed[i].Length()
+		}
+	}
+	return size > maxHeld
+}
+
 // hold reads those of the changed files that were left for later.
 func (s *Step) hold() bool {
 	for i := range s.changed {
@@ -155,31 +157,11 @@ func (s *Step) hold() bool {
 	return true
 }
 
-// tokensAlone reports whether only files of tokens differ, as far as is known before any file
-// is decoded.
-func (s *Step) tokensAlone() bool {
-	if len(s.input.Problems) > 0 || s.input.ambiguous() {
-		return false
-	}
-	for name := range s.leaving {
-		if !s.from.tokens[name] { // mutant: policy-file-leaves
-			return false
-		}
-	}
-	return true
-}
-
 // Check checks the step, and works out its Changes. It returns false if the step is not good: with
 // its Problems, if it is Whole; otherwise a Whole step may still be good.
 func (s *Step) Check() (good bool) {
-	switch {
-	case s.Whole:
-	case s.gone:
-		return false
-	case s.before != nil:
-		return s.checkBounds()
-	default:
-		return s.checkTokens()
+	if !s.Whole {
+		return s.checkChanged()
 	}
 	if s.stream != nil {
 		return s.stream.finish()
@@ -232,12 +214,16 @@ func namedPolicies(grant []*policy.Policy) []*policy.Policy {
 	return grant
 }
 
-// checkTokens checks a step in which nothing but tokens may differ.
-func (s *Step) checkTokens() bool {
-	if !s.tokensAlone() || !s.clean() { // mutant: wrong-tokens-taken
+// checkChanged checks what was decoded together with what stays.
+func (s *Step) checkChanged() bool {
+	if !s.decoded || s.broken || len(s.Problems)+len(s.unread) > 0 || len(s.Gates) == 0 { // mutant: broken-change-taken
 		return false
 	}
-	if s.check(); len(s.Problems) > 0 || s.taken() {
+	rest := s.restDiffers()
+	if rest && !s.restAlike() { // mutant: rest-alike-always
+		return false
+	}
+	if s.check(); len(s.Problems) > 0 || s.taken() { // mutant: wrong-change-taken
 		return false
 	}
 	s.Changes = policy.Changes{Origin: s.changedOrigin(), New: policy.Rows{SHA256: s.input.Digest}}
@@ -246,15 +232,7 @@ func (s *Step) checkTokens() bool {
 		return true
 	})
 	slices.SortFunc(s.Changes.Old.Tokens, func(a, b *policy.Token) int { return strings.Compare(a.Name, b.Name) })
-	return s.compileTokens()
-}
-
-// clean reports whether nothing but tokens was decoded in addition to what is loaded, and nothing is
-// wrong with them.
-func (s *Step) clean() bool {
-	rest := s.from.rest
-	return !s.broken && len(s.Problems) == 0 && len(s.unread) == 0 &&
-		len(s.Gates)+len(s.Groups)+len(s.Policies) == len(rest.Gates)+len(rest.Groups)+len(rest.Policies)
+	return s.compileChanged(rest)
 }
 
 // taken reports whether a token's name or digest is that of one in a file that stays.
@@ -274,11 +252,23 @@ func (s *Step) taken() bool {
 	return false
 }
 
-// compileTokens makes the rows of tokens, and lists them by file. It reports false after a panic.
-func (s *Step) compileTokens() (done bool) {
-	defer func() { done = recover() == nil }()
+// compileChanged makes the rows of what was decoded. It reports false where what stays may not go together with them, or
+// after a panic.
+func (s *Step) compileChanged(rest bool) (done bool) {
+	defer func() {
+		if recover() != nil {
+			done = false
+		}
+	}()
 	compiler := *s.from.compiler
 	compiler.old = s.options.Running
+	if rest {
+		c := s.compileRest()
+		if c == nil {
+			return false
+		}
+		compiler = *c
+	}
 	for _, doc := range s.Tokens {
 		s.Changes.New.Tokens = append(s.Changes.New.Tokens, compiler.token(doc))
 	}
@@ -288,7 +278,7 @@ func (s *Step) compileTokens() (done bool) {
 // Losses returns what the changes would open because a document is gone.
 func (s *Step) Losses(now time.Time) []diag.Problem {
 	if !s.Whole {
-		return nil // gates and groups stay, as far as their names go
+		return nil // Check takes no step that has any
 	}
 	return Losses(s.options.Running, &s.Rows, now)
 }
@@ -304,11 +294,9 @@ func (s *Step) Accept() *Loaded {
 	l := s.from
 	for name := range s.leaving {
 		delete(l.known, name)
-		delete(l.tokens, name)
-		delete(l.bounds, name)
 	}
 	for _, f := range s.changed {
-		l.known[f.Name], l.tokens[f.Name] = f.Sum, true
+		l.known[f.Name] = f.Sum
 	}
 	if s.Changes.Refer {
 		l.accept(s)
