@@ -52,7 +52,7 @@ func (t *Token) Proposed() bool { return len(t.LimitTo)+len(t.Allow) > 0 }
 
 // Dead lists what was not used in the time of the logs.
 type Dead struct {
-	Rules    []string `json:"rules"` // that allow, of policies: with their place
+	Rules    []string `json:"rules"` // that allow, with their owner and place
 	Policies []string `json:"policies"`
 	Groups   []string `json:"groups"`
 	Gates    []string `json:"gates"`
