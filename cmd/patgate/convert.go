@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/ruleset"
 	"github.com/patgate/patgate/server"
 )
@@ -16,7 +17,7 @@ func newConvert(s streams) *cobra.Command {
 	var dirs []string
 	cmd := &cobra.Command{
 		Use:   "convert [DIR...]",
-		Short: "Print manifests of directories or ConfigMaps as Kubernetes objects",
+		Short: "Print manifests of directories as Kubernetes objects",
 		Long: "Convert prints the manifests of directories, or of ConfigMaps, as one file of objects for\n" +
 			"`kubectl apply`. They are as they were written, comments and all: a file is an object.\n" +
 			"Manifests with problems are refused. PolicyTests, and the marks of deleted tokens\n" +
@@ -52,7 +53,7 @@ func convert(s streams, set *ruleset.Set) error {
 			if doc := part.Decode(); doc.Kind == "" {
 				continue // blank
 			}
-			if _, err := fmt.Fprintf(s.out, "# %s\n%s", name, objectText(part.Text)); err != nil {
+			if _, err := fmt.Fprintf(s.out, "# %s\n%s", name, objectText(edit.Distinct(part))); err != nil {
 				return err
 			}
 			written++

@@ -1,5 +1,5 @@
-// Command patgate is the gate for API tokens in front of any HTTP API: an external
-// authorization server for Envoy, and the tools for its manifests.
+// Command patgate issues and checks personal access tokens: it is an external authorization server for Envoy, and the
+// tools for its manifests.
 package main
 
 import (
@@ -107,7 +107,7 @@ func run(args []string, in io.Reader, stdout, stderr io.Writer) int {
 	return code
 }
 
-// wantsJSON reports whether the command line asks for JSON.
+// wantsJSON reports whether the command line has -o json.
 func wantsJSON(args []string) bool {
 	for i, arg := range args {
 		switch arg {
@@ -124,7 +124,7 @@ func wantsJSON(args []string) bool {
 	return false
 }
 
-// failure is what a program gets on stderr where a command asked for JSON fails.
+// failure is the JSON form of an error on stderr, for a command with -o json.
 type failure struct {
 	Error    string        `json:"error"`              // for people; its lines are divided by line ends
 	Exit     int           `json:"exit"`               // the exit code
@@ -163,7 +163,8 @@ func exitCode(err error) int {
 	var manifests *server.ManifestsError
 	var refused *tokens.RefusedError
 	var unknown *tokens.UnknownError
-	if errors.As(err, &usage) || errors.As(err, &options) || errors.As(err, &manifests) || errors.As(err, &refused) || errors.As(err, &unknown) {
+	var broken *tokens.ProblemsError
+	if errors.As(err, &usage) || errors.As(err, &options) || errors.As(err, &manifests) || errors.As(err, &refused) || errors.As(err, &unknown) || errors.As(err, &broken) {
 		return exitUsage
 	}
 	return exitNo
@@ -173,9 +174,9 @@ func newRoot(s streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "patgate",
 		Short: "The gate for API tokens in front of any HTTP API",
-		Long: "patgate is an external authorization server for Envoy: it checks the Basic or Bearer\n" +
-			"token of each request and the YAML policies that a team keeps in Git, and writes one\n" +
-			"audit event a decision to stdout.",
+		Long: "patgate is an external authorization server for Envoy: it checks the Basic or\n" +
+			"Bearer token of each request against YAML policies that a team keeps in Git,\n" +
+			"and writes one audit event per decision to stdout.",
 		Example:       "  patgate demo                                    # the whole thing on loopback\n  patgate token create ci-bot --user alice --into manifests --limit-to '[get,head]/rest/api/2/issue/JRA-[0-9]+'\n  patgate check manifests\n  patgate serve --manifests manifests",
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -193,6 +194,7 @@ func newRoot(s streams) *cobra.Command {
 	}
 	addedCommands(root)
 	complete(root)
+	fitHelp(s, root)
 	return root
 }
 

@@ -23,6 +23,10 @@ func TestTokensPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Chdir(dir)
+	used := `{"v":1,"seq":1,"instance":"i","time":"2026-06-01T12:00:00Z","kind":"decision","decision":"allow","reason":"ok","user":"alice","token":"ci-bot"}` + "\n"
+	if err := os.WriteFile("audit.jsonl", []byte(used), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	ran := 0
 	for _, b := range block.FindAllStringSubmatch(string(page), -1) {
 		if b[1] == "yaml" {
@@ -40,7 +44,7 @@ func TestTokensPage(t *testing.T) {
 			ran++
 		}
 	}
-	if ran != 13 {
+	if ran != 14 {
 		t.Errorf("%d commands were run", ran)
 	}
 }
@@ -58,7 +62,7 @@ func words(line string) []string {
 	return list
 }
 
-func TestOnlyYesIsYes(t *testing.T) {
+func TestConfirm(t *testing.T) {
 	for answer, yes := range map[string]bool{
 		"y\n": true, "Y\r\n": true, "yes\n": true, " YES \n": true, "y": true,
 		"": false, "\n": false, "n\n": false, "yess\n": false, "ye\n": false, "no\nyes\n": false,
@@ -86,9 +90,9 @@ type failingWriter struct{}
 
 func (failingWriter) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 
-// TestAValueNobodySawIsTakenBack checks that the file is restored, or that an error says so where
+// TestUnprintedValueIsTakenBack checks that the file is restored, or that an error says so where
 // somebody else changed it meanwhile.
-func TestAValueNobodySawIsTakenBack(t *testing.T) {
+func TestUnprintedValueIsTakenBack(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "gate.yaml"), []byte("apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: g}\nspec: {schemes: [basic]}\n"), 0o644); err != nil {
 		t.Fatal(err)

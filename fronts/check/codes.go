@@ -33,7 +33,7 @@ type info struct {
 }
 
 var codes = map[diag.Code]info{
-	Unguarded: {diag.Error, "A place that leads to the API without a check is open. nginx and Caddy choose it by another spelling of the path than the API reads.",
+	Unguarded: {diag.Error, "A place that leads to the API without a check is open. nginx and Caddy choose it by another spelling of the path than the API reads. A server of nginx or a frontend of HAProxy must ask if it is for a host that a Gate names (`--manifests`).",
 		"ask patgate there too"},
 	PathChanged: {diag.Error, "patgate checks the target as the client sent it. The API gets what the front changes afterwards: measured, `/rest/a%2Fb` was checked and `/rest/a/b` sent.",
 		"send on the target as it came: no path in proxy_pass, no rewrite after the check"},
@@ -49,8 +49,8 @@ var codes = map[diag.Code]info{
 		"let nothing pass that patgate did not allow"},
 	TrustForward: {diag.Error, "Traefik passes the client's X-Forwarded-Method, -Uri and -Host on to patgate: the client chooses what is checked.",
 		"trustForwardHeader: false"},
-	AliasHeaders: {diag.Error, "Traefik keeps headers such as `X_Forwarded_User`, which some APIs take for `X-Forwarded-User`.",
-		"aliasHeadersStrategy: delete, in http of the entry point"},
+	AliasHeaders: {diag.Error, "A front that keeps headers such as `X_Forwarded_User` sends them to APIs, of which some take them for `X-Forwarded-User`.",
+		"drop such headers: `aliasHeadersStrategy: delete` in http of Traefik's entry point, `underscores_in_headers off` in nginx"},
 	CheckQuery: {diag.Warning, "Caddy appends the client's query to a `uri` without `?`: it is in logs of the check, and what answers there may read it.",
 		"uri /check?"},
 	Connection: {diag.Error, "Caddy drops headers that the client's Connection names, after the check has set them: the API gets a request without identity.",
