@@ -12,7 +12,7 @@ import (
 	"github.com/patgate/patgate/ruleset"
 )
 
-// UpdateRequest asks for other values of a token's fields.
+// UpdateRequest is a request for other values of a token's fields.
 type UpdateRequest struct {
 	Request
 	Name   string
@@ -115,7 +115,7 @@ func (s *Service) checkUpdate(ctx context.Context, r *UpdateRequest, stored *Sto
 		return nil, err
 	}
 	if len(set.Problems) > 0 {
-		return nil, &RefusedError{BadDocument, "", diag.Strings(set.Problems)}
+		return nil, &ProblemsError{set.Problems}
 	}
 	text, err := change.Apply(stored.File, stored.Data, r.Name)
 	if err != nil {
