@@ -22,6 +22,9 @@ func TestTokensPage(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "manifests"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(dir, "audit.jsonl"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	t.Chdir(dir)
 	ran := 0
 	for _, b := range block.FindAllStringSubmatch(string(page), -1) {
@@ -40,7 +43,7 @@ func TestTokensPage(t *testing.T) {
 			ran++
 		}
 	}
-	if ran != 13 {
+	if ran != 14 {
 		t.Errorf("%d commands were run", ran)
 	}
 }
