@@ -79,6 +79,9 @@ func (s *Service) Create(ctx context.Context, r CreateRequest) (*NewToken, error
 		return nil, err
 	}
 	s.event(&r.Request, Created, p.doc)
+	if err := s.recount(ctx, &r, p); err != nil {
+		return nil, err
+	}
 	return &p.made, nil
 }
 
@@ -99,6 +102,8 @@ type prepared struct {
 	made  NewToken
 	doc   *manifest.Document
 	after *ruleset.Set
+
+	rights Rights // of its user
 }
 
 func (s *Service) prepareCreate(ctx context.Context, r *CreateRequest) (*prepared, error) {
@@ -130,7 +135,7 @@ func (s *Service) prepareCreate(ctx context.Context, r *CreateRequest) (*prepare
 	if r.Form != "" {
 		t.Annotations[FormAnnotation] = formDigest(r)
 	}
-	p := &prepared{token: t, made: NewToken{
+	p := &prepared{token: t, rights: rights, made: NewToken{
 		Secret: secret, Name: t.Name, User: t.User, AnyUser: t.AnyUser, Issued: t.Issued, Expires: t.Expires, Warnings: warnings(set, t.User),
 	}}
 	return p, s.check(p, set, file, &r.Actor)
