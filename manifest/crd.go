@@ -171,6 +171,11 @@ func (k *ObjectKind) schema() *schema {
 	}
 }
 
+// unseenStatus is the status of an object that the controller has not seen.
+type unseenStatus struct {
+	ObservedGeneration int `json:"observedGeneration"`
+}
+
 // statusSchema is that of a status: what all kinds have, and more.
 func statusSchema(more properties) *schema {
 	condition := &schema{Type: "object", Required: []string{"type", "status", "lastTransitionTime", "reason", "message"}, Properties: properties{
@@ -181,8 +186,10 @@ func statusSchema(more properties) *schema {
 		{"reason", &schema{Type: "string", MaxLength: 1024}},
 		{"message", &schema{Type: "string", MaxLength: 32768}},
 	}}
-	return &schema{Type: "object", Description: "What patgate says of the object. Only `patgate controller` writes it.", Properties: append(more, properties{
-		{"observedGeneration", &schema{Type: "integer", Format: "int64", Description: "The generation of the object that the status is about."}},
+	// An object that has no status counts as current for kstatus, by which Flux, Helm and others wait: it has one from the beginning.
+	unseen := &unseenStatus{ObservedGeneration: -1}
+	return &schema{Type: "object", Default: unseen, Description: "What patgate says of the object. Only `patgate controller` writes it.", Properties: append(more, properties{
+		{"observedGeneration", &schema{Type: "integer", Format: "int64", Description: "The generation of the object that the status is about; -1: none yet."}},
 		{"conditions", &schema{
 			Type: "array", Items: condition, ListType: "map", ListKeys: []string{"type"}, Description: "Accepted, Ready, ExpiresSoon and Revoked.",
 		}},

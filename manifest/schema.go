@@ -40,6 +40,7 @@ type schema struct {
 	Type        string     `json:"type,omitempty"`
 	Format      string     `json:"format,omitempty"` // of definitions for a cluster alone, as what begins with x-
 	Const       any        `json:"const,omitempty"`
+	Default     any        `json:"default,omitempty"` // of a status alone
 	Enum        []string   `json:"enum,omitempty"`
 	Pattern     string     `json:"pattern,omitempty"`
 	MinLength   int        `json:"minLength,omitempty"`

@@ -24,18 +24,18 @@ const DefaultLifetime = 90 * 24 * time.Hour
 const (
 	HintAnnotation        = "patgate.dev/hint"         // the beginning of the value, so that people recognize it
 	FormAnnotation        = "patgate.dev/form"         // the digest of the form that made the token
-	CreatedByAnnotation   = "patgate.dev/created-by"   // who asked for the token
+	CreatedByAnnotation   = "patgate.dev/created-by"   // who created the token
 	SuspendedByAnnotation = "patgate.dev/suspended-by" // who may lift a suspension
 )
 
-// CreateRequest asks for a token. Its Digest, Issued and Annotations are the Service's to set.
+// CreateRequest is a request for a token. Its Digest, Issued and Annotations are the Service's to set.
 type CreateRequest struct {
 	Request
 	Token    edit.NewToken
 	Lifetime time.Duration // 0: until Token.Expires, or the shorter of DefaultLifetime and the user's cap; policy.Forever: no end
 	Clamp    bool          // a lifetime beyond the cap becomes the cap
 	Distinct bool          // the user has no other token of this display name that is not revoked
-	Form     string        // that asks for the token: it makes one only; empty: none
+	Form     string        // the identifier of a form, which creates one token only; empty: none
 }
 
 // Exclusive is a Store that several processes may have, of which one creates tokens at a time: so
@@ -79,6 +79,9 @@ func (s *Service) Create(ctx context.Context, r CreateRequest) (*NewToken, error
 		return nil, err
 	}
 	s.event(&r.Request, Created, p.doc)
+	if err := s.recount(ctx, &r, p); err != nil {
+		return nil, err
+	}
 	return &p.made, nil
 }
 
@@ -99,6 +102,8 @@ type prepared struct {
 	made  NewToken
 	doc   *manifest.Document
 	after *ruleset.Set
+
+	rights Rights // of its user
 }
 
 func (s *Service) prepareCreate(ctx context.Context, r *CreateRequest) (*prepared, error) {
@@ -130,7 +135,7 @@ func (s *Service) prepareCreate(ctx context.Context, r *CreateRequest) (*prepare
 	if r.Form != "" {
 		t.Annotations[FormAnnotation] = formDigest(r)
 	}
-	p := &prepared{token: t, made: NewToken{
+	p := &prepared{token: t, rights: rights, made: NewToken{
 		Secret: secret, Name: t.Name, User: t.User, AnyUser: t.AnyUser, Issued: t.Issued, Expires: t.Expires, Warnings: warnings(set, t.User),
 	}}
 	return p, s.check(p, set, file, &r.Actor)

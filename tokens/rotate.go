@@ -16,7 +16,7 @@ import (
 // MaxPrevious is how many replaced values of a token may still run.
 const MaxPrevious = 3
 
-// RotateRequest asks for a new value of a token.
+// RotateRequest is a request for a new value of a token.
 type RotateRequest struct {
 	Request
 	Name     string

@@ -236,8 +236,8 @@ func TestUpdates(t *testing.T) {
 	}
 }
 
-// TestWhatHasEndedStaysSo moves the end of a token that is past it.
-func TestWhatHasEndedStaysSo(t *testing.T) {
+// TestEndedTokenStaysEnded moves the end of a token that is past it.
+func TestEndedTokenStaysEnded(t *testing.T) {
 	store := office()
 	store.Put("ci.yaml", tokenNamed("ci", "  expires: 2026-05-02T00:00:00Z\n"))
 	service := serviceOf(store, nil)

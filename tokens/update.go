@@ -12,7 +12,7 @@ import (
 	"github.com/patgate/patgate/ruleset"
 )
 
-// UpdateRequest asks for other values of a token's fields.
+// UpdateRequest is a request for other values of a token's fields.
 type UpdateRequest struct {
 	Request
 	Name   string

@@ -179,6 +179,14 @@ func (d *documents) problems() (list []diag.Problem) {
 	return list
 }
 
+// isRefused reports whether an object is not accepted.
+func (d *documents) isRefused(id string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, refused := d.refused[id]
+	return refused
+}
+
 // isTaken reports whether there is an object of an ID, accepted or not.
 func (d *documents) isTaken(id string) bool {
 	d.mu.Lock()

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
@@ -96,11 +97,33 @@ func (s *Store) FileFor(name string) (string, error) {
 
 func idOf(name string) string { return manifest.KindAPIToken + "/" + name }
 
-// Exclusive lets one creation of this process at a time happen. Others are limited by what they know: two processes
-// that create tokens of one user in the same moment may exceed `tokens.max`.
+// Exclusive lets one creation of this process at a time happen. What other processes create meanwhile, TokensOf counts.
 func (s *Store) Exclusive(context.Context) (release func(), err error) {
 	s.creating.Lock()
 	return s.creating.Unlock, nil
+}
+
+// TokensOf returns the tokens of a user that are accepted, or not decided about yet, by the API server's own state. Those with
+// a secret are the controller's.
+func (s *Store) TokensOf(ctx context.Context, user string) ([]*manifest.APIToken, error) {
+	list, err := s.apitokens.List(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("spec.user", user).String()})
+	if err != nil {
+		return nil, &tokens.UnavailableError{Err: fmt.Errorf("the tokens of the user can't be counted: %w", err)}
+	}
+	var held []*manifest.APIToken
+	for i := range list.Items {
+		live := &list.Items[i]
+		_, secret, _ := unstructured.NestedFieldNoCopy(live.Object, "spec", "secret")
+		if secret || s.documents.isRefused(idOf(live.GetName())) {
+			continue
+		}
+		stored, err := s.stored(live)
+		if err != nil {
+			return nil, err
+		}
+		held = append(held, stored.Document.APIToken)
+	}
+	return held, nil
 }
 
 // Get reads a token from the API server.

@@ -82,6 +82,7 @@ func (p *proposal) make(c *calls) bool {
 	for i := range list {
 		p.narrow(&list[i])
 	}
+	p.dropCovered()
 	if !p.keepDenying() || !p.fits() {
 		return false
 	}
@@ -200,6 +201,22 @@ func (p *proposal) removes(r *policy.Rule, paths []string, methods map[string]bo
 	if r.Path != nil && !lint.Included(r.Path.String(), paths...) {
 		p.out.Removes = append(p.out.Removes, fmt.Sprintf("%s: other paths of %s, unused for %d days", ruleText(r), r.Path, p.days))
 	}
+}
+
+// dropCovered drops rules that another one covers: numbers of one digit have a shape of their own.
+func (p *proposal) dropCovered() {
+	for i := len(p.rules) - 1; i >= 0; i-- {
+		if slices.ContainsFunc(p.rules, func(other Rule) bool { return other.Path != p.rules[i].Path && other.covers(&p.rules[i]) }) {
+			p.rules = slices.Delete(p.rules, i, i+1)
+		}
+	}
+}
+
+// covers reports whether the rule is proven to allow all that another with the same conditions does.
+func (r *Rule) covers(o *Rule) bool {
+	same := slices.Equal(r.Methods, o.Methods) && maps.Equal(r.Query, o.Query) && maps.Equal(r.JSON, o.JSON) &&
+		slices.Equal(r.Clients, o.Clients) && slices.Equal(r.ContentTypes, o.ContentTypes) && len(r.MCP)+len(o.MCP) == 0
+	return same && r.Path != "" && o.Path != "" && lint.Included(o.Path, r.Path)
 }
 
 func ruleText(r *policy.Rule) string {

@@ -144,6 +144,11 @@ def make_tools(folder, _, __):
             env=go_environment())
 
 
+def make_flux(folder, _, __):
+    say("building a program of Flux's packages, a minute or two")
+    run("go", "build", "-trimpath", "-ldflags=-s -w", "-o", folder, "./gitops", cwd=os.path.join(HERE, "flux"), env=go_environment())
+
+
 def make_helm_docs(folder, _, __):
     say("building helm-docs")
     run("go", "install", "-trimpath", "-ldflags=-s -w", HELM_DOCS, cwd=folder, env=go_environment(GOBIN=folder))
@@ -184,7 +189,8 @@ def make_assets(folder, _, __):
     values = {"gitVersion": KUBERNETES, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean",
               "gitCommit": "unknown", "buildDate": "1970-01-01T00:00:00Z"}
     flags = "-s -w " + " ".join("-X %s.%s=%s" % (version, k, v) for k, v in values.items())
-    for name, how_long in ("etcd", "half a minute"), ("kube-apiserver", "about 5 minutes on two cores without Go's build cache"):
+    for name, how_long in (("etcd", "half a minute"), ("kube-apiserver", "about 5 minutes on two cores without Go's build cache"),
+                           ("kube-controller-manager", "2 to 3 minutes more")):
         say("building %s of Kubernetes %s, %s" % (name, KUBERNETES, how_long))
         run("go", "build", "-trimpath", "-ldflags", flags, "-o", os.path.join(folder, name), "./" + name,
             cwd=os.path.join(HERE, "assets"), env=go_environment())
@@ -197,10 +203,11 @@ PARTS = {
     "helm3": (["helm3"], make_helm3, [HELM_3]),
     "schemas": (["schemas"], make_schemas, [VALIDATE, SCHEMAS, "2"]),
     "tools": (["kubeconform", "helm-unittest", "crane", "crdschema"], make_tools, ["tools/"]),
+    "flux": (["gitops"], make_flux, ["flux/"]),
     "helm-docs": (["helm-docs"], make_helm_docs, [HELM_DOCS]),
     "crds": (["crds"], make_crds, CRDS),
     "crd-schemas": (["crd-schemas"], make_crd_schemas, CRDS + ["tools/"]),
-    "assets": (["etcd", "kube-apiserver"], make_assets, ["assets/", KUBERNETES]),
+    "assets": (["etcd", "kube-apiserver", "kube-controller-manager"], make_assets, ["assets/", KUBERNETES]),
 }
 
 
