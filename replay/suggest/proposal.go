@@ -168,7 +168,7 @@ func (p *proposal) narrow(at *present) {
 		return
 	}
 	if len(at.kinds) == 0 {
-		p.out.Removes = append(p.out.Removes, fmt.Sprintf("%s: unused for %d days", ruleText(at.rule), p.days))
+		p.out.Removes = append(p.out.Removes, fmt.Sprintf("%s: unused for %s", ruleText(at.rule), DaysText(p.days)))
 		return
 	}
 	var paths []string
@@ -194,12 +194,12 @@ func (p *proposal) removes(r *policy.Rule, paths []string, methods map[string]bo
 	unused := slices.DeleteFunc(slices.Clone(r.Methods), func(m string) bool { return methods[m] })
 	switch {
 	case len(r.Methods) == 0:
-		p.out.Removes = append(p.out.Removes, fmt.Sprintf("%s: methods other than %s, unused for %d days", ruleText(r), strings.Join(slices.Sorted(maps.Keys(methods)), ", "), p.days))
+		p.out.Removes = append(p.out.Removes, fmt.Sprintf("%s: methods other than %s, unused for %s", ruleText(r), strings.Join(slices.Sorted(maps.Keys(methods)), ", "), DaysText(p.days)))
 	case len(unused) > 0:
-		p.out.Removes = append(p.out.Removes, fmt.Sprintf("%s: %s, unused for %d days", ruleText(r), strings.Join(unused, ", "), p.days))
+		p.out.Removes = append(p.out.Removes, fmt.Sprintf("%s: %s, unused for %s", ruleText(r), strings.Join(unused, ", "), DaysText(p.days)))
 	}
 	if r.Path != nil && !lint.Included(r.Path.String(), paths...) {
-		p.out.Removes = append(p.out.Removes, fmt.Sprintf("%s: other paths of %s, unused for %d days", ruleText(r), r.Path, p.days))
+		p.out.Removes = append(p.out.Removes, fmt.Sprintf("%s: other paths of %s, unused for %s", ruleText(r), r.Path, DaysText(p.days)))
 	}
 }
 
@@ -256,7 +256,7 @@ func (r *Rule) setQuery(name, pattern string) {
 	r.Query[name] = pattern
 }
 
-// maxConditions is how many parameters a rule may name.
+// maxConditions is the maximum number of parameters in a rule.
 const maxConditions = 8
 
 // add adds a rule for a need, with the conditions on parameters that all its calls met.

@@ -22,7 +22,7 @@ type Options struct {
 	DeadOnly bool // nothing is proposed
 }
 
-// Report is what logs say about the rules of manifests.
+// Report compares the calls in logs with the rules of manifests.
 type Report struct {
 	Tokens       []Token    `json:"tokens"`
 	Dead         *Dead      `json:"dead,omitempty"`
@@ -32,7 +32,7 @@ type Report struct {
 	Last         *time.Time `json:"last,omitempty"`
 }
 
-// Token is what one token needs. LimitTo and Allow take the place of all its present grants; both are empty where
+// Token holds the rules that one token needs. LimitTo and Allow take the place of all its present grants; both are empty where
 // nothing is proposed, and Warnings says why.
 type Token struct {
 	Token        string   `json:"token"`
@@ -93,8 +93,8 @@ func Logs(ctx context.Context, inputs []audit.Input, rows policy.Rows, o Options
 	return r, err
 }
 
-// daysText is how long a log is, which may be less than a day.
-func daysText(days int) string {
+// DaysText returns the length of a log, which may be less than a day.
+func DaysText(days int) string {
 	switch days {
 	case 0:
 		return "less than a day"
@@ -110,12 +110,12 @@ func (e *evidence) propose(t *policy.Token, all *seen) Token {
 	calls := all.tokens[t.Name]
 	out.Days = days(t, all)
 	if calls == nil {
-		out.warn("no call in %s: `suggest --dead` lists unused tokens", daysText(out.Days))
+		out.warn("no call in %s: `suggest --dead` lists unused tokens", DaysText(out.Days))
 		return out
 	}
 	out.AllowedCalls = calls.count
 	if out.Days < e.o.MinDays {
-		out.warn("only %s of evidence, expected %d (--min-days)", daysText(out.Days), e.o.MinDays)
+		out.warn("the evidence is of %s, expected %s (--min-days)", DaysText(out.Days), DaysText(e.o.MinDays))
 		return out
 	}
 	p := proposal{token: t, days: out.Days, out: &out}
