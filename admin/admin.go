@@ -1,8 +1,8 @@
-// Package admin is the management of tokens over HTTP: people create, see, limit and end their own
-// tokens, administrators see and end everybody's. It finds out who asks, looks up what their groups
-// give them now, and calls tokens.Service for every change: no rule, cap or name is decided here.
+// Package admin manages tokens over HTTP. People create, see, limit and end their own tokens; administrators see and
+// end everybody's. It identifies the caller, looks up the rights that the caller's groups give now, and calls
+// tokens.Service for every change: rules, caps and names are decided there.
 //
-// Manager has the operations, for the API as for the page. Handler has the routes.
+// Manager has the operations of the API and of the page. Handler has the routes.
 package admin
 
 import (
@@ -25,7 +25,7 @@ type Options struct {
 	Service   *tokens.Service                // makes every change; its Events are set here
 	Snapshot  func() *policy.Snapshot        // what runs: it evaluates the tokens that sign in
 	Audit     Recorder                       // gets changes, refusals and decisions about tokens that sign in
-	InForce   func(Change) bool              // waits until a change runs; nil: that can't be told
+	InForce   func(Change) bool              // waits until a change takes effect; nil: that is not known
 	Gate      string                         // the Gate at which tokens sign in; empty: none may
 	Header    string                         // that the proxy in front sets to the user; empty: none is believed
 	Sessions  *Sessions                      // of browsers; nil: none
@@ -228,7 +228,7 @@ func (h *Handler) noRoute(w http.ResponseWriter, r *http.Request, mux http.Handl
 	h.write(w, r, p)
 }
 
-// isBrowser reports whether a person asks for a page.
+// isBrowser reports whether a browser requests a page.
 func isBrowser(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") && !strings.HasPrefix(r.URL.Path, "/api/") && !strings.HasPrefix(r.URL.Path, "/rest/")
 }

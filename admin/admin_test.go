@@ -134,8 +134,8 @@ func read(t *testing.T, r *http.Response) map[string]any {
 	return v
 }
 
-// TestWhoAsks has each way to sign in, good and bad.
-func TestWhoAsks(t *testing.T) {
+// TestIdentify has each way to sign in, good and bad.
+func TestIdentify(t *testing.T) {
 	g := newRig(t, nil)
 	g.put("mine", "  user: alice\n  unrestricted: true\n")
 	g.put("narrow", "  user: alice\n  limitTo: |\n    [get]/api/v1/me\n")
@@ -301,8 +301,8 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// TestSomebodyMustBeAbleToSignIn refuses a management without a way in.
-func TestSomebodyMustBeAbleToSignIn(t *testing.T) {
+// TestNewRequiresAWayToSignIn refuses a management without a way in.
+func TestNewRequiresAWayToSignIn(t *testing.T) {
 	if _, err := admin.New(admin.Options{Service: new(tokens.Service)}); err == nil {
 		t.Error("there is no way to sign in")
 	}

@@ -144,7 +144,7 @@ func (h *Handler) previewToken(_ http.ResponseWriter, r *http.Request, c *Caller
 	return h.Preview(r.Context(), c, n, try)
 }
 
-// tryOf reads a request to ask about; nil: there is none.
+// tryOf reads the request to try; nil: there is none.
 func tryOf(o *object) *Try {
 	request, there := o.object("request")
 	if !there {

@@ -18,7 +18,7 @@ import (
 	"github.com/patgate/patgate/tokens"
 )
 
-// NewToken asks for a token. Fields are called as in manifests.
+// NewToken is a request for a token. Its fields have the names of those in manifests.
 type NewToken struct {
 	DisplayName  string
 	Description  string
@@ -53,7 +53,7 @@ type Created struct {
 // maxDisplayName is how many characters a display name has at most.
 const maxDisplayName = 200
 
-// request is what the service is asked for.
+// request returns the request to the tokens service.
 func (n *NewToken) request(c *Caller) (tokens.CreateRequest, error) {
 	r := tokens.CreateRequest{Request: c.request(), Lifetime: n.ExpiresIn, Clamp: n.clamp, Distinct: n.clamp, Form: n.Form}
 	switch ends := n.ends(); {
@@ -165,7 +165,7 @@ func (m *Manager) Rotate(ctx context.Context, c *Caller, name string, overlap, l
 	return m.shown(ctx, c, name, done.Receipt, done.Secret, warnings)
 }
 
-// Many asks to revoke many tokens: those of a user, of the members of a group, or of these names.
+// Many is a request to revoke many tokens: those of a user, of the members of a group, or of these names.
 type Many struct {
 	User, Group string
 	Names       []string

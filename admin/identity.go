@@ -101,7 +101,7 @@ func (h *Handler) byHeader(r *http.Request) (identity, *Problem) {
 const defaultTokenHeader = "x-patgate-token"
 
 // tokensByHeader are the tokens with which Gates let the request in. A token bounds what its caller may grant. The
-// headers are those of all Gates: the one that was asked may be another than the management's own.
+// headers are those of all Gates: the Gate that decided may be another than the management's own.
 func tokensByHeader(s *policy.Snapshot, h http.Header) (names []string) {
 	headers := []string{defaultTokenHeader}
 	for _, gate := range s.Gates() {

@@ -230,7 +230,7 @@ func isLive(s policy.State) bool {
 	return s != policy.StateRevoked && s != policy.StateExpired && s != policy.StateCanary
 }
 
-// TryOf reads a request to ask about from the fields that the API takes.
+// TryOf reads a request to try from the fields of the API.
 func TryOf(fields map[string]any) (*Try, error) {
 	o := &object{fields: map[string]any{"request": fields}}
 	t := tryOf(o)

@@ -40,7 +40,7 @@ type Example struct {
 	Note    string `json:"note,omitempty"`
 }
 
-// Try is a request to ask about.
+// Try is a request to evaluate before the token exists.
 type Try struct {
 	Method, Path, Host, Gate, Scheme string
 	Client                           netip.Addr
@@ -137,7 +137,7 @@ func around(set *ruleset.Set, name string) *ruleset.Set {
 	return ruleset.Load(in, ruleset.Options{AllowEmpty: true})
 }
 
-// ask asks about one request.
+// ask evaluates one request.
 func (m *Manager) ask(set *ruleset.Set, name string, try *Try) (*explain.Explanation, error) {
 	q := &explain.Request{
 		Now: m.o.Now(), Method: try.Method, Target: try.Path, Host: try.Host, Gate: try.Gate, TLS: try.TLS, Client: try.Client, Token: name,

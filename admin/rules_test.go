@@ -9,8 +9,8 @@ import (
 	"github.com/patgate/patgate/usage"
 )
 
-// TestRulesHaveTheirUses has a rule of a policy that was used, own rules of which one was.
-func TestRulesHaveTheirUses(t *testing.T) {
+// TestRulesShowTheirUses has a rule of a policy that was used, own rules of which one was.
+func TestRulesShowTheirUses(t *testing.T) {
 	used := usage.Token{Rules: []usage.RuleUse{
 		{Policy: "read", Rule: "read all", Text: "GET,HEAD  /rest/.*", Count: 7, Last: now.Add(-time.Hour)},
 		{Rule: "allow[3]", Text: "POST  /a", Count: 2, Last: now},   // it was moved since

@@ -157,7 +157,7 @@ func about(name string, err error) error {
 	return p
 }
 
-// after waits until a change is in force, where that can be told.
+// after waits until a change is in force, if that can be known.
 func (m *Manager) after(name string, r tokens.Receipt) *bool {
 	if m.o.InForce == nil {
 		return nil

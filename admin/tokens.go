@@ -74,7 +74,7 @@ const (
 	maxLimit     = 200
 )
 
-// List returns the tokens that the caller may see and asks for.
+// List returns the requested tokens that the caller may see.
 func (m *Manager) List(ctx context.Context, c *Caller, q *Query) (*Page, error) {
 	if err := q.check(); err != nil {
 		return nil, err

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -223,23 +222,7 @@ func TestADroppingBatchDoesNotWait(t *testing.T) {
 
 // BenchmarkBatch measures the events of a batch, with a reader that keeps up.
 func BenchmarkBatch(b *testing.B) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	go func() {
-		buf := make([]byte, 1<<20)
-		for {
-			if _, err := r.Read(buf); err != nil {
-				return
-			}
-		}
-	}()
-	sink, err := NewFile(w)
-	if err != nil {
-		b.Fatal(err)
-	}
-	l := New(sink, Options{Wait: time.Minute})
+	l := newReadLog(b)
 	batch, e := l.NewBatch(), allow("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {

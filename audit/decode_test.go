@@ -34,8 +34,8 @@ func sampleLines() []string {
 	return lines
 }
 
-// TestDecodeLineTakesOurs checks that the lines of decisions and changes are read the fast way.
-func TestDecodeLineTakesOurs(t *testing.T) {
+// TestDecodeLineReadsWrittenLines checks that the lines of decisions and changes are read the fast way.
+func TestDecodeLineReadsWrittenLines(t *testing.T) {
 	for i, line := range sampleLines()[:4] {
 		var got Logged
 		if !decodeLine([]byte(line), &got) {

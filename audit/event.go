@@ -1,5 +1,5 @@
-// Package audit writes one JSON object per line for each decision and each change of
-// the manifests: no allow is answered before its line is written.
+// Package audit writes one JSON object per line for each decision and each change of the manifests. An allow is
+// answered after its line was written.
 package audit
 
 import (

@@ -182,7 +182,8 @@ func parseEvent(list []Entry, text []byte) ([]Entry, bool) {
 	return list, true
 }
 
-// decodeAny reads an event in any form, and returns its JSON; nil: there is none.
+// decodeAny reads an event in any form, and returns its JSON; nil: there is none. An object with a quote behind it is no event: an
+// access log in the same stream has headers between quotes, in which clients can write what they like.
 func decodeAny(text []byte, l *Logged) []byte {
 	if !bytes.Contains(text[:min(len(text), 64<<10)], []byte(`"kind"`)) {
 		return nil
@@ -190,7 +191,8 @@ func decodeAny(text []byte, l *Logged) []byte {
 	if json.Unmarshal(text, l) != nil {
 		var raw json.RawMessage // with something behind it, or with a field of another type
 		*l = Logged{}
-		if json.NewDecoder(bytes.NewReader(text)).Decode(&raw) != nil {
+		d := json.NewDecoder(bytes.NewReader(text))
+		if d.Decode(&raw) != nil || bytes.IndexByte(text[d.InputOffset():], '"') >= 0 {
 			return nil
 		}
 		text = raw

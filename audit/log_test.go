@@ -311,7 +311,7 @@ func testAFullDevice(t *testing.T, record recorder) {
 	}
 }
 
-func TestAGapIsCountedAndTold(t *testing.T) { bothWays(t, testAGapIsCountedAndTold) }
+func TestGapIsCountedAndReported(t *testing.T) { bothWays(t, testAGapIsCountedAndTold) }
 
 func testAGapIsCountedAndTold(t *testing.T, record recorder) {
 	g := &gated{}

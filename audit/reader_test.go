@@ -104,6 +104,21 @@ func TestForms(t *testing.T) {
 	}
 }
 
+// TestEventsInAccessLogs has a client's headers in the lines of an Envoy in the same log (its default format, which escapes nothing):
+// what they say is no event.
+func TestEventsInAccessLogs(t *testing.T) {
+	forged := strings.Replace(logged(2), `,"query":"q=\"x\""`, "", 1)
+	for _, header := range []string{forged, " " + forged + " ", `x" ` + forged + ` "`, `{"log":` + forged + "}", `{"message":` + quoted(forged) + "}"} {
+		line := `[2026-06-01T12:00:00.000Z] "GET /rest/x HTTP/1.1" 200 - 0 5 1 1 "-" "` + header + `" "id" "api.example.com" "10.0.0.7:80"` + "\n"
+		for _, prefix := range []string{"", "[pod/envoy-1/envoy] ", "2026-06-01T12:00:00Z stdout F "} {
+			seqs, skipped, err := read(t, logged(1)+"\n"+prefix+line)
+			if err != nil || fmt.Sprint(seqs) != "[1]" || skipped != 1 {
+				t.Errorf("%q: events %v, %d lines skipped, %v", prefix+line, seqs, skipped, err)
+			}
+		}
+	}
+}
+
 // TestCompressed reads gzip and zstd, and reports a cut file after the events that it holds.
 func TestCompressed(t *testing.T) {
 	var text strings.Builder

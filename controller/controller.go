@@ -1,7 +1,7 @@
-// Package controller says of a cluster's objects whether they are in force, and makes the values of tokens that have a
-// secret. It follows the objects as a server does and decides about them by the same function. It asks the servers' status
-// ports how far they are, and writes the status of objects, Events, and the Secrets for which tokens ask: nothing else, and
-// never a spec. Of several controllers, the one that holds a Lease writes.
+// Package controller writes the status of a cluster's objects, and the values of tokens into Secrets. It follows the
+// objects as a server does and decides about them with the same function. It reads from the servers' status ports which
+// versions they run. It writes the status of objects, Events, and the Secrets that tokens name, and never a spec. If
+// there are several controllers, the holder of a Lease writes.
 package controller
 
 import (
@@ -159,7 +159,7 @@ func (c *Controller) lead(ctx context.Context) {
 	c.queue, c.lanes = q, l
 	for id, o := range c.objects {
 		o.pending = nil // of a time before
-		c.lookAt(id)
+		c.examine(id)
 	}
 	c.mu.Unlock()
 	var all sync.WaitGroup
@@ -200,8 +200,8 @@ func (c *Controller) work(ctx context.Context, q queue) {
 	}
 }
 
-// lookAt lets an object be looked at, if this controller writes: soon if it has changed a moment ago.
-func (c *Controller) lookAt(id string) {
+// examine lets an object be looked at, if this controller writes: soon if it has changed a moment ago.
+func (c *Controller) examine(id string) {
 	if c.queue == nil {
 		return
 	}
@@ -219,7 +219,7 @@ func (c *Controller) recheckWaiting() {
 	defer c.mu.Unlock()
 	for id := range c.waiting {
 		if o := c.objects[id]; o != nil && c.gates.inForce(o.kind, o.namespace, o.since).all() {
-			c.lookAt(id)
+			c.examine(id)
 		}
 	}
 }

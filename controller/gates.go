@@ -27,7 +27,7 @@ type gates struct {
 	lookUp func(ctx context.Context, host string) ([]string, error) // the addresses of a name
 	client *http.Client
 	logger *slog.Logger
-	moved  func() // is called once a server runs more
+	moved  func() // is called when a server runs a newer version
 	now    func() time.Time
 	soon   chan struct{}
 
@@ -82,7 +82,7 @@ const (
 	idlePause   = 5 * time.Second
 )
 
-// run asks the servers until ctx is done.
+// run calls the servers until ctx is done.
 func (g *gates) run(ctx context.Context) {
 	var hurried time.Time
 	for {
@@ -107,7 +107,7 @@ func (g *gates) run(ctx context.Context) {
 	}
 }
 
-// hurry lets the servers be asked at once and often for a while.
+// hurry makes run call the servers at once, and often for a while.
 func (g *gates) hurry() {
 	select {
 	case g.soon <- struct{}{}:
@@ -115,7 +115,7 @@ func (g *gates) hurry() {
 	}
 }
 
-// refresh asks each server how far it is, and reports whether one has moved.
+// refresh fetches from each server what it runs, and reports whether that has changed.
 func (g *gates) refresh(ctx context.Context) bool {
 	bases, failures := g.resolved(ctx)
 	found := make([]*replica, len(bases))
@@ -202,7 +202,7 @@ func (g *gates) resolve(ctx context.Context) (bases []string, failures map[strin
 // maxAnswer bounds the answer of a server.
 const maxAnswer = 1 << 20
 
-// ask asks a server up to which versions its objects run.
+// ask fetches from a server up to which versions its objects run.
 func (g *gates) ask(ctx context.Context, base string) *replica {
 	objects, err := g.revision(ctx, base)
 	if err != nil {
@@ -236,7 +236,7 @@ func (g *gates) revision(ctx context.Context, base string) ([]kube.Running, erro
 	return status.Objects, err
 }
 
-// fetchUsage asks the servers how tokens were used.
+// fetchUsage fetches from the servers how tokens were used.
 func (g *gates) fetchUsage(ctx context.Context) {
 	var sources []*usage.Source
 	g.mu.Lock()

@@ -13,7 +13,7 @@ import (
 )
 
 // client-go's leaderelection needs the types of every API, which makes the binary 28 MB larger (44 to 72). This is its
-// algorithm over one Lease: whoever holds it renews it; another takes it once it has not changed for its duration, by the
+// algorithm over one Lease: its holder renews it; another process takes it once it has not changed for its duration, by the
 // taker's own clock; the holder stops before that time if it can't renew.
 
 // lease is a competitor for a Lease.

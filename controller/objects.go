@@ -79,7 +79,7 @@ func (c *Controller) observe(seen kube.Observed) {
 	c.countSecrets(was, now)
 	c.objects[seen.ID] = now
 	if now.decided {
-		c.lookAt(seen.ID)
+		c.examine(seen.ID)
 	}
 }
 
@@ -143,7 +143,7 @@ func (c *Controller) decided(list []ruleset.Decision) {
 		}
 		if !o.decided || o.problem != d.Problem || o.kept != d.Kept || o.kind == manifest.KindAPIToken {
 			o.decided, o.problem, o.kept = true, d.Problem, d.Kept
-			c.lookAt(d.Object)
+			c.examine(d.Object)
 		}
 	}
 }

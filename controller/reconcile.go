@@ -80,7 +80,7 @@ func (c *Controller) write(ctx context.Context, o *object, want *status, m *mint
 		}
 		if m != nil {
 			known.pending = m
-			c.lookAt(o.id)
+			c.examine(o.id)
 		}
 	})
 	return nil
@@ -219,11 +219,11 @@ func (c *Controller) findOutdated() {
 			continue
 		}
 		if c.waiting[id] {
-			c.lookAt(id) // what it waits for may have another cause now
+			c.examine(id) // what it waits for may have another cause now
 			continue
 		}
 		if o.ready() && !c.gates.stays(o.kind, o.namespace, o.held) {
-			c.lookAt(id)
+			c.examine(id)
 			continue
 		}
 		row := snapshot.TokenByName(o.key())
@@ -232,7 +232,7 @@ func (c *Controller) findOutdated() {
 		}
 		f := factsOf(snapshot, row, now)
 		if f.state != o.status.State || !sameTime(f.ends, o.status.Ends) || !sameTime(lastUsed(o.status.LastUsed, c.gates.lastUsed(o.key())), o.status.LastUsed) {
-			c.lookAt(id)
+			c.examine(id)
 		}
 	}
 }

@@ -1,7 +1,7 @@
-// Package diag has the one form in which patgate reports what is wrong with a file: a place, a
-// field, what is wrong and what was expected, and for what has a code, how much it matters and
-// what to do. Decoding of manifests, lint and envoy-check all report a Problem; each has a table
-// of codes of its own, and all of them share the comment that suppresses a code.
+// Package diag has the type for everything that patgate reports about a file. A Problem has a place, a field, what is
+// wrong and what was expected; one with a code also says how severe it is and how to mend it. The decoder of manifests,
+// lint, envoy-check and front-check all report Problems. Each tool has its own table of codes; one comment suppresses
+// any code.
 package diag
 
 import (

@@ -1,4 +1,4 @@
-// Package envoy holds the Envoy configurations that people copy and the tests run.
+// Package envoy has the configurations of Envoy that people copy, that commands print, and that the tests run.
 package envoy
 
 import (

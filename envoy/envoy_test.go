@@ -38,9 +38,9 @@ func TestRenderFillsInAddressesAlone(t *testing.T) {
 	}
 }
 
-// TestSwitchesThatOpenTheDoor checks that the configurations have no setting that lets a
+// TestNoSettingBypassesPatgate checks that the configurations have no setting that lets a
 // request bypass patgate.
-func TestSwitchesThatOpenTheDoor(t *testing.T) {
+func TestNoSettingBypassesPatgate(t *testing.T) {
 	for _, kind := range envoy.Kinds() {
 		text, err := os.ReadFile(kind + ".yaml")
 		if err != nil {

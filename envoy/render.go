@@ -97,7 +97,7 @@ var heads = map[string][]string{
 // Edge reports whether clients come from anywhere.
 func (v view) Edge() bool { return v.Kind == KindEdge }
 
-// OverHTTP reports whether patgate is asked over HTTP.
+// OverHTTP reports whether Envoy calls patgate over HTTP.
 func (v view) OverHTTP() bool { return v.Kind == KindHTTP }
 
 // Identity lists the headers that patgate sets at any of the gates.

@@ -18,13 +18,13 @@ const (
 	KindStandalone   = "standalone"    // one Envoy in front of an API, plain HTTP
 	KindSidecar      = "sidecar"       // an Envoy in the API's pod, patgate on a unix socket
 	KindEdge         = "edge"          // TLS from clients, several replicas of patgate over mTLS
-	KindHTTP         = "envoy"         // like standalone, but patgate is asked over HTTP
+	KindHTTP         = "envoy"         // like standalone, but calls patgate over HTTP
 	KindIstio        = "istio"         // Kubernetes objects for Istio
 	KindIstioMesh    = "istio-mesh"    // Helm values for istiod, which KindIstio needs
 	KindEnvoyGateway = "envoy-gateway" // Kubernetes objects for Envoy Gateway
 )
 
-// Kinds lists the kinds that are asked over gRPC, in the order of their names above.
+// Kinds lists the kinds that call patgate over gRPC, in the order of their names above.
 func Kinds() []string {
 	return []string{KindStandalone, KindSidecar, KindEdge, KindIstio, KindIstioMesh, KindEnvoyGateway}
 }
@@ -60,7 +60,7 @@ type Settings struct {
 	Upgrades    []string // the protocols that a connection may be upgraded to, such as websocket
 
 	Namespace string   // of the mesh's objects and its Gateway
-	Gateway   string   // the Gateway (gateway.networking.k8s.io) that asks patgate
+	Gateway   string   // the Gateway (gateway.networking.k8s.io) that calls patgate
 	Listeners []string // the names of its listeners; Envoy Gateway names what is patched by them
 
 	BodilessRoutes []string // HTTPRoutes from which Envoy Gateway sends no bodies to patgate
@@ -259,7 +259,7 @@ var otherTargets = []string{
 	"x-original-uri", "x-forwarded-host", "forwarded", "x-forwarded-prefix", "x-forwarded-server", "x-host", "x-original-host", "x-http-host-override",
 }
 
-// otherFronts are headers by which other proxies say what was asked for.
+// otherFronts are headers in which other proxies put the target of a request.
 var otherFronts = []string{
 	"x-original-method", "x-original-proto", "x-forwarded-method", "x-forwarded-uri", "x-forwarded-port", "x-real-ip",
 }

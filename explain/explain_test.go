@@ -194,9 +194,9 @@ func TestWhatIsShown(t *testing.T) {
 	}
 }
 
-// TestNoValueIsTold presents values, minted and from elsewhere, in every place of a
+// TestNoValueIsRepeated presents values, minted and from elsewhere, in every place of a
 // request that is shown, and checks that neither form of the explanation holds them.
-func TestNoValueIsTold(t *testing.T) {
+func TestNoValueIsRepeated(t *testing.T) {
 	all, minted := rows(t), token.Mint()
 	for _, value := range []token.Secret{minted, token.NewSecret("a-value-from-elsewhere")} {
 		text := value.Reveal()

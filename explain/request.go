@@ -1,6 +1,5 @@
-// Package explain evaluates requests that people write down against manifests: PolicyTests,
-// and the requests of `patgate explain`. It uses the server's evaluation; a request with
-// a token always presents a credential of it.
+// Package explain evaluates written requests against manifests: those of PolicyTests and of `patgate explain`. It
+// evaluates them as the server does. A request with a token always presents a credential of that token.
 package explain
 
 import (

@@ -16,7 +16,7 @@ type Result struct {
 	Test     string // the PolicyTest's name
 	Name     string // the case's, or its place: cases[2]
 	Request  string
-	Token    string // the manifest that it asks with; empty: none
+	Token    string // the manifest of the token that it presents; empty: none
 	User     string // who presents it
 	Source   policy.Source
 	Want     string

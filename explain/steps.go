@@ -194,7 +194,7 @@ func actAsText(r *policy.Request, d *policy.Decision) string {
 	return fmt.Sprintf("for %s; the token may act for %s", target, strings.Join(patterns, ", "))
 }
 
-// quoted returns a name from a request, with its secrets masked, or `nobody` for an empty one.
+// quoted returns a name from a request, with its secrets masked, or "nobody" for an empty one.
 func quoted(r *policy.Request, name string) string {
 	if name == "" {
 		return "nobody"

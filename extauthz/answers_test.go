@@ -217,9 +217,9 @@ func TestForwardedCallersSeeNoRule(t *testing.T) {
 	}
 }
 
-// TestStraysAreRemoved sends values of tokens in other headers, also under the names that
+// TestHiddenTokensAreRemoved sends values of tokens in other headers, also under the names that
 // patgate itself sets.
-func TestStraysAreRemoved(t *testing.T) {
+func TestHiddenTokensAreRemoved(t *testing.T) {
 	s, _ := newServer(t)
 	minted := token.Mint().Reveal()
 	out, err := check(s, request("authorization", "Bearer "+secret.Reveal(), "private-token", minted, "x-api-key", secret.Reveal(), "x-forwarded-user", minted, "cookie", minted))

@@ -116,7 +116,7 @@ func (a *Attributes) requestIn(r *policy.Request, now time.Time) {
 //
 // Over HTTP/2, bytes that are not UTF-8 reach the upstream as they are, and patgate as
 // `!` (measured). The raw headers have them (encode_raw_headers); without these, a `!`
-// may stand for any byte.
+// may replace any byte.
 func (a *Attributes) target() policy.Target {
 	path := a.path
 	raw, n := a.headers.Get(":path")
@@ -142,7 +142,7 @@ func isHTTP2(protocol string) bool {
 	return strings.HasPrefix(protocol, "HTTP/2") || strings.HasPrefix(protocol, "HTTP/3")
 }
 
-// isUpgrade reports whether the request asks for another protocol, of which a body would
+// isUpgrade reports whether the request upgrades to another protocol, of which a body would
 // be the first bytes. Envoy answers h2c as an ordinary request.
 func (a *Attributes) isUpgrade() bool {
 	value, n := a.headers.Get("upgrade")

@@ -50,7 +50,7 @@ func writeAnswer(w http.ResponseWriter, kind httpfront.Kind, a *answer) {
 	_, _ = w.Write([]byte(body))
 }
 
-// setAllowed sets the identity headers, and names the others for removal. Fronts that can't be told to remove
+// setAllowed sets the identity headers, and names the others for removal. Fronts that can't remove
 // a header take it off where the answer has none.
 func (a *answer) setAllowed(h http.Header, kind httpfront.Kind) {
 	d := &a.decision

@@ -30,7 +30,7 @@ func (l frontListener) Accept() (net.Conn, error) {
 }
 
 // frontConn is a connection of a front. net/http answers what it can't read as a request by itself: such an answer
-// becomes one of ours, with its event. Only the goroutine that serves the connection writes and reads the flags.
+// becomes one of patgate's answers, with its event. Only the goroutine that serves the connection writes and reads the flags.
 type frontConn struct {
 	net.Conn
 	front *front

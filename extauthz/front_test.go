@@ -196,8 +196,8 @@ func TestFrontFaults(t *testing.T) {
 	}
 }
 
-// TestFrontStrays refuses what a front can't remove, and has the others remove it.
-func TestFrontStrays(t *testing.T) {
+// TestFrontRemovesHiddenTokens refuses what a front can't remove, and has the others remove it.
+func TestFrontRemovesHiddenTokens(t *testing.T) {
 	for _, kind := range httpfront.Kinds() {
 		for _, stray := range []string{"x-api-key: " + secret.Reveal(), "x-patgate-admin: 1", "x_forwarded_user: root"} {
 			_, ask := newFrontTest(t, kind)

@@ -8,7 +8,7 @@ import (
 // idLength is the length of a decision's id: 26 characters of 5 bits, as crypto/rand.Text has them.
 const idLength = 26
 
-// entropy holds random bytes for some ids: to ask for those of each alone costs as much as the rest of it.
+// entropy holds random bytes for some ids: reading those of each id alone costs as much as the rest of making it.
 type entropy struct {
 	bytes [32 * idLength]byte
 	used  int // from the end on

@@ -79,7 +79,7 @@ func (m message) close(at int) message {
 	return append(protowire.AppendVarint(m[:at-2], uint64(size)), content...)
 }
 
-// utf8Text is text as it may stand in messages: with anything but UTF-8 in it, Envoy would take
+// utf8Text returns text that may be put into messages: with anything but UTF-8 in it, Envoy would take
 // the whole answer for an error.
 func utf8Text(s string) string {
 	if utf8.ValidString(s) {
@@ -96,7 +96,7 @@ func (m message) name(n protowire.Number, s string) message {
 	return append(m.lengthOf(n, len(s)), s...)
 }
 
-// lengthOf appends what stands before so many bytes of a field.
+// lengthOf appends the length that precedes the bytes of a field.
 func (m message) lengthOf(n protowire.Number, size int) message {
 	if n < 16 && size < 1<<7 {
 		return append(m, byte(n)<<3|byte(protowire.BytesType), byte(size))

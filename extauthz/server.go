@@ -1,7 +1,6 @@
-// Package extauthz implements Envoy's external authorization service: it reads CheckRequests,
-// evaluates the policy, writes the audit event, and answers. The answer is always explicit, even
-// after a panic: Envoy takes an empty answer for an allow, and lets failure_mode_allow decide
-// after an error.
+// Package extauthz implements Envoy's external authorization service. It reads CheckRequests, evaluates the policy,
+// writes the audit event, and answers. The answer is always explicit, even after a panic: Envoy takes an empty answer
+// for an allow, and decides by failure_mode_allow after an error.
 package extauthz
 
 import (
@@ -65,7 +64,7 @@ type Server struct {
 //
 //  1. A transport receives a message, and readMessage reads it into Attributes.
 //  2. Check decides, and makes the answer and the event.
-//  3. The transport has the event written: alone by Call.record, or with those of other checks by a batch.
+//  3. The transport writes the event: alone by Call.record, or with those of other checks in a batch.
 //  4. Call.finish returns the answer. An allow whose event was not written becomes a refusal.
 //
 // A panic anywhere becomes a refusal. A check that is crowded out is refused as overloaded.
@@ -95,7 +94,7 @@ func (c *Call) decide(ctx context.Context, s *Server, crowded bool) {
 	c.event = c.newEvent() // for the audit. All that can fail comes before it is written
 }
 
-// Call is one check: Check decides it, record has its event written, finish returns its answer.
+// Call is one check: Check decides it, record writes its event, finish returns its answer.
 type Call struct {
 	server   *Server
 	start    time.Duration // since started
@@ -174,7 +173,7 @@ func (c *Call) evaluate(ctx context.Context, snapshot *policy.Snapshot) {
 	c.in.front.checkRemovals(&c.answer.decision)
 }
 
-// record has the event written.
+// record writes the event.
 func (c *Call) record(ctx context.Context) (err error) {
 	c.recorded = c.writeEvent(func(e *audit.Event) { err = c.server.Audit.Record(ctx, e) })
 	return err

@@ -187,7 +187,7 @@ func TestEmptyRequestsAreRefused(t *testing.T) {
 	}
 }
 
-func TestWithoutManifestsNobodyPasses(t *testing.T) {
+func TestWithoutManifestsAllIsRefused(t *testing.T) {
 	s, p := newServer(t)
 	p.index = policy.NewIndex()
 	if out, err := check(s, withToken()); err != nil || out.GetDeniedResponse().GetStatus().GetCode() != 503 || reasonOf(out) != "not_ready" {

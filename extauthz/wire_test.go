@@ -56,9 +56,9 @@ func TestWire(t *testing.T) {
 	}
 }
 
-// TestWireLeavesTheRest checks that everything out of the ordinary is left to the stock
+// TestWireLeavesUnusualMessages checks that everything out of the ordinary is left to the stock
 // decoder.
-func TestWireLeavesTheRest(t *testing.T) {
+func TestWireLeavesUnusualMessages(t *testing.T) {
 	message := func(n protowire.Number, content ...[]byte) []byte {
 		return protowire.AppendBytes(protowire.AppendTag(nil, n, protowire.BytesType), slices.Concat(content...))
 	}

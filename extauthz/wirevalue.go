@@ -47,10 +47,10 @@ const (
 // fieldSet is a set of the fields of a message, by their numbers, which are below 16.
 type fieldSet uint16
 
-// single is the set of fields that may stand more than once, where there are none.
+// single is the empty set of fields that may be repeated.
 const single fieldSet = 0
 
-// add adds a field that was read. It returns false for one that is there already, unless it may stand more than once: it
+// add adds a field that was read. It returns false for one that is there already, unless it may be repeated: it
 // would replace the first or be merged with it, which is the stock decoder's to do.
 func (s *fieldSet) add(n byte, lists fieldSet) bool {
 	bit := fieldSet(1) << n

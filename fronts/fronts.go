@@ -1,4 +1,4 @@
-// Package fronts prints configurations for proxies that ask patgate over HTTP, or by the Gateway API.
+// Package fronts prints configurations for proxies that call patgate over HTTP, and for the Gateway API.
 package fronts
 
 import (
@@ -116,7 +116,7 @@ func (s *Settings) complete() {
 	fallback(&s.Gateway, "api")
 }
 
-// check refuses what a kind can't be told.
+// check refuses settings that a kind does not have.
 func (s *Settings) check() error {
 	var errs []error
 	for _, address := range append([]string{s.Listen, s.Upstream}, s.Patgate...) {
@@ -146,7 +146,7 @@ func (s *Settings) check() error {
 	return errors.Join(errs...)
 }
 
-// unixKinds ask at a unix socket.
+// unixKinds can call patgate at a unix socket.
 var unixKinds = []string{Nginx, Caddy, HAProxy, HAProxyLua}
 
 // namedKinds compare patgate's certificate with a name alone.

@@ -88,10 +88,10 @@ func (v *view) Servers() []string {
 // PatgateAt is patgate's first address.
 func (v *view) PatgateAt() string { return v.Patgate[0] }
 
-// Unix reports whether patgate is asked at a unix socket.
+// Unix reports whether the front calls patgate at a unix socket.
 func (v *view) Unix() bool { return strings.HasPrefix(v.Patgate[0], "unix://") }
 
-// PlainPatgate reports whether patgate is asked without TLS.
+// PlainPatgate reports whether the front calls patgate without TLS.
 func (v *view) PlainPatgate() bool { return v.PatgateTLS == NoTLS }
 
 // Scheme is that of patgate's URL.

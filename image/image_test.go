@@ -189,7 +189,11 @@ func entries(t *testing.T, img v1.Image) (list []*tar.Header) {
 	}
 }
 
-// TestStatic checks that the program needs no interpreter and no library.
+// maxBinary bounds the program, so that a dependency that adds much is noticed: client-go, gRPC with Envoy's types and
+// templates, which keep every exported method alive, are most of its 30 MiB.
+const maxBinary = 32 << 20
+
+// TestStatic checks that the program needs no interpreter and no library, and is not too large.
 func TestStatic(t *testing.T) {
 	for arch, machine := range map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64} {
 		f, err := elf.Open(filepath.Join(first, "patgate-linux-"+arch))
@@ -202,6 +206,11 @@ func TestStatic(t *testing.T) {
 		}
 		if slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
 			t.Errorf("%s needs an interpreter", arch)
+		}
+		if info, err := os.Stat(filepath.Join(first, "patgate-linux-"+arch)); err != nil {
+			t.Error(err)
+		} else if info.Size() > maxBinary {
+			t.Errorf("%s has %d bytes, want at most %d", arch, info.Size(), maxBinary)
 		}
 		if libraries, err := f.ImportedLibraries(); err != nil || len(libraries) > 0 {
 			t.Errorf("%s needs the libraries %v, %v", arch, libraries, err)

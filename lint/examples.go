@@ -36,7 +36,7 @@ type asker struct {
 	caller // who presents the token
 }
 
-// use is a rule and who may be asked by it.
+// use is a rule and the callers that it applies to.
 type use struct {
 	rule   *policy.Rule
 	deny   bool
@@ -44,7 +44,7 @@ type use struct {
 	askers []asker
 }
 
-// maxAskers is how many ways to ask are tried for a rule.
+// maxAskers is how many kinds of callers are tried for a rule.
 const maxAskers = 4
 
 // Examples finds a request and a near one for every rule of the rows.
@@ -189,7 +189,7 @@ func presenters(callers []caller, t *policy.Token, g *policy.Gate) []asker {
 	return list
 }
 
-// exampleOf tries each way to ask until there are both requests.
+// exampleOf tries each kind of caller until both requests are found.
 func exampleOf(sandbox *explain.Sandbox, now time.Time, u use) Example {
 	best := Example{Rule: u.rule, Deny: u.deny}
 	switch {
@@ -310,7 +310,7 @@ func allowRules(policies []*policy.Policy) []*policy.Rule {
 	return rules
 }
 
-// ask evaluates a candidate, and returns it where the decision is the one looked for.
+// ask evaluates a candidate, and returns it if the decision is the expected one.
 func (t *trial) ask(c *candidate, good func(*policy.Decision, bool) bool) *Asked {
 	q := c.question(t.now)
 	var trace policy.Trace

@@ -129,7 +129,7 @@ func (s *inclusion) expand(state included) bool {
 	return true
 }
 
-// representatives are runes of the ranges, one of each kind that the other programs tell apart.
+// representatives are runes of the ranges, one of each kind that the other programs distinguish.
 func (s *inclusion) representatives(ranges []rune, rest []otherPosition) []rune {
 	cuts := []rune{0}
 	for _, o := range rest {

@@ -1,6 +1,5 @@
-// Package lint warns of manifests that are valid and risky: what grants more than it
-// seems to, what can never take effect, and what ends soon. That a rule never matches is proven by
-// a search of its own (search.go).
+// Package lint warns about manifests that are valid and risky: rules that grant more than they seem to, rules that
+// never take effect, and tokens that end soon. Its search proves that a rule never matches (search.go).
 package lint
 
 import (

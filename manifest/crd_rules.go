@@ -26,7 +26,7 @@ func celRules(t reflect.Type) []celRule {
 		return []celRule{{Rule: `"".matches(self) in [true, false]`}} // its error is that of the regular expression
 	case reflect.TypeFor[CIDR]():
 		return []celRule{{
-			Rule:    `isIP(self) || isCIDR(self) && cidr(self).masked() == cidr(self)`,
+			Rule:    `isIP(self) || isCIDR(self) && cidr(self).masked() == cidr(self) || self.lowerAscii().startsWith("::ffff:")`, // CEL has no IPv4 in IPv6: its faults show in the status
 			Message: "no range of addresses, expected one such as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7, without host bits",
 		}}
 	case reflect.TypeFor[Digest]():
@@ -156,6 +156,10 @@ func tokenRules() []celRule {
 		{
 			Rule: "has(self.secret) == has(oldSelf.secret) && (!has(self.secret) || self.secret.name == oldSelf.secret.name)", Field: ".secret",
 			Message: "changed, expected its name to stay, as its values belong to it: make another token",
+		},
+		{
+			Rule: "!has(self.previous) || !has(self.digest) || self.previous.all(p, p.digest != self.digest)", Field: ".previous",
+			Message: "it has the present digest too, expected values of their own",
 		},
 		{Rule: "!has(self.expires) || !has(self.issued) || self.expires > self.issued", Message: "not after issued, expected a later time", Field: ".expires"},
 		{

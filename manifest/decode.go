@@ -149,7 +149,7 @@ type scope struct {
 	decoder  *Decoder
 	file     string
 	chunk    chunk
-	lines    [][]byte // of the chunk, once something asks for them
+	lines    [][]byte // of the chunk, split when first needed
 	buffer   []byte   // to be used again
 	tests    bool     // the file is one of PolicyTests
 	problems []Problem

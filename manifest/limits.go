@@ -14,7 +14,7 @@ import (
 )
 
 // Limits of what is decoded. A file beyond one is refused with the figure, before it takes
-// the memory or the time that it asks for.
+// the memory or the time that it takes.
 const (
 	MaxDocuments = 20_000  // of a file
 	MaxValues    = 200_000 // of a document: keys, texts, lists and maps, as they are estimated

@@ -1,6 +1,6 @@
-// Package manifest reads and writes patgate's manifests: YAML documents of the kinds
-// Gate, APIToken, UserGroup and TokenPolicy. Decoding is strict, and every problem is
-// reported with its place. It is the only importer of YAML.
+// Package manifest reads and writes patgate's manifests: YAML documents of the kinds Gate, APIToken, UserGroup and
+// TokenPolicy. Decoding is strict, and every problem has its place. Besides manifest/edit and the checks of proxies'
+// configurations, no package imports YAML.
 package manifest
 
 import (

@@ -96,7 +96,7 @@ func unquoted(value []byte) []byte {
 }
 
 // isWord reports whether a plain value is text to every YAML reader: it begins with a letter and is
-// none of the words that stand for something else.
+// none of the words that YAML reads as another type.
 func isWord(value []byte, class byteClass) bool {
 	if len(value) == 0 || !isLetter(value[0]) || value[len(value)-1] == ' ' || !isText(value, class) || !isText(value, isPlain) {
 		return false

@@ -7,7 +7,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Outline knows where the fields of a file stand. The zero value knows nothing.
+// Outline has the places of a file's fields. The zero value has none.
 type Outline struct {
 	roots map[Pos]outlined // by the place of the document
 }

@@ -310,7 +310,7 @@ func (v *Count) decode(s *scope, n *yaml.Node, field string) {
 	*v = Count(count)
 }
 
-// Hops is how many trusted proxies stand in front of Envoy.
+// Hops is the number of trusted proxies in front of Envoy.
 type Hops int
 
 // maxHops is larger than any sensible number of proxies.

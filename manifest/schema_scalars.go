@@ -40,7 +40,7 @@ func (Namespace) schema() *schema {
 }
 
 func (User) schema() *schema {
-	return &schema{Type: "string", Pattern: `^\S(.*\S)?$`, MaxLength: policy.MaxUser}
+	return &schema{Type: "string", Pattern: `^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$`, MaxLength: policy.MaxUser}
 }
 
 func (Time) schema() *schema { return texts(rfc3339.String()) }

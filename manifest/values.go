@@ -15,7 +15,7 @@ import (
 // options are what a field's tag holds after its name.
 type options struct {
 	required bool
-	empty    bool   // an empty list or map may stand here
+	empty    bool   // an empty list or map is allowed
 	object   bool   // the field is for objects of a cluster alone
 	unless   string // the field that may be there instead of a required one, in objects
 }
@@ -140,7 +140,7 @@ func (s *scope) object(n *yaml.Node, v reflect.Value, field string, o options) {
 }
 
 // fields calls do for each known key of a mapping, and reports the others and those
-// that stand twice. It returns which keys there are.
+// that appear twice. It returns which keys there are.
 func (s *scope) fields(n *yaml.Node, field string, known []string, do func(key string, value *yaml.Node)) map[string]bool {
 	given := map[string]bool{}
 	s.pairs(n, field, func(key string, keyNode, value *yaml.Node) {

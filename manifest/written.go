@@ -31,7 +31,7 @@ func (s *scope) onOneLine(n *yaml.Node, field string) bool {
 }
 
 // wholeLines refuses rules whose YAML joins their lines into one, and comments among them. It reports
-// whether the lines stand as they are written.
+// whether the lines are kept as they are written.
 func (s *scope) wholeLines(n *yaml.Node, field string) bool {
 	if s.joinsLines(n) {
 		s.problem(n, field, "YAML joins these lines into one rule, expected one rule a line: write `%s: |`", field[strings.LastIndexByte(field, '.')+1:])

@@ -66,8 +66,8 @@ func TestLinesThatJoin(t *testing.T) {
 	}
 }
 
-// TestFormsOfOthers has what kubectl and people write: it is read, or refused with the way out.
-func TestFormsOfOthers(t *testing.T) {
+// TestManifestsAsOthersWriteThem has what kubectl and people write: it is read, or refused with the way out.
+func TestManifestsAsOthersWriteThem(t *testing.T) {
 	const group = "apiVersion: patgate.dev/v1alpha1\nkind: UserGroup\nmetadata: {name: g}\nspec: {members: [a], tokens: {maxLifetime: 1y}}\n"
 	for name, c := range map[string]struct{ text, want string }{
 		"%YAML":            {"%YAML 1.1\n---\n" + group, ""},

@@ -1,6 +1,5 @@
-// Package migrate turns the tokens of other products into manifests. Their values become
-// digests, and are never written. What can't be carried over without granting more is
-// refused, token by token.
+// Package migrate converts the tokens of other products into manifests. Their values become digests and are never
+// written. A token that can't be converted without granting more is refused.
 package migrate
 
 import (
@@ -87,7 +86,7 @@ func finish(list []Imported, values []string) []Imported {
 // ordinary words, and refused in any case.
 const minShown = 8
 
-// notToken68 reports whether a character can't stand in a Bearer credential (RFC 6750).
+// notToken68 reports whether a Bearer credential can't contain a character (RFC 6750).
 func notToken68(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._~+/=", r))
 }

@@ -22,7 +22,7 @@ func (e *budget) MayContinue(t *policy.Token) bool {
 
 const costlyPattern = `/([a-z]{0,110}[a-y]?){4}A0`
 
-func TestCostlyRulesAreAskedWhetherTheyGoOn(t *testing.T) {
+func TestCostlyRulesUseTheBudget(t *testing.T) {
 	long := target("/" + strings.Repeat("x", 4000) + "?q=/" + strings.Repeat("x", 4000))
 	list := `{"a":["` + strings.Repeat(`/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx","`, 100) + `/x"]}`
 	for name, c := range map[string]struct {
@@ -82,7 +82,7 @@ func TestCostlyActAs(t *testing.T) {
 }
 
 // Ordinary requests never ask: nothing is locked on their way.
-func TestOrdinaryRulesDoNotAsk(t *testing.T) {
+func TestOrdinaryRulesUseNoBudget(t *testing.T) {
 	w := newWorld(t)
 	w.token.Grant = policy.Grant{Policies: []*policy.Policy{tenRules()}}
 	e := &budget{}

@@ -71,7 +71,7 @@ func (r *Rows) bodyRules(g *Gate) iter.Seq2[*Rule, []string] {
 				return
 			}
 			for _, group := range r.Groups {
-				if t.bringsIn(g, group) && !g.yieldBodyRules(group.Policies, yield) {
+				if t.admitsThroughGroup(g, group) && !g.yieldBodyRules(group.Policies, yield) {
 					return
 				}
 			}
@@ -79,9 +79,9 @@ func (r *Rows) bodyRules(g *Gate) iter.Seq2[*Rule, []string] {
 	}
 }
 
-// bringsIn reports whether a group's bounds may hold for a request with the token: of its
+// admitsThroughGroup reports whether a group's bounds may hold for a request with the token: of its
 // user, of any user who presents an anyUser token, or of a user that the token may act for.
-func (t *Token) bringsIn(g *Gate, group *Group) bool {
+func (t *Token) admitsThroughGroup(g *Gate, group *Group) bool {
 	if t.AnyUser || slices.Contains(t.Groups, group) {
 		return true
 	}

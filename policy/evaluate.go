@@ -66,7 +66,7 @@ func Evaluate(s *Snapshot, r *Request, t *Trace) Decision {
 	}
 	e.decision.Bodies = e.bodies
 	if e.decision.Effect == Allow {
-		e.decision.Remove = e.snapshot.strays(e.request.Header, e.decision.Remove)
+		e.decision.Remove = e.snapshot.hiddenTokens(e.request.Header, e.decision.Remove)
 	}
 	return e.decision
 }

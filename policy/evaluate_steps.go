@@ -165,7 +165,7 @@ func (e *evaluation) valueAsUser() bool {
 	return true
 }
 
-// claimsActAs reports whether the caller asks to act for another user. Only a gate that
+// claimsActAs reports whether the request is to act for another user. Only a gate that
 // names the header listens to it.
 func (e *evaluation) claimsActAs() bool {
 	if e.gate().ActAsHeader == "" {

@@ -277,7 +277,7 @@ func TestForwardUnknown(t *testing.T) {
 	w.want("not for another", request(password, header("x-on-behalf-of", "alice")), policy.ActAsDenied)
 }
 
-func TestATokenThatWentIsNeverForwarded(t *testing.T) {
+func TestDeletedTokenIsNeverForwarded(t *testing.T) {
 	w := newWorld(t)
 	w.gate.ForwardUnknown = policy.Schemes(0).With(policy.Basic)
 	x := policy.NewIndex()

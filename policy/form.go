@@ -95,7 +95,7 @@ func (r *Request) hasForm() bool {
 	if n == 0 || fold(media, foldWhole) == "" {
 		return r.mayHaveBody()
 	}
-	if r.Body.State == BodyAbsent && !r.Unseen && r.saysEmpty() {
+	if r.Body.State == BodyAbsent && !r.Unseen && r.declaresEmpty() {
 		return false
 	}
 	return IsForm(value)
@@ -112,8 +112,8 @@ func IsForm(contentType string) bool {
 	return false
 }
 
-// saysEmpty reports whether a header declares that there is no body.
-func (r *Request) saysEmpty() bool {
+// declaresEmpty reports whether a header declares that there is no body.
+func (r *Request) declaresEmpty() bool {
 	length, n := r.Header.Get("content-length")
 	return n == 1 && length == "0"
 }
@@ -128,7 +128,7 @@ func (r *Request) mayHaveBody() bool {
 	}
 	_, lengths := r.Header.Get("content-length")
 	_, chunked := r.Header.Get("transfer-encoding")
-	return lengths > 0 && !r.saysEmpty() || chunked > 0
+	return lengths > 0 && !r.declaresEmpty() || chunked > 0
 }
 
 // methodTakesBody reports whether requests with the method usually have a body, so that APIs take what

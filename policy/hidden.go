@@ -80,15 +80,15 @@ func decodeWord(word string) (string, bool) {
 	return "", false
 }
 
-// strays adds to names the headers that hold a minted or known value, except those where
+// hiddenTokens adds to names the headers that hold a minted or known value, except those where
 // a credential belongs.
-func (s *Snapshot) strays(h Header, names []string) []string {
+func (s *Snapshot) hiddenTokens(h Header, names []string) []string {
 	if h == nil {
 		return names
 	}
 	for i := range h.Len() {
 		name, value := h.At(i)
-		if !mayStray(name, value) || !token.HoldsMinted(value) && (isOrdinary(name) || !s.knownValue(value)) {
+		if !mayHideToken(name, value) || !token.HoldsMinted(value) && (isOrdinary(name) || !s.knownValue(value)) {
 			continue
 		}
 		if name = lowerASCII(name); !slices.Contains(names, name) {
@@ -115,8 +115,8 @@ func isOrdinary(name string) bool {
 	return false
 }
 
-// mayStray leaves out what can't be removed or can hold no value.
-func mayStray(name, value string) bool {
+// mayHideToken leaves out what can't be removed or can hold no value.
+func mayHideToken(name, value string) bool {
 	if len(value) < minHidden || name == "" || name[0] == ':' {
 		return false
 	}

@@ -140,9 +140,9 @@ func TestDetailOfBadCredentials(t *testing.T) {
 	}
 }
 
-// TestStrays puts values of tokens into headers, and checks that every allow removes the headers
+// TestHiddenTokens puts values of tokens into headers, and checks that every allow removes the headers
 // that would hand them to the API.
-func TestStrays(t *testing.T) {
+func TestHiddenTokens(t *testing.T) {
 	w := forwarding(t)
 	w.gate.Anonymous = &policy.Grant{Unrestricted: true}
 	minted := token.Mint().Reveal()

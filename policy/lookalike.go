@@ -62,7 +62,7 @@ func foldNameRune(r rune) byte {
 	return '-'
 }
 
-// headerScan is the one walk over the headers of every request: it finds what asks for
+// headerScan is the only pass over the headers of a request: it finds requests for
 // another method, URL or host, and whether a second walk must look for look-alikes.
 type headerScan struct {
 	method     string

@@ -112,7 +112,7 @@ func likeMCPHeader(h Header) bool {
 }
 
 // message is the message by its headers alone. Where headers may have come joined, a comma
-// may divide two of them, and `!` may stand for another byte.
+// may divide two of them, and `!` may replace another byte.
 func (h *mcpHeaders) message(joined bool) mcpMessage {
 	m := mcpMessage{mcpMethod: methodCalled(h.method)}
 	if m.list != mcpMethods {
@@ -157,7 +157,7 @@ func (d *document) namesIn(params int, name string) bool {
 // readURI reports whether servers agree on what a URI means: it has a scheme in lower case,
 // and neither dot segments nor escapes that a server may decode into them or into other
 // letters. Some servers ignore the case of a host: folded is how they read it, where that differs.
-// Nobody keeps the case where the scheme is one of the web's, so there a host has no capitals.
+// Libraries lower the case of hosts for the schemes of the web, so there a host has no capitals.
 func readURI(uri string) (folded string, plain bool) {
 	scheme, rest, ok := strings.Cut(uri, ":")
 	if !ok || !isURIScheme(scheme) || scheme == "file" && !strings.HasPrefix(rest, "///") || !plainRest(rest) {
@@ -226,7 +226,7 @@ func isURIScheme(text string) bool {
 	return text != ""
 }
 
-// plainEscape reports whether an escape stands for a byte that needs one and has no meaning
+// plainEscape reports whether an escape is of a byte that needs one and has no meaning
 // in a path: no letter, digit, control byte, dot, slash, backslash or percent sign.
 func plainEscape(text string) bool {
 	if len(text) < 3 {

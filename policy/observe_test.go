@@ -31,7 +31,7 @@ func TestObservingPolicies(t *testing.T) {
 	}
 }
 
-func TestBasicEndsIsToldBefore(t *testing.T) {
+func TestBasicEndsIsAnnounced(t *testing.T) {
 	w := newWorld(t)
 	w.gate.BasicEnds = now.Add(time.Hour)
 	offersBasic := func(name string, want bool, options ...func(*policy.Request)) {

@@ -19,11 +19,11 @@ type Request struct {
 	Header     Header
 	Joined     bool // headers of one name may have come joined by commas
 	Unframed   bool // a body may come without a header that declares it, as over HTTP/2
-	Unseen     bool // whether there is a body is not known: what asks says nothing of it
+	Unseen     bool // the front does not say whether there is a body
 	Credential Credential
 	Body       Body
 
-	// Problem is why the request can't be evaluated, in fixed words: what asks left something out, or said it
+	// Problem is why the request can't be evaluated, in fixed words: the front left something out, or gave it
 	// twice. Empty: it can be.
 	Problem string
 

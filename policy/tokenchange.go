@@ -244,7 +244,7 @@ func (e *tokenEdit) come(rows []*Token, going map[string]uint32, changed map[str
 		}
 	}
 	next := e.table()
-	if next.worn() {
+	if next.mostlyGarbage() {
 		return next.anew()
 	}
 	return next, nil

@@ -218,17 +218,17 @@ func (e *tokenEdit) table() *tokenTable {
 			e.next.chunks[i].seal()
 		}
 	}
-	if crowded(&e.next.digests, e.next.count) {
-		e.next.hashAnew()
+	if overfull(&e.next.digests, e.next.count) {
+		e.next.rebuildHashes()
 	}
 	return e.next
 }
 
-// crowded reports whether shards hold so many numbers that to copy one takes long.
-func crowded(x *hashes, numbers int) bool { return numbers > 8*perShard*len(x.shards) }
+// overfull reports whether shards hold so many numbers that to copy one takes long.
+func overfull(x *hashes, numbers int) bool { return numbers > 8*perShard*len(x.shards) }
 
-// hashAnew divides the hashes into as many shards as there should be.
-func (t *tokenTable) hashAnew() {
+// rebuildHashes divides the hashes into as many shards as there should be.
+func (t *tokenTable) rebuildHashes() {
 	t.digests, t.names = newHashes(t.count), newHashes(t.count)
 	for n := range t.all {
 		c, r := t.at(n)
@@ -243,8 +243,8 @@ func (t *tokenTable) hashAnew() {
 	}
 }
 
-// worn reports whether edits have left so much behind that the table is to be made anew.
-func (t *tokenTable) worn() bool { return t.grown > 4*perChunk+t.count/4 }
+// mostlyGarbage reports whether edits have left so much behind that the table is to be made anew.
+func (t *tokenTable) mostlyGarbage() bool { return t.grown > 4*perChunk+t.count/4 }
 
 // anew returns the table without what edits have left behind.
 func (t *tokenTable) anew() (*tokenTable, error) {

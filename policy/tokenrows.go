@@ -42,7 +42,7 @@ const (
 	flagUnrestricted
 	flagNotAccepted
 	flagPresent // the row is not free
-	flagObject  // it comes from the object of its name: kindPrefix stands before its name
+	flagObject  // it comes from the object of its name: kindPrefix precedes its name
 )
 
 // extra is what few tokens have.

@@ -255,8 +255,8 @@ func TestTokensAreThoseOfAMap(t *testing.T) {
 	}
 }
 
-// TestAnEditedTableIsMadeAnew changes tokens until their table has left much behind, to users that had none.
-func TestAnEditedTableIsMadeAnew(t *testing.T) {
+// TestEditedTableIsRebuilt changes tokens until their table has left much behind, to users that had none.
+func TestEditedTableIsRebuilt(t *testing.T) {
 	w := newTableWorld(t, 1)
 	for round := range 12 {
 		old := slices.Collect(maps.Values(w.want))

@@ -17,7 +17,7 @@ type answer struct {
 
 func unknown(why string) answer { return answer{why: why} }
 
-// decide asks the request of an event again. old are the manifests that decided it, or nil.
+// decide evaluates the request of an event again. old are the manifests that decided it, or nil.
 func (s *Side) decide(l *audit.Logged, old *Side) answer {
 	r, gate, clientWhy := s.request(l)
 	credentials, why := s.credentials(l, old)
@@ -118,7 +118,7 @@ func beforeActAsReason(r policy.Reason) bool {
 	return false
 }
 
-// ask evaluates the request with one credential. Where the body may be a form, it is asked as one too.
+// ask evaluates the request with one credential. If the body may be a form, it is evaluated as one too.
 func (s *Side) ask(l *audit.Logged, r *policy.Request, c *policy.Credential, old *Side) answer {
 	r.Credential = *c
 	first := s.evaluate(l, r, old)
@@ -153,7 +153,7 @@ func unreadable(l *audit.Logged) bool {
 	return r == policy.QueryUnreadable || r == policy.BodyUnavailable
 }
 
-// evaluate asks once. A rule on the body takes what was recorded of it.
+// evaluate evaluates the request once. A rule on the body has the result that was recorded.
 func (s *Side) evaluate(l *audit.Logged, r *policy.Request, old *Side) answer {
 	missing := false
 	if l.BodyState != policy.BodyAbsent.String() {

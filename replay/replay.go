@@ -55,7 +55,7 @@ type Shape struct {
 	PathShape string `json:"pathShape"`
 }
 
-// MaxShapes is how many differences are told apart.
+// MaxShapes is how many differences are reported separately.
 const MaxShapes = 20_000
 
 // Logs replays the decisions of logs with the manifests now. With old, the verdicts to compare with are those of

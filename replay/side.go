@@ -1,6 +1,6 @@
-// Package replay asks the requests of an audit log again, of other manifests: who would be newly allowed, and who
-// newly denied. The verdicts come from the same policy.Evaluate as the server's. What an event does not hold is
-// never guessed: such an event cannot be replayed, and is counted with the reason.
+// Package replay evaluates the requests of an audit log against other manifests, and reports who would be newly allowed
+// and newly denied. It uses policy.Evaluate, as the server does. It never guesses what an event does not hold: such an
+// event is counted as one that can't be replayed, with the reason.
 package replay
 
 import (

@@ -179,14 +179,14 @@ func (o *Objects) Recheck(running *policy.Snapshot) {
 func (o *Objects) Delete(id string) {
 	if r := o.rest[id]; r != nil {
 		o.addSum(&r.Object)
-		o.news(r.fault, Fault{Object: id})
+		o.noteChange(r.fault, Fault{Object: id})
 		delete(o.rest, id)
 		o.stale = true
 	}
 	if t := o.tokens[id]; t != nil {
 		object := t.object()
 		o.addSum(&object)
-		o.news(Fault{id, o.problem[t], false}, Fault{Object: id})
+		o.noteChange(Fault{id, o.problem[t], false}, Fault{Object: id})
 		o.unclaim(t)
 		o.deleted = append(o.deleted, t.key())
 		delete(o.tokens, id)
@@ -222,8 +222,8 @@ func (o *Objects) addSum(object *Object) {
 	}
 }
 
-// news notes that a fault came or went.
-func (o *Objects) news(before, after Fault) {
+// noteChange notes that a fault came or went.
+func (o *Objects) noteChange(before, after Fault) {
 	if before.Problem == after.Problem && before.Kept == after.Kept {
 		return
 	}

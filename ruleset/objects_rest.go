@@ -25,7 +25,7 @@ func (o *Objects) stepRest(c *policy.Changes, running *policy.Snapshot) {
 			next.Gates = append(next.Gates, running.SameGate(invalidGate(r)))
 		}
 	}
-	next.Gates = append(next.Gates, keptShut(running, next.Gates)...)
+	next.Gates = append(next.Gates, keptClosed(running, next.Gates)...)
 	o.findBroken(ordered)
 	o.findAffected(set, &next, running)
 	c.Old.Gates, c.New.Gates = difference(o.rows.Gates, next.Gates)
@@ -88,7 +88,7 @@ func (o *Objects) chooseRest(ordered []*restObject, running *policy.Snapshot) *S
 	before := map[*restObject]Fault{}
 	defer func() {
 		for r, fault := range before {
-			o.news(fault, r.fault)
+			o.noteChange(fault, r.fault)
 		}
 	}()
 	for _, r := range ordered {
@@ -106,7 +106,7 @@ func (o *Objects) chooseRest(ordered []*restObject, running *policy.Snapshot) *S
 		if len(set.Problems) == 0 && set.more == 0 {
 			return set
 		}
-		o.giveWay(set)
+		o.withdrawTies(set)
 	}
 }
 
@@ -122,9 +122,9 @@ func restSet(ordered []*restObject) *Set {
 	return set
 }
 
-// giveWay lets each document with a problem fall back. One that runs as it is gives way only if no document that it
+// withdrawTies lets each document with a problem fall back. One that runs as it is gives way only if no document that it
 // names has changed: the change is at fault, then.
-func (o *Objects) giveWay(set *Set) {
+func (o *Objects) withdrawTies(set *Set) {
 	by := map[string][]diag.Problem{}
 	for _, p := range set.Problems {
 		by[p.File] = append(by[p.File], p)
@@ -271,9 +271,9 @@ func shut(row *policy.Gate) *policy.Gate {
 	return row
 }
 
-// keptShut returns rows for the gates that went and whose requests a weaker gate would take over: they are refused
+// keptClosed returns rows for the gates that went and whose requests a weaker gate would take over: they are refused
 // until a gate names that host and path itself.
-func keptShut(running *policy.Snapshot, next []*policy.Gate) (rows []*policy.Gate) {
+func keptClosed(running *policy.Snapshot, next []*policy.Gate) (rows []*policy.Gate) {
 	seen := map[string]bool{}
 	all := slices.Clip(next)
 	for _, g := range running.Gates() {

@@ -113,8 +113,8 @@ func (w *world) ask(n int, host, want string) {
 
 const gate = "{hosts: [a.example.com], schemes: [bearer]}"
 
-// TestOneObjectsFaultIsItsOwn breaks one object after the other, and looks at what the others do.
-func TestOneObjectsFaultIsItsOwn(t *testing.T) {
+// TestOneObjectsFaultRefusesNoOther breaks one object after the other, and looks at what the others do.
+func TestOneObjectsFaultRefusesNoOther(t *testing.T) {
 	w := newWorld(t)
 	w.set("Gate", "edge/a", gate)
 	w.set("Gate", "edge/b", "{hosts: [b.example.com], schemes: [bearer], policies: [bounds]}")

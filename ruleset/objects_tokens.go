@@ -48,7 +48,7 @@ func (o *Objects) decide(t *tokenObject, running *policy.Snapshot) {
 		}
 	}
 	before := Fault{Object: t.id, Problem: o.problem[t]}
-	o.news(before, Fault{Object: t.id, Problem: describe(problems)})
+	o.noteChange(before, Fault{Object: t.id, Problem: describe(problems)})
 	if delete(o.problem, t); len(problems) > 0 {
 		o.problem[t] = describe(problems)
 		row = o.notAccepted(t, doc, running)
@@ -177,7 +177,7 @@ func (o *Objects) claim(t *tokenObject, doc *manifest.Document) {
 		at, _ := slices.BinarySearchFunc(list, t, (*tokenObject).older)
 		list = slices.Insert(list, at, t)
 		o.claims.set(d, list)
-		o.contest(list, t)
+		o.compete(list, t)
 	}
 }
 
@@ -186,13 +186,13 @@ func (o *Objects) unclaim(t *tokenObject) {
 	for _, d := range t.digests {
 		list := slices.DeleteFunc(o.claims.of(d), func(other *tokenObject) bool { return other == t })
 		o.claims.set(d, list)
-		o.contest(list, t)
+		o.compete(list, t)
 	}
 	t.digests = nil
 }
 
-// contest lets tokens with the same digest be decided about again.
-func (o *Objects) contest(list []*tokenObject, but *tokenObject) {
+// compete lets tokens with the same digest be decided about again.
+func (o *Objects) compete(list []*tokenObject, but *tokenObject) {
 	for _, other := range list {
 		if other != but {
 			o.again = append(o.again, other)

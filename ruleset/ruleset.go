@@ -1,7 +1,6 @@
-// Package ruleset holds documents of all origins as one set: it decodes files, checks what the
-// documents must hold together (references, names, values, gates that match the same requests),
-// and compiles them into the rows that policy decides by. It reads no directory and has no clock:
-// what it is given decides what it returns.
+// Package ruleset holds the documents of all origins as one set. It decodes files, checks documents against each other
+// (references, names, values, gates that match the same requests), and compiles them into the rows that policy
+// evaluates. It reads no directory and no clock: its result depends on its arguments alone.
 package ruleset
 
 import (

@@ -87,7 +87,7 @@ func TestFailuresAreBounded(t *testing.T) {
 	g.want(t, "a client among many", 1, (3*maxFailing+99)/100)
 }
 
-func TestManyFailuresAreTold(t *testing.T) {
+func TestManyFailuresAreReported(t *testing.T) {
 	g := newGuesses()
 	lines := func(what string, want ...string) {
 		t.Helper()

@@ -107,7 +107,7 @@ func checkFront(o *Options) error {
 	return checkListen(o, "HTTPListen", o.HTTPListen, "the front")
 }
 
-// checkListen refuses an invalid address for checks, and one that every client can reach. who may ask there.
+// checkListen refuses an invalid address for checks, and one that every client can reach. who may call it.
 func checkListen(o *Options, option, address, who string) error {
 	path, unix := strings.CutPrefix(address, unixPrefix)
 	switch {

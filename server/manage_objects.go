@@ -92,7 +92,7 @@ func (m *managedObjects) qualified(name string) string {
 // seen is a name as the management has it.
 func (m *managedObjects) seen(name string) string { return strings.TrimPrefix(name, m.home+"/") }
 
-// qualify lets the options ask servers by the names that they have.
+// qualify changes the options so that servers are called with the names that they use.
 func (m *managedObjects) qualify(o *admin.Options) {
 	if used := o.Usage; used != nil {
 		o.Usage = func(name string) *admin.Used {

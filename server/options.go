@@ -29,7 +29,7 @@ type Options struct {
 
 	Listen         string // for checks: host:port or unix:///path; default 127.0.0.1:9191
 	HTTPListen     string // for checks over HTTP, like Listen; empty: none
-	HTTPFront      string // the kind of proxy that asks there: one of httpfront.Names
+	HTTPFront      string // the kind of proxy that calls it: one of httpfront.Names
 	InsecureListen bool   // allows an address beyond loopback without mTLS
 	StatusListen   string // default 127.0.0.1:9192
 	TLSCert        string // files, reloaded when they change

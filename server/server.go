@@ -1,6 +1,5 @@
-// Package server is a whole running patgate: the check listener, the manifests and
-// their reload, the audit, and the status port. What `patgate serve`, the demo and the
-// tests start.
+// Package server is a complete patgate process: the listener for checks, the manifests and their reload, the audit, the
+// management API and the status port. `patgate serve`, `patgate manage`, the demo and tests start it.
 package server
 
 import (

@@ -26,7 +26,7 @@ func newServers(urls []string) *servers {
 	return &servers{urls, net.DefaultResolver.LookupHost}
 }
 
-// addresses are those of a URL's host now, with the port.
+// addresses returns the current addresses of a URL's host, with the port.
 func (s *servers) addresses(ctx context.Context, status string) ([]string, error) {
 	u, err := url.Parse(status)
 	if err != nil {
@@ -58,7 +58,7 @@ func clientAt(address string) *http.Client {
 	}}
 }
 
-// askEvery is the interval of requests for a server's revision.
+// askEvery is the interval between requests for a server's revision.
 const askEvery = 50 * time.Millisecond
 
 // follow waits until every server runs a change. It returns false if ctx is done before.
@@ -76,7 +76,7 @@ func (s *servers) follow(ctx context.Context, runs func(*revisionStatus) bool) b
 	return true
 }
 
-// ask asks the addresses of a URL that were not seen to run the change yet, and reports whether all do.
+// ask calls those addresses of a URL that were not seen to run the change yet, and reports whether all run it.
 func (s *servers) ask(ctx context.Context, status string, runs func(*revisionStatus) bool, run map[string]bool) bool {
 	addresses, err := s.addresses(ctx, status)
 	if err != nil || len(addresses) == 0 {
@@ -105,7 +105,7 @@ func (s *servers) ask(ctx context.Context, status string, runs func(*revisionSta
 	return found[false] > 0 && left[false] == 0 || found[true] > 0 && left[true] == 0
 }
 
-// statusAt asks a server what it runs.
+// statusAt fetches what a server runs.
 func statusAt(ctx context.Context, status, address string) (*revisionStatus, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(status, "/")+"/revision", nil)
 	if err != nil {

@@ -15,19 +15,25 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// TestStatusIndex follows the links of the status port's first page. Before a load, readyz alone says no.
-func TestStatusIndex(t *testing.T) {
+// newIdle returns a server of an empty directory that does not run, and the file of its audit.
+func newIdle(t *testing.T) (*Server, *os.File) {
+	t.Helper()
 	out, err := os.Create(filepath.Join(t.TempDir(), "audit"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer out.Close()
+	t.Cleanup(func() { _ = out.Close() })
 	s, err := New(Options{Manifests: []string{t.TempDir()}, Listen: "127.0.0.1:0", StatusListen: "127.0.0.1:0", Audit: out})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.status.Close()
-	defer s.listener.Close()
+	t.Cleanup(func() { _, _ = s.status.Close(), s.listener.Close() })
+	return s, out
+}
+
+// TestStatusIndex follows the links of the status port's first page. Before a load, readyz alone says no.
+func TestStatusIndex(t *testing.T) {
+	s, _ := newIdle(t)
 	handler := s.statusHandler()
 	get := func(path string) *httptest.ResponseRecorder {
 		answer := httptest.NewRecorder()

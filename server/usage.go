@@ -102,7 +102,7 @@ func newUsageView(own *usage.Counters, servers *servers) (*usageView, error) {
 	return v, nil
 }
 
-// follow asks the other servers at once and then each minute, until ctx is done. One that does not answer is asked
+// follow calls the other servers at once and then each minute, until ctx is done. One that does not answer is called
 // again.
 func (v *usageView) follow(ctx context.Context) {
 	ticker := time.NewTicker(usageEvery)
@@ -117,7 +117,7 @@ func (v *usageView) follow(ctx context.Context) {
 	}
 }
 
-// fetch asks each address of the other servers.
+// fetch calls each address of the other servers.
 func (v *usageView) fetch(ctx context.Context) {
 	var all sync.WaitGroup
 	for i, source := range v.others {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,17 +19,7 @@ import (
 
 // TestUsageIsPublished has the uses of two tokens at /usage, resumed by the cursor, and in events, each change once.
 func TestUsageIsPublished(t *testing.T) {
-	out, err := os.Create(filepath.Join(t.TempDir(), "audit"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	s, err := New(Options{Manifests: []string{t.TempDir()}, Listen: "127.0.0.1:0", StatusListen: "127.0.0.1:0", Audit: out})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.status.Close()
-	defer s.listener.Close()
+	s, out := newIdle(t)
 	use := func(name string) {
 		d := &policy.Decision{Effect: policy.Allow, Reason: policy.OK, Scheme: policy.Bearer, Token: &policy.Token{Name: name}, Rule: &policy.Rule{Name: "read", Methods: []string{"GET"}}}
 		d.Principal.User = "alice"

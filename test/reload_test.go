@@ -94,9 +94,9 @@ func TestRevocationIsFast(t *testing.T) {
 	}
 }
 
-// TestReloadTellsEverybody breaks the manifests of a running server and mends them, and
+// TestReloadIsReported breaks the manifests of a running server and mends them, and
 // looks at the log, the metrics, the audit and /revision.
-func TestReloadTellsEverybody(t *testing.T) {
+func TestReloadIsReported(t *testing.T) {
 	a, b := token.Mint().Reveal(), token.Mint().Reveal()
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "gate.yaml"), gateManifest)

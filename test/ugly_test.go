@@ -12,9 +12,9 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// TestUglyFilesBesideAServer puts an ugly file next to the good manifests of a running server, revokes a
+// TestMalformedFilesOfARunningServer puts an ugly file next to the good manifests of a running server, revokes a
 // token there, and mends everything: the event reports that the token is not revoked any more.
-func TestUglyFilesBesideAServer(t *testing.T) {
+func TestMalformedFilesOfARunningServer(t *testing.T) {
 	names := []string{"unclosed list of 100000", "100,000 keys", "a megabyte of nothing", "nested patterns"}
 	for _, file := range ugly.Files() {
 		if slices.Contains(names, file.Name) {

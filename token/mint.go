@@ -1,5 +1,5 @@
-// Package token is the leaf of the project: the values of API tokens, how they
-// are minted, recognized and hashed, and the type that keeps them out of output.
+// Package token has the values of API tokens: how they are minted, recognized and hashed, and the type that keeps them
+// out of output. It imports no other package of patgate.
 package token
 
 import (

@@ -24,18 +24,18 @@ const DefaultLifetime = 90 * 24 * time.Hour
 const (
 	HintAnnotation        = "patgate.dev/hint"         // the beginning of the value, so that people recognize it
 	FormAnnotation        = "patgate.dev/form"         // the digest of the form that made the token
-	CreatedByAnnotation   = "patgate.dev/created-by"   // who asked for the token
+	CreatedByAnnotation   = "patgate.dev/created-by"   // who created the token
 	SuspendedByAnnotation = "patgate.dev/suspended-by" // who may lift a suspension
 )
 
-// CreateRequest asks for a token. Its Digest, Issued and Annotations are the Service's to set.
+// CreateRequest is a request for a token. Its Digest, Issued and Annotations are the Service's to set.
 type CreateRequest struct {
 	Request
 	Token    edit.NewToken
 	Lifetime time.Duration // 0: until Token.Expires, or the shorter of DefaultLifetime and the user's cap; policy.Forever: no end
 	Clamp    bool          // a lifetime beyond the cap becomes the cap
 	Distinct bool          // the user has no other token of this display name that is not revoked
-	Form     string        // that asks for the token: it makes one only; empty: none
+	Form     string        // the identifier of a form, which creates one token only; empty: none
 }
 
 // Exclusive is a Store that several processes may have, of which one creates tokens at a time: so
@@ -115,6 +115,9 @@ func (s *Service) prepareCreate(ctx context.Context, r *CreateRequest) (*prepare
 	set, err := s.Documents.Documents(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if len(set.Problems) > 0 {
+		return nil, &ProblemsError{set.Problems}
 	}
 	rights := RightsOf(set, t.User, s.now())
 	if err := errors.Join(isFree(set, t.Name), r.Actor.mayCreate(&rights, r), isDistinct(set, r), isFirst(set, r)); err != nil {

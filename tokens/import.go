@@ -11,7 +11,7 @@ import (
 	"github.com/patgate/patgate/ruleset"
 )
 
-// ImportRequest asks to store tokens from elsewhere, whose digests are known: all of them or none.
+// ImportRequest is a request to store tokens from elsewhere, whose digests are known: all of them or none.
 type ImportRequest struct {
 	Request
 	Tokens      []edit.NewToken

@@ -39,7 +39,7 @@ type Query struct {
 	Now    time.Time     // at which their states are looked at
 }
 
-// List returns the tokens of a snapshot that are asked for. The documents say how they are shown.
+// List returns the requested tokens of a snapshot. The documents say how they are shown.
 func List(snapshot *policy.Snapshot, set *ruleset.Set, q *Query) []ListedToken {
 	list := []ListedToken{}
 	snapshot.Tokens(func(t *policy.Token) bool {
@@ -120,7 +120,7 @@ func GatesOf(s *policy.Snapshot, t *policy.Token) []*policy.Gate {
 	return gates
 }
 
-// List returns the tokens that are asked for and that the actor may see: administrators and the user of
+// List returns the requested tokens that the actor may see: administrators and the user of
 // the command line see all, others their own.
 func (s *Service) List(ctx context.Context, actor Actor, q Query) ([]ListedToken, error) {
 	set, snapshot, err := s.good(ctx, &q.Now)

@@ -11,7 +11,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// RevokeRequest asks to end a token forever.
+// RevokeRequest is a request to end a token forever.
 type RevokeRequest struct {
 	Request
 	Name   string

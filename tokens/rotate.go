@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/manifest"
 	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/policy"
@@ -17,7 +16,7 @@ import (
 // MaxPrevious is how many replaced values of a token may still run.
 const MaxPrevious = 3
 
-// RotateRequest asks for a new value of a token.
+// RotateRequest is a request for a new value of a token.
 type RotateRequest struct {
 	Request
 	Name     string
@@ -60,7 +59,7 @@ func (s *Service) Rotate(ctx context.Context, req RotateRequest) (*RotatedToken,
 		return nil, err
 	}
 	if len(set.Problems) > 0 {
-		return nil, &RefusedError{BadDocument, "", diag.Strings(set.Problems)}
+		return nil, &ProblemsError{set.Problems}
 	}
 	stored, err := s.get(ctx, &req.Request, req.Name)
 	if err != nil {

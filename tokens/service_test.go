@@ -236,8 +236,8 @@ func TestUpdates(t *testing.T) {
 	}
 }
 
-// TestWhatHasEndedStaysSo moves the end of a token that is past it.
-func TestWhatHasEndedStaysSo(t *testing.T) {
+// TestEndedTokenStaysEnded moves the end of a token that is past it.
+func TestEndedTokenStaysEnded(t *testing.T) {
 	store := office()
 	store.Put("ci.yaml", tokenNamed("ci", "  expires: 2026-05-02T00:00:00Z\n"))
 	service := serviceOf(store, nil)
@@ -358,5 +358,36 @@ func TestListAndDescribe(t *testing.T) {
 		if sees := strings.HasPrefix(want, "ci"); sees != (err == nil) || sees && view.User != "alice" || !sees && codeOf(err) != "unknown" {
 			t.Errorf("%q: %v, %v", who, view, err)
 		}
+	}
+}
+
+// TestBrokenManifests has changes beside documents that are broken: a caller is told so, and not that the request is wrong.
+func TestBrokenManifests(t *testing.T) {
+	store, events := office(), []tokens.Event{}
+	store.Put("ci.yaml", tokenNamed("ci", ""))
+	store.Put("broken.yaml", "kind: nonsense\n")
+	service := serviceOf(store, &events)
+	by := tokens.Request{Actor: tokens.Actor{User: "alice"}, Via: tokens.ViaAPI}
+	for name, change := range map[string]func() error{
+		"create": func() error {
+			_, err := service.Create(t.Context(), tokens.CreateRequest{Request: by, Token: edit.NewToken{Name: "new", User: "alice", Unrestricted: true}})
+			return err
+		},
+		"update": func() error {
+			_, err := service.Update(t.Context(), tokens.UpdateRequest{Request: by, Name: "ci", Fields: []edit.Field{{Key: "displayName", Value: "x"}}})
+			return err
+		},
+		"rotate": func() error {
+			_, err := service.Rotate(t.Context(), tokens.RotateRequest{Request: by, Name: "ci"})
+			return err
+		},
+	} {
+		var broken *tokens.ProblemsError
+		if err := change(); !errors.As(err, &broken) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := service.Revoke(t.Context(), tokens.RevokeRequest{Request: by, Name: "ci"}); err != nil {
+		t.Errorf("revoke: %v", err)
 	}
 }

@@ -1,10 +1,10 @@
-// Package tokens is the one path by which tokens are created, changed and ended: names, rights, caps
-// and events are decided here, for every caller. The command line, the management API and controllers
-// differ in their Store and in what they print. It knows nothing of HTTP, flags or directories:
-// errors name fields, and the caller adds its own names, such as flags.
+// Package tokens creates, changes and ends tokens. It is the only path for this, for every caller: names, rights, caps
+// and events are decided here. The command line, the management API and the controller differ in their Store and in
+// what they print. The package knows nothing of HTTP, flags or directories: errors name fields, and the caller
+// translates them into its own names, such as flags.
 //
-// Every change is checked together with all documents before it is written, and written as a
-// compare-and-swap: what somebody else changed meanwhile is never lost.
+// Every change is checked together with all documents and then written as a compare-and-swap, so that concurrent
+// changes are never lost.
 package tokens
 
 import (
@@ -41,7 +41,7 @@ type Receipt struct {
 // Store keeps APIToken documents. Apply is a compare-and-swap on the revision.
 type Store interface {
 	// Get returns a token by its name, whatever is wrong with other documents. It returns an
-	// *UnknownError where there is none, and a *RefusedError where it can't be told.
+	// *UnknownError where there is none, and a *RefusedError where that is not known.
 	Get(ctx context.Context, name string) (*Stored, error)
 
 	// Apply makes a change of the token that has this revision; an empty one: that does not exist.
@@ -90,7 +90,7 @@ const (
 	Invalid     Code = "invalid"      // the manifest would be refused
 	NameTaken   Code = "name_taken"   // a token has the name
 	BeyondCap   Code = "beyond_cap"   // the user's groups allow no such lifetime
-	BeyondGrant Code = "beyond_grant" // the token that asks may not grant that
+	BeyondGrant Code = "beyond_grant" // the caller's token may not grant that
 	NoRight     Code = "no_right"     // the actor may not do that
 	TooMany     Code = "too_many"     // the user holds as many tokens as the groups allow
 	Widens      Code = "widens"       // the token could do more than before

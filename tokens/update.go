@@ -12,7 +12,7 @@ import (
 	"github.com/patgate/patgate/ruleset"
 )
 
-// UpdateRequest asks for other values of a token's fields.
+// UpdateRequest is a request for other values of a token's fields.
 type UpdateRequest struct {
 	Request
 	Name   string
@@ -118,7 +118,7 @@ func suspension(r *UpdateRequest, doc *manifest.Document) ([]edit.Field, error) 
 // checkUpdate checks the changed token together with all documents, and what it may do.
 func (s *Service) checkUpdate(set *ruleset.Set, r *UpdateRequest, stored *Stored, change *edit.Change) (*manifest.Document, error) {
 	if len(set.Problems) > 0 {
-		return nil, &RefusedError{BadDocument, "", diag.Strings(set.Problems)}
+		return nil, &ProblemsError{set.Problems}
 	}
 	text, err := change.Apply(stored.File, stored.Data, r.Name)
 	if err != nil {

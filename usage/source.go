@@ -38,7 +38,7 @@ type instance struct {
 	tokens map[string]*Token
 }
 
-// maxInstances is how many processes are told apart at one URL.
+// maxInstances is how many processes are counted separately at one URL.
 const maxInstances = 100
 
 // maxAnswer bounds one answer.
@@ -56,7 +56,7 @@ func NewSource(from string, client *http.Client) (*Source, error) {
 	return &Source{url: u.String(), client: client, last: map[string]string{}, instances: map[string]*instance{}, ended: Uses{}}, nil
 }
 
-// Fetch asks for what changed since the last time.
+// Fetch fetches what changed since the last time.
 func (s *Source) Fetch(ctx context.Context) error { return s.FetchAt(ctx, "", s.client) }
 
 // FetchAt does it at one address of the URL's host, to which the client connects.
@@ -77,7 +77,7 @@ func (s *Source) FetchAt(ctx context.Context, address string, client *http.Clien
 	return s.read(address, answer.Body)
 }
 
-// query asks a process for what it has not said yet. Nobody waits for an answer of one that hangs.
+// query fetches from a process what changed. It does not wait long for a process that hangs.
 func (s *Source) query(address string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

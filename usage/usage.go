@@ -1,5 +1,5 @@
-// Package usage says how tokens are used: Counters count in a running server, Token is what is known of one
-// token, and Merge puts together what several servers and logs know. A refused call is no use, nor one that
+// Package usage counts how tokens are used. Counters count in a running server, a Token holds the counts of one token,
+// and Merge combines those of several servers and logs. A refused call does not count as a use, nor does one that
 // enforcing would refuse.
 package usage
 

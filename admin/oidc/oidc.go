@@ -1,6 +1,6 @@
-// Package oidc signs people in to the management of tokens with OpenID Connect: the authorization
-// code flow with PKCE, a state and a nonce, which a sealed cookie binds to the browser. It finds out
-// who somebody is, and nothing of what they may do: their groups say that, at each request.
+// Package oidc signs people in to the management API and page with OpenID Connect: the authorization code flow with
+// PKCE, and a state and a nonce that a sealed cookie binds to the browser. It identifies the person. What they may do
+// is decided at each request, by their groups.
 package oidc
 
 import (
@@ -60,7 +60,7 @@ type SignIn struct {
 	handler  *admin.Handler
 }
 
-// New checks the options. The identity provider is asked for its configuration later, so that it
+// New checks the options. It fetches the identity provider's configuration later, so that it
 // need not be there yet.
 func New(o Options) (*SignIn, error) {
 	if o.UserClaim == "" {
@@ -148,7 +148,7 @@ func (s *SignIn) Register(h *admin.Handler) {
 	h.HandlePublic("GET "+CallbackPath, s.callback)
 }
 
-// Check asks the identity provider for its configuration, and logs where it can't be had yet.
+// Check fetches the identity provider's configuration, and logs that it is not available yet.
 func (s *SignIn) Check(ctx context.Context) {
 	if _, err := s.provider.get(ctx); err != nil {
 		s.o.Logger.Warn("the identity provider does not answer, sign-in with it fails until it does", "issuer", s.o.Issuer, "error", err)

@@ -26,7 +26,7 @@ type provider struct {
 
 	mu    sync.Mutex
 	known *configured // nil: not yet
-	next  time.Time   // when it may be asked again after a failure
+	next  time.Time   // when it may be fetched again after a failure
 	err   error       // of the last time
 }
 
@@ -56,7 +56,7 @@ func newProvider(o *Options) *provider {
 	return p
 }
 
-// get returns the identity provider, and asks it for its configuration if need be.
+// get returns the identity provider, and fetches its configuration if necessary.
 func (p *provider) get(ctx context.Context) (*configured, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

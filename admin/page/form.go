@@ -34,7 +34,7 @@ type ruleRow struct {
 	Below         bool
 }
 
-// tryForm is a request to ask about.
+// tryForm is a request to try.
 type tryForm struct{ Method, Path, Gate, Client, Body string }
 
 type methodChoice struct{ Value, Text, Line string }
@@ -209,7 +209,7 @@ func anys(list []string) []any {
 	return values
 }
 
-// try is the request to ask about; nil: none is filled in.
+// try returns the request to try; nil: none is filled in.
 func (f *tryForm) try() (*admin.Try, error) {
 	if f.Path == "" {
 		return nil, nil

@@ -55,8 +55,8 @@ func TestMistakesAreShownBesideTheirField(t *testing.T) {
 	must(t, g.get("alice", "/"), "You have no tokens yet")
 }
 
-// TestAFormThatIsNone refuses what no form of the page sends.
-func TestAFormThatIsNone(t *testing.T) {
+// TestMalformedForms refuses what no form of the page sends.
+func TestMalformedForms(t *testing.T) {
 	g := newRig(t, nil)
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "/new", strings.NewReader(`{"do": "create"}`))
 	if err != nil {
@@ -196,8 +196,8 @@ func TestAChangeNarrows(t *testing.T) {
 	}
 }
 
-// TestEveryRuleCanBeTaken takes away rules in their long form, and limits a token that had none.
-func TestEveryRuleCanBeTaken(t *testing.T) {
+// TestEveryRuleCanBeRemoved takes away rules in their long form, and limits a token that had none.
+func TestEveryRuleCanBeRemoved(t *testing.T) {
 	g := newRig(t, nil)
 	put := func(name, spec string) {
 		g.Store.Put(name+".yaml", fmt.Sprintf("apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: %s}\nspec: {user: bob, issued: 2026-05-30T00:00:00Z, digest: %s, %s}\n", name, token.Sum(token.Mint()), spec))
@@ -218,8 +218,8 @@ func TestEveryRuleCanBeTaken(t *testing.T) {
 	must(t, g.get("bob", "/tokens/free"), "!Everything that its user may do", "/rest/c")
 }
 
-// TestWhatUsedATokenIsSaid shows calls, and sums up those of the last day.
-func TestWhatUsedATokenIsSaid(t *testing.T) {
+// TestRecentCallsAreShown shows calls, and sums up those of the last day.
+func TestRecentCallsAreShown(t *testing.T) {
 	g := newRig(t, nil)
 	g.create("alice", nil)
 	g.calls = []admin.Call{
@@ -269,8 +269,8 @@ func TestAFormSentToTwoProcesses(t *testing.T) {
 	}
 }
 
-// TestUnusedRulesAreSaid has a rule that was used, one that was not, one that denies, and more rules than are counted.
-func TestUnusedRulesAreSaid(t *testing.T) {
+// TestUnusedRulesAreReported has a rule that was used, one that was not, one that denies, and more rules than are counted.
+func TestUnusedRulesAreReported(t *testing.T) {
 	g := newRig(t, nil)
 	g.create("alice", func(v url.Values) { v.Set("lines", "POST /rest/never") })
 	must(t, g.get("alice", "/tokens/ci"), "!used 1", "since the server started")
@@ -285,8 +285,8 @@ func TestUnusedRulesAreSaid(t *testing.T) {
 	must(t, g.get("alice", "/tokens/ci"), "used 1234 times", "!never used")
 }
 
-// TestWhereNothingIsSeen says so, and not that tokens are unused.
-func TestWhereNothingIsSeen(t *testing.T) {
+// TestUsageWithoutCounters says so, and not that tokens are unused.
+func TestUsageWithoutCounters(t *testing.T) {
 	g := newRig(t, func(o *admin.Options) { o.Usage, o.Recent, o.Rules = nil, nil, nil })
 	g.create("alice", nil)
 	must(t, g.get("alice", "/"), "Uses are not known here", "!No use seen")
@@ -338,8 +338,8 @@ func TestWhoMayNotCreate(t *testing.T) {
 	}
 }
 
-// TestSecureModeIsSaid hides what secure mode refuses, and explains it.
-func TestSecureModeIsSaid(t *testing.T) {
+// TestSecureModeIsExplained hides what secure mode refuses, and explains it.
+func TestSecureModeIsExplained(t *testing.T) {
 	g := newRig(t, func(o *admin.Options) { o.Secure = true })
 	answer, text := g.create("alice", nil)
 	if must(t, text, "Secure mode is on", "!curl"); answer.StatusCode != http.StatusCreated {
@@ -364,8 +364,8 @@ func TestSigningIn(t *testing.T) {
 	must(t, text, "Sign in with login.example.com", `href="/login?to=%2fnew%3fname%3da%2520b%26policy%3dc"`)
 }
 
-// TestNothing answers a browser with a page, and programs with a problem.
-func TestNothing(t *testing.T) {
+// TestUnknownPaths answers a browser with a page, and programs with a problem.
+func TestUnknownPaths(t *testing.T) {
 	g := newRig(t, nil)
 	for path, want := range map[string]string{"/none": "text/html", "/tokens/none": "text/html", "/api/v1/none": "application/problem+json", "/assets/none.css": "text/plain"} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)

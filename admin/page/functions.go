@@ -169,7 +169,7 @@ func schemeText(name string) string {
 	return name
 }
 
-// tryMethods are the methods of requests to ask about.
+// tryMethods are the methods of requests to try.
 var tryMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 // overlapChoices are for how long a value that is replaced may run on.

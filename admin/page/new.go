@@ -133,7 +133,7 @@ func (v *newView) complete() {
 	}
 }
 
-// newToken does what a button of the form asks for.
+// newToken handles the buttons of the form.
 func (s *site) newToken(w http.ResponseWriter, r *http.Request, c *admin.Caller) error {
 	values, err := readForm(r)
 	if err != nil {

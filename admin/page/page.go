@@ -1,7 +1,6 @@
-// Package page is where people manage their tokens with a browser. It shows what admin.Manager
-// returns and asks it for every change: no rule, cap or right is decided here. Pages are rendered by
-// the server; everything but copying, a warning on leaving and the preview while typing works without
-// JavaScript.
+// Package page is the web page on which people manage their tokens. It shows what admin.Manager returns and calls it
+// for every change: rules, caps and rights are decided there. The server renders every page. Without JavaScript
+// everything works but copying, the warning before leaving, and the preview while typing.
 package page
 
 import (
@@ -83,7 +82,7 @@ func (s *site) routes() {
 	}
 }
 
-// answerer answers a request of somebody who is signed in. It has written nothing where it returns an
+// answerer answers a request of a signed-in user. It has written nothing where it returns an
 // error.
 type answerer func(http.ResponseWriter, *http.Request, *admin.Caller) error
 

@@ -156,8 +156,8 @@ func TestATokenIsCreated(t *testing.T) {
 	}
 }
 
-// TestNobodySeesNothing asks for every page without a session.
-func TestNobodySeesNothing(t *testing.T) {
+// TestPagesRequireSignIn asks for every page without a session.
+func TestPagesRequireSignIn(t *testing.T) {
 	g := newRig(t, nil)
 	g.create("alice", nil)
 	for _, path := range []string{"/", "/new", "/tokens/ci", "/tokens/ci/edit", "/tokens/ci/rotate", "/tokens/ci/revoke", "/all", "/people", "/groups"} {

@@ -55,7 +55,7 @@ func (s *site) groups(w http.ResponseWriter, r *http.Request, c *admin.Caller) e
 	return s.show(w, http.StatusOK, "groups", groupsView{s.frame(r, c, "groups", "Groups"), found})
 }
 
-// manyView asks whether many tokens are to be revoked, and says what became of that.
+// manyView asks for confirmation before many tokens are revoked, and then shows the result.
 type manyView struct {
 	frame
 	Many   admin.Many
@@ -77,7 +77,7 @@ type manyToken struct {
 
 type manyFailed struct{ Name, Why string }
 
-// revokeMany asks first: the form says how many tokens its reader saw.
+// revokeMany asks for confirmation first: the form holds how many tokens its reader saw.
 func (s *site) revokeMany(w http.ResponseWriter, r *http.Request, c *admin.Caller) error {
 	values, err := readForm(r)
 	if err != nil {

@@ -139,7 +139,7 @@ func exampleOf(e admin.Example, rules []admin.RuleView) example {
 	return shown
 }
 
-// try asks about a request.
+// try evaluates a request.
 func (s *site) try(w http.ResponseWriter, r *http.Request, c *admin.Caller) error {
 	values, err := readForm(r)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package report answers questions about an audit log as a whole: who called, what was refused, and whether
-// anything is missing. It reads what audit.Scan reads, in one pass.
+// Package report answers questions about a whole audit log: who called, what was refused, and whether anything is
+// missing. It reads the log once, with audit.Scan.
 package report
 
 import (

@@ -76,15 +76,15 @@ type Broken struct {
 }
 
 const (
-	// MaxClients is how many addresses of one token are told apart.
+	// MaxClients is how many addresses of one token are counted separately.
 	MaxClients = 1000
-	// MaxGroups is how many users and how many clients are told apart. Callers choose the names they present.
+	// MaxGroups is how many users and how many clients are counted separately: callers choose the names that they present.
 	MaxGroups = 100_000
 	// ManyRefusals of one token for one reason look like a broken client.
 	ManyRefusals = 50
 )
 
-// Summarize reads logs and counts the events that a filter selects. Progress is told what was read so far; it may
+// Summarize reads logs and counts the events that a filter selects. Progress is called with what was read so far; it may
 // be nil. An error beside a summary says that a log is cut: the summary is of what comes before.
 func Summarize(ctx context.Context, inputs []audit.Input, f *Filter, progress func(audit.ReadStats)) (*Summary, error) {
 	all := newTally()

@@ -103,6 +103,22 @@ func interrupted() (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 }
 
+// readLogs calls read with the logs, until the user interrupts the command, and shows the progress. It returns what read
+// returns, and the error of opening the logs.
+func readLogs[T any](s streams, names []string, read func(context.Context, []audit.Input, func(audit.ReadStats)) (T, error)) (result T, cut, err error) {
+	inputs, closeAll, err := openLogs(s, names)
+	if err != nil {
+		return result, nil, err
+	}
+	defer closeAll()
+	ctx, stop := interrupted()
+	defer stop()
+	show, done := progressOf(s)
+	defer done()
+	result, cut = read(ctx, inputs, show)
+	return result, cut, nil
+}
+
 // progressOf shows how much was read where stderr is a terminal, and returns how to remove it again.
 func progressOf(s streams) (show func(audit.ReadStats), done func()) {
 	f, ok := fileOf(s.err)

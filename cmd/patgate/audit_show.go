@@ -79,7 +79,7 @@ func auditShow(s streams, f *explainFlags, id string, logs, manifests []string) 
 	return nil
 }
 
-// explainLogged asks the request of an event again.
+// explainLogged evaluates the request of an event again.
 func explainLogged(s streams, f *explainFlags, found *audit.Entry, manifests []string) (*explain.Explanation, error) {
 	set := dir.Load(manifests)
 	if len(set.Problems) > 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/audit/report"
 	"github.com/patgate/patgate/diag"
 )
@@ -47,16 +49,12 @@ func newAuditSummary(s streams) *cobra.Command {
 }
 
 func auditSummary(s streams, names []string, filter *report.Filter, output string, shadow bool) error {
-	inputs, closeAll, err := openLogs(s, names)
+	sum, cut, err := readLogs(s, names, func(ctx context.Context, logs []audit.Input, progress func(audit.ReadStats)) (*report.Summary, error) {
+		return report.Summarize(ctx, logs, filter, progress)
+	})
 	if err != nil {
 		return err
 	}
-	defer closeAll()
-	ctx, stop := interrupted()
-	defer stop()
-	show, done := progressOf(s)
-	sum, cut := report.Summarize(ctx, inputs, filter, show)
-	done()
 	if !shadow {
 		sum.Shadow, sum.ShadowPolicies, sum.ShadowTokens = nil, nil, nil
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -44,16 +45,12 @@ func newAuditVerify(s streams) *cobra.Command {
 }
 
 func auditVerify(s streams, names []string, key *audit.ChainKey, output string) error {
-	inputs, closeAll, err := openLogs(s, names)
+	v, cut, err := readLogs(s, names, func(ctx context.Context, logs []audit.Input, progress func(audit.ReadStats)) (*report.Verification, error) {
+		return report.Verify(ctx, logs, key, progress)
+	})
 	if err != nil {
 		return err
 	}
-	defer closeAll()
-	ctx, stop := interrupted()
-	defer stop()
-	show, done := progressOf(s)
-	v, cut := report.Verify(ctx, inputs, key, show)
-	done()
 	v.OK = v.OK && cut == nil
 	if output == outputJSON {
 		err = json.NewEncoder(s.out).Encode(v)

@@ -123,7 +123,7 @@ func check(s streams, o *checkOptions, dirs []string) error {
 		}
 		return said(verdict)
 	}
-	return firstOf(c.tell(s, verdict == nil), verdict)
+	return firstOf(c.printText(s, verdict == nil), verdict)
 }
 
 // state reads the tombstones among the manifests. Mistakes in them are problems of the manifests.
@@ -165,9 +165,9 @@ func said(verdict error) error {
 	return errSaid
 }
 
-// tell prints for people: warnings and revivals on stderr, the summary on stdout.
-func (c *checked) tell(s streams, ok bool) error {
-	if err := tellWarnings(s.err, c.warnings); err != nil {
+// printText prints for people: warnings and revivals on stderr, the summary on stdout.
+func (c *checked) printText(s streams, ok bool) error {
+	if err := printWarnings(s.err, c.warnings); err != nil {
 		return err
 	}
 	for _, r := range c.revivals {
@@ -175,10 +175,10 @@ func (c *checked) tell(s streams, ok bool) error {
 			return err
 		}
 	}
-	if err := tellPassedOver(s.err, c.passedOver); err != nil {
+	if err := printPassedOver(s.err, c.passedOver); err != nil {
 		return err
 	}
-	if err := tellExamples(s.out, c.examples); err != nil || !ok {
+	if err := printExamples(s.out, c.examples); err != nil || !ok {
 		return err
 	}
 	rows := &c.in.Rows
@@ -187,11 +187,11 @@ func (c *checked) tell(s streams, ok bool) error {
 	return err
 }
 
-// tellPassedOver names files with manifests that nothing reads.
-func tellPassedOver(w io.Writer, files []string) error {
+// printPassedOver names files with manifests that nothing reads.
+func printPassedOver(w io.Writer, files []string) error {
 	for i, file := range files {
-		if i == maxTold {
-			_, err := fmt.Fprintf(w, "and %d more files that are not read (-o json has all)\n", len(files)-maxTold)
+		if i == maxListed {
+			_, err := fmt.Fprintf(w, "and %d more files that are not read (-o json has all)\n", len(files)-maxListed)
 			return err
 		}
 		if _, err := fmt.Fprintf(w, "%s: not read, expected a name that ends in .yaml or .yml\n", diag.Escape(file)); err != nil {
@@ -201,15 +201,15 @@ func tellPassedOver(w io.Writer, files []string) error {
 	return nil
 }
 
-// maxTold is how many warnings of a code people are told one by one.
-const maxTold = 10
+// maxListed is how many warnings of a code are printed one by one.
+const maxListed = 10
 
-// tellWarnings prints the first warnings of each code and counts the others: thousands of
+// printWarnings prints the first warnings of each code and counts the others: thousands of
 // tokens may have the same, and would hide the rest.
-func tellWarnings(w io.Writer, warnings []diag.Problem) error {
+func printWarnings(w io.Writer, warnings []diag.Problem) error {
 	told := map[lint.Code]int{}
 	for _, warning := range warnings {
-		if told[warning.Code]++; told[warning.Code] > maxTold {
+		if told[warning.Code]++; told[warning.Code] > maxListed {
 			continue
 		}
 		if _, err := fmt.Fprintln(w, warning); err != nil {
@@ -217,7 +217,7 @@ func tellWarnings(w io.Writer, warnings []diag.Problem) error {
 		}
 	}
 	for _, code := range slices.Sorted(maps.Keys(told)) {
-		if more := told[code] - maxTold; more > 0 {
+		if more := told[code] - maxListed; more > 0 {
 			if _, err := fmt.Fprintf(w, "and %d more warnings %s (-o json has all)\n", more, code); err != nil {
 				return err
 			}

@@ -79,8 +79,8 @@ func (r *checkRequest) text() string {
 	return diag.Escape(text)
 }
 
-// tellExamples prints examples for people. What a rule is there for comes first.
-func tellExamples(out io.Writer, examples []checkExample) error {
+// printExamples prints examples for people. What a rule is there for comes first.
+func printExamples(out io.Writer, examples []checkExample) error {
 	for _, e := range examples {
 		who := e.Kind + " rule " + e.Rule
 		if e.Policy != "" {

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/patgate/patgate/manifest"
+	"github.com/patgate/patgate/manifest/edit"
 	"github.com/patgate/patgate/ruleset"
 	"github.com/patgate/patgate/server"
 )
@@ -52,7 +53,7 @@ func convert(s streams, set *ruleset.Set) error {
 			if doc := part.Decode(); doc.Kind == "" {
 				continue // blank
 			}
-			if _, err := fmt.Fprintf(s.out, "# %s\n%s", name, objectText(part.Text)); err != nil {
+			if _, err := fmt.Fprintf(s.out, "# %s\n%s", name, objectText(edit.Distinct(part))); err != nil {
 				return err
 			}
 			written++

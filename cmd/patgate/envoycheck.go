@@ -81,7 +81,7 @@ func envoyCheck(s streams, o *envoyCheckOptions, names []string) error {
 	if err != nil {
 		return usageError{errors.Join(err, otherProxies(files))}
 	}
-	return tellChecked(s, findings, o.strict, o.output)
+	return printChecked(s, findings, o.strict, o.output)
 }
 
 // otherProxies names the files that look like configurations of proxies which front-check reads.
@@ -134,8 +134,8 @@ func readFiles(in io.Reader, names []string) ([]envoycheck.File, error) {
 	return files, errors.Join(errs...)
 }
 
-// tellFindings prints for people: findings on stderr.
-func tellFindings(s streams, findings []diag.Problem, ok bool) error {
+// printFindings prints for people: findings on stderr.
+func printFindings(s streams, findings []diag.Problem, ok bool) error {
 	for _, f := range findings {
 		if _, err := fmt.Fprintln(s.err, token.Mask(f.CodeLast())); err != nil {
 			return err

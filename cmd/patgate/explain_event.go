@@ -35,7 +35,7 @@ func (f *explainFlags) event(s streams, rows policy.Rows, at time.Time) error {
 	}
 	if stats.Skipped > 0 {
 		e.Notes = append(e.Notes, fmt.Sprintf("%d of %s held no event of patgate, and %s skipped",
-			stats.Skipped, count(int(stats.Skipped+stats.Events), "line"), wasWere(stats.Skipped)))
+			stats.Skipped, count(int(stats.Skipped+stats.Events), "line"), wasOrWere(stats.Skipped)))
 	}
 	return firstOf(f.print(s, e), cut)
 }
@@ -85,7 +85,7 @@ func openLogs(s streams, names []string) (inputs []audit.Input, closeAll func(),
 	return inputs, closeAll, nil
 }
 
-func wasWere(n int64) string {
+func wasOrWere(n int64) string {
 	if n == 1 {
 		return "was"
 	}

@@ -103,11 +103,11 @@ func frontCheck(s streams, o *frontCheckOptions, names []string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	return tellChecked(s, findings, o.strict, o.output)
+	return printChecked(s, findings, o.strict, o.output)
 }
 
-// tellChecked prints findings, and returns the error of those that count.
-func tellChecked(s streams, findings []diag.Problem, strict bool, output string) (err error) {
+// printChecked prints findings, and returns the error of those that count.
+func printChecked(s streams, findings []diag.Problem, strict bool, output string) (err error) {
 	var open, accepted []diag.Problem
 	failures := 0
 	for _, f := range findings {
@@ -123,7 +123,7 @@ func tellChecked(s streams, findings []diag.Problem, strict bool, output string)
 	if output == outputJSON {
 		err = json.NewEncoder(s.out).Encode(envoyChecked{failures == 0, describeFindings(open), describeFindings(accepted)})
 	} else {
-		err = tellFindings(s, open, failures == 0)
+		err = printFindings(s, open, failures == 0)
 	}
 	switch {
 	case err != nil:

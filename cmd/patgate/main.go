@@ -1,5 +1,5 @@
-// Command patgate is the gate for API tokens in front of any HTTP API: an external
-// authorization server for Envoy, and the tools for its manifests.
+// Command patgate issues and checks personal access tokens: it is an external authorization server for Envoy, and the
+// tools for its manifests.
 package main
 
 import (
@@ -107,7 +107,7 @@ func run(args []string, in io.Reader, stdout, stderr io.Writer) int {
 	return code
 }
 
-// wantsJSON reports whether the command line asks for JSON.
+// wantsJSON reports whether the command line has -o json.
 func wantsJSON(args []string) bool {
 	for i, arg := range args {
 		switch arg {
@@ -124,7 +124,7 @@ func wantsJSON(args []string) bool {
 	return false
 }
 
-// failure is what a program gets on stderr where a command asked for JSON fails.
+// failure is the JSON form of an error on stderr, for a command with -o json.
 type failure struct {
 	Error    string        `json:"error"`              // for people; its lines are divided by line ends
 	Exit     int           `json:"exit"`               // the exit code
@@ -163,7 +163,8 @@ func exitCode(err error) int {
 	var manifests *server.ManifestsError
 	var refused *tokens.RefusedError
 	var unknown *tokens.UnknownError
-	if errors.As(err, &usage) || errors.As(err, &options) || errors.As(err, &manifests) || errors.As(err, &refused) || errors.As(err, &unknown) {
+	var broken *tokens.ProblemsError
+	if errors.As(err, &usage) || errors.As(err, &options) || errors.As(err, &manifests) || errors.As(err, &refused) || errors.As(err, &unknown) || errors.As(err, &broken) {
 		return exitUsage
 	}
 	return exitNo

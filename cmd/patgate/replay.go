@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -84,21 +85,13 @@ func (f *replayFlags) run(s streams, names []string) error {
 			return err
 		}
 	}
-	inputs, closeAll, err := openLogs(s, names)
+	result, cut, err := readLogs(s, names, func(ctx context.Context, logs []audit.Input, progress func(audit.ReadStats)) (*replay.Result, error) {
+		return replay.Logs(ctx, logs, now, old, progress)
+	})
 	if err != nil {
 		return err
 	}
-	defer closeAll()
-	result, cut := replayLogs(s, inputs, now, old)
 	return firstOf(f.print(s, result), cut, f.verdict(result))
-}
-
-func replayLogs(s streams, inputs []audit.Input, now, old *replay.Side) (*replay.Result, error) {
-	ctx, stop := interrupted()
-	defer stop()
-	show, done := progressOf(s)
-	defer done()
-	return replay.Logs(ctx, inputs, now, old, show)
 }
 
 // sideOf reads manifests that must be good.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
+	"github.com/patgate/patgate/audit"
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/manifest"
@@ -88,16 +90,12 @@ func (f *suggestFlags) run(s streams, names []string) error {
 			return usageError{fmt.Errorf("--token %s: no such token in the manifests, %s", name, diag.Suggest(name, tokenNames(set)))}
 		}
 	}
-	inputs, closeAll, err := openLogs(s, names)
+	r, cut, err := readLogs(s, names, func(ctx context.Context, logs []audit.Input, progress func(audit.ReadStats)) (*suggest.Report, error) {
+		return suggest.Logs(ctx, logs, set.Rows, f.options, progress)
+	})
 	if err != nil {
 		return err
 	}
-	defer closeAll()
-	ctx, stop := interrupted()
-	defer stop()
-	show, done := progressOf(s)
-	r, cut := suggest.Logs(ctx, inputs, set.Rows, f.options, show)
-	done()
 	return firstOf(f.print(s, set, r), cut)
 }
 

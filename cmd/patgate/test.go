@@ -125,7 +125,7 @@ func printTests(s streams, report *explain.Report, uncovered bool) error {
 	return err
 }
 
-// caller says who asks in a case: the token, and the user who presents it.
+// caller describes the caller of a case: the token, and the user who presents it.
 func caller(r *explain.Result) string {
 	switch {
 	case r.Token == "" && r.User == "":

@@ -158,7 +158,7 @@ func manifestDirectories(dirs []string) error {
 	return nil
 }
 
-// lifetime is what the user asks for; 0: they say nothing.
+// lifetime returns the lifetime that the user requests; 0: none is given.
 func (f *createFlags) lifetime() (time.Duration, error) {
 	if f.forever {
 		return policy.Forever, nil

@@ -107,7 +107,7 @@ func (f *importFlags) write(file string, list []migrate.Imported) (told []import
 		if len(f.schemes) > 0 && !i.Token.AnyUser {
 			i.Token.Schemes = f.schemes
 		}
-		told = append(told, tell(&i))
+		told = append(told, preview(&i))
 		switch {
 		case i.Refused == "":
 			accepted, places = append(accepted, i.Token), append(places, n)
@@ -136,8 +136,8 @@ func (f *importFlags) write(file string, list []migrate.Imported) (told []import
 	return told, err
 }
 
-// tell returns what import prints of a token before it is written.
-func tell(i *migrate.Imported) importedToken {
+// preview returns what import prints of a token before it is written.
+func preview(i *migrate.Imported) importedToken {
 	t := importedToken{Name: i.Token.Name, From: i.From, Line: i.Pos.Line, Column: i.Pos.Column, User: i.Token.User, Notes: i.Notes, Refused: i.Refused, LeftOut: i.LeftOut}
 	if t.Notes == nil {
 		t.Notes = []string{}
@@ -185,7 +185,7 @@ func (f *importFlags) print(s streams, told []importedToken) error {
 	if f.output == outputJSON {
 		return json.NewEncoder(s.out).Encode(told)
 	}
-	if err := tellWarnings(s.err, warnings); err != nil {
+	if err := printWarnings(s.err, warnings); err != nil {
 		return err
 	}
 	wrote := "wrote"

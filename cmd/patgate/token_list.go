@@ -168,7 +168,7 @@ func withUse(list []tokens.ListedToken, uses usage.Uses) []listedUse {
 	return out
 }
 
-// listTokens prints the tokens that are asked for.
+// listTokens prints the requested tokens.
 func listTokens(s streams, list []tokens.ListedToken, uses usage.Uses, hint string, now time.Time, output string) error {
 	if output == outputJSON {
 		if uses != nil {

@@ -146,7 +146,7 @@ func ownerText(spec *manifest.APIToken) string {
 	return "of " + string(spec.User)
 }
 
-// confirm asks a person, and returns an error unless they say yes.
+// confirm asks the user, and returns an error unless the answer is yes.
 func confirm(s streams, question string) error {
 	if f, ok := s.in.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
 		return usageError{fmt.Errorf("stdin is not a terminal, expected --yes to revoke without asking")}

@@ -58,7 +58,7 @@ func words(line string) []string {
 	return list
 }
 
-func TestOnlyYesIsYes(t *testing.T) {
+func TestConfirm(t *testing.T) {
 	for answer, yes := range map[string]bool{
 		"y\n": true, "Y\r\n": true, "yes\n": true, " YES \n": true, "y": true,
 		"": false, "\n": false, "n\n": false, "yess\n": false, "ye\n": false, "no\nyes\n": false,
@@ -86,9 +86,9 @@ type failingWriter struct{}
 
 func (failingWriter) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 
-// TestAValueNobodySawIsTakenBack checks that the file is restored, or that an error says so where
+// TestUnprintedValueIsTakenBack checks that the file is restored, or that an error says so where
 // somebody else changed it meanwhile.
-func TestAValueNobodySawIsTakenBack(t *testing.T) {
+func TestUnprintedValueIsTakenBack(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "gate.yaml"), []byte("apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: g}\nspec: {schemes: [basic]}\n"), 0o644); err != nil {
 		t.Fatal(err)

@@ -62,7 +62,7 @@ func flagHint(cmd *cobra.Command, unknown *pflag.NotExistError) string {
 	return ""
 }
 
-// otherWords are what other tools call our commands, by the command that they stand below.
+// otherWords are the names that other tools have for patgate's commands, by parent command.
 var otherWords = map[string]map[string]string{
 	"patgate": {
 		"lint": "check", "validate": "check", "verify": "check", "run": "serve", "server": "serve", "start": "serve", "why": "explain", "init": "demo",

@@ -125,29 +125,25 @@ func (f *usageFlags) run(s streams, names []string) error {
 	return firstOf(printUsage(s, r, len(f.from) > 0), cut)
 }
 
-// read reads the logs, or asks the servers. The first error says that a log is cut.
+// read reads the logs, or fetches the counts from servers. The first error reports a log that is cut.
 func (f *usageFlags) read(s streams, names []string) (list []usage.Token, stats audit.ReadStats, cut, err error) {
-	ctx, stop := interrupted()
-	defer stop()
 	if len(f.from) > 0 {
+		ctx, stop := interrupted()
+		defer stop()
 		list, err = usageOf(ctx, f.from)
 		return list, stats, nil, err
 	}
-	inputs, closeAll, err := openLogs(s, names)
-	if err != nil {
-		return nil, stats, nil, err
-	}
-	defer closeAll()
-	show, done := progressOf(s)
-	defer done()
-	list, stats, cut = report.Usage(ctx, inputs, f.rules, show)
-	return list, stats, cut, nil
+	list, cut, err = readLogs(s, names, func(ctx context.Context, logs []audit.Input, progress func(audit.ReadStats)) (list []usage.Token, cut error) {
+		list, stats, cut = report.Usage(ctx, logs, f.rules, progress)
+		return list, cut
+	})
+	return list, stats, cut, err
 }
 
 // askWithin is how long a server may take to answer.
 const askWithin = 30 * time.Second
 
-// usageOf asks servers for the uses of tokens.
+// usageOf fetches the uses of tokens from servers.
 func usageOf(ctx context.Context, urls []string) ([]usage.Token, error) {
 	all := usage.Uses{}
 	for i, from := range urls {

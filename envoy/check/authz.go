@@ -34,12 +34,12 @@ func (c *checker) filter(s *scope, f *httpFilter, conn *connection) {
 	}
 	a := &authz{body: f.body, scope: s, conn: conn, name: f.name()}
 	c.authz = append(c.authz, a)
-	c.judgeAuthz(a)
+	c.checkAuthz(a)
 }
 
-// judgeAuthz checks the filter's own fields.
-func (c *checker) judgeAuthz(a *authz) {
-	c.judgeFields(authzRules, a.body, a.part)
+// checkAuthz checks the filter's own fields.
+func (c *checker) checkAuthz(a *authz) {
+	c.checkFields(authzRules, a.body, a.part)
 	// With deny_at_disable the requests that are left out are refused.
 	if m := a.body.get("filter_enabled_metadata"); m != nil && !a.body.get("deny_at_disable", "default_value").isTrue() {
 		if strings.HasPrefix(m.get("filter").str(), "envoy.filters.http.rbac") {
@@ -52,10 +52,10 @@ func (c *checker) judgeAuthz(a *authz) {
 		c.switchedOff(a)
 	}
 	if body := a.body.get("with_request_body"); body != nil {
-		c.judgeFields(bodyRules, body, a.part)
+		c.checkFields(bodyRules, body, a.part)
 	}
 	if rules := a.body.get("decoder_header_mutation_rules"); rules != nil {
-		c.judgeFields(mutationRules, rules, a.part)
+		c.checkFields(mutationRules, rules, a.part)
 	}
 	if service := a.body.get("grpc_service"); service != nil {
 		a.asks = c.service(a, service)

@@ -34,7 +34,7 @@ func leavesBodiesOut(route *node) bool {
 }
 
 // takesTypes reports whether a match takes every request of another that has a body of
-// these types: it asks for nothing else than the other does, and for the content type.
+// these types: it matches like the other one, and on the content type.
 func takesTypes(match, other *node, types []string) bool {
 	for _, f := range match.entries() {
 		if sameName(f.name, "headers") {

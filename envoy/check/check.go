@@ -1,9 +1,8 @@
-// Package check reads configurations of Envoy, of Istio and of Envoy Gateway, and finds the
-// settings that let requests bypass patgate or weaken what it promises.
+// Package check reads configurations of Envoy, Istio and Envoy Gateway, and finds settings that let requests bypass
+// patgate or weaken what it promises.
 //
-// It reads text and asks no server. A configuration becomes a tree with places (node); what
-// is wrong with one field is a row of a table (fields.go), what takes more is a function.
-// What can't be decided is a finding too.
+// It reads text and calls no server. A configuration becomes a tree with places (node). A check of a single field is a
+// row of a table (fields.go); other checks are functions. What can't be decided is a finding too.
 package check
 
 import (
@@ -115,11 +114,11 @@ func (c *checker) judge() {
 		c.scopes = append(c.scopes, c.loose)
 	}
 	for _, s := range c.scopes {
-		c.judgeScope(s)
+		c.checkScope(s)
 	}
 	c.unread()
-	c.judgeObjects()
-	c.judgeGates()
+	c.checkObjects()
+	c.checkGates()
 }
 
 // find adds a finding.

@@ -33,10 +33,10 @@ func (m *mistake) opens() bool {
 	return slices.ContainsFunc(m.want, func(c check.Code) bool { return slices.Contains(opening, c) })
 }
 
-// TestDoors runs a real Envoy with each mistake that should let requests pass, and without
+// TestMistakesLetRequestsPass runs a real Envoy with each mistake that should let requests pass, and without
 // patgate: they do pass. Without a mistake, and with the metadata that
 // deny_at_disable makes harmless, they do not. Clients get the status of status_on_error.
-func TestDoors(t *testing.T) {
+func TestMistakesLetRequestsPass(t *testing.T) {
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
 	t.Cleanup(api.Close)
 	var tried int

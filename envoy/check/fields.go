@@ -63,9 +63,9 @@ var mutationRules = []rule{
 	{"disallow_all", isOn, MutationRules, "an answer may change headers that no gate names"},
 }
 
-// judgeFields applies rules to a message. Of a partial message, as in a patch, only the
+// checkFields applies rules to a message. Of a partial message, as in a patch, only the
 // fields that are present are checked.
-func (c *checker) judgeFields(rules []rule, message *node, part bool) {
+func (c *checker) checkFields(rules []rule, message *node, part bool) {
 	for _, r := range rules {
 		names := strings.Split(r.field, ".")
 		value := message.get(names...)

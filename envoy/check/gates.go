@@ -56,8 +56,8 @@ func (g *Gates) names() []string {
 	return list
 }
 
-// judgeGates compares the configuration with what the gates require.
-func (c *checker) judgeGates() {
+// checkGates compares the configuration with what the gates require.
+func (c *checker) checkGates() {
 	if c.gates == nil {
 		return
 	}
@@ -74,7 +74,7 @@ func (c *checker) judgeGates() {
 	}
 }
 
-// ours returns the filters that ask patgate: those whose cluster or target is called so,
+// ours returns the filters that call patgate: those whose cluster or target has its name,
 // or all where none is. A partial filter may be one, so it counts.
 func (c *checker) ours() []*authz {
 	named := func(a *authz) bool { return strings.Contains(a.asks, "patgate") }

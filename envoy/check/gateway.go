@@ -37,7 +37,7 @@ func isRejectOrDefault(n *node) string {
 func (c *checker) securityPolicy(doc *node) {
 	c.judged++
 	auth := doc.get("spec", "ext_auth")
-	c.judgeFields(securityRules, auth, false)
+	c.checkFields(securityRules, auth, false)
 	if t := auth.get("timeout"); t != nil {
 		c.checkTimeout(t)
 	}
@@ -54,7 +54,7 @@ func (c *checker) securityPolicy(doc *node) {
 func (c *checker) clientTrafficPolicy(doc *node) {
 	c.judged++
 	spec := doc.get("spec")
-	c.judgeFields(clientRules, spec, false)
+	c.checkFields(clientRules, spec, false)
 	hops := spec.get("client_ip_detection", "x_forwarded_for", "num_trusted_hops")
 	n, _ := hops.number()
 	if c.gates != nil {
@@ -151,7 +151,7 @@ func (c *checker) filterOrder(spec *node) {
 	}
 }
 
-// extensionPolicy checks an EnvoyExtensionPolicy, whose filters stand behind ext_authz.
+// extensionPolicy checks an EnvoyExtensionPolicy, whose filters run after ext_authz.
 func (c *checker) extensionPolicy(spec *node) {
 	for _, name := range []string{"lua", "wasm", "ext_proc", "dynamic_module"} {
 		if n := spec.get(name); n != nil {

@@ -62,7 +62,7 @@ func (c *checker) identity(conn *connection) {
 // for every client.
 var callerHeaders = []string{"authorization", "x-forwarded-for", "x-forwarded-proto"}
 
-// targetHeaders say what a request asks for.
+// targetHeaders name the target of a request.
 var targetHeaders = []string{":path", ":method", ":authority", "host", "x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"}
 
 // callers checks mutations before ext_authz.

@@ -23,12 +23,12 @@ func (c *checker) mesh(mesh *node) {
 	grpc, web := mesh.within("envoy_ext_authz_grpc"), mesh.within("envoy_ext_authz_http")
 	for _, provider := range append(grpc, web...) {
 		c.judged++
-		c.judgeFields(istioRules, provider, false)
+		c.checkFields(istioRules, provider, false)
 		if t := provider.get("timeout"); t != nil {
 			c.checkTimeout(t)
 		}
 		if body := provider.get("include_request_body_in_check"); body != nil {
-			c.judgeFields(bodyRules, body, false)
+			c.checkFields(bodyRules, body, false)
 		}
 	}
 	if len(grpc) == 0 {

@@ -116,9 +116,9 @@ func innerText(t *text, n *node) *text {
 	return inner
 }
 
-// judgeObjects checks several objects together.
-func (c *checker) judgeObjects() {
-	c.judgeProviders()
+// checkObjects checks several objects together.
+func (c *checker) checkObjects() {
+	c.checkProviders()
 	for _, doc := range c.kube.security {
 		c.securityPolicy(doc)
 	}
@@ -142,7 +142,7 @@ func (c *checker) fragment(value *node, part bool) {
 			c.judged++
 			a := &authz{body: body, part: part, name: value.get("name").str()}
 			c.authz = append(c.authz, a)
-			c.judgeAuthz(a)
+			c.checkAuthz(a)
 			return false
 		case typeConnection:
 			c.judged++

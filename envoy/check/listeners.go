@@ -18,9 +18,9 @@ type connection struct {
 	targets map[string]bool
 }
 
-// judgeScope checks one configuration.
-func (c *checker) judgeScope(s *scope) {
-	c.judgeEnvoy(s)
+// checkScope checks one configuration.
+func (c *checker) checkScope(s *scope) {
+	c.checkEnvoy(s)
 	guarded := map[string]bool{}
 	var tunnels []*node
 	for _, listener := range s.listeners {
@@ -97,9 +97,9 @@ func (c *checker) connection(s *scope, body *node) *connection {
 		}
 		return conn
 	}
-	c.judgeFields(connectionRules, body, false)
+	c.checkFields(connectionRules, body, false)
 	if conn.routes != nil && !conn.routes.get("ignore_port_in_host_matching").isTrue() {
-		c.judgeFields([]rule{hostPort}, body, false)
+		c.checkFields([]rule{hostPort}, body, false)
 	}
 	c.hostDot(conn)
 	c.localReplies(body)
@@ -112,7 +112,7 @@ func (c *checker) connection(s *scope, body *node) *connection {
 		c.filter(s, conn.filters[i], conn)
 	}
 	c.disabled(conn)
-	c.judgeRoutes(s, conn)
+	c.checkRoutes(s, conn)
 	return conn
 }
 
@@ -256,7 +256,7 @@ func byPlace(a, b *node) int {
 func (c *checker) addressExtensions(conn *connection) {
 	c.detections(conn.body)
 	if len(conn.body.get("original_ip_detection_extensions").elements()) == 0 {
-		c.judgeFields([]rule{remoteAddress}, conn.body, false)
+		c.checkFields([]rule{remoteAddress}, conn.body, false)
 	}
 }
 
@@ -291,7 +291,7 @@ func (c *checker) misplaced(s *scope) {
 				c.find(ConditionalCheck, body.spot(), "ext_authz is within another filter, which selects the requests that are checked")
 				a := &authz{body: body, scope: s}
 				c.authz = append(c.authz, a)
-				c.judgeAuthz(a)
+				c.checkAuthz(a)
 				return false
 			}
 			return true
@@ -317,8 +317,8 @@ func (c *checker) seen(body *node) bool {
 	return false
 }
 
-// judgeEnvoy checks Envoy's admin, its version and its runtime.
-func (c *checker) judgeEnvoy(s *scope) {
+// checkEnvoy checks Envoy's admin, its version and its runtime.
+func (c *checker) checkEnvoy(s *scope) {
 	if s.bootstrap == nil {
 		return
 	}

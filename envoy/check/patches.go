@@ -179,7 +179,7 @@ func (c *checker) patchedField(names []string, value *node) {
 	c.routing(message)
 	a := &authz{body: message, part: true}
 	c.authz = append(c.authz, a)
-	c.judgeAuthz(a)
+	c.checkAuthz(a)
 	for i := range c.findings[before:] { // the value's own path does not say which field it is
 		if f := &c.findings[before+i]; f.Field == value.path() {
 			f.Field += " (" + strings.Join(names, ".") + ")"
@@ -195,8 +195,8 @@ var partRules = []rule{
 
 // patchedConnection checks a part of a connection manager.
 func (c *checker) patchedConnection(body *node) {
-	c.judgeFields(connectionRules, body, true)
-	c.judgeFields(partRules, body, true)
+	c.checkFields(connectionRules, body, true)
+	c.checkFields(partRules, body, true)
 	c.localReplies(body)
 	c.internalAddress(body)
 	c.detections(body)

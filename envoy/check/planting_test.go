@@ -160,8 +160,8 @@ func TestMistakesAreConfigurations(t *testing.T) {
 // plainExamples are examples whose page says that tokens go to patgate unencrypted, and how to change that.
 var plainExamples = []string{"first-token"}
 
-// TestOurConfigurations checks that the configurations people copy have no findings.
-func TestOurConfigurations(t *testing.T) {
+// TestProjectConfigurations checks that the configurations people copy have no findings.
+func TestProjectConfigurations(t *testing.T) {
 	files, err := filepath.Glob("../*.yaml")
 	examples, errExamples := filepath.Glob("../../docs/examples/*/envoy.yaml")
 	if err != nil || errExamples != nil || len(files) < 6 || len(examples) < 1 {

@@ -28,9 +28,9 @@ func (c *checker) takeProviders(mesh *node) {
 	}
 }
 
-// judgeProviders requires policies to name providers that are there, and those that ask
+// checkProviders requires policies to name providers that are there, and those that ask
 // patgate to send it bodies where rules read them.
-func (c *checker) judgeProviders() {
+func (c *checker) checkProviders() {
 	if !c.kube.mesh {
 		return
 	}
@@ -67,7 +67,7 @@ func (c *checker) providerName(spec *node) {
 	c.find(UnknownProvider, at, "%s: every request that the policy matches is refused", wrong)
 }
 
-// ourProviders returns the providers that ask patgate: those whose name or service is
+// ourProviders returns the providers that call patgate: those whose name or service is
 // called so, or all where none is.
 func (c *checker) ourProviders() []provider {
 	other := func(p provider) bool {

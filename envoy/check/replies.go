@@ -55,7 +55,7 @@ func (c *checker) mapped(code *node, matches func(int64) bool) {
 }
 
 // mayMatch reports whether an access log filter may match an answer with a status. What
-// can't be told may.
+// can't be decided may.
 func mayMatch(filter *node, status int64) bool {
 	if f := filter.get("status_code_filter", "comparison"); f != nil {
 		value, _ := f.get("value", "default_value").number()

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// judgeRoutes checks what routes override: the check, and the headers of the request
+// checkRoutes checks what routes override: the check, and the headers of the request
 // after it.
-func (c *checker) judgeRoutes(s *scope, conn *connection) {
+func (c *checker) checkRoutes(s *scope, conn *connection) {
 	chain := conn.names()
 	key := fmt.Sprintf("%p %q", conn.routes, chain)
 	if c.asked[key] {
@@ -78,7 +78,7 @@ func (c *checker) routeCheck(s *scope, body *node) {
 	}
 	settings := body.get("check_settings")
 	if b := settings.get("with_request_body"); b != nil {
-		c.judgeFields(bodyRules, b, false)
+		c.checkFields(bodyRules, b, false)
 	}
 	if h := settings.get("http_service"); h != nil {
 		c.find(HTTPService, h.spot(), "is set: patgate serves gRPC only, so every request of this route is refused, or checked by another server")
@@ -124,7 +124,7 @@ func (conn *connection) names() (list []string) {
 }
 
 // isRead reports whether a filter of a chain reads a setting of a route. Of one for
-// ext_authz it is noted: no connection manager may read it. Without a chain it can't be told.
+// ext_authz it is noted: no connection manager may read it. Without a chain that can't be decided.
 func (c *checker) isRead(name string, n *node, ours bool, chain []string) bool {
 	if len(chain) == 0 || slices.Contains(chain, name) {
 		if ours {

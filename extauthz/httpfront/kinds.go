@@ -1,6 +1,6 @@
-// Package httpfront reads the checks that proxies make over HTTP. Such a proxy, a front, describes the client's
-// request in headers of a family of its own. Only that family counts, with exactly one value of each header:
-// every front lets headers of another family through from the client.
+// Package httpfront reads the checks that proxies make over HTTP. Such a proxy, a front, describes the client's request
+// in its own family of headers. Only this family counts, with exactly one value for each header, because every front
+// passes on the client's headers of the other families.
 package httpfront
 
 import "slices"

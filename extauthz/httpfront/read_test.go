@@ -46,8 +46,8 @@ func values(c *Check, name string) (list []string) {
 	return list
 }
 
-// TestFamily reads a whole check of each kind, beside forged headers of all other families.
-func TestFamily(t *testing.T) {
+// TestHeadersOfAnotherFamily reads a whole check of each kind, beside forged headers of all other families.
+func TestHeadersOfAnotherFamily(t *testing.T) {
 	for _, kind := range Kinds() {
 		lines := slices.Clone(good[kind])
 		for _, forged := range []string{"X-Original-Method: PUT", "X-Original-URI: /forged", "X-Original-Host: forged", "X-Original-URL: ftp://forged/forged",

@@ -148,7 +148,7 @@ func (c *conn) readOn(t *turn) {
 	}
 }
 
-// endBatch has the events of the batch written, and then its answers.
+// endBatch writes the events of the batch, and then its answers.
 func (c *conn) endBatch(t *turn) {
 	if t.n > 0 {
 		late := t.batch.Commit(c.answers)

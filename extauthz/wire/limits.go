@@ -46,7 +46,7 @@ type times struct {
 	handshake time.Duration // TLS, preface and settings
 	request   time.Duration // from the headers of a call to its end
 	write     time.Duration // until the peer takes what is written
-	idlePing  time.Duration // without a frame, until we ask whether the peer is there
+	idlePing  time.Duration // without a frame, until a ping checks whether the peer is there
 	pingWait  time.Duration
 	rest      time.Duration // without a frame, until buffers are given back
 	age       time.Duration // of a connection, so that Envoys find new replicas

@@ -113,7 +113,7 @@ func literal(name, value string) []byte {
 	return append(append(b, byte(len(value))), value...)
 }
 
-// firstBlock returns what must stand before the next header block.
+// firstBlock returns what must precede the next header block.
 func (c *conn) firstBlock() []byte {
 	if c.began {
 		return nil

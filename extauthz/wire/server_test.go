@@ -292,8 +292,8 @@ func TestNoiseEndsAConnection(t *testing.T) {
 	}
 }
 
-// TestCancellationsAreNoNoise resets far more calls than there may be frames of noise.
-func TestCancellationsAreNoNoise(t *testing.T) {
+// TestCancellationsDoNotCountAsNoise resets far more calls than there may be frames of noise.
+func TestCancellationsDoNotCountAsNoise(t *testing.T) {
 	_, c := start(t, &fake{}, Options{}, nil)
 	for i := range uint32(2 * maxNoise) {
 		c.open(2*i + 1)

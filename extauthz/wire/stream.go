@@ -111,7 +111,7 @@ func (c *conn) data(t *turn, f *http2.DataFrame) {
 	st := c.streams[id]
 	if st == nil || st.ended {
 		c.returnWindow(size)
-		c.strayData(id)
+		c.closedData(id)
 		return
 	}
 	body := f.Data()
@@ -147,8 +147,8 @@ func (c *conn) data(t *turn, f *http2.DataFrame) {
 	}
 }
 
-// strayData answers data on a stream that is closed.
-func (c *conn) strayData(id uint32) {
+// closedData answers data on a stream that is closed.
+func (c *conn) closedData(id uint32) {
 	switch {
 	case id > c.lastID || id%2 == 0:
 		if !c.announced {
@@ -281,7 +281,7 @@ func (m *message) single(body []byte, text string) {
 	m.whole = text
 }
 
-// copied copies a message. Those of a busy connection share memory, of which it asks for some at a time.
+// copied copies a message. Those of a busy connection share memory that is allocated in larger pieces.
 func (c *conn) copied(body []byte) string {
 	if !c.large || len(body) > textChunk/8 {
 		return string(body)

@@ -101,8 +101,8 @@ func TestDrain(t *testing.T) {
 	<-stopped
 }
 
-// TestWhatIsNoCheck covers what is answered without a decision.
-func TestWhatIsNoCheck(t *testing.T) {
+// TestAnswersWithoutADecision covers what is answered without a decision.
+func TestAnswersWithoutADecision(t *testing.T) {
 	post := func(path, contentType string, more ...string) []string {
 		return append([]string{":method", "POST", ":scheme", "http", ":path", path, "content-type", contentType}, more...)
 	}
@@ -217,9 +217,9 @@ connections:
 	}
 }
 
-// TestAStuckPeerHoldsUpNobody has a peer that reads nothing: neither the end of the server
+// TestAStuckPeerDelaysNoOthers has a peer that reads nothing: neither the end of the server
 // nor the care for other connections waits for it.
-func TestAStuckPeerHoldsUpNobody(t *testing.T) {
+func TestAStuckPeerDelaysNoOthers(t *testing.T) {
 	s, dial := serve(t, &fake{}, Options{}, func(s *Server) {
 		s.times.sweep, s.times.request, s.times.idlePing = 5*time.Millisecond, 50*time.Millisecond, 10*time.Millisecond
 	})

@@ -1,13 +1,11 @@
 // Package wire serves one unary gRPC method, and the gRPC health service, over HTTP/2.
 //
-// One goroutine per connection runs to completion: it reads every complete frame that is
-// there, decides each call as it arrives, and at the end of such a batch has the events
-// of all decisions written by one write, and their answers by another. A call that takes
-// long does not hold up the others: another goroutine reads on (see takeover.go).
+// One goroutine per connection runs to completion. It reads every complete frame that has arrived and decides each
+// call. At the end of such a batch, one write takes the events of all decisions, and another their answers. A slow call
+// does not delay the others: another goroutine goes on reading (see takeover.go).
 //
-// Frames are read by golang.org/x/net/http2's Framer. The rules of RFC 9113 that concern
-// more than one frame are in this package: streams (stream.go), flow control in both
-// directions (output.go, receive.go), and what keeps a connection within its bounds
+// Frames are read by the Framer of golang.org/x/net/http2. The rules of RFC 9113 about more than one frame are in this
+// package: streams (stream.go), flow control in both directions (output.go, receive.go), and the limits of a connection
 // (limits.go).
 package wire
 

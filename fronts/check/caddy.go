@@ -74,7 +74,7 @@ func expand(d *directive, snippets map[string]*directive, depth int) {
 // changing are directives that change the path or method of a request.
 var changing = []string{"rewrite", "uri", "handle_path", "method", "try_files"}
 
-// caddyBlock judges a site, or a block of routes, where asked is the check that was made around it.
+// caddyBlock checks a site, or a block of routes. asked is the check of the block around it.
 func (c *checker) caddyBlock(block, asked *directive) {
 	ordered := block.name() == "route"
 	if !ordered && asked == nil {
@@ -110,7 +110,7 @@ func (c *checker) caddyProxy(d, asked *directive) {
 	}
 }
 
-// forwardAuth judges a check, and returns it, or what was asked before where it is not for every request.
+// forwardAuth examines a check. It returns it, or the earlier one if this one is not for every request.
 func (c *checker) forwardAuth(d, asked *directive) *directive {
 	c.judged++
 	if matcher := d.arg(0); strings.HasPrefix(matcher, "/") || strings.HasPrefix(matcher, "@") {
@@ -170,7 +170,7 @@ func guardsConnection(d *directive) bool {
 
 var connectionWord = regexp.MustCompile(`(?i)\bconnection\b`)
 
-// caddyRoutes judges the routes of Caddy's JSON: in each list of routes, a handler that asks comes before one that
+// caddyRoutes checks the routes of Caddy's JSON: in each list of routes, a handler that calls patgate comes before one that
 // leads to an API.
 func (c *checker) caddyRoutes(n *yaml.Node) {
 	if n == nil {

@@ -1,5 +1,5 @@
-// Package check reads configurations of nginx, Caddy, Traefik and HAProxy, and finds the settings that let requests
-// bypass patgate, or let clients say what only patgate may say. It reads text and asks no server.
+// Package check reads configurations of nginx, Caddy, Traefik and HAProxy, and finds settings that let requests bypass
+// patgate, or that let clients set what only patgate may set. It reads text and calls no server.
 package check
 
 import (
@@ -59,7 +59,7 @@ type checker struct {
 }
 
 // Check checks configurations. The findings are in the order of their places. An error says that a file can't be
-// read, or that nothing in them asks patgate.
+// read, or that nothing in them calls patgate.
 func Check(files []File, o Options) ([]diag.Problem, error) {
 	c := &checker{identity: o.Identity, disk: o.Disk}
 	if len(c.identity) == 0 {
@@ -81,7 +81,7 @@ func Check(files []File, o Options) ([]diag.Problem, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	c.judgeTraefik()
+	c.checkTraefik()
 	if c.judged == 0 {
 		return nil, errors.New("nothing to check: no auth_request, forward_auth, forwardAuth or lua action was found, so nothing asks patgate: " +
 			"`patgate front-config` prints a configuration that does")

@@ -71,7 +71,7 @@ func haproxySections(text string) (list []*haproxySection) {
 	return list
 }
 
-// check returns the number of the line that asks patgate, or -1.
+// check returns the number of the line that calls patgate, or -1.
 func (s *haproxySection) check() int {
 	return slices.IndexFunc(s.lines, func(d *directive) bool {
 		return d.name() == "http-request" && strings.HasPrefix(d.arg(0), "lua.") && strings.Contains(strings.ToLower(d.arg(0)), "patgate")

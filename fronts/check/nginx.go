@@ -29,12 +29,12 @@ func (c *checker) nginx() error {
 	if err := i.expand(root, []string{main.Name}); err != nil {
 		return err
 	}
-	c.judgeNginx(root)
+	c.checkNginx(root)
 	return nil
 }
 
-// judgeNginx judges a whole configuration, or a piece.
-func (c *checker) judgeNginx(root *directive) {
+// checkNginx judges a whole configuration, or a piece.
+func (c *checker) checkNginx(root *directive) {
 	n := &nginxFile{checker: c, answers: map[string]bool{}, guardedPasses: map[string]bool{}}
 	root.walk(n.note)
 	root.walk(func(d *directive) {
@@ -101,7 +101,7 @@ func effective(d *directive, name string) (last *directive, list []*directive) {
 // passes are the directives that send a request to an API.
 var passes = []string{"proxy_pass", "grpc_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass"}
 
-// server judges the locations of a server that asks somewhere, or leads where others ask.
+// server checks the locations of a server that calls patgate in one of them, or leads to servers that do.
 func (n *nginxFile) server(server *directive) {
 	checks := n.checkLocations(server)
 	server.walk(func(d *directive) {
@@ -190,6 +190,17 @@ func (n *nginxFile) guarded(pass *directive) {
 		n.rewrites(d, field)
 	}
 	n.identityOf(pass, field)
+	n.hostOf(pass, field)
+}
+
+// hostOf judges the host that goes to the API: the one that was checked is $host.
+func (n *nginxFile) hostOf(pass *directive, field string) {
+	_, headers := effective(pass.parent, strings.TrimSuffix(pass.name(), "_pass")+"_set_header")
+	for _, h := range headers {
+		if strings.Contains(h.arg(1), "$http_host") && !n.found(h) {
+			n.find(h, HostHeader, field, "the API gets the host in $http_host, and patgate checks $host")
+		}
+	}
 }
 
 // rewrites finds what changes the path of a request that goes on.

@@ -65,8 +65,8 @@ func (c *checker) each(n *yaml.Node, f func(*traefikPart)) {
 	}
 }
 
-// judgeTraefik judges all files of Traefik together.
-func (c *checker) judgeTraefik() {
+// checkTraefik judges all files of Traefik together.
+func (c *checker) checkTraefik() {
 	t := &c.traefik
 	asks := false
 	for _, p := range t.middlewares {

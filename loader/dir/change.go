@@ -14,6 +14,9 @@ import (
 // it held before. Its mode and, where the system lets it, its owner stay.
 func Replace(path string, before, after []byte) error {
 	now, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &tokens.ConflictError{File: path}
+	}
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
-// Package dir keeps manifests in directories: it reads them whole, watches them, and writes files
-// atomically. What it reads is one consistent state, or a problem.
+// Package dir keeps manifests in directories: it reads them completely, watches them, and writes files atomically. A
+// read returns one consistent state, or a problem.
 package dir
 
 import (

@@ -258,6 +258,8 @@ func (f *File) editable() error {
 	}
 	info, err := os.Lstat(f.Name)
 	switch {
+	case errors.Is(err, fs.ErrNotExist): // it was removed since it was read
+		return &tokens.ConflictError{File: f.Name}
 	case err != nil:
 		return err
 	case f.Atomic:

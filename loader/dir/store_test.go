@@ -94,6 +94,24 @@ func TestStoreRefusesFiles(t *testing.T) {
 	}
 }
 
+// TestAFileThatIsGone has a change of a token whose file somebody removed since it was read.
+func TestAFileThatIsGone(t *testing.T) {
+	root := t.TempDir()
+	write(t, root+"/ci.yaml", "apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: ci}\nspec: {user: alice, unrestricted: true, issued: 2026-01-01T00:00:00Z, digest: "+token.Sum(token.Mint()).String()+"}\n")
+	loader := &dir.Store{Into: root}
+	stored, err := loader.Get(t.Context(), "ci")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(root + "/ci.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	var conflict *tokens.ConflictError
+	if err := dir.Replace(stored.File, stored.Data, nil); !errors.As(err, &conflict) {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestTheSameChangeTwice has many stores make the same change of one token at the same time: one makes
 // it, the others have a conflict, and none takes it back.
 func TestTheSameChangeTwice(t *testing.T) {

@@ -1,7 +1,7 @@
-// Package kube keeps a policy.Index in step with the objects of a Kubernetes cluster. With controller, it is the only
-// importer of client-go: the dynamic client and Reflectors, which list the objects, watch them, resume a watch that
-// was cut, and list again where it can't be resumed. Objects are cut down to their manifests as they
-// arrive, and ruleset.Objects decides about each by itself.
+// Package kube keeps a policy.Index in step with the objects of a Kubernetes cluster. Only this package and controller
+// import client-go. The dynamic client's Reflectors list the objects, watch them, resume a watch that was cut, and list
+// again if it can't be resumed. Objects are reduced to their manifests as they arrive, and ruleset.Objects decides
+// about each of them.
 package kube
 
 import (

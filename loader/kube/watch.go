@@ -103,7 +103,7 @@ func (w *watched) watch(ctx context.Context, o metav1.ListOptions) (watch.Interf
 		u, ok := e.Object.(*unstructured.Unstructured)
 		switch {
 		case e.Type == watch.Error:
-			e.Object = w.ended(e.Object)
+			e.Object = w.ended(ctx, e.Object)
 		case !ok:
 		case w.event(turn, e.Type, u):
 			e.Object = stubOf(u)
@@ -116,12 +116,12 @@ func (w *watched) watch(ctx context.Context, o metav1.ListOptions) (watch.Interf
 
 // ended returns the error that ends a watch as one after which a Reflector goes on where it was: after others it lists all objects.
 // Only where the API server has forgotten that version there is no other way.
-func (w *watched) ended(status runtime.Object) runtime.Object {
+func (w *watched) ended(ctx context.Context, status runtime.Object) runtime.Object {
 	err := apierrors.FromObject(status)
 	if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
 		return status
 	}
-	w.logFailure(err)
+	w.logFailure(ctx, err)
 	return &apierrors.NewTooManyRequests(err.Error(), 0).ErrStatus
 }
 
@@ -273,7 +273,7 @@ func (w *watched) seen() {
 // failure logs why objects can't be listed or watched, once for each cause. What only people can change, such as
 // rights, is asked for less often.
 func (w *watched) failure(ctx context.Context, err error) {
-	w.logFailure(err)
+	w.logFailure(ctx, err)
 	if w.optional && apierrors.IsForbidden(err) {
 		w.source.queue.add(change{listed: w})
 	}
@@ -285,7 +285,11 @@ func (w *watched) failure(ctx context.Context, err error) {
 	}
 }
 
-func (w *watched) logFailure(err error) {
+// logFailure logs why objects can't be watched, once for each cause. That patgate ends is none.
+func (w *watched) logFailure(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	cause := string(apierrors.ReasonForError(err))

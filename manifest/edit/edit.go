@@ -1,8 +1,7 @@
-// Package edit changes manifests in YAML files and keeps every other byte: comments, order and
-// style belong to the authors. YAML libraries rewrite the whole document, so edit finds places in the text,
-// tries an edit there, decodes the result and compares it with the intended result; what can't be
-// edited safely is refused with the text to write by hand. A YAML library that keeps the text of
-// what it does not change would replace it.
+// Package edit changes manifests in YAML files and keeps every other byte, because comments, order and style belong to
+// the authors. YAML libraries rewrite the whole document. So edit finds places in the text, tries an edit there,
+// decodes the result and compares it with the intended one. If no edit is safe, it returns an error with the text to
+// write by hand. A YAML library that keeps the text of unchanged fields would replace this package.
 package edit
 
 import (
@@ -18,7 +17,7 @@ import (
 )
 
 // Revoke returns a file's text with `revoked` in the spec of the named token, which must
-// stand in the file once. Where the spec is written in lines, all other bytes stay; in
+// appear in the file once. Where the spec is written in lines, all other bytes stay; in
 // a `{…}` a few are added within its line. It returns an error that describes what to write by
 // hand for a document that can't be edited safely: the result is decoded and compared
 // with what was there before. Other documents of the file may be broken.

@@ -132,7 +132,7 @@ func (n *need) path() string {
 
 var digits = regexp.MustCompile(`^[0-9]+$`)
 
-// query are the conditions on parameters that every call met, of those that had enough calls to tell.
+// query are the conditions on parameters that every call met, of those with enough calls to judge by.
 func (n *need) query() []Condition {
 	if n.noQuery || n.count < constantAfter || alike(n.params) {
 		return nil

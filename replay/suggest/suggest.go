@@ -1,6 +1,6 @@
-// Package suggest proposes, from an audit log, the tightest rules that the recorded calls of tokens need, and lists
-// what is not used. What it proposes never allows what the present rules refuse: that is proven by the product
-// search of the linter for each pattern, and not tried with examples.
+// Package suggest reads an audit log and proposes the tightest rules that the recorded calls of tokens need. It also
+// lists what is not used. A proposal never allows what the present rules refuse: the linter's search proves this for
+// each pattern.
 package suggest
 
 import (

@@ -99,58 +99,82 @@ func (c *grpcLink) answers(done func(s sent, wrong error)) error {
 			return err
 		}
 		id := frame.Header().StreamID
+		ended := false
 		switch f := frame.(type) {
-		case *http2.SettingsFrame:
-			if !f.IsAck() {
-				c.mu.Lock()
-				err = c.framer.WriteSettingsAck()
-				c.mu.Unlock()
-			}
-		case *http2.PingFrame:
-			if !f.IsAck() {
-				c.mu.Lock()
-				err = c.framer.WritePing(true, f.Data)
-				if err == nil {
-					err = c.out.Flush()
-				}
-				c.mu.Unlock()
-			}
 		case *http2.DataFrame:
-			c.mu.Lock()
-			s := c.sent[id]
-			c.mu.Unlock()
-			decided[id] = s.judge(f.Data())
+			decided[id] = c.sentAs(id).judge(f.Data())
 			if received += len(f.Data()); received > connWindow/2 {
-				c.mu.Lock()
-				err = c.framer.WriteWindowUpdate(0, uint32(received))
-				c.mu.Unlock()
+				err = c.extendWindow(received)
 				received = 0
 			}
-		case *http2.GoAwayFrame:
-			if f.ErrCode != http2.ErrCodeNo {
-				return fmt.Errorf("the server goes away: %v %s", f.ErrCode, f.DebugData())
-			}
-			c.leaving.Store(true)
+		case *http2.HeadersFrame:
+			ended = f.StreamEnded()
 		case *http2.RSTStreamFrame:
-			decided[id] = fmt.Errorf("stream error %v", f.ErrCode)
+			decided[id], ended = fmt.Errorf("stream error %v", f.ErrCode), true
+		default:
+			err = c.control(frame)
 		}
 		if err != nil {
 			return err
 		}
-		_, reset := frame.(*http2.RSTStreamFrame)
-		if h, ok := frame.(*http2.HeadersFrame); ok && h.StreamEnded() || reset {
-			c.mu.Lock()
-			s := c.sent[id]
-			delete(c.sent, id)
-			c.mu.Unlock()
+		if ended {
 			wrong, answered := decided[id]
 			delete(decided, id)
 			if !answered {
 				wrong = fmt.Errorf("no message")
 			}
-			done(s, wrong)
+			done(c.end(id), wrong)
 		}
 	}
+}
+
+// control handles the frames that belong to the connection.
+func (c *grpcLink) control(frame http2.Frame) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch f := frame.(type) {
+	case *http2.SettingsFrame:
+		if !f.IsAck() {
+			return c.framer.WriteSettingsAck()
+		}
+	case *http2.PingFrame:
+		if f.IsAck() {
+			return nil
+		}
+		if err := c.framer.WritePing(true, f.Data); err != nil {
+			return err
+		}
+		return c.out.Flush()
+	case *http2.GoAwayFrame:
+		if f.ErrCode != http2.ErrCodeNo {
+			return fmt.Errorf("the server goes away: %v %s", f.ErrCode, f.DebugData())
+		}
+		c.leaving.Store(true)
+	}
+	return nil
+}
+
+// sentAs returns what was sent on a stream.
+func (c *grpcLink) sentAs(id uint32) sent {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sent[id]
+}
+
+// end forgets a stream, and returns what was sent on it.
+func (c *grpcLink) end(id uint32) sent {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.sent[id]
+	delete(c.sent, id)
+	return s
+}
+
+// extendWindow lets the server send as many bytes more.
+func (c *grpcLink) extendWindow(by int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.framer.WriteWindowUpdate(0, uint32(by))
 }
 
 // The fields of a CheckResponse that hold the decision.

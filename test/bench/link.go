@@ -11,7 +11,7 @@ import (
 
 // link sends checks: over gRPC as Envoy does, or over HTTP through an Envoy.
 type link interface {
-	// send asks for a decision. What it was to be comes back with the answer.
+	// send sends a check. The expected decision comes back with the answer.
 	send(r *request, s sent) error
 	// flush sends what send has gathered.
 	flush() error

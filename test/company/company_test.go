@@ -37,9 +37,9 @@ func TestAnEqualSeedMakesAnEqualCompany(t *testing.T) {
 	}
 }
 
-// TestALogIsBelievable finds in the log what the company has: it is whole, people left, values were rotated, clients
+// TestLogHoldsTheCompany finds in the log what the company has: it is whole, people left, values were rotated, clients
 // broke, canaries were touched, and some tokens are not used.
-func TestALogIsBelievable(t *testing.T) {
+func TestLogHoldsTheCompany(t *testing.T) {
 	c := small(1)
 	log := logOf(t, c)
 	inputs := func() []audit.Input { return []audit.Input{{Name: "log", Reader: bytes.NewReader([]byte(log))}} }

@@ -137,6 +137,8 @@ func TestOwnTokens(t *testing.T) {
 	ns.refusedAs("lifting it with the annotation", "alice", "suspended", "", patched("ci", `{"metadata":{"annotations":{"patgate.dev/suspended-by":"alice"}},"spec":{"suspended":false}}`)...)
 	ns.refusedAs("the annotation first", "alice", "suspended", "", patched("ci", `{"metadata":{"annotations":{"patgate.dev/suspended-by":"alice"}}}`)...)
 	ns.refusedAs("deleting it, to create it again", "alice", "not deleted", "", "delete", "pat", "ci")
+	other := strings.Repeat("e", 64)
+	ns.refusedAs("another value in place of a suspended one", "alice", "digest and previous", "", patched("ci", `{"spec":{"digest":"sha256:`+other+`"}}`)...)
 	ns.allowedAs("a change of a suspended token", "alice", "", patched("ci", `{"spec":{"description":"still suspended"}}`)...)
 	ns.allowedAs("lifted by an administrator", "group:token-admins", "", patched("ci", `{"metadata":{"annotations":{"patgate.dev/suspended-by":null}},"spec":{"suspended":null}}`)...)
 	ns.allowedAs("suspended by herself", "alice", "", patched("ci", `{"metadata":{"annotations":{"patgate.dev/suspended-by":"alice"}},"spec":{"suspended":true}}`)...)
@@ -146,6 +148,8 @@ func TestOwnTokens(t *testing.T) {
 	ns.refusedAs("her name on a new token", "alice", "expected it to go", strings.Replace(alices("early", 6, ""), "metadata: {", `metadata: {annotations: {"patgate.dev/suspended-by": alice}, `, 1), create...)
 
 	ns.allowedAs("revoked", "alice", "", patched("ci", `{"spec":{"revoked":"2026-02-01T00:00:00Z"}}`)...)
+	ns.refusedAs("another value in place of a revoked one", "alice", "digest and previous", "", patched("ci", `{"spec":{"digest":"sha256:`+other+`"}}`)...)
+	ns.refusedAs("the value as a previous one", "alice", "digest and previous", "", patched("ci", `{"spec":{"previous":[{"digest":"sha256:`+other+`","issued":"2026-01-01T00:00:00Z","until":"2026-02-01T00:00:00Z"}]}}`)...)
 	ns.refusedAs("deleting a revoked token", "alice", "not deleted", "", "delete", "pat", "ci")
 	ns.allowedAs("another token of hers", "alice", alices("other", 5, ""), create...)
 	ns.allowedAs("deleted by herself", "alice", "", "delete", "pat", "other")

@@ -162,3 +162,21 @@ func TestBrokenManifestsAreRefusedOrShown(t *testing.T) {
 	slices.Sort(lines)
 	golden.File(t, "testdata/crd/refused.txt", strings.Join(lines, "\n")+"\n")
 }
+
+// TestFormsOfAFileAreFormsOfAnObject has values that CEL and patgate might read differently: what a file may hold, an object may.
+func TestFormsOfAFileAreFormsOfAnObject(t *testing.T) {
+	ns := newNamespace(t)
+	installKinds(t, ns)
+	const head = "apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: ci}\nspec:\n  digest: sha256:a225fab98955e121e6b28bd2fcfe197dffc8706e731a58295f31369fbd6a41d8\n  issued: 2026-05-01T00:00:00Z\n  unrestricted: true\n"
+	for name, c := range map[string]struct{ spec, refused string }{
+		"IPv4 in IPv6":        {`user: a` + "\n  " + `clients: {allow: ["::ffff:10.0.0.0/104", "::FFFF:192.0.2.7"]}`, ""},
+		"other letters":       {`user: "dörte müller"`, ""},
+		"a control character": {`user: "a\tb"`, "spec.user"},
+		"a digest twice":      {"user: a\n  previous: [{digest: sha256:a225fab98955e121e6b28bd2fcfe197dffc8706e731a58295f31369fbd6a41d8, issued: 2026-04-01T00:00:00Z, until: 2026-05-02T00:00:00Z}]", "spec.previous"},
+		"an earlier value":    {"user: a\n  previous: [{digest: sha256:b225fab98955e121e6b28bd2fcfe197dffc8706e731a58295f31369fbd6a41d8, issued: 2026-04-01T00:00:00Z, until: 2026-05-02T00:00:00Z}]", ""},
+	} {
+		if got := ns.c.post(t, ns.name, []byte(head+"  "+c.spec+"\n")); (got == "") != (c.refused == "") || !strings.Contains(got, c.refused) {
+			t.Errorf("%s: %q, want one of %q", name, got, c.refused)
+		}
+	}
+}

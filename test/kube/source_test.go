@@ -165,3 +165,21 @@ func TestNotReadyWithoutACluster(t *testing.T) {
 	f.ready()
 	f.becomes(1, "late.example.com", 200)
 }
+
+// TestTheEndIsQuiet ends a server that follows objects: that its watches end with it is no error.
+func TestTheEndIsQuiet(t *testing.T) {
+	ns := newNamespace(t)
+	installKinds(t, ns)
+	t.TempDir() // which is removed after what follows
+	var f *follower
+	t.Cleanup(func() {
+		text, err := os.ReadFile(f.logs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), `"level":"ERROR"`) {
+			t.Errorf("the log has errors:\n%s", text)
+		}
+	})
+	f = follow(ns, ns.c.url, "--namespace", ns.name).ready()
+}

@@ -1,5 +1,5 @@
-// Package snippet writes a client's code for calling an API with a token. The code reads
-// the value from the environment, or prompts for it: a snippet never holds a value.
+// Package snippet writes client code that calls an API with a token. The code reads the value from the environment or
+// prompts for it; it never contains a value.
 package snippet
 
 import (

@@ -1,5 +1,4 @@
-// Package storetest has the tests that every tokens.Store must pass, and a store in memory for the
-// tests of what is above one.
+// Package storetest has the tests that every tokens.Store must pass, and a store in memory for other tests.
 package storetest
 
 import (

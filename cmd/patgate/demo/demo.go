@@ -1,5 +1,5 @@
-// Package demo runs the whole of patgate on loopback: a sample API, `patgate serve`, a
-// real Envoy in front, and a tour of requests that shows what each part does.
+// Package demo runs a complete patgate on loopback: a sample API, `patgate serve`, a real Envoy in front, and a tour of
+// requests that shows what each part does.
 package demo
 
 import (
@@ -251,7 +251,7 @@ func (e *events) await(ctx context.Context, id string) (event, error) {
 	}
 }
 
-// awaitGate asks patgate's status page until it is ready, or patgate has ended.
+// awaitGate waits until patgate's status page says that it is ready, or patgate has ended.
 func (d *demo) awaitGate(ctx context.Context, url string) error {
 	for {
 		if answer, err := http.Get(url); err == nil {

@@ -51,7 +51,7 @@ var steps = []step{
 	{learn: "A revocation counts as soon as its file is written.", page: "Ativo", path: "/rest/api/2/issue/JRA-1", token: "alice", bearer: true, status: 401, reason: "token_revoked", revoke: "alice"},
 }
 
-// tour asks step by step, and shows for each what a user would type, what Envoy
+// tour sends requests step by step, and shows for each what a user would type, what Envoy
 // answered, and what patgate wrote of it.
 func (d *demo) tour(ctx context.Context) error {
 	d.printf("A sample API behind Envoy, and patgate as its gate: API=%s\n"+
@@ -136,9 +136,9 @@ func (d *demo) take(ctx context.Context, s *step) (note string, err error) {
 			return "", err
 		}
 		if s.revoke != "" && answer.StatusCode == http.StatusOK && time.Since(begun) < 5*time.Second {
-			continue // the file was written a moment ago: ask again
+			continue // the file was written a moment ago: try again
 		}
-		note := fmt.Sprintf("    %-24s | %s\n", fmt.Sprintf("%d %s", answer.StatusCode, http.StatusText(answer.StatusCode)), e.tell())
+		note := fmt.Sprintf("    %-24s | %s\n", fmt.Sprintf("%d %s", answer.StatusCode, http.StatusText(answer.StatusCode)), e.reasonOf())
 		if s.revoke != "" {
 			note += fmt.Sprintf("    %-24s | refused %v after its file was written\n", "", time.Since(begun).Round(time.Millisecond))
 		}
@@ -149,8 +149,8 @@ func (d *demo) take(ctx context.Context, s *step) (note string, err error) {
 	}
 }
 
-// tell returns the part of an event that says why.
-func (e *event) tell() string {
+// reasonOf returns the part of an event with the reason.
+func (e *event) reasonOf() string {
 	text := e.Decision + " " + e.Reason
 	for _, part := range []struct{ name, value string }{
 		{"user", e.User}, {"token", e.Token}, {"policy", e.Policy}, {"rule", e.Rule}, {"client", e.Client},
