@@ -63,6 +63,11 @@ func (c *Controller) observe(seen kube.Observed) {
 		return
 	}
 	now := c.parse(seen.ID, seen.Object)
+	select {
+	case <-c.source.Up():
+		now.changed = now.seen
+	default: // it is one of those that are listed
+	}
 	switch {
 	case was == nil || was.uid != now.uid:
 	case number(now.version) < number(was.version):
@@ -95,13 +100,8 @@ func (c *Controller) countSecrets(was, now *object) {
 // parse reads what the controller needs of an object.
 func (c *Controller) parse(id string, u *unstructured.Unstructured) *object {
 	o := &object{
-		id: id, kind: u.GetKind(), namespace: u.GetNamespace(), name: u.GetName(), uid: string(u.GetUID()),
+		id: id, kind: shared(u.GetKind()), namespace: shared(u.GetNamespace()), name: u.GetName(), uid: string(u.GetUID()),
 		generation: u.GetGeneration(), version: u.GetResourceVersion(), seen: c.o.Now(),
-	}
-	select {
-	case <-c.source.Up():
-		o.changed = o.seen
-	default: // it is one of those that are listed
 	}
 	o.since = number(o.version)
 	o.held = o.since
