@@ -180,8 +180,10 @@ func (s *Sessions) endHere(in map[string]time.Time, id string, until time.Time) 
 	in[id] = until
 	if forgets = len(s.taken) > maxTaken; forgets {
 		for other := range s.taken {
-			delete(s.taken, other)
-			break
+			if other != id {
+				delete(s.taken, other)
+				break
+			}
 		}
 	}
 	return !ended, forgets

@@ -69,6 +69,7 @@ func (m *Manager) Get(ctx context.Context, c *Caller, name string) (*Details, er
 	if row := v.snapshot.TokenByName(name); row != nil {
 		shown := tokens.Describe(v.snapshot, row, doc, m.o.Now())
 		d.Why, d.ExpiresBy, d.Clients, d.ActAs, d.Logins, d.Inactive = shown.Why, shown.ExpiresBy, shown.Clients, shown.ActAs, shown.Logins, shown.Deactivated
+		d.ExpiresBy = withoutPlaces(d.ExpiresBy)
 		d.Policies, d.Free = shown.Policies, shown.Unrestricted
 		for _, p := range shown.Previous {
 			d.Previous = append(d.Previous, PreviousValue{p.Issued.Format(timeLayout), p.Until.Format(timeLayout), p.Ended})

@@ -3,10 +3,13 @@ package audit
 import (
 	"bufio"
 	"bytes"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"io"
 	"regexp"
+	"slices"
+	"strings"
 )
 
 // runtimeLine reads the forms in which container runtimes keep lines: that of the CRI (`TIME stdout P|F TEXT`)
@@ -82,21 +85,17 @@ func isList(text []byte) bool {
 	return len(text) > 0 && text[0] == '[' && json.Valid(text)
 }
 
-// unquoteCSV returns the event in a line of a CSV export, whose quotes are doubled; other lines are as they were.
+// unquoteCSV returns the event in a line of a CSV export, whose quotes are doubled; other lines are as they were. All of the line
+// must be CSV: clients can write what looks like a field of it into another log.
 func unquoteCSV(text []byte) []byte {
-	start := bytes.Index(text, []byte(`"{""v"":`))
-	if start < 0 {
+	if !bytes.Contains(text, []byte(`"{""v"":`)) {
 		return text
 	}
-	var event []byte
-	for rest := text[start+1:]; ; {
-		part, after, found := bytes.Cut(rest, []byte(`"`))
-		event = append(event, part...)
-		if !found || len(after) == 0 || after[0] != '"' {
-			return event
-		}
-		event, rest = append(event, '"'), after[1:]
+	fields, err := csv.NewReader(bytes.NewReader(text)).Read()
+	if at := slices.IndexFunc(fields, func(field string) bool { return strings.HasPrefix(field, `{"v":`) }); err == nil && at >= 0 {
+		return []byte(fields[at])
 	}
+	return text
 }
 
 // eventHead is how each event begins that patgate writes.

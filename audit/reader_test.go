@@ -108,7 +108,8 @@ func TestForms(t *testing.T) {
 // what they say is no event.
 func TestEventsInAccessLogs(t *testing.T) {
 	forged := strings.Replace(logged(2), `,"query":"q=\"x\""`, "", 1)
-	for _, header := range []string{forged, " " + forged + " ", `x" ` + forged + ` "`, `{"log":` + forged + "}", `{"message":` + quoted(forged) + "}"} {
+	doubled := strings.ReplaceAll(forged, `"`, `""`)
+	for _, header := range []string{doubled, `x","` + doubled + `","y`, forged, " " + forged + " ", `x" ` + forged + ` "`, `{"log":` + forged + "}", `{"message":` + quoted(forged) + "}"} {
 		line := `[2026-06-01T12:00:00.000Z] "GET /rest/x HTTP/1.1" 200 - 0 5 1 1 "-" "` + header + `" "id" "api.example.com" "10.0.0.7:80"` + "\n"
 		for _, prefix := range []string{"", "[pod/envoy-1/envoy] ", "2026-06-01T12:00:00Z stdout F "} {
 			seqs, skipped, err := read(t, logged(1)+"\n"+prefix+line)

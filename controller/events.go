@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -64,7 +65,7 @@ func (r *recorder) say(ctx context.Context, o *object, warns bool, reason, messa
 	}
 	event := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": "Event", "type": kind, "reason": reason, "message": cut(token.Mask(message), maxEventText),
-		"metadata":       map[string]any{"generateName": cut(o.name, maxEventName) + ".", "namespace": o.namespace},
+		"metadata":       map[string]any{"generateName": eventPrefix(o.name), "namespace": o.namespace},
 		"involvedObject": map[string]any{"apiVersion": manifest.APIVersion, "kind": o.kind, "namespace": o.namespace, "name": o.name, "uid": o.uid, "resourceVersion": o.version},
 		"source":         map[string]any{"component": Manager}, "reportingComponent": Manager, "reportingInstance": r.identity,
 		"firstTimestamp": at, "lastTimestamp": at, "count": int64(1),
@@ -73,6 +74,9 @@ func (r *recorder) say(ctx context.Context, o *object, warns bool, reason, messa
 		r.logger.Debug("an Event could not be written", "object", o.id, "reason", reason, "error", err)
 	}
 }
+
+// eventPrefix is how the names of an object's Events begin. No part of a name ends with a dash or a dot.
+func eventPrefix(name string) string { return strings.TrimRight(cut(name, maxEventName), "-.") + "." }
 
 // cut returns the beginning of a text, whole characters alone.
 func cut(text string, most int) string {

@@ -169,13 +169,15 @@ func (i *Imported) setLines(text string) {
 		i.unrestricted()
 		return
 	}
+	blank := true
 	for _, line := range lineBreak.Split(text, -1) {
 		if line = strings.Trim(plainText(line), " \t"); line != "" {
+			blank = false
 			i.setLine(line)
 		}
 	}
-	if len(i.Token.LimitTo) == 0 {
-		i.refuse("its limitTo has no rule in it, expected some or nothing at all")
+	if blank {
+		i.refuse("its limitTo is blank, expected rules, or nothing at all")
 	}
 }
 

@@ -109,7 +109,7 @@ func TestWhatIsRefused(t *testing.T) {
 		`,"token":"********************"`:                           "masked",
 		`,"limitTo":".*/rest/a&#10;.*"`:                             "#",
 		`,"limitTo":".*/rest/a\u2028.*"`:                            "line's end",
-		`,"limitTo":" <br> "`:                                       "no rule in it",
+		`,"limitTo":" <br> "`:                                       "limitTo is blank",
 		`,"limitTo":"{JIRA_URL}/rest/a|/rest/secret.*"`:             "alternatives next to",
 		`,"limitTo":"/rest/[a-z&&[^s]]"`:                            "set within a set",
 		`,"ip":" ; "`:                                               "no address",
@@ -118,6 +118,9 @@ func TestWhatIsRefused(t *testing.T) {
 		if i := one(t, "extender", extender(fields)); !strings.Contains(i.Refused, want) {
 			t.Errorf("%s: %q, want %q", fields, i.Refused, want)
 		}
+	}
+	if i := one(t, "extender", extender(`,"limitTo":"/rest/("`)); strings.Contains(i.Refused, "blank") {
+		t.Errorf("one mistake has two reasons: %q", i.Refused)
 	}
 	i := one(t, "extender", extender(`,"label":"my `+value+`"`))
 	if !strings.Contains(i.Refused, "take it for leaked") || strings.Contains(i.From+i.Token.Name, value) {

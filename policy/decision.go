@@ -108,7 +108,11 @@ func (d *Decision) Where() string {
 	if d.Rule == nil {
 		return ""
 	}
-	where := d.Rule.words()
+	owner := "of the token"
+	if d.Token == nil {
+		owner = "for anonymous callers"
+	}
+	where := d.Rule.words(owner)
 	if d.AtDestination {
 		where += " (for the Destination)"
 	}
@@ -116,24 +120,23 @@ func (d *Decision) Where() string {
 }
 
 // words names the rule to a caller, who has not seen the manifests: by its name, or as
-// the list that it is in and its number there, from 1 on.
-func (r *Rule) words() string {
-	owner := "the token"
+// the list that it is in and its number there, from 1 on. A rule of no policy has an owner.
+func (r *Rule) words(owner string) string {
 	if r.Policy != "" {
-		owner = "policy " + r.Policy
+		owner = "of policy " + r.Policy
 	}
 	list, place, ok := strings.Cut(strings.TrimSuffix(r.Name, "]"), "[")
 	index, err := strconv.Atoi(place)
 	switch {
 	case !ok || err != nil || r.Name != list+"["+place+"]":
 	case list == "limitTo":
-		return fmt.Sprintf("line %d of %s's limits", index+1, owner)
+		return fmt.Sprintf("line %d of the token's limits", index+1)
 	case list == "allow", list == "deny":
-		return fmt.Sprintf("%s rule %d of %s", list, index+1, owner)
+		return fmt.Sprintf("%s rule %d %s", list, index+1, owner)
 	}
 	named := "rule " + strconv.Quote(r.Name)
 	if r.Policy != "" {
-		named += " of " + owner
+		named += " " + owner
 	}
 	return named
 }

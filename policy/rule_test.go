@@ -286,9 +286,15 @@ func TestRefusalsNameRulesInWords(t *testing.T) {
 		{"[1]", "", `rule "[1]"`},
 		{"", "", `rule ""`},
 	} {
-		d := policy.Decision{Rule: &policy.Rule{Name: c.name, Policy: c.policy}}
+		d := policy.Decision{Token: &policy.Token{}, Rule: &policy.Rule{Name: c.name, Policy: c.policy}}
 		if got := d.Where(); got != c.want {
 			t.Errorf("%s of %q is called %s, want %s", c.name, c.policy, got, c.want)
+		}
+	}
+	for name, want := range map[string]string{"deny[1]": "deny rule 2 for anonymous callers", "no": `rule "no"`} {
+		d := policy.Decision{Rule: &policy.Rule{Name: name}}
+		if got := d.Where(); got != want {
+			t.Errorf("%s of a gate is called %s, want %s", name, got, want)
 		}
 	}
 }

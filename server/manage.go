@@ -23,6 +23,7 @@ import (
 	"github.com/patgate/patgate/admin"
 	"github.com/patgate/patgate/admin/oidc"
 	"github.com/patgate/patgate/admin/page"
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/policy"
@@ -75,6 +76,7 @@ type management struct {
 	signIn   *oidc.SignIn // nil: no identity provider
 	usage    *usageView
 	notices  *notices
+	snapshot func() *policy.Snapshot // what runs
 }
 
 // managed is what the management API manages.
@@ -171,6 +173,7 @@ func (g *management) options(m *managed, servers *servers, sessions *admin.Sessi
 	if m.objects != nil {
 		m.objects.qualify(&options)
 	}
+	g.snapshot = options.Snapshot
 	if o.LoginLink != "" {
 		g.links = &admin.Links{Now: m.now}
 		options.Links = g.links
@@ -315,6 +318,20 @@ func (g *management) url() string {
 		return "https://" + g.listener.Addr().String()
 	}
 	return "http://" + g.listener.Addr().String()
+}
+
+// announce logs where the management is, and where the Gate of its tokens is not there: until it is, they sign nobody in.
+func (g *management) announce(logger *slog.Logger) {
+	logger.Info("managing tokens", "address", g.url())
+	snapshot := g.snapshot()
+	if g.o.Gate == "" || snapshot.Gate(g.o.Gate) != nil {
+		return
+	}
+	var names []string
+	for _, gate := range snapshot.Gates() {
+		names = append(names, gate.Name)
+	}
+	logger.Warn("no Gate has the name of "+g.o.Flags+"gate: tokens sign nobody in until one has", "gate", g.o.Gate, "hint", diag.Suggest(g.o.Gate, names))
 }
 
 // serve answers requests until stop.

@@ -244,7 +244,7 @@ func (s *Server) manageTokens(ctx context.Context, failed chan<- error) {
 	loops.Go(func() { s.manage.usage.follow(ctx) })
 	loops.Go(func() { s.manage.notices.run(ctx) })
 	go func() { failed <- s.manage.serve() }()
-	s.o.Logger.Info("managing tokens", "address", s.manage.url())
+	s.manage.announce(s.o.Logger)
 }
 
 // start makes the first load and reports that the server is ready.

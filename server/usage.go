@@ -64,7 +64,7 @@ func (s *Server) writeUsage(ctx context.Context) {
 // changed after the cursor of a line of this instance.
 func (s *Server) usage(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	after, err := strconv.ParseUint(cmp.Or(query.Get("after"), "0"), 10, 64)
+	after, err := strconv.ParseUint(cmp.Or(query.Get("after"), query.Get("cursor"), "0"), 10, 64)
 	if err != nil {
 		http.Error(w, "after: expected the cursor of a line, a number", http.StatusBadRequest)
 		return

@@ -53,6 +53,9 @@ func TestUsageIsPublished(t *testing.T) {
 	if next := get(since); len(next) != 1 || next[0].Token.Token != "b" || next[0].Count != 2 || next[0].User != "alice" {
 		t.Errorf("since %s: %+v", since, next)
 	}
+	if next := get(strings.Replace(since, "after", "cursor", 1)); len(next) != 1 || next[0].Token.Token != "b" {
+		t.Errorf("with the field's own name: %+v", next)
+	}
 	if all := get("?instance=other&after=99"); len(all) != 2 {
 		t.Errorf("for another instance: %+v", all)
 	}

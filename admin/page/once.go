@@ -2,6 +2,7 @@ package page
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"sync"
 	"time"
 )
@@ -11,8 +12,13 @@ import (
 type once struct {
 	now  func() time.Time
 	mu   sync.Mutex
-	sent map[string]sentForm
+	sent map[formKey]sentForm
 }
+
+// formKey is the digest of a user and a form, whose id a client may make as long as a body.
+type formKey [sha256.Size]byte
+
+func keyOf(user, id string) formKey { return sha256.Sum256([]byte(user + "\x00" + id)) }
 
 type sentForm struct {
 	token string // that it made; empty: it is at it
@@ -25,7 +31,7 @@ const (
 	onceMost = 10_000
 )
 
-func newOnce(now func() time.Time) *once { return &once{now: now, sent: map[string]sentForm{}} }
+func newOnce(now func() time.Time) *once { return &once{now: now, sent: map[formKey]sentForm{}} }
 
 // id is for a new form.
 func (o *once) id() string { return rand.Text() }
@@ -34,7 +40,7 @@ func (o *once) id() string { return rand.Text() }
 func (o *once) begin(user, id string) (token string, first bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	key := user + "\x00" + id
+	key := keyOf(user, id)
 	if was, there := o.sent[key]; there {
 		return was.token, false
 	}
@@ -61,7 +67,7 @@ func (o *once) forget() {
 func (o *once) end(user, id, token string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	key := user + "\x00" + id
+	key := keyOf(user, id)
 	if token == "" {
 		delete(o.sent, key)
 		return

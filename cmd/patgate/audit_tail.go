@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -23,7 +22,8 @@ func newAuditTail(s streams) *cobra.Command {
 		Use:   "tail [--log FILE] [FILE]",
 		Short: "Print a readable line for each event, as events come",
 		Long: "Tail prints one line per event. If the log is stdin, it waits for more events. --follow waits for\n" +
-			"events that are appended to a file. -o json prints the events themselves.",
+			"events that are appended to a file, and for the file that takes its place when logs are rotated.\n" +
+			"-o json prints the events themselves.",
 		Example: "  kubectl logs -f deploy/patgate | patgate audit tail --decision deny\n" +
 			"  patgate audit tail --log audit.jsonl --follow --token ci-bot",
 		RunE: func(_ *cobra.Command, given []string) error {
@@ -60,11 +60,13 @@ func auditTail(s streams, names []string, filter *report.Filter, output string, 
 	defer closeAll()
 	ctx, stop := interrupted()
 	defer stop()
+	if file, ok := inputs[0].Reader.(*os.File); ok && follow {
+		grows := &growing{ctx: ctx, name: inputs[0].Name, file: file}
+		defer grows.close()
+		inputs[0].Reader = grows
+	}
 	var cut error
 	for _, in := range inputs {
-		if file, ok := in.Reader.(*os.File); ok && follow {
-			in.Reader = &growing{ctx, file}
-		}
 		err := tailLog(s.out, in, filter, output)
 		var c *audit.CutError
 		if err != nil && !errors.As(err, &c) {
@@ -95,27 +97,6 @@ func tailLog(out io.Writer, in audit.Input, filter *report.Filter, output string
 		}
 		if _, err := io.WriteString(out, text); err != nil {
 			return err
-		}
-	}
-}
-
-// growing reads a file, and waits at its end for what is appended.
-type growing struct {
-	ctx  context.Context
-	file *os.File
-}
-
-// Read implements io.Reader. It ends when the user interrupts it.
-func (g *growing) Read(p []byte) (int, error) {
-	for {
-		n, err := g.file.Read(p)
-		if n > 0 || err != nil && !errors.Is(err, io.EOF) {
-			return n, err
-		}
-		select {
-		case <-g.ctx.Done():
-			return 0, io.EOF
-		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }

@@ -22,7 +22,7 @@ func newController(s streams) *cobra.Command {
 	var chainFile, logFormat, logLevel string
 	cmd := &cobra.Command{
 		Use:   "controller --gate-status URL",
-		Short: "Write the status of a cluster's objects, and make values for Secrets",
+		Short: "Write the status of a cluster's objects, and values into Secrets",
 		Long: "Controller follows the Gates, APITokens, UserGroups and TokenPolicies of a Kubernetes\n" +
 			"cluster, and says in their status whether they are accepted, and in force on every gate.\n" +
 			"For a token with spec.secret it makes the value: once every gate knows its digest, it\n" +

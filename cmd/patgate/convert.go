@@ -17,7 +17,7 @@ func newConvert(s streams) *cobra.Command {
 	var dirs []string
 	cmd := &cobra.Command{
 		Use:   "convert [DIR...]",
-		Short: "Print manifests of directories or ConfigMaps as Kubernetes objects",
+		Short: "Print manifests of directories as Kubernetes objects",
 		Long: "Convert prints the manifests of directories, or of ConfigMaps, as one file of objects for\n" +
 			"`kubectl apply`. They are as they were written, comments and all: a file is an object.\n" +
 			"Manifests with problems are refused. PolicyTests, and the marks of deleted tokens\n" +

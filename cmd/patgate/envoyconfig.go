@@ -58,7 +58,7 @@ func frontKinds() []string {
 func newEnvoyConfig(s streams) *cobra.Command {
 	return newConfigCommand(s, envoy.Kinds(), &cobra.Command{
 		Use:   "envoy-config --for KIND [DIR...]",
-		Short: "Print the Envoy, Istio or Envoy Gateway configuration for the gates at hand",
+		Short: "Print the configuration of Envoy, Istio or Envoy Gateway",
 		Long: "Envoy-config prints a configuration for the gates: patgate may set and remove exactly the headers that\n" +
 			"they name, JSON bodies are sent only for rules that read them, and client addresses are counted as the\n" +
 			"gates count them. Warnings go to stderr. Print the configuration again when gates change. For other\n" +
@@ -77,7 +77,7 @@ func newEnvoyConfig(s streams) *cobra.Command {
 func newFrontConfig(s streams) *cobra.Command {
 	return newConfigCommand(s, frontKinds(), &cobra.Command{
 		Use:   "front-config --for KIND [DIR...]",
-		Short: "Print the configuration of the proxy in front of the gates at hand",
+		Short: "Print the configuration of nginx, Caddy or another proxy",
 		Long: "Front-config prints a configuration for the gates: every identity header comes from patgate, and clients\n" +
 			"cannot set one. Warnings go to stderr. Print the configuration again when gates change their headers.\n" +
 			"docs/ingress.md lists what each proxy sends, keeps, changes and shows. The kinds are:\n" +

@@ -27,7 +27,7 @@ func newFrontCheck(s streams) *cobra.Command {
 	var o frontCheckOptions
 	cmd := &cobra.Command{
 		Use:   "front-check FILE...",
-		Short: "Find settings of nginx, Caddy, Traefik or HAProxy that let requests bypass patgate",
+		Short: "Find settings of other proxies that let requests bypass patgate",
 		Long: "Front-check reads configurations of proxies that ask patgate over HTTP, and prints the settings that let requests\n" +
 			"bypass it, as FILE:LINE:COLUMN: field: what is wrong. Fix: what to write [severity code]. docs/ingress.md describes\n" +
 			"each code. A FILE is a configuration of nginx, a Caddyfile or Caddy's JSON, Traefik's YAML or TOML, objects of\n" +
@@ -61,31 +61,32 @@ func newFrontCheck(s streams) *cobra.Command {
 	return cmd
 }
 
-// identityOf lists the identity headers of the gates of manifests.
-func identityOf(dirs, names []string) (list []string, err error) {
+// identityOf lists the identity headers of the gates of manifests, and their hosts.
+func identityOf(dirs, names []string) (list, hosts []string, err error) {
 	if len(dirs) == 0 {
 		if len(names) > 0 {
-			return nil, usageError{fmt.Errorf("--gate needs --manifests DIR")}
+			return nil, nil, usageError{fmt.Errorf("--gate needs --manifests DIR")}
 		}
-		return nil, nil
+		return nil, nil, nil
 	}
 	_, snapshot, err := readGood(dirs, time.Now())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	gates, err := chosenGates(snapshot.Gates(), names)
 	for _, g := range gates {
+		hosts = append(hosts, g.Hosts...)
 		for _, name := range g.IdentityHeaders() {
 			if !slices.Contains(list, name) {
 				list = append(list, name)
 			}
 		}
 	}
-	return list, err
+	return list, hosts, err
 }
 
 func frontCheck(s streams, o *frontCheckOptions, names []string) error {
-	identity, err := identityOf(o.manifests, o.gates)
+	identity, hosts, err := identityOf(o.manifests, o.gates)
 	if err != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func frontCheck(s streams, o *frontCheckOptions, names []string) error {
 		files = append(files, frontcheck.File(f))
 	}
 	findings, err := frontcheck.Check(files, frontcheck.Options{
-		Kind: o.kind, Identity: identity, Disk: &frontcheck.Disk{Read: os.ReadFile, Glob: filepath.Glob},
+		Kind: o.kind, Identity: identity, Hosts: hosts, Disk: &frontcheck.Disk{Read: os.ReadFile, Glob: filepath.Glob},
 	})
 	if err != nil {
 		return usageError{err}

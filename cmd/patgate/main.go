@@ -174,9 +174,9 @@ func newRoot(s streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "patgate",
 		Short: "The gate for API tokens in front of any HTTP API",
-		Long: "patgate is an external authorization server for Envoy: it checks the Basic or Bearer\n" +
-			"token of each request and the YAML policies that a team keeps in Git, and writes one\n" +
-			"audit event a decision to stdout.",
+		Long: "patgate is an external authorization server for Envoy: it checks the Basic or\n" +
+			"Bearer token of each request against YAML policies that a team keeps in Git,\n" +
+			"and writes one audit event per decision to stdout.",
 		Example:       "  patgate demo                                    # the whole thing on loopback\n  patgate token create ci-bot --user alice --into manifests --limit-to '[get,head]/rest/api/2/issue/JRA-[0-9]+'\n  patgate check manifests\n  patgate serve --manifests manifests",
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -194,6 +194,7 @@ func newRoot(s streams) *cobra.Command {
 	}
 	addedCommands(root)
 	complete(root)
+	fitHelp(s, root)
 	return root
 }
 

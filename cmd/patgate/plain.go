@@ -1,6 +1,9 @@
 package main
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // translations rewrite the messages of Go and of libraries as patgate words its own: what is wrong, and what was expected.
 // The first that matches a line counts.
@@ -35,8 +38,20 @@ var translations = []struct {
 func plainText(line string) string {
 	for _, t := range translations {
 		if t.pattern.MatchString(line) {
-			return t.pattern.ReplaceAllString(line, t.plain)
+			return sayOnce(t.pattern.ReplaceAllString(line, t.plain))
 		}
 	}
 	return line
+}
+
+// sayOnce removes a value that follows itself, as in "--listen ADDR: ADDR: another process listens there".
+func sayOnce(line string) string {
+	parts := strings.Split(line, ": ")
+	kept := parts[:1]
+	for _, part := range parts[1:] {
+		if before := " " + kept[len(kept)-1]; !strings.HasSuffix(before, " "+part) {
+			kept = append(kept, part)
+		}
+	}
+	return strings.Join(kept, ": ")
 }

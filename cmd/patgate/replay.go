@@ -33,7 +33,7 @@ func newReplay(s streams) *cobra.Command {
 	var f replayFlags
 	cmd := &cobra.Command{
 		Use:   "replay --log FILE... --manifests NEW [--against OLD]",
-		Short: "Show whom changed manifests would newly allow or deny, by recorded calls",
+		Short: "Show which recorded calls changed manifests allow or deny",
 		Long: "Replay evaluates each decision of a log again, at its time, against the manifests NEW, and compares the\n" +
 			"result with the log, or with the manifests OLD. What an event does not record (a masked value, a cut\n" +
 			"path, a body) is never guessed: replay counts such events, with the reason.\n" +

@@ -10,7 +10,7 @@ func newSchema(s streams) *cobra.Command {
 	var crd bool
 	cmd := &cobra.Command{
 		Use:   "schema",
-		Short: "Print the JSON Schema of the manifests, for editors, or their CRDs",
+		Short: "Print the JSON Schema of manifests, for editors, or their CRDs",
 		Long: "Schema prints a JSON Schema (2020-12) of all kinds of manifests. An editor with a YAML\n" +
 			"language server uses it to complete and explain fields and to mark mistakes as you type: put\n" +
 			"`# yaml-language-server: $schema=PATH` at the top of each manifest. References to other\n" +

@@ -148,8 +148,20 @@ func (g *serveCommand) options(s streams, f *pflag.FlagSet, dirs []string) (serv
 	}
 	if g.managed.Announce = announceLink(s); g.managed.Listen != "" {
 		o.Manage = &g.managed
+	} else if err := unmanaged(f); err != nil {
+		return server.Options{}, err
 	}
 	return o, nil
+}
+
+// unmanaged refuses flags of the API and page where neither is served: they would have no effect.
+func unmanaged(f *pflag.FlagSet) (err error) {
+	f.VisitAll(func(flag *pflag.Flag) {
+		if err == nil && flag.Value.String() != flag.DefValue && flag.Name != "manage-listen" && strings.HasPrefix(flag.Name, "manage-") {
+			err = usageError{fmt.Errorf("--%s needs --manage-listen", flag.Name)}
+		}
+	})
+	return err
 }
 
 // audit sets the options of the audit log.

@@ -128,7 +128,7 @@ func printSuggestions(out io.Writer, r *suggest.Report) error {
 		t := &r.Tokens[i]
 		fmt.Fprintf(&b, "\n%s (%s): ", diag.Escape(t.Token), diag.Escape(orNone(t.User)))
 		if t.Proposed() {
-			fmt.Fprintf(&b, "covers %d of %s of %s\n", t.Covered, count(int(t.AllowedCalls), "allowed call"), count(t.Days, "day"))
+			fmt.Fprintf(&b, "covers %d of %s of %s\n", t.Covered, count(int(t.AllowedCalls), "allowed call"), suggest.DaysText(t.Days))
 		} else {
 			b.WriteString("nothing is proposed\n")
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -103,8 +104,8 @@ func (f *createFlags) check() error {
 		}
 	}
 	switch {
-	case f.into == "":
-		return usageError{fmt.Errorf("--into is missing, expected the directory of the manifest")}
+	case !isInto(f.into):
+		return notInto(f.into)
 	case filepath.Base(t.Name) != t.Name:
 		return usageError{fmt.Errorf("%q is no name, expected lower-case letters, digits, `-` and `.`", t.Name)}
 	case f.valueFile != "":
@@ -125,6 +126,20 @@ func (f *createFlags) check() error {
 		return usageError{fmt.Errorf("nothing says what the token may do, expected --limit-to, --policy or --unrestricted")}
 	}
 	return manifestDirectories(f.manifests)
+}
+
+// isInto reports whether a directory has this name, or may be made.
+func isInto(name string) bool {
+	info, err := os.Stat(name)
+	return name != "" && (err != nil || info.IsDir())
+}
+
+// notInto is the error of an --into that is not.
+func notInto(name string) error {
+	if name == "" {
+		return usageError{errors.New("--into is missing, expected the directory of the manifests")}
+	}
+	return usageError{fmt.Errorf("--into %s: not a directory, expected that of the manifests", name)}
 }
 
 // checkNewFile refuses the name of a file that exists, and one that could not be made.

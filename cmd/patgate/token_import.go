@@ -78,8 +78,8 @@ func (f *importFlags) run(s streams, file string) error {
 	switch {
 	case !ok:
 		return usageError{fmt.Errorf("--from %q: %s", f.from, diag.Suggest(f.from, slices.Sorted(maps.Keys(migrate.Sources))))}
-	case f.into == "":
-		return usageError{fmt.Errorf("--into is missing, expected the directory of the manifests")}
+	case !isInto(f.into):
+		return notInto(f.into)
 	}
 	data, err := readInput(s, file)
 	if err != nil {
@@ -124,8 +124,10 @@ func (f *importFlags) write(file string, list []migrate.Imported) (told []import
 	}
 	left := len(done)
 	for n, d := range done {
-		told[places[n]].File, told[places[n]].Refused = d.File, d.Refused
-		f.after = d.After
+		told[places[n]].Refused = d.Refused
+		if err == nil { // else nothing was written
+			told[places[n]].File, f.after = d.File, d.After
+		}
 		if d.Refused != "" {
 			left--
 		}

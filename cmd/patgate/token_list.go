@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +17,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/patgate/patgate/audit"
+	"github.com/patgate/patgate/audit/report"
 	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/manifest"
@@ -68,7 +74,7 @@ func newTokenList(s streams) *cobra.Command {
 	f.StringVar(&q.User, "user", "", "the `user` whose tokens to list")
 	f.StringVar(&within, "within", "", "only tokens that are good and end within this `time`, such as 14d")
 	f.StringVar(&sorted, "sort", sortName, "`order`: name, or end (those that end first come first)")
-	f.StringVar(&used, "usage", "", "also show when tokens were last used: a `FILE` that `patgate usage -o json` wrote, or - for stdin")
+	f.StringVar(&used, "usage", "", "also show the last use: a `FILE` of patgate usage -o json, or an audit log (-: stdin)")
 	atFlag(cmd, &at)
 	outputFlag(cmd, &output)
 	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(stateNames(), cobra.ShellCompDirectiveNoFileComp))
@@ -149,11 +155,33 @@ func readUsage(s streams, name string) (usage.Uses, error) {
 		defer func() { _ = f.Close() }()
 		in = f
 	}
-	uses, err := usage.Read(in)
+	text := bufio.NewReaderSize(in, 64<<10)
+	if start, _ := text.Peek(64 << 10); isLog(start) {
+		return usageOfLog(name, text)
+	}
+	uses, err := usage.Read(text)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("--usage %s: %w", name, err)}
 	}
 	return uses, nil
+}
+
+// isLog reports whether a file of usage is an audit log instead: its events have a kind, and it may be gzip or zstd.
+func isLog(start []byte) bool {
+	return len(start) > 0 && (start[0] == 0x1f || start[0] == 0x28 || start[0]&0xf0 == 0x50 || bytes.Contains(start, []byte(`kind`)))
+}
+
+// usageOfLog counts the uses of tokens in an audit log.
+func usageOfLog(name string, log io.Reader) (usage.Uses, error) {
+	list, stats, err := report.Usage(context.Background(), []audit.Input{{Name: name, Reader: log}}, false, nil)
+	if err == nil && stats.Events == 0 {
+		return nil, usageError{fmt.Errorf("--usage %s: no event of patgate in it, expected what `patgate usage -o json` prints, lines of /usage, or an audit log", name)}
+	}
+	uses := usage.Uses{}
+	for i := range list {
+		uses.Add(&list[i])
+	}
+	return uses, err
 }
 
 // withUse adds their use to tokens.

@@ -23,6 +23,10 @@ func TestTokensPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Chdir(dir)
+	used := `{"v":1,"seq":1,"instance":"i","time":"2026-06-01T12:00:00Z","kind":"decision","decision":"allow","reason":"ok","user":"alice","token":"ci-bot"}` + "\n"
+	if err := os.WriteFile("audit.jsonl", []byte(used), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	ran := 0
 	for _, b := range block.FindAllStringSubmatch(string(page), -1) {
 		if b[1] == "yaml" {
@@ -40,7 +44,7 @@ func TestTokensPage(t *testing.T) {
 			ran++
 		}
 	}
-	if ran != 13 {
+	if ran != 14 {
 		t.Errorf("%d commands were run", ran)
 	}
 }

@@ -24,6 +24,7 @@ type File struct {
 type Options struct {
 	Kind     string   // one of Kinds; empty: by the content of each file
 	Identity []string // the headers that only patgate may set, in lower case; none: the defaults of a gate
+	Hosts    []string // the hosts that gates name, as gates write them: a server of nginx or a frontend of HAProxy for one of them must ask
 	Disk     *Disk    // for what nginx's files include; nil: that is not read
 }
 
@@ -48,6 +49,7 @@ var defaults = []string{"x-forwarded-user", "x-forwarded-groups", "x-patgate-tok
 // checker collects findings. Files of one kind are checked together.
 type checker struct {
 	identity []string
+	hosts    []string
 	file     *File
 	findings []diag.Problem
 	judged   int // what asks, or should
@@ -61,7 +63,7 @@ type checker struct {
 // Check checks configurations. The findings are in the order of their places. An error says that a file can't be
 // read, or that nothing in them calls patgate.
 func Check(files []File, o Options) ([]diag.Problem, error) {
-	c := &checker{identity: o.Identity, disk: o.Disk}
+	c := &checker{identity: o.Identity, hosts: o.Hosts, disk: o.Disk}
 	if len(c.identity) == 0 {
 		c.identity = defaults
 	}

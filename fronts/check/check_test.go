@@ -115,6 +115,65 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// TestServersThatAskNowhere finds servers of nginx that are for a host of a gate, or take headers of an answer, and
+// lost their auth_request. Other servers of the same file are not patgate's.
+func TestServersThatAskNowhere(t *testing.T) {
+	printed := printed(t, "nginx", nil)
+	second := "server {\n  server_name NAME;\n  location / { proxy_pass http://other; }\n}\n"
+	lost := strings.Replace(printed, "        auth_request /_patgate;\n", "", 1)
+	for name, c := range map[string]struct {
+		text, server string
+		hosts        []string
+		open         bool
+	}{
+		"a host of a gate":            {printed, "wiki.example.com", []string{"wiki.example.com"}, true},
+		"in other case, among others": {printed, "a.example.com Wiki.Example.com", []string{"jira.example.com", "wiki.example.com"}, true},
+		"below a gate's hosts":        {printed, "wiki.example.com", []string{"*.example.com"}, true},
+		"a gate's hosts themselves":   {printed, "*.example.com", []string{"*.example.com"}, true},
+		"with a dot":                  {printed, ".example.com", []string{"wiki.example.com"}, true},
+		"all hosts of the gate's":     {printed, "*.example.com", []string{"wiki.example.com"}, true},
+		"another host":                {printed, "static.example.com", []string{"wiki.example.com"}, false},
+		"an end of another host":      {printed, "notwiki.example.com", []string{"*.wiki.example.com"}, false},
+		"a gate for every host":       {printed, "static.example.com", []string{"*"}, false},
+		"a gate that was not given":   {printed, "wiki.example.com", nil, false},
+		"the one server lost it":      {lost, "static.example.com", nil, true},
+		"nothing asks, a gate's host": {"", "wiki.example.com", []string{"wiki.example.com"}, true},
+	} {
+		text := c.text + strings.Replace(second, "NAME", c.server, 1)
+		list, err := check.Check([]check.File{{Name: "nginx.conf", Data: []byte(text)}}, check.Options{Hosts: c.hosts})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if open := strings.Contains(strings.Join(diag.Strings(list), "\n"), "without auth_request"); open != c.open {
+			t.Errorf("%s: %v, want an open place: %t", name, list, c.open)
+		}
+	}
+}
+
+// TestFrontendsThatAskNowhere does so for frontends of HAProxy.
+func TestFrontendsThatAskNowhere(t *testing.T) {
+	for name, c := range map[string]struct {
+		lines string
+		hosts []string
+		open  bool
+	}{
+		"a host of a gate":     {"acl w hdr(host) -i wiki.example.com\n    use_backend other if w", []string{"wiki.example.com"}, true},
+		"in quotes, in a test": {"use_backend other if { req.hdr(host) -i 'Wiki.example.com' }", []string{"wiki.example.com"}, true},
+		"below a gate's hosts": {"use_backend other if { hdr_end(host) -i .example.com }", []string{"*.example.com"}, true},
+		"another host":         {"use_backend other if { hdr(host) -i static.example.com }", []string{"wiki.example.com"}, false},
+		"a redirect":           {"http-request redirect scheme https if { hdr(host) -i wiki.example.com }", []string{"wiki.example.com"}, false},
+	} {
+		text := printed(t, "haproxy", nil) + "\nfrontend other\n    bind 127.0.0.1:65003\n    " + c.lines + "\n\nbackend other\n    server a 127.0.0.1:8082\n"
+		list, err := check.Check([]check.File{{Name: "haproxy.cfg", Data: []byte(text)}}, check.Options{Hosts: c.hosts})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if open := strings.Contains(strings.Join(diag.Strings(list), "\n"), "and does not ask"); open != c.open {
+			t.Errorf("%s: %v, want an open frontend: %t", name, list, c.open)
+		}
+	}
+}
+
 // TestAccepted accepts a finding by a comment.
 func TestAccepted(t *testing.T) {
 	text := strings.Replace(printed(t, "nginx", nil), "    location / {", "    # patgate:ignore unguarded the health of the API\n    location = /health { proxy_pass http://patgate_api; }\n    location / {", 1)

@@ -33,7 +33,7 @@ type info struct {
 }
 
 var codes = map[diag.Code]info{
-	Unguarded: {diag.Error, "A place that leads to the API without a check is open. nginx and Caddy choose it by another spelling of the path than the API reads.",
+	Unguarded: {diag.Error, "A place that leads to the API without a check is open. nginx and Caddy choose it by another spelling of the path than the API reads. A server of nginx or a frontend of HAProxy must ask if it is for a host that a Gate names (`--manifests`).",
 		"ask patgate there too"},
 	PathChanged: {diag.Error, "patgate checks the target as the client sent it. The API gets what the front changes afterwards: measured, `/rest/a%2Fb` was checked and `/rest/a/b` sent.",
 		"send on the target as it came: no path in proxy_pass, no rewrite after the check"},

@@ -91,12 +91,27 @@ func (s *haproxySection) backends() (names []string) {
 	return names
 }
 
+// hostOf returns a word of a section that is a host which a gate names, or "".
+func (s *haproxySection) hostOf(hosts []string) string {
+	for _, d := range s.lines {
+		for _, word := range d.words {
+			if word = strings.Trim(word, `"'`); slices.ContainsFunc(hosts, func(host string) bool { return sameHost(word, host) }) {
+				return word
+			}
+		}
+	}
+	return ""
+}
+
 func (c *checker) haproxyFrontend(s *haproxySection, guarded map[string]bool, asks bool) {
 	check := s.check()
 	if check < 0 {
 		if leads := slices.IndexFunc(s.backends(), func(name string) bool { return guarded[name] }); leads >= 0 {
 			c.judged++
 			c.find(s.pos, Unguarded, s.kind+" "+s.name, "it leads to %s, and does not ask", s.backends()[leads])
+		} else if host := s.hostOf(c.hosts); host != "" && len(s.backends()) > 0 {
+			c.judged++
+			c.find(s.pos, Unguarded, s.kind+" "+s.name, "it is for %s, which a Gate names, and does not ask", host)
 		} else if asks {
 			c.judged++
 		}

@@ -7,7 +7,7 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// useRules notes which allow rules of policies an event's request matches by method and path. It is enough that one may
+// useRules notes which allow rules an event's request matches by method and path. It is enough that one may
 // have decided.
 func (e *evidence) useRules(l *audit.Logged, path string) {
 	use := func(policies []*policy.Policy) {
@@ -48,6 +48,37 @@ func (e *evidence) use(r *policy.Rule, l *audit.Logged, path string) {
 	}
 }
 
+// ownRules lists the unused rules of tokens and of gates' anonymous callers, where anything used the token or gate.
+func (d *Dead) ownRules(e *evidence, all *seen) {
+	unused := func(owner string, policies []*policy.Policy) {
+		for _, r := range ownRules(policies) {
+			if !e.used[r].Load() {
+				d.Rules = append(d.Rules, owner+" "+r.Name+" ("+r.Source.String()+")")
+			}
+		}
+	}
+	for _, t := range e.rows.Tokens {
+		if all.tokens[t.Name] != nil {
+			unused(t.Name, t.Grant.Policies)
+		}
+	}
+	for _, g := range e.rows.Gates {
+		if g.Anonymous != nil && all.gates[g.Name] {
+			unused(g.Name+" anonymous", g.Anonymous.Policies)
+		}
+	}
+}
+
+// ownRules are the allow rules that a token or a gate has itself.
+func ownRules(policies []*policy.Policy) (list []*policy.Rule) {
+	for _, p := range policies {
+		if p.Name == "" {
+			list = append(list, p.Allow...)
+		}
+	}
+	return list
+}
+
 // dead lists what was not used. Deny rules are no part of it: one that never refused anything still guards.
 func (e *evidence) dead(all *seen) *Dead {
 	d := &Dead{Rules: []string{}, Policies: []string{}, Groups: []string{}, Gates: []string{}, Tokens: []string{}}
@@ -63,6 +94,7 @@ func (e *evidence) dead(all *seen) *Dead {
 			d.Policies = append(d.Policies, p.Name)
 		}
 	}
+	d.ownRules(e, all)
 	live := map[*policy.Group]bool{}
 	anyUser := false
 	for _, t := range e.rows.Tokens {

@@ -82,6 +82,7 @@ func (p *proposal) make(c *calls) bool {
 	for i := range list {
 		p.narrow(&list[i])
 	}
+	p.dropCovered()
 	if !p.keepDenying() || !p.fits() {
 		return false
 	}
@@ -167,7 +168,7 @@ func (p *proposal) narrow(at *present) {
 		return
 	}
 	if len(at.kinds) == 0 {
-		p.out.Removes = append(p.out.Removes, fmt.Sprintf("%s: unused for %d days", ruleText(at.rule), p.days))
+		p.out.Removes = append(p.out.Removes, fmt.Sprintf("%s: unused for %s", ruleText(at.rule), DaysText(p.days)))
 		return
 	}
 	var paths []string
@@ -193,13 +194,29 @@ func (p *proposal) removes(r *policy.Rule, paths []string, methods map[string]bo
 	unused := slices.DeleteFunc(slices.Clone(r.Methods), func(m string) bool { return methods[m] })
 	switch {
 	case len(r.Methods) == 0:
-		p.out.Removes = append(p.out.Removes, fmt.Sprintf("%s: methods other than %s, unused for %d days", ruleText(r), strings.Join(slices.Sorted(maps.Keys(methods)), ", "), p.days))
+		p.out.Removes = append(p.out.Removes, fmt.Sprintf("%s: methods other than %s, unused for %s", ruleText(r), strings.Join(slices.Sorted(maps.Keys(methods)), ", "), DaysText(p.days)))
 	case len(unused) > 0:
-		p.out.Removes = append(p.out.Removes, fmt.Sprintf("%s: %s, unused for %d days", ruleText(r), strings.Join(unused, ", "), p.days))
+		p.out.Removes = append(p.out.Removes, fmt.Sprintf("%s: %s, unused for %s", ruleText(r), strings.Join(unused, ", "), DaysText(p.days)))
 	}
 	if r.Path != nil && !lint.Included(r.Path.String(), paths...) {
-		p.out.Removes = append(p.out.Removes, fmt.Sprintf("%s: other paths of %s, unused for %d days", ruleText(r), r.Path, p.days))
+		p.out.Removes = append(p.out.Removes, fmt.Sprintf("%s: other paths of %s, unused for %s", ruleText(r), r.Path, DaysText(p.days)))
 	}
+}
+
+// dropCovered drops rules that another one covers: numbers of one digit have a shape of their own.
+func (p *proposal) dropCovered() {
+	for i := len(p.rules) - 1; i >= 0; i-- {
+		if slices.ContainsFunc(p.rules, func(other Rule) bool { return other.Path != p.rules[i].Path && other.covers(&p.rules[i]) }) {
+			p.rules = slices.Delete(p.rules, i, i+1)
+		}
+	}
+}
+
+// covers reports whether the rule is proven to allow all that another with the same conditions does.
+func (r *Rule) covers(o *Rule) bool {
+	same := slices.Equal(r.Methods, o.Methods) && maps.Equal(r.Query, o.Query) && maps.Equal(r.JSON, o.JSON) &&
+		slices.Equal(r.Clients, o.Clients) && slices.Equal(r.ContentTypes, o.ContentTypes) && len(r.MCP)+len(o.MCP) == 0
+	return same && r.Path != "" && o.Path != "" && lint.Included(o.Path, r.Path)
 }
 
 func ruleText(r *policy.Rule) string {

@@ -26,7 +26,7 @@ type evidence struct {
 	rows   policy.Rows
 	tokens map[string]*policy.Token
 	gates  map[string]*policy.Gate
-	used   map[*policy.Rule]*atomic.Bool // allow rules of policies
+	used   map[*policy.Rule]*atomic.Bool // allow rules
 }
 
 func newEvidence(rows policy.Rows, o *Options) *evidence {
@@ -37,9 +37,20 @@ func newEvidence(rows policy.Rows, o *Options) *evidence {
 	for _, g := range rows.Gates {
 		e.gates[g.Name] = g
 	}
-	for _, p := range rows.Policies {
-		for _, r := range p.Allow {
+	count := func(rules []*policy.Rule) {
+		for _, r := range rules {
 			e.used[r] = new(atomic.Bool)
+		}
+	}
+	for _, p := range rows.Policies {
+		count(p.Allow)
+	}
+	for _, t := range rows.Tokens {
+		count(ownRules(t.Grant.Policies))
+	}
+	for _, g := range rows.Gates {
+		if g.Anonymous != nil {
+			count(ownRules(g.Anonymous.Policies))
 		}
 	}
 	return e

@@ -52,7 +52,7 @@ func (t *Token) Proposed() bool { return len(t.LimitTo)+len(t.Allow) > 0 }
 
 // Dead lists what was not used in the time of the logs.
 type Dead struct {
-	Rules    []string `json:"rules"` // that allow, of policies: with their place
+	Rules    []string `json:"rules"` // that allow, with their owner and place
 	Policies []string `json:"policies"`
 	Groups   []string `json:"groups"`
 	Gates    []string `json:"gates"`
@@ -93,8 +93,8 @@ func Logs(ctx context.Context, inputs []audit.Input, rows policy.Rows, o Options
 	return r, err
 }
 
-// daysText is how long a log is, which may be less than a day.
-func daysText(days int) string {
+// DaysText is how long a log is, which may be less than a day.
+func DaysText(days int) string {
 	switch days {
 	case 0:
 		return "less than a day"
@@ -110,12 +110,12 @@ func (e *evidence) propose(t *policy.Token, all *seen) Token {
 	calls := all.tokens[t.Name]
 	out.Days = days(t, all)
 	if calls == nil {
-		out.warn("no call in %s: `suggest --dead` lists unused tokens", daysText(out.Days))
+		out.warn("no call in %s: `suggest --dead` lists unused tokens", DaysText(out.Days))
 		return out
 	}
 	out.AllowedCalls = calls.count
 	if out.Days < e.o.MinDays {
-		out.warn("only %s of evidence, expected %d (--min-days)", daysText(out.Days), e.o.MinDays)
+		out.warn("the evidence is of %s, expected %s (--min-days)", DaysText(out.Days), DaysText(e.o.MinDays))
 		return out
 	}
 	p := proposal{token: t, days: out.Days, out: &out}
