@@ -72,7 +72,7 @@ type Controller struct {
 // queue holds the IDs of objects that are to be looked at.
 type queue = workqueue.TypedRateLimitingInterface[string]
 
-// writers is how many objects are looked at at a time.
+// writers is the number of objects that are examined at a time.
 const writers = 8
 
 // requestsPerSecond bounds the requests to the API server.

@@ -12,7 +12,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// object is what is known of an object.
+// object is the controller's knowledge of an object.
 type object struct {
 	id, kind, namespace, name, uid string
 	generation                     int64

@@ -31,7 +31,7 @@ import (
 	"github.com/patgate/patgate/usage"
 )
 
-// ManageOptions are how tokens are managed over HTTP. Errors name flags by Flags.
+// ManageOptions are the options of the management API. Errors name flags by Flags.
 type ManageOptions struct {
 	Listen         string // host:port or unix:///path
 	InsecureListen bool   // allows an address beyond loopback without TLS
@@ -79,7 +79,7 @@ type management struct {
 	snapshot func() *policy.Snapshot // what runs
 }
 
-// managed is what the management API manages.
+// managed holds what the management API manages.
 type managed struct {
 	manifests []string
 	index     *policy.Index
@@ -92,7 +92,7 @@ type managed struct {
 	objects   *managedObjects // nil: tokens are files
 }
 
-// store is where tokens are kept.
+// store returns the store of the tokens.
 func (m *managed) store(o *ManageOptions) interface {
 	tokens.Store
 	tokens.Documents
@@ -309,7 +309,7 @@ func (o *ManageOptions) inForce(m *managed, servers *servers) func(admin.Change)
 	}
 }
 
-// url is where browsers find the management.
+// url returns the URL of the management for browsers.
 func (g *management) url() string {
 	if g.listener.Addr().Network() == "unix" {
 		return "unix://" + g.listener.Addr().String()
