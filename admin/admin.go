@@ -45,14 +45,14 @@ type Recorder interface {
 	Record(ctx context.Context, e *audit.Event) error
 }
 
-// Change is what a change has written, and of which token.
+// Change describes what a change wrote, and to which token.
 type Change struct {
 	Token    string
 	File     string
 	Revision tokens.Revision // of the file
 }
 
-// Used is when and how a token was last used.
+// Used describes the last use of a token.
 type Used struct {
 	Time     time.Time `json:"time"`
 	Client   string    `json:"client,omitempty"`
@@ -62,7 +62,7 @@ type Used struct {
 	Count    uint64    `json:"count,omitempty"`    // since the server started
 }
 
-// UsedBy is what people see of a token's usage; nil: it was not used.
+// UsedBy returns the part of a token's usage that people see; nil: it was not used.
 func UsedBy(t *usage.Token) *Used {
 	if t == nil {
 		return nil
@@ -166,7 +166,7 @@ const (
 	largeBodies = 16       // how many others are read at a time
 )
 
-// within is how long a request may take.
+// within limits how long a request may take.
 const within = 10 * time.Second
 
 // ServeHTTP answers a request.

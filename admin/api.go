@@ -237,7 +237,7 @@ func isUnknownAction(path string) bool {
 	return ofToken && acts && !slices.Contains(actions, action)
 }
 
-// actions are what can be done with one token by POST.
+// actions are the operations on one token by POST.
 var actions = []string{"revoke", "rotate"}
 
 func (h *Handler) postToken(w http.ResponseWriter, r *http.Request, c *Caller) (any, error) {

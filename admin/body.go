@@ -105,7 +105,7 @@ type twiceError struct{}
 
 func (*twiceError) Error() string { return "an object has a key twice, expected once" }
 
-// maxDepth is how deep values may be nested.
+// maxDepth limits how deep values may be nested.
 const maxDepth = 16
 
 // readValue reads a value, and refuses objects that have a key twice.

@@ -126,6 +126,28 @@ func TestProblemsNameTheField(t *testing.T) {
 	}
 }
 
+// TestNoPlacesOfFiles has answers about manifests: where the server keeps them is not in any.
+func TestNoPlacesOfFiles(t *testing.T) {
+	g := newOffice(t, nil)
+	for _, c := range []struct{ method, path, body string }{
+		{"POST", "/api/v1/tokens", `{"displayName": "x", "policies": ["read"], "expiresIn": "300d"}`},
+		{"POST", "/api/v1/tokens", `{"displayName": "x", "policies": ["nothing"]}`},
+		{"POST", "/api/v1/tokens", `{"displayName": "x", "policies": ["read"], "unrestricted": true}`},
+		{"POST", "/api/v1/tokens", `{"displayName": "x", "limitTo": ["("]}`},
+		{"POST", "/rest/pat/latest/tokens", `{"name": "mine"}`},
+		{"PATCH", "/api/v1/tokens/mine", `{"expires": "2029-01-01T00:00:00Z"}`},
+		{"POST", "/api/v1/tokens/mine:revoke", ""},
+		{"POST", "/api/v1/tokens/mine:rotate", ""},
+		{"GET", "/api/v1/tokens/mine", ""},
+		{"GET", "/api/v1/tokens/limited", ""},
+		{"GET", "/api/v1/tokens", ""},
+	} {
+		if text := textOf(t, g.do(as{header: "alice"}, c.method, c.path, c.body)); strings.Contains(text, ".yaml") {
+			t.Errorf("%s %s %s: %s", c.method, c.path, c.body, text)
+		}
+	}
+}
+
 // TestRotationsWithOneETag has two clients that rotate what both have read: one of them is refused, and the value of the
 // other stays good.
 func TestRotationsWithOneETag(t *testing.T) {

@@ -29,7 +29,7 @@ type patUser struct {
 	Username string `json:"username"`
 }
 
-// patTime is how they write times: the offset is never Z.
+// patTime is the format of times in Atlassian's API: the offset is never Z.
 const patTime = "2006-01-02T15:04:05.000-0700"
 
 // patForever is the end of a token that has none.

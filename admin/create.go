@@ -173,7 +173,7 @@ type Many struct {
 	Expect      int // how many it is; a dry run says it
 }
 
-// RevokedMany is what became of that.
+// RevokedMany is the result of revoking many tokens.
 type RevokedMany struct {
 	Count   int               `json:"count"` // of tokens that are not revoked yet
 	Names   []string          `json:"names"`

@@ -17,7 +17,7 @@ import (
 	"github.com/patgate/patgate/tokens"
 )
 
-// Caller is who makes one request, with the rights that their groups give them now.
+// Caller is the user of one request, with the rights that their groups give them now.
 type Caller struct {
 	User    string
 	Actor   tokens.Actor
@@ -29,7 +29,7 @@ type Caller struct {
 // request is what a change of the caller says of them.
 func (c *Caller) request() tokens.Request { return tokens.Request{Actor: c.Actor, Via: c.Via} }
 
-// identity is who a request says that it is from.
+// identity is the identity that a request claims.
 type identity struct {
 	user    string
 	token   string // that was presented
@@ -245,7 +245,7 @@ func (h *Handler) recordDecision(r *http.Request, q *policy.Request, d *policy.D
 	return h.o.Audit.Record(r.Context(), e)
 }
 
-// challenges are what a 401 advertises.
+// challenges are the authentication schemes that a 401 advertises.
 func (h *Handler) challenges() (list []string) {
 	gate := h.o.Snapshot().Gate(h.o.Gate)
 	if gate != nil && gate.Challenges(h.o.Now()).Has(policy.Bearer) {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// LinkSpan is how long a login link works.
+// LinkSpan is the lifetime of a login link.
 const LinkSpan = 10 * time.Minute
 
 // linkPath begins the path of a login link.

@@ -8,7 +8,7 @@ import (
 	"github.com/patgate/patgate/tokens"
 )
 
-// Me is who asks, and what they may do.
+// Me describes the caller, and what they may do.
 type Me struct {
 	User   string     `json:"user"`
 	Groups []string   `json:"groups"`
@@ -18,7 +18,7 @@ type Me struct {
 	Secure bool       `json:"secureMode"`
 }
 
-// RightsView is what the groups give a user.
+// RightsView shows the rights that a user has by their groups.
 type RightsView struct {
 	Admin       bool   `json:"admin"`
 	Create      bool   `json:"create"`

@@ -38,7 +38,7 @@ func LifetimeOf(field, text string) (time.Duration, error) {
 	return d, o.done()
 }
 
-// Now is what time it is to the Manager.
+// Now returns the Manager's time.
 func (m *Manager) Now() time.Time { return m.o.Now() }
 
 // Secure reports whether secure mode is on.

@@ -16,7 +16,7 @@ import (
 	"github.com/patgate/patgate/tokens"
 )
 
-// Preview is what a token would be, before it is created.
+// Preview describes a token before it is created.
 type Preview struct {
 	Name      string               `json:"name"`
 	May       []string             `json:"may"` // in words

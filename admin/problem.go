@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/patgate/patgate/audit"
@@ -72,7 +73,7 @@ func ProblemOf(err error) *Problem {
 		if !known {
 			status = http.StatusBadRequest
 		}
-		p = problem(status, string(refused.Code), "%s", strings.Join(refused.Reasons, "\n"))
+		p = problem(status, string(refused.Code), "%s", withoutPlaces(strings.Join(refused.Reasons, "\n")))
 		if p.Field = refused.Field; p.Field != "" {
 			p.Errors = map[string]string{p.Field: p.Detail}
 		}
@@ -94,6 +95,12 @@ func ProblemOf(err error) *Problem {
 	p.err = err
 	return p
 }
+
+// places are where in the manifests something is, as people at a command line read it.
+var places = regexp.MustCompile(`(?m)^\S+:\d+:\d+: | \(\S+:\d+(:\d+)?\)| at \S+:\d+:\d+`)
+
+// withoutPlaces takes places out of a text: where the server keeps its files says nothing to those who ask.
+func withoutPlaces(text string) string { return places.ReplaceAllString(text, "") }
 
 // refuse writes a problem, and its audit event.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, c *Caller, p *Problem) {

@@ -27,7 +27,7 @@ type Recent struct {
 	sweeping sync.Mutex
 }
 
-// seenToken is what is known of one token.
+// seenToken holds the recent calls of one token.
 type seenToken struct {
 	next  atomic.Uint64
 	calls atomic.Pointer[ring]

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// SessionSpan is how long a session lasts at most.
+// SessionSpan is the maximum lifetime of a session.
 const SessionSpan = 8 * time.Hour
 
 // Session is a browser that somebody has signed in with. It says who they are, and never what they
@@ -53,7 +53,7 @@ const (
 	sweepEvery = time.Minute
 )
 
-// minSessionKey is how many bytes a session key has at least.
+// minSessionKey is the minimum number of bytes of a session key.
 const minSessionKey = 32
 
 // NewSessions returns sessions that are sealed with a key; none: one of this process alone. Cookies
@@ -201,7 +201,7 @@ func (s *Sessions) sweep() {
 	maps.DeleteFunc(s.taken, over)
 }
 
-// kept is what a sealed cookie keeps between two requests of a browser.
+// kept is the content of a sealed cookie.
 type kept struct {
 	ID   string    `json:"id"`
 	Text []byte    `json:"text"`

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// EndedFolder is where processes that share a directory of tokens keep which sessions were signed out.
+// EndedFolder is the folder in which processes that share a directory of tokens record the sessions that were signed out.
 const EndedFolder = ".patgate-sessions"
 
 // endedFiles are the sessions that were signed out in any of several processes: an empty file each, which is named
@@ -36,7 +36,7 @@ func (f *endedFiles) has(id string, until time.Time) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// endedSum is how many bytes of a digest are in a file's name.
+// endedSum is the number of bytes of a digest in a file's name.
 const endedSum = 16
 
 // add notes that a session was signed out, and reports whether it was not before. Now and then it drops those that would

@@ -41,7 +41,7 @@ func (h *Handler) SignedIn(w http.ResponseWriter, r *http.Request, user, how, to
 	http.Redirect(w, r, LocalPath(to), http.StatusSeeOther)
 }
 
-// maxReturn is how long the path to come back to may be.
+// maxReturn is the maximum length of the path to return to.
 const maxReturn = 1024
 
 // LocalPath returns a path of this site, with its query, to send a browser to: / for any other text.

@@ -55,7 +55,10 @@ func (m *Manager) Get(ctx context.Context, c *Caller, name string) (*Details, er
 		return nil, err
 	}
 	doc := v.tokens[name]
-	if doc == nil || !c.sees(doc) {
+	if doc == nil {
+		return m.getApart(ctx, c, name)
+	}
+	if !c.sees(doc) {
 		return nil, &tokens.UnknownError{Name: name}
 	}
 	stored, err := m.o.Service.Store.Get(ctx, name)
@@ -66,6 +69,7 @@ func (m *Manager) Get(ctx context.Context, c *Caller, name string) (*Details, er
 	if row := v.snapshot.TokenByName(name); row != nil {
 		shown := tokens.Describe(v.snapshot, row, doc, m.o.Now())
 		d.Why, d.ExpiresBy, d.Clients, d.ActAs, d.Logins, d.Inactive = shown.Why, shown.ExpiresBy, shown.Clients, shown.ActAs, shown.Logins, shown.Deactivated
+		d.ExpiresBy = withoutPlaces(d.ExpiresBy)
 		d.Policies, d.Free = shown.Policies, shown.Unrestricted
 		for _, p := range shown.Previous {
 			d.Previous = append(d.Previous, PreviousValue{p.Issued.Format(timeLayout), p.Until.Format(timeLayout), p.Ended})
@@ -76,6 +80,30 @@ func (m *Manager) Get(ctx context.Context, c *Caller, name string) (*Details, er
 		d.Allow, _ = spec["allow"].([]any)
 		lines, _ := spec["limitTo"].(string)
 		d.LimitTo = slices.DeleteFunc(strings.Split(lines, "\n"), func(line string) bool { return strings.TrimSpace(line) == "" })
+	}
+	return d, nil
+}
+
+// getApart returns a token that is none of the documents.
+func (m *Manager) getApart(ctx context.Context, c *Caller, name string) (*Details, error) {
+	apart, err := m.o.Service.Apart(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a, ok := apart[name]
+	if !ok || !c.sees(a.Document) {
+		return nil, &tokens.UnknownError{Name: name}
+	}
+	stored, err := m.o.Service.Store.Get(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	d := &Details{Token: m.apart(name, &a), Revision: stored.Revision, Rules: []RuleView{}}
+	switch {
+	case a.Problem != "":
+		d.Why = "it is not accepted: " + a.Problem
+	case a.Secret != "":
+		d.Why = "`patgate controller` makes its value and writes it into the Secret " + a.Secret
 	}
 	return d, nil
 }
@@ -282,8 +310,11 @@ func (m *Manager) Calls(ctx context.Context, c *Caller, name string) ([]Call, er
 	if err != nil {
 		return nil, err
 	}
-	doc := v.tokens[name]
-	if doc == nil || !c.sees(doc) {
+	if doc := v.tokens[name]; doc == nil {
+		if _, err := m.getApart(ctx, c, name); err != nil {
+			return nil, about(name, err)
+		}
+	} else if !c.sees(doc) {
 		return nil, about(name, &tokens.UnknownError{Name: name})
 	}
 	list := []Call{}

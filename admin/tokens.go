@@ -37,7 +37,12 @@ type Token struct {
 	Suspended   bool       `json:"suspended,omitempty"`
 	SuspendedBy string     `json:"suspendedBy,omitempty"`
 	Revoked     *time.Time `json:"revoked,omitempty"`
+	NotAccepted string     `json:"notAccepted,omitempty"` // why; it can be suspended and revoked
+	Secret      string     `json:"secret,omitempty"`      // that has its value, which a controller makes; it can be suspended and revoked
 }
+
+// Apart reports whether the token can be suspended and revoked, and not changed.
+func (t *Token) Apart() bool { return t.NotAccepted != "" || t.Secret != "" }
 
 // Query is which tokens to list, and in which order.
 type Query struct {
@@ -85,6 +90,17 @@ func (m *Manager) List(ctx context.Context, c *Caller, q *Query) (*Page, error) 
 		}
 		if t := m.token(v, name); q.matches(&t) {
 			found = append(found, t)
+		}
+	}
+	apart, err := m.o.Service.Apart(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for name, a := range apart {
+		if c.sees(a.Document) && v.memberOf(q.Group, string(a.Document.APIToken.User)) {
+			if t := m.apart(name, &a); q.matches(&t) {
+				found = append(found, t)
+			}
 		}
 	}
 	key, less := q.order()
@@ -246,7 +262,25 @@ func (c cursor) after(list []Token, key func(*Token) string, down bool) int {
 
 // token returns a token of the view.
 func (m *Manager) token(v *view, name string) Token {
-	doc, now := v.tokens[name], m.o.Now()
+	doc := v.tokens[name]
+	t := m.written(name, doc)
+	if row := v.snapshot.TokenByName(name); row != nil {
+		t.fill(v.snapshot, row, m.o.Now())
+	}
+	t.end(doc)
+	return t
+}
+
+// apart returns a token that is none of the documents.
+func (m *Manager) apart(name string, a *tokens.Apart) Token {
+	t := m.written(name, a.Document)
+	t.State, t.NotAccepted, t.Secret = cmp.Or(a.State, t.State), a.Problem, a.Secret
+	t.end(a.Document)
+	return t
+}
+
+// written returns what is written of a token. Its state is not known.
+func (m *Manager) written(name string, doc *manifest.Document) Token {
 	spec := doc.APIToken
 	t := Token{
 		Name: name, DisplayName: cmp.Or(spec.DisplayName, name), Description: spec.Description, User: string(spec.User), AnyUser: spec.AnyUser,
@@ -261,16 +295,17 @@ func (m *Manager) token(v *view, name string) Token {
 	if m.o.Usage != nil {
 		t.LastUsed = m.o.Usage(name)
 	}
-	if row := v.snapshot.TokenByName(name); row != nil {
-		t.fill(v.snapshot, row, now)
-	}
-	switch { // what broken manifests say of it counts too
+	return t
+}
+
+// end sets the state of a token that has ended: what broken manifests say of it counts too.
+func (t *Token) end(doc *manifest.Document) {
+	switch spec := doc.APIToken; {
 	case spec.Ends.Revoked || t.Revoked != nil:
 		t.State = policy.StateRevoked.String()
 	case spec.Ends.Suspended || spec.Suspended:
 		t.State = policy.StateSuspended.String()
 	}
-	return t
 }
 
 // fill adds what follows from a token's row.

@@ -12,7 +12,7 @@ import (
 // eventContext is that of the events of changes, which outlive their requests.
 var eventContext = context.Background()
 
-// view is what the documents say at a moment.
+// view holds the documents at a moment.
 type view struct {
 	set      *ruleset.Set                  // as they are stored, problems and all
 	tokens   map[string]*manifest.Document // of set, those that decode

@@ -115,7 +115,7 @@ func (s *Sealer) tag(line []byte, seq uint64) (t tag) {
 // first is what the first line of a process has in the place of the seal before it.
 func (s *Sealer) first(instance string) tag { return s.tag([]byte(instance), 0) }
 
-// Seal is what a line says in its chain.
+// Seal is the part of a line that links it to the line before.
 type Seal struct{ Before, Own string }
 
 // SealOf reads the chain of an event. ok is false where there is none.
@@ -147,7 +147,7 @@ func (s *Sealer) Good(e *Entry) bool {
 	return string(t[:]) == seal.Own
 }
 
-// chain is what the writer of a log needs to seal lines.
+// chain holds the state with which the writer of a log seals lines.
 type chain struct {
 	key      *ChainKey
 	sealer   *Sealer

@@ -12,7 +12,7 @@ import (
 // Version is the version of the events' fields.
 const Version = 1
 
-// Kind is what an event is about.
+// Kind is the subject of an event.
 type Kind string
 
 // The kinds.
@@ -124,7 +124,7 @@ type Event struct {
 	Credential token.Secret
 }
 
-// Use is how often, and between when, a token was used by one scheme and one kind of value.
+// Use counts the uses of a token by one scheme and one kind of value, with the times of the first and the last.
 type Use struct {
 	Scheme   string    `json:"scheme,omitempty"`
 	Previous bool      `json:"previous,omitempty"` // an older value
@@ -133,7 +133,7 @@ type Use struct {
 	Last     time.Time `json:"last"` // exact to the minute
 }
 
-// BodyVerdict is what the conditions of a rule on the body made of it.
+// BodyVerdict is the verdict of a rule's conditions on the body.
 type BodyVerdict struct {
 	Rule    string // its place
 	Verdict string // matches, fails or undecidable

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// MinID is how many characters of an id find its event.
+// MinID is the minimum number of characters of an id that find its event.
 const MinID = 8
 
 // FindDecision reads logs and returns the decision with an id, the last one where several have it; an empty

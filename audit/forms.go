@@ -98,7 +98,7 @@ func unquoteCSV(text []byte) []byte {
 	return text
 }
 
-// eventHead is how each event begins that patgate writes.
+// eventHead is the beginning of each event that patgate writes.
 var eventHead = []byte(`{"v":1,"seq":`)
 
 // appendTorn appends a torn line, unless the last entry is of this line.
@@ -235,7 +235,7 @@ func documentOverLines(in *bufio.Reader) *elements {
 	return &elements{dec: json.NewDecoder(in)}
 }
 
-// listOfObjects is how a list of events or of what wraps them begins.
+// listOfObjects matches the beginning of a list of events, or of objects that wrap them.
 var listOfObjects = regexp.MustCompile(`^\[\s*\{\s*"`)
 
 // manyTokens reports whether what begins here reads as JSON for a while, or to its end.

@@ -14,7 +14,7 @@ import (
 // allow must not be answered.
 var ErrUnavailable = errors.New("the audit event could not be written in time")
 
-// Overflow is what becomes of an allow whose event can't be written.
+// Overflow says how a request is answered that would be allowed, but whose event can't be written.
 type Overflow uint8
 
 // The overflow rules. Refuse is the default.
@@ -324,7 +324,7 @@ func (l *Log) enqueueGap() {
 	l.push(en, false)
 }
 
-// head is how each line begins, before its sequence number.
+// head is the beginning of each line, before its sequence number.
 var head = fmt.Sprintf(`{"v":%d,"seq":`, Version)
 
 // appendLine appends the line of an entry. Before is the seal of the line before it; it returns that of the line.

@@ -44,7 +44,7 @@ func tail(text string, limit int) int {
 	return at
 }
 
-// escapedLen is how many bytes quote writes for a character of n bytes.
+// escapedLen returns the number of bytes that quote writes for a character of n bytes.
 func escapedLen(r rune, n int, first byte) int {
 	switch {
 	case isPlain[first]:

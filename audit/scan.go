@@ -14,7 +14,7 @@ type Input struct {
 	Reader io.Reader
 }
 
-// pieceBytes is how much of a log one goroutine works on at a time.
+// pieceBytes is the size of the piece of a log that one goroutine reads at a time.
 const pieceBytes = 1 << 20
 
 // piece is some lines of a log on their way through the workers.

@@ -12,7 +12,7 @@ import (
 	"github.com/patgate/patgate/diag"
 )
 
-// fileChunk is how much one write has at the most where it can't block.
+// fileChunk is the maximum size of a write that can't block.
 const fileChunk = 64 << 10
 
 // Terminal is a Sink that writes a readable line for each event, for people who watch.

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Sink is where lines go: a pipe that somebody reads, or a file.
+// Sink takes the lines of a log: a pipe with a reader, or a file.
 type Sink interface {
 	// Await waits until a write of Chunk bytes would not block, or for d. It reports
 	// which of the two.
@@ -64,7 +64,7 @@ func (l *Log) rest(err error) bool {
 	return true
 }
 
-// batch is what the writer has in hand: the bytes of the first entries of the queue.
+// batch is the write in progress: the bytes of the first entries of the queue.
 type batch struct {
 	buffer []byte
 	rest   []byte // of buffer, not yet written

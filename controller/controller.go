@@ -65,13 +65,14 @@ type Controller struct {
 	objects map[string]*object // by their IDs
 	waiting map[string]bool    // the IDs of those that are not in force everywhere yet
 	queue   queue              // nil: another controller writes
+	lanes   *lanes             // of queue
 	secrets int                // tokens that have one
 }
 
 // queue holds the IDs of objects that are to be looked at.
 type queue = workqueue.TypedRateLimitingInterface[string]
 
-// writers is how many objects are looked at at a time.
+// writers is the number of objects that are examined at a time.
 const writers = 8
 
 // requestsPerSecond bounds the requests to the API server.
@@ -152,12 +153,13 @@ func (c *Controller) lead(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	q := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 30*time.Second))
+	l := newLanes()
+	q := newQueue(l)
 	c.mu.Lock()
-	c.queue = q
+	c.queue, c.lanes = q, l
 	for id, o := range c.objects {
 		o.pending = nil // of a time before
-		q.Add(id)
+		c.examine(id)
 	}
 	c.mu.Unlock()
 	var all sync.WaitGroup
@@ -198,12 +200,18 @@ func (c *Controller) work(ctx context.Context, q queue) {
 	}
 }
 
-// examine lets an object be looked at, if this controller writes.
+// examine lets an object be looked at, if this controller writes: soon if it has changed a moment ago.
 func (c *Controller) examine(id string) {
-	if c.queue != nil {
-		c.queue.Add(id)
+	if c.queue == nil {
+		return
 	}
+	o := c.objects[id]
+	c.lanes.choose(id, o != nil && c.o.Now().Sub(o.changed) > recent)
+	c.queue.Add(id)
 }
+
+// recent is for how long an object that has changed goes before others.
+const recent = 10 * time.Second
 
 // recheckWaiting looks again at objects that wait for the gates, once those have moved.
 func (c *Controller) recheckWaiting() {

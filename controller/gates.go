@@ -51,7 +51,7 @@ type replica struct {
 	at   time.Time         // that time; of one that has not answered: when it was first seen
 }
 
-// askTime is how long a server may take to answer.
+// askTime limits how long a server may take to answer.
 const askTime = time.Second
 
 // newGates checks the URLs of the status ports.
@@ -171,7 +171,7 @@ func (g *gates) resolved(ctx context.Context) ([]string, map[string]*replica) {
 	return g.bases, g.unknown
 }
 
-// resolveEvery is how often names are looked up at most.
+// resolveEvery is the minimum time between two look-ups of the names.
 const resolveEvery = time.Second
 
 // resolve returns a URL for each address of each name, and the names that have none.

@@ -12,7 +12,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// object is what is known of an object.
+// object is the controller's knowledge of an object.
 type object struct {
 	id, kind, namespace, name, uid string
 	generation                     int64
@@ -20,6 +20,7 @@ type object struct {
 	since                          uint64 // the resourceVersion at which its spec, or one of its values, changed last
 	held                           uint64 // what since was when it was found to be in force
 	seen                           time.Time
+	changed                        time.Time // when it was; zero: before this process has followed the objects
 	user                           string
 	secret                         *manifest.TokenSecret // of a token whose value is made here
 	expires                        time.Time
@@ -62,6 +63,11 @@ func (c *Controller) observe(seen kube.Observed) {
 		return
 	}
 	now := c.parse(seen.ID, seen.Object)
+	select {
+	case <-c.source.Up():
+		now.changed = now.seen
+	default: // it is one of those that are listed
+	}
 	switch {
 	case was == nil || was.uid != now.uid:
 	case number(now.version) < number(was.version):
@@ -71,7 +77,7 @@ func (c *Controller) observe(seen kube.Observed) {
 		if was.generation == now.generation {
 			now.decided, now.problem, now.kept, now.held = was.decided, was.problem, was.kept, was.held
 			if sameValues(was.status.Values, now.status.Values) {
-				now.since, now.seen = was.since, was.seen
+				now.since, now.seen, now.changed = was.since, was.seen, was.changed
 			}
 		}
 	}
@@ -94,7 +100,7 @@ func (c *Controller) countSecrets(was, now *object) {
 // parse reads what the controller needs of an object.
 func (c *Controller) parse(id string, u *unstructured.Unstructured) *object {
 	o := &object{
-		id: id, kind: u.GetKind(), namespace: u.GetNamespace(), name: u.GetName(), uid: string(u.GetUID()),
+		id: id, kind: shared(u.GetKind()), namespace: shared(u.GetNamespace()), name: u.GetName(), uid: string(u.GetUID()),
 		generation: u.GetGeneration(), version: u.GetResourceVersion(), seen: c.o.Now(),
 	}
 	o.since = number(o.version)

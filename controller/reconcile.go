@@ -158,7 +158,7 @@ func (c *Controller) describeToken(o *object, want *status, set func(kind string
 	want.LastUsed = lastUsed(want.LastUsed, c.gates.lastUsed(o.key()))
 }
 
-// facts are what a clock changes of a token's status.
+// facts are the fields of a token's status that change with time.
 type facts struct {
 	state string
 	ends  *time.Time
@@ -173,7 +173,7 @@ func factsOf(s *policy.Snapshot, row *policy.Token, now time.Time) facts {
 	return f
 }
 
-// usedEvery is how often the time of the last use is written at most.
+// usedEvery is the minimum time between two writes of the time of the last use.
 const usedEvery = time.Hour
 
 // lastUsed returns what the status says of the last use: it is an hour behind at most.

@@ -20,7 +20,7 @@ var secretResource = schema.GroupVersionResource{Version: "v1", Resource: "secre
 // secretType is the type of the Secrets that are made here.
 const secretType = "kubernetes.io/basic-auth"
 
-// secretState is what was found under the name of a token's Secret.
+// secretState describes the object with the name of a token's Secret.
 type secretState struct {
 	state  int
 	digest token.Digest // of the value in an intact one
@@ -80,7 +80,7 @@ func valueIn(u *unstructured.Unstructured, user string) (token.Secret, bool) {
 	return token.Secret{}, false
 }
 
-// secretData is what a Secret holds: the value alone, and as programs want it.
+// secretData returns the data of a Secret: the value, alone and in the forms that programs read.
 func secretData(value token.Secret, user string, scheme policy.Scheme) map[string]string {
 	plain := value.Reveal()
 	authorization := "Bearer " + plain
@@ -133,7 +133,7 @@ func newSecret(o *object, data map[string]any) *unstructured.Unstructured {
 	}}
 }
 
-// scheme is how the value of a token is presented: by Basic, unless its gates or the token itself take Bearer alone.
+// scheme returns the scheme for the value of a token: Basic, unless its gates or the token itself take Bearer only.
 func (c *Controller) scheme(row *policy.Token) policy.Scheme {
 	if !row.Takes(policy.Basic) {
 		return policy.Bearer

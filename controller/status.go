@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"time"
+	"unique"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -53,8 +54,19 @@ func statusOf(u *unstructured.Unstructured) (s status) {
 	if err != nil || json.Unmarshal(text, &s) != nil {
 		return status{}
 	}
+	for i := range s.Conditions {
+		s.Conditions[i].share()
+	}
+	s.State, s.Conditions = shared(s.State), slices.Clip(s.Conditions)
 	return s
 }
+
+// share keeps the texts of a condition once for all objects that have the same.
+func (c *condition) share() {
+	c.Type, c.Status, c.Reason, c.Message = shared(c.Type), shared(c.Status), shared(c.Reason), shared(c.Message)
+}
+
+func shared(text string) string { return unique.Make(text).Value() }
 
 // clone returns a copy whose lists are its own.
 func (s *status) clone() status {

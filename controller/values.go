@@ -18,7 +18,7 @@ import (
 // Secret. So a value that is in the Secret is good everywhere. The value before stays good until then, and for the overlap
 // after. A controller that dies on the way takes the new value with it; the next one makes another in its place.
 
-// plan is what is to become of a token's values.
+// plan describes the next changes of a token's values.
 type plan struct {
 	values  []value
 	minted  *minted // the newest of values, made just now

@@ -17,7 +17,7 @@ const (
 	plain   = "\x1b[0m"
 )
 
-// marks are what commands print for people, and the color of each: the first group of the pattern is
+// marks are texts in the output of commands, and the color of each: the first group of the pattern is
 // colored. The first that matches a line counts.
 var marks = []struct {
 	pattern *regexp.Regexp

@@ -17,7 +17,7 @@ type Pos struct{ Line, Column int }
 // Code names a kind of problem. Codes are stable: comments suppress them, programs read them.
 type Code string
 
-// Severity is how much a problem matters. The zero value is an error.
+// Severity is the severity of a problem. The zero value is an error.
 type Severity uint8
 
 // The severities.

@@ -56,7 +56,7 @@ func appendEscaped(b []byte, text string, unsafe func(rune) bool) []byte {
 	return b
 }
 
-// Writer is what all output of a command goes through: it escapes what a terminal would
+// Writer passes on all output of a command: it escapes what a terminal would
 // act on, except line ends and tabs, and lets no line be a command to the workflow that
 // runs it (GitHub reads `::error::` at the head of a line, and `##[error]`; others read `##vso[` and `##teamcity[`). JSON stays the
 // same JSON. It can be used by several goroutines at once.

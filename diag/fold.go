@@ -2,7 +2,7 @@ package diag
 
 import "fmt"
 
-// maxEqual is how many problems with the same message people are shown one by one.
+// maxEqual is the maximum number of problems with the same message that are shown one by one.
 const maxEqual = 10
 
 // Folded returns the text of each problem, but of those with the same code and message only the first ones and how

@@ -2,7 +2,7 @@ package diag
 
 import "strings"
 
-// maxListed is how many names a message lists.
+// maxListed is the maximum number of names in a message.
 const maxListed = 30
 
 // maxCompared is from how many letters on a name is compared with no others.

@@ -23,7 +23,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"upgrades": upgrades, "origins": origins, "localReplies": localReplies,
 }).ParseFS(templateFiles, "templates/*.tmpl"))
 
-// view is what the templates see.
+// view is the data of the templates.
 type view struct {
 	Settings
 	Head      []string
@@ -106,7 +106,7 @@ func (v view) Identity() []string { return v.union((*policy.Gate).IdentityHeader
 // Alone reports whether this Envoy has its own, single patgate.
 func (v view) Alone() bool { return isPipe(v.Patgate[0]) }
 
-// BufferLimit is how much Envoy buffers of a connection: at least a body.
+// BufferLimit returns the number of bytes that Envoy buffers of a connection: at least a body.
 func (v view) BufferLimit() int { return max(1<<20, v.MaxRequestBytes) }
 
 // PatgateName is the name that patgate's certificate must have.

@@ -25,7 +25,7 @@ func (v view) replies() []reply {
 		{426, "", "envoy_upgrade_required", "Upgrade Required", "HTTP/1.0 is not spoken here: send HTTP/1.1 (nginx: proxy_http_version 1.1)."},
 		{431, "", "envoy_headers_too_large", "Request Header Fields Too Large", "At most 60 KiB of headers and 128 of them are read."},
 		{502, "", "envoy_bad_answer", "Bad Gateway", "The API's answer could not be read."},
-		{503, "UAEX", "envoy_no_decision", "Service Unavailable", "Nobody could decide about the request, and the API did not get it. Try again."},
+		{503, "UAEX", "envoy_no_decision", "Service Unavailable", "No decision about the request was possible, and the API did not get it. Try again."},
 		{503, "", "envoy_upstream_unavailable", "Service Unavailable", "The API could not be reached, or ended the connection before it answered."},
 		{504, "", "envoy_upstream_timeout", "Gateway Timeout", "The API did not answer in time."},
 	}

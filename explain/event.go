@@ -16,7 +16,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// Supplied is what an audit log does not hold and the caller supplies. The zero value is nothing.
+// Supplied holds what the caller adds to an event, as an audit log does not have it. The zero value adds nothing.
 type Supplied struct {
 	Now    time.Time // zero: when the event was written
 	Header map[string][]string

@@ -58,7 +58,7 @@ type RuleResult struct {
 	Why    string `json:"why,omitempty"`  // why it was unclear
 }
 
-// Observation is what an observing policy would have decided.
+// Observation is the decision that an observing policy would have made.
 type Observation struct {
 	Policy string `json:"policy"`
 	Reason string `json:"reason"`

@@ -15,7 +15,7 @@ import (
 // gateExtension is the context extension by which an Envoy route names its gate.
 const gateExtension = "patgate.gate"
 
-// Attributes are what the decision needs of a CheckRequest, the Envoy fields by their
+// Attributes are the parts of a CheckRequest that the decision needs, the Envoy fields by their
 // names. What is missing stays at its zero value, which no check passes. They are read
 // from the wire (wire.go) or from the message.
 type Attributes struct {

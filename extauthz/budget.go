@@ -17,7 +17,7 @@ type shares struct {
 	held map[string]int // by the token's name
 }
 
-// sharePerToken is how many costly checks of one token are evaluated at a time: half the
+// sharePerToken is the number of costly checks of one token that are evaluated at a time: half the
 // processors, so that the other half answers all other requests.
 func sharePerToken() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
@@ -42,7 +42,7 @@ func (s *shares) free(token string) {
 	}
 }
 
-// callBudget is what one check may cost. It implements policy.Budget.
+// callBudget limits the cost of one check. It implements policy.Budget.
 type callBudget struct {
 	ctx    context.Context
 	shares *shares

@@ -82,7 +82,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	return c.CodecV2.Marshal(v)
 }
 
-// checker is what the service needs of its server.
+// checker is the server, as the gRPC service calls it.
 type checker interface {
 	check(context.Context, *Attributes) *reply
 }

@@ -28,7 +28,7 @@ const (
 	frontIdle   = 5 * time.Minute // longer than fronts keep connections
 )
 
-// frontAttributes are what only checks over HTTP have.
+// frontAttributes are the attributes that only checks over HTTP have.
 type frontAttributes struct {
 	asks    bool   // the check came over HTTP
 	framed  bool   // the front says whether the request has a body

@@ -146,7 +146,7 @@ func connOf(ctx context.Context) *frontConn {
 	return c
 }
 
-// plainConn is what both kinds of connections have.
+// plainConn has the methods of both kinds of connections.
 func plainConn(c net.Conn) *frontConn {
 	switch c := c.(type) {
 	case *frontConn:

@@ -21,7 +21,7 @@ func (s *Server) admitLarge(size int) (done func()) {
 	return func() { <-s.large }
 }
 
-// startWait is how long a check waits for the first manifests: less than Envoy waits for it.
+// startWait limits how long a check waits for the first manifests: less than Envoy waits for the check.
 const startWait = 400 * time.Millisecond
 
 // awaitLoaded returns the running revision once there is one, or the empty one after

@@ -130,7 +130,7 @@ func (a *answer) detail(reason string) string {
 	return "A fault of patgate. Ask " + contact(d) + " and give this id."
 }
 
-// contact is whom a caller can ask.
+// contact returns the contact that a problem names.
 func contact(d *policy.Decision) string {
 	switch {
 	case d.Gate == nil:

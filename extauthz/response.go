@@ -11,7 +11,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// answer is what a CheckResponse is made of. Its zero value makes a refusal.
+// answer holds the parts of a CheckResponse. Its zero value is a refusal.
 type answer struct {
 	id       string
 	revision uint64

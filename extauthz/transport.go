@@ -39,7 +39,7 @@ type TransportOptions struct {
 	TLS        *tls.Config
 }
 
-// bodyHeadroom is what a CheckRequest holds besides the body: headers up to Envoy's
+// bodyHeadroom is the size of a CheckRequest without the body: headers up to Envoy's
 // limit, and the rest of the attributes.
 const bodyHeadroom = 256 << 10
 

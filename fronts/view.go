@@ -10,7 +10,7 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// view is what the templates see.
+// view is the data of the templates.
 type view struct{ Settings }
 
 // fixed are the identity headers of every gate.

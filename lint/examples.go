@@ -29,7 +29,7 @@ type Asked struct {
 	Reason policy.Reason
 }
 
-// asker is who asks, and where.
+// asker is a caller, and the gate that it calls.
 type asker struct {
 	token  *policy.Token // nil: without a credential
 	gate   *policy.Gate
@@ -256,7 +256,7 @@ func (t *trial) run() Example {
 	return e
 }
 
-// maxTogether is how many choices of rules from the other levels are tried.
+// maxTogether is the maximum number of choices of rules from the other levels that are tried.
 const maxTogether = 16
 
 // together returns the rules that must hold at once for the request to be allowed: this

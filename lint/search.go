@@ -16,7 +16,7 @@ import (
 // an end without finding one, there is none. Word boundaries and the ends of lines are
 // taken to hold anywhere: more may be found than matches, never less.
 
-// maxPrograms is how many patterns a search takes at once.
+// maxPrograms is the maximum number of patterns in a search.
 const maxPrograms = 4
 
 // maxStates bounds a search. One that needs more has no result.

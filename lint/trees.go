@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-// traits are what the form of a pattern implies. The zero value implies nothing.
+// traits are the properties that follow from the form of a pattern. The zero value has none.
 type traits struct {
 	anyPath  bool   // it matches practically every path
 	anyValue bool   // it matches practically every text of one line

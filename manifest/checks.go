@@ -28,7 +28,7 @@ func (s *scope) checkSpec(doc *Document, spec *yaml.Node) {
 	}
 }
 
-// maxPairs is how many hosts times paths a gate may have.
+// maxPairs is the maximum number of pairs of a host and a path of a gate.
 const maxPairs = 10_000
 
 func (s *scope) checkGate(g *Gate, spec *yaml.Node) {

@@ -19,7 +19,7 @@ var denyRule = celRule{
 	Rule: "!has(self.json) && !has(self.mcp) || has(self.methods)", Message: "json or mcp without methods, expected the methods that have a body: the rule would deny every request without one",
 }
 
-// celRules are what checks.go checks in one document, as far as CEL can say it.
+// celRules are the checks of one document in checks.go, as far as CEL can express them.
 func celRules(t reflect.Type) []celRule {
 	switch t {
 	case reflect.TypeFor[Pattern]():

@@ -85,7 +85,7 @@ func (s *scope) linePlaces(n *yaml.Node) func(i int) Pos {
 	}
 }
 
-// LineError is what is wrong with a rule in the one-line form.
+// LineError reports an error in a rule in the one-line form.
 type LineError struct {
 	Offset  int // in bytes from the line's beginning
 	Message string
@@ -94,7 +94,7 @@ type LineError struct {
 // Error returns the message.
 func (e *LineError) Error() string { return e.Message }
 
-// groupStart is where a condition on a parameter or node begins.
+// groupStart matches the beginning of a condition on a parameter or node.
 var groupStart = regexp.MustCompile(`\[(\w+)::`)
 
 // ParseLine reads one rule in the one-line form, without blanks around it. A line

@@ -98,7 +98,7 @@ type Metadata struct {
 var serverSet = []string{"uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
 	"deletionGracePeriodSeconds", "managedFields", "selfLink", "ownerReferences", "finalizers", "generateName"}
 
-// Gate is what is protected, and which credentials it takes.
+// Gate describes a protected API, and the credentials that it takes.
 type Gate struct {
 	Hosts          []Host      `yaml:"hosts"`
 	Paths          []Prefix    `yaml:"paths"`
@@ -129,7 +129,7 @@ type GateMCP struct {
 	ServerValidates bool `yaml:"serverValidates"`
 }
 
-// Anonymous is what callers without a credential may do.
+// Anonymous grants rights to callers without a credential.
 type Anonymous struct {
 	Unrestricted bool   `yaml:"unrestricted"`
 	Allow        []Rule `yaml:"allow"`
@@ -143,7 +143,7 @@ type Clients struct {
 	At    Pos    `yaml:"-"`
 }
 
-// ClientIP is where a gate takes the client's address from.
+// ClientIP is the source of the client's address at a gate.
 type ClientIP struct {
 	Source      AddressSource `yaml:"source"`
 	TrustedHops Hops          `yaml:"trustedHops"`
@@ -155,12 +155,12 @@ type ActAs struct {
 	Header HeaderName `yaml:"header,required"`
 }
 
-// Problems is what refusals of a gate hold in addition to their fixed fields.
+// Problems holds additional fields for the refusals of a gate.
 type Problems struct {
 	ErrorMessages bool `yaml:"errorMessages"`
 }
 
-// Upstream is what the API behind a gate is like: how it reads paths, and the headers
+// Upstream describes the API behind a gate: how it reads paths, and the headers
 // that identify the caller.
 type Upstream struct {
 	Routing       Routing       `yaml:"routing"`
@@ -198,7 +198,7 @@ type APIToken struct {
 	Ends         Ends         `yaml:"-"`
 }
 
-// Ends is how a manifest ends its token, also where the rest can't be read:
+// Ends holds the fields that end a token, even if the rest of the manifest can't be read:
 // a person who writes `revoked: yesterday` means to revoke.
 type Ends struct{ Revoked, Suspended bool }
 
@@ -260,7 +260,7 @@ type MCP struct {
 	Also      *MCP      `yaml:"-"` // of a line that gives a list twice: both must match
 }
 
-// PolicyTest is what manifests must decide. Cases take from given what they leave out.
+// PolicyTest holds decisions that manifests must make. Cases take from given what they leave out.
 type PolicyTest struct {
 	Given *Given `yaml:"given"`
 	Cases []Case `yaml:"cases,required"`

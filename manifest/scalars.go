@@ -180,7 +180,7 @@ func (s *scope) word(n *yaml.Node, field string, words ...string) (string, bool)
 	return text, ok
 }
 
-// Scheme is how a token is presented, and its place.
+// Scheme is the scheme by which a token is presented, and its place.
 type Scheme struct {
 	Is policy.Scheme
 	At Pos
@@ -217,7 +217,7 @@ func (v *Forwarded) decode(s *scope, n *yaml.Node, field string) {
 	*v = Forwarded(strings.ToLower(text))
 }
 
-// Contact is whom refusals name: an address of a page or a person.
+// Contact is the contact in refusals: an address of a page or a person.
 type Contact string
 
 func (Contact) expects() string { return "whom to ask, such as https://wiki.example.com/tokens" }
@@ -259,7 +259,7 @@ func (v *Authorization) decode(s *scope, n *yaml.Node, field string) {
 	}
 }
 
-// FormBodies is what a gate's API does with the parameters of form bodies.
+// FormBodies says how a gate's API reads the parameters of form bodies.
 type FormBodies struct{ policy.FormBodies }
 
 func (FormBodies) expects() string { return "merged or separate" }
@@ -273,7 +273,7 @@ func (v *FormBodies) decode(s *scope, n *yaml.Node, field string) {
 	}
 }
 
-// AddressSource is where the client's address is taken from.
+// AddressSource is the source of the client's address.
 type AddressSource policy.AddressSource
 
 func (AddressSource) expects() string { return "peer, xff or header" }

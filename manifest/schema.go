@@ -31,7 +31,7 @@ func marshal(v any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// schema is what we use of JSON Schema: keywords that editors with an older draft know
+// schema is the part of JSON Schema that patgate uses: keywords that editors with an older draft know
 // too. The zero value takes anything.
 type schema struct {
 	Dialect     string     `json:"$schema,omitempty"`

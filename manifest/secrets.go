@@ -98,7 +98,7 @@ func DecodeSecrets(data []byte) (list []Secret, err error) {
 	return list, nil
 }
 
-// templateHint is what to do with a file that is still a template.
+// templateHint is the advice for a file that is still a template.
 func templateHint(data []byte) string {
 	if bytes.Contains(data, []byte("{{")) {
 		return "; it holds {{, so it is a template: render it first"

@@ -11,7 +11,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// yamlError is how the YAML library reports an error. Its line is that of the enclosing
+// yamlError matches an error of the YAML library. Its line is that of the enclosing
 // collection as often as not.
 var yamlError = regexp.MustCompile(`^yaml: (?:line \d+: )?(.*)$`)
 

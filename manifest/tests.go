@@ -60,7 +60,7 @@ func (v *RequestLine) decode(s *scope, n *yaml.Node, field string) {
 	*v = RequestLine{method, target}
 }
 
-// Want is what must become of a request: allow or deny, for any reason or for one.
+// Want is the expected decision: allow or deny, for any reason or for one.
 type Want struct {
 	Effect    policy.Effect
 	Reason    policy.Reason

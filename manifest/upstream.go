@@ -43,7 +43,7 @@ func (v *Routing) decode(s *scope, n *yaml.Node, field string) {
 	}
 }
 
-// Encoding is how the name of a user outside ASCII is written into a header.
+// Encoding is the encoding of user names outside ASCII in a header.
 type Encoding struct{ Percent bool }
 
 func (Encoding) expects() string { return "utf-8 or percent" }

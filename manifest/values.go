@@ -12,7 +12,7 @@ import (
 	"github.com/patgate/patgate/diag"
 )
 
-// options are what a field's tag holds after its name.
+// options are the options in a field's tag, after its name.
 type options struct {
 	required bool
 	empty    bool   // an empty list or map is allowed
@@ -20,7 +20,7 @@ type options struct {
 	unless   string // the field that may be there instead of a required one, in objects
 }
 
-// otherwise is what else may be given.
+// otherwise is the alternative to the field.
 func (o options) otherwise(t reflect.Type) string {
 	text := ""
 	switch {

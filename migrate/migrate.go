@@ -91,7 +91,7 @@ func notToken68(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._~+/=", r))
 }
 
-// maxName is how long a manifest's name may be here: that of a Kubernetes label.
+// maxName is the maximum length of a manifest's name here: that of a Kubernetes label.
 const maxName = 63
 
 // nameOf makes a Kubernetes name of any text.

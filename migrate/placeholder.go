@@ -95,7 +95,7 @@ func wordSet(text string) map[string]bool {
 // words cuts `my-secret`, `MySecret` and `MY_SECRET1` into words and numbers.
 var words = regexp.MustCompile(`[A-Z]?[a-z]+|[A-Z]+|[0-9]+`)
 
-// minRest is how many characters a value must have besides ordinary words.
+// minRest is the minimum number of characters of a value besides ordinary words.
 const minRest = 12
 
 // ofWords reports whether a text is made of the vocabulary: half of it, or all but what is short,
@@ -120,7 +120,7 @@ func keepAlphanumeric(r rune) rune {
 	return -1
 }
 
-// maxRun is how many equal characters in a row a random value may have.
+// maxRun is the maximum number of equal characters in a row in a random value.
 const maxRun = 7
 
 // repeats reports whether a text has few different characters, a long run of one, or one part

@@ -35,7 +35,7 @@ func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
 	return false
 }
 
-// AddressSource is where a gate takes the client's address from.
+// AddressSource is the source of the client's address at a gate.
 type AddressSource uint8
 
 // The sources. Peer is the default.

@@ -12,7 +12,7 @@ import (
 // maxAuthorization is the longest Authorization value, in bytes, that can hold a token.
 const maxAuthorization = 4 << 10
 
-// Scheme is how a token is presented. The zero value is none.
+// Scheme is the scheme by which a token is presented. The zero value is none.
 type Scheme uint8
 
 // The schemes (RFC 7617, RFC 6750).
@@ -53,7 +53,7 @@ func (s Schemes) String() string {
 	return strings.Join(names, " or ")
 }
 
-// Credential is what an Authorization header holds. The zero value is malformed, so
+// Credential is the content of an Authorization header. The zero value is malformed, so
 // that a forgotten one never counts as anonymous.
 type Credential struct {
 	State  CredentialState

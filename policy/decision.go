@@ -54,7 +54,7 @@ type Principal struct {
 	Actor    string   // who acts for User; empty: the user calls directly
 }
 
-// BodyVerdict is what a rule's conditions on the body made of it: matches, fails or
+// BodyVerdict is the verdict of a rule's conditions on the body: matches, fails or
 // undecidable.
 type BodyVerdict struct {
 	Rule    *Rule

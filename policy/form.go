@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// FormBodies is what the API behind a gate does with the parameters of form bodies. The
+// FormBodies says how the API behind a gate reads the parameters of form bodies. The
 // zero value: unknown.
 type FormBodies uint8
 

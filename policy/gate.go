@@ -10,7 +10,7 @@ import (
 // The zero value equals no manifest's.
 type Fingerprint [32]byte
 
-// Gate is what is protected and which credentials it takes. Rows are immutable once
+// Gate describes a protected API and the credentials that it takes. Rows are immutable once
 // they are in an Index.
 type Gate struct {
 	Name        string // with its namespace in front, where it has one: edge/jira
@@ -65,7 +65,7 @@ func (g *Gate) admitsTokensOf(namespace string) bool {
 // AnyHost among a gate's hosts guards every host.
 const AnyHost = "*"
 
-// Grant is what a caller may do. The zero value grants nothing.
+// Grant holds the rules for what a caller may do. The zero value grants nothing.
 type Grant struct {
 	Unrestricted bool
 	Policies     []*Policy // one allow rule of all of them must match

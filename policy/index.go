@@ -23,7 +23,7 @@ type Index struct {
 	current atomic.Pointer[Snapshot]
 }
 
-// Rows are what a load compiled: the whole of a revision.
+// Rows are the result of a load: a complete revision.
 type Rows struct {
 	Gates    []*Gate
 	Groups   []*Group
@@ -258,7 +258,7 @@ func fit[T any](txn *memdb.Txn, table string, old, rows []*T, of naming[T]) erro
 	return nil
 }
 
-// Ending is what a document of a rejected load ends: a value of the token of its name.
+// Ending is a value that a document of a rejected load ends: one of the token of its name.
 type Ending struct {
 	Token              string
 	Origin             string // of the document: it ends no token of another origin; empty: of any

@@ -5,14 +5,14 @@ import (
 	"unicode/utf8"
 )
 
-// maxValues is how many values a body may have, which bounds the memory of a check.
+// maxValues is the maximum number of values in a body. It bounds the memory of a check.
 const maxValues = 100_000
 
 // maxMatched is the longest text, in bytes, that patterns are matched against: what costs a
 // pattern is its size times this.
 const maxMatched = 64 << 10
 
-// maxDepth is how deep arrays and objects may nest in a body that rules read.
+// maxDepth limits how deep arrays and objects may nest in a body that rules read.
 const maxDepth = 64
 
 // A document is one JSON text (RFC 8259), read strictly and kept as a flat list of

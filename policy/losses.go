@@ -76,7 +76,7 @@ func (s *Snapshot) guardsAlike(g *Gate) bool {
 	return old != nil && slices.Equal(old.Hosts, g.Hosts) && slices.Equal(old.Prefixes, g.Prefixes)
 }
 
-// maxGone is how many digests of deleted tokens are remembered at most.
+// maxGone is the maximum number of digests of deleted tokens that are remembered.
 const maxGone = 1 << 20
 
 // remember returns the digests of tokens that were deleted since the start, if any gate

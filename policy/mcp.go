@@ -26,7 +26,7 @@ func (l mcpList) String() string {
 	return [...]string{"methods", "tools", "resources", "prompts"}[l]
 }
 
-// mcpMethod is what is known of a method.
+// mcpMethod describes a method.
 type mcpMethod struct {
 	method    string
 	list      mcpList // that names what it is about
@@ -47,7 +47,7 @@ var knownMethods = []mcpMethod{
 	{method: "ping", lifecycle: true},
 }
 
-// mcpResponse is what `methods` call the client's answer to a request of the server, which has
+// mcpResponse is the name in `methods` for the client's answer to a request of the server, which has
 // no method.
 const mcpResponse = "response"
 

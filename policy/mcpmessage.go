@@ -5,7 +5,7 @@ import "strings"
 // maxCallID is the longest id, in bytes of JSON, that an answer repeats.
 const maxCallID = 256
 
-// mcpMessage is what rules need to know of a JSON-RPC message to an MCP server.
+// mcpMessage holds the parts of a JSON-RPC message to an MCP server that rules read.
 type mcpMessage struct {
 	read    bool
 	problem string // why it can't be decided; empty: it can

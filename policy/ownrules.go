@@ -129,7 +129,7 @@ const (
 	ownWays    = 4
 )
 
-// ownEntry is what one token is granted: policies by name, and its own rules at the end.
+// ownEntry holds the grants of one token: policies by name, and its own rules at the end.
 type ownEntry struct {
 	source   Source
 	text     string

@@ -6,7 +6,7 @@ import "strings"
 // those need not be read: with many policies, each rule that is read is several misses of the processor's cache.
 type plan []planned
 
-// planned is what a rule requires: 32 bytes, so that two of them are a line of the cache.
+// planned holds the requirements of a rule: 32 bytes, so that two of them are a line of the cache.
 type planned struct {
 	methods methodSet
 	isWhole bool  // the rule has no other conditions than on the method and the path
@@ -47,7 +47,7 @@ func methodsOf(methods ...string) (set methodSet) {
 	return set
 }
 
-// minPlanned is how many allow rules a policy has at least that gets a plan.
+// minPlanned is the minimum number of allow rules of a policy with a plan.
 const minPlanned = 3
 
 // planOf returns the policy's plan, which is made when it is needed first, or nil: it has none. Policies without a name,

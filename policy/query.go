@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxFields is how many fields a query may have, empty ones included, before rules
+// maxFields is the maximum number of fields in a query, empty ones included, before rules
 // refuse to read it: some servers read no more than the first thousand.
 const maxFields = 1000
 

@@ -9,7 +9,7 @@ const (
 	statusUnavailable   = 503
 )
 
-// Effect is what Envoy does with a request. The zero value denies.
+// Effect is the effect of a decision on a request. The zero value denies.
 type Effect uint8
 
 // The effects.

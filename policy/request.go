@@ -53,7 +53,7 @@ type Body struct {
 	Recorded func(*Rule) string
 }
 
-// BodyState is how much of a body there is.
+// BodyState says whether a body is complete.
 type BodyState uint8
 
 // The states of a body. Only a whole one is read.

@@ -52,7 +52,7 @@ type Rule struct {
 	ContentTypes []string
 }
 
-// verdict is what a condition, or a rule, makes of a request. The zero value fails.
+// verdict is the result of a condition, or a rule, for a request. The zero value fails.
 type verdict uint8
 
 const (

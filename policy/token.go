@@ -61,10 +61,10 @@ type Group struct {
 // Forever is the lifetime without an end.
 const Forever = time.Duration(1<<63 - 1)
 
-// Skew is how far in the future a token may have been issued.
+// Skew is the clock skew that is tolerated: how far in the future a token may have been issued.
 const Skew = 5 * time.Minute
 
-// SoonSpan is how long before its end a token counts as expiring soon.
+// SoonSpan is the time before its end in which a token counts as expiring soon.
 const SoonSpan = 5 * 24 * time.Hour
 
 // Cap returns the longest maxLifetime of the groups, and the group that sets it; nil: none does.
@@ -138,7 +138,7 @@ func (t *Token) forGate(g *Gate) bool {
 	return len(t.Gates) == 0 && t.Namespace == g.Namespace || slices.Contains(t.Gates, g.Name)
 }
 
-// State is what a token is at a moment, computed and never stored.
+// State is the state of a token at a moment. It is computed and never stored.
 type State uint8
 
 // The states, the first that holds.

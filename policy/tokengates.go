@@ -36,7 +36,7 @@ type suiting struct {
 	ranged bool                 // some group has ranges
 }
 
-// gateList is what counts of gates that a token is for.
+// gateList holds the properties of the gates that a token is for.
 type gateList struct {
 	gates, missing bool // there are some; one of those named is not there
 	schemes        Schemes

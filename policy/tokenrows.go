@@ -45,14 +45,14 @@ const (
 	flagObject  // it comes from the object of its name: kindPrefix precedes its name
 )
 
-// extra is what few tokens have.
+// extra holds the fields that few tokens have.
 type extra struct {
 	previous []PreviousValue
 	policies []*Policy // in place of those of the row's list, where rules of the token's own are among them
 	rare     *rare     // nil: nothing of it
 }
 
-// rare is what hardly any token has.
+// rare holds the fields that hardly any token has.
 type rare struct {
 	logins          []string
 	clients         Ranges
@@ -64,7 +64,7 @@ func (x *rare) isZero() bool {
 	return len(x.logins)+len(x.actAs) == 0 && x.clients.Empty() && x.issued.IsZero() && x.expires.IsZero()
 }
 
-// perChunk is how many rows a chunk has at most.
+// perChunk is the maximum number of rows in a chunk.
 const (
 	chunkBits = 10
 	perChunk  = 1 << chunkBits
@@ -82,7 +82,7 @@ type chunk struct {
 
 func (r *packed) free() bool { return r.flags&flagPresent == 0 }
 
-// kindPrefix is what the file of an object has before its name.
+// kindPrefix precedes the name in the file of an object.
 const kindPrefix = "APIToken/"
 
 func (c *chunk) name(r *packed) string { return c.names[r.name : r.name+uint32(r.nameLength)] }

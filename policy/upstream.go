@@ -33,7 +33,7 @@ type Upstream struct {
 	remove [IdentityCount][2][]string
 }
 
-// Identity is what an allowed request reveals of its caller to the upstream.
+// Identity is the identity of the caller that an allowed request carries to the upstream.
 type Identity uint8
 
 // The identities. What one does not set, it removes.

@@ -40,7 +40,7 @@ type Difference struct {
 	Example string    `json:"example"` // an event's id
 }
 
-// Shape is what the decisions of a difference have in common.
+// Shape holds what the decisions of a difference have in common.
 type Shape struct {
 	Kind      string `json:"kind"`
 	Token     string `json:"token"`

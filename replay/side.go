@@ -30,7 +30,7 @@ type armed struct {
 	previous []token.Digest // as row.Previous
 }
 
-// place is where a rule is written, without the directory: the server may have read it under another one.
+// place is the place of a rule, without the directory: the server may have read it under another one.
 type place struct {
 	file string
 	line int

@@ -11,7 +11,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// maxKept is how many problems are kept to choose from those that are reported.
+// maxKept is the maximum number of problems that are kept, of which some are reported.
 const maxKept = 20 * manifest.MaxReported
 
 // keep adds a problem, or counts it where there are too many.
@@ -254,7 +254,7 @@ func (s *Set) checkSchemes(doc *manifest.Document) {
 	}
 }
 
-// maxNamed is how many gates a problem names.
+// maxNamed is the maximum number of gates in a problem.
 const maxNamed = 10
 
 // schemesOfGates returns what any gate of a namespace takes; every scheme where one can't be read.

@@ -82,7 +82,7 @@ type level struct {
 	largest share
 }
 
-// share is what one field adds to a level.
+// share is the part that one field adds to a level.
 type share struct {
 	field string
 	index int // in the list; -1 for the whole

@@ -80,7 +80,7 @@ type Objects struct {
 	decided []Decision         // since the last call of Decisions
 }
 
-// Fault is what became of an object: why it is not accepted, or nothing once it is.
+// Fault says why an object is not accepted; it is empty once the object is accepted.
 type Fault struct {
 	Object  string // its ID
 	Problem string // empty: it is accepted again, or gone

@@ -19,13 +19,13 @@ type tokenObject struct {
 	more    *moreOfToken // nil: nothing
 }
 
-// moreOfToken is what few tokens have.
+// moreOfToken holds the fields that few tokens have.
 type moreOfToken struct {
 	generation int64            // where decisions are remembered
 	values     []manifest.Value // that a controller made
 }
 
-// tokenPrefix is what an ID of a token has before its key.
+// tokenPrefix precedes the key in the ID of a token.
 const tokenPrefix = manifest.KindAPIToken + "/"
 
 // set puts a version of the object in place of another.

@@ -80,7 +80,7 @@ func (o *Objects) decode(object *Object) *manifest.Document {
 	return doc
 }
 
-// maxDecoded is how many documents one decoder decodes.
+// maxDecoded is the maximum number of documents that one decoder decodes.
 const maxDecoded = 1_000
 
 // chooseRest finds for each object the version that can run beside the others: as it is, or its last good one.
@@ -170,7 +170,7 @@ func (r *restObject) fall(problems []diag.Problem) {
 	r.used, r.fault.Kept = nil, false
 }
 
-// maxDescribed is how many problems of an object are described.
+// maxDescribed is the maximum number of problems of an object that are described.
 const maxDescribed = 5
 
 // describe writes problems without their places: an object has fields, and no lines.

@@ -29,7 +29,7 @@ func withValues(of policy.Fingerprint, values []manifest.Value) (sum policy.Fing
 	return sum
 }
 
-// Decision is what became of a version of an object.
+// Decision is the decision about a version of an object.
 type Decision struct {
 	Object     string // its ID
 	UID        string

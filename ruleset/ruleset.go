@@ -32,7 +32,7 @@ type File struct {
 	Size int64 // of what is left for later
 }
 
-// Input is what a source read.
+// Input holds the files that a source read.
 type Input struct {
 	Origin   string           // where the files come from, as problems of the whole set name it
 	Scopes   map[string]Scope // what the files' own origins may hold; none: everything

@@ -10,7 +10,7 @@ import (
 	"github.com/patgate/patgate/loader"
 )
 
-// maxReported is how many of a rejected load's problems its event holds.
+// maxReported is the maximum number of problems in the event of a rejected load.
 const maxReported = 20
 
 // loaded is called for each load: it updates the log, the metrics and the audit.

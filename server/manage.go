@@ -23,6 +23,7 @@ import (
 	"github.com/patgate/patgate/admin"
 	"github.com/patgate/patgate/admin/oidc"
 	"github.com/patgate/patgate/admin/page"
+	"github.com/patgate/patgate/diag"
 	"github.com/patgate/patgate/loader"
 	"github.com/patgate/patgate/loader/dir"
 	"github.com/patgate/patgate/policy"
@@ -30,7 +31,7 @@ import (
 	"github.com/patgate/patgate/usage"
 )
 
-// ManageOptions are how tokens are managed over HTTP. Errors name flags by Flags.
+// ManageOptions are the options of the management API. Errors name flags by Flags.
 type ManageOptions struct {
 	Listen         string // host:port or unix:///path
 	InsecureListen bool   // allows an address beyond loopback without TLS
@@ -75,9 +76,10 @@ type management struct {
 	signIn   *oidc.SignIn // nil: no identity provider
 	usage    *usageView
 	notices  *notices
+	snapshot func() *policy.Snapshot // what runs
 }
 
-// managed is what the management API manages.
+// managed holds what the management API manages.
 type managed struct {
 	manifests []string
 	index     *policy.Index
@@ -90,7 +92,7 @@ type managed struct {
 	objects   *managedObjects // nil: tokens are files
 }
 
-// store is where tokens are kept.
+// store returns the store of the tokens.
 func (m *managed) store(o *ManageOptions) interface {
 	tokens.Store
 	tokens.Documents
@@ -171,6 +173,7 @@ func (g *management) options(m *managed, servers *servers, sessions *admin.Sessi
 	if m.objects != nil {
 		m.objects.qualify(&options)
 	}
+	g.snapshot = options.Snapshot
 	if o.LoginLink != "" {
 		g.links = &admin.Links{Now: m.now}
 		options.Links = g.links
@@ -306,7 +309,7 @@ func (o *ManageOptions) inForce(m *managed, servers *servers) func(admin.Change)
 	}
 }
 
-// url is where browsers find the management.
+// url returns the URL of the management for browsers.
 func (g *management) url() string {
 	if g.listener.Addr().Network() == "unix" {
 		return "unix://" + g.listener.Addr().String()
@@ -315,6 +318,20 @@ func (g *management) url() string {
 		return "https://" + g.listener.Addr().String()
 	}
 	return "http://" + g.listener.Addr().String()
+}
+
+// announce logs where the management is, and where the Gate of its tokens is not there: until it is, they sign nobody in.
+func (g *management) announce(logger *slog.Logger) {
+	logger.Info("managing tokens", "address", g.url())
+	snapshot := g.snapshot()
+	if g.o.Gate == "" || snapshot.Gate(g.o.Gate) != nil {
+		return
+	}
+	var names []string
+	for _, gate := range snapshot.Gates() {
+		names = append(names, gate.Name)
+	}
+	logger.Warn("no Gate has the name of "+g.o.Flags+"gate: tokens sign nobody in until one has", "gate", g.o.Gate, "hint", diag.Suggest(g.o.Gate, names))
 }
 
 // serve answers requests until stop.

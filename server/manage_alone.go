@@ -119,7 +119,7 @@ func (m *Manage) Run(ctx context.Context) error {
 	go func() { defer close(noticed); m.notices.run(background) }()
 	failed := make(chan error, 1)
 	go func() { failed <- m.serve() }()
-	m.logger.Info("managing tokens", "address", m.url())
+	m.announce(m.logger)
 	var err error
 	select {
 	case err = <-failed:

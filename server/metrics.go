@@ -14,7 +14,7 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// metrics are what the status port exposes to Prometheus. No user, token, path or address is ever a
+// metrics are the metrics that the status port exposes to Prometheus. No user, token, path or address is ever a
 // label: their number is unbounded, and their names are confidential.
 type metrics struct {
 	registry   *prometheus.Registry
@@ -98,7 +98,7 @@ func (m *metrics) Decided(d *policy.Decision, took time.Duration) {
 	m.duration.Observe(took.Seconds())
 }
 
-// counted is what decisions are counted by.
+// counted holds the labels of the count of decisions.
 type counted struct {
 	gate   string
 	effect policy.Effect

@@ -11,7 +11,7 @@ import (
 	"github.com/patgate/patgate/tokens"
 )
 
-// noticeEvery is how often tokens are looked at that end soon.
+// noticeEvery is the interval between searches for tokens that end soon.
 const noticeEvery = time.Hour
 
 // notices gives notice of tokens that end soon: an audit event each, and a message to a webhook.

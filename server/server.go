@@ -148,7 +148,7 @@ func sources(o *Options) []loader.Source {
 	return []loader.Source{&dir.Source{Roots: o.Manifests, MaxBytes: o.MaxManifests, Logger: o.Logger, Singles: o.Manage != nil}}
 }
 
-// auditSink is where the audit goes, in the configured form.
+// auditSink returns the sink of the audit, in the configured form.
 func auditSink(o *Options) (audit.Sink, error) {
 	file, err := audit.NewFile(o.Audit)
 	if err != nil || !o.AuditReadable {
@@ -244,7 +244,7 @@ func (s *Server) manageTokens(ctx context.Context, failed chan<- error) {
 	loops.Go(func() { s.manage.usage.follow(ctx) })
 	loops.Go(func() { s.manage.notices.run(ctx) })
 	go func() { failed <- s.manage.serve() }()
-	s.o.Logger.Info("managing tokens", "address", s.manage.url())
+	s.manage.announce(s.o.Logger)
 }
 
 // start makes the first load and reports that the server is ready.
@@ -309,7 +309,7 @@ func (s *Server) stop(delay time.Duration) error {
 	return s.audit.Close(flush)
 }
 
-// flushGrace is how long the last audit events may take to be written.
+// flushGrace limits how long writing the last audit events may take.
 const flushGrace = 5 * time.Second
 
 // clockStepped is called when the system's clock went back further than requests may

@@ -158,7 +158,7 @@ func (s *Server) revision(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(status)
 }
 
-// place is where a problem is. Only the audit log says what is wrong there: everyone who
+// place returns the place of a problem. Only the audit log says what is wrong there: everyone who
 // reaches the status port can read this.
 func place(p diag.Problem) string {
 	if p.Pos.Line == 0 {

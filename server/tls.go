@@ -54,7 +54,7 @@ type expiry struct {
 	ends time.Time
 }
 
-// lookEvery is how often a handshake looks at the files.
+// lookEvery is the minimum time between two looks of handshakes at the files.
 const lookEvery = time.Second
 
 // config is the listener's configuration: each handshake gets the files of now.

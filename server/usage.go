@@ -82,7 +82,7 @@ func (s *Server) usage(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// usageView is how tokens were used, as far as the management knows: here, and at other servers.
+// usageView holds the uses of tokens that the management knows: in this process, and at other servers.
 type usageView struct {
 	own     *usage.Counters // nil: no decisions are made here
 	servers *servers
@@ -134,7 +134,7 @@ func (v *usageView) fetch(ctx context.Context) {
 	all.Wait()
 }
 
-// rules is how rules of a token were used, in Rules and OtherRules.
+// rules returns the uses of a token's rules, in Rules and OtherRules.
 func (v *usageView) rules(name string) usage.Token {
 	all := usage.Token{Token: name}
 	if v.own != nil {
@@ -149,7 +149,7 @@ func (v *usageView) rules(name string) usage.Token {
 	return all
 }
 
-// used is when and how a token was last used; nil: it was not.
+// used returns the last use of a token; nil: it was not used.
 func (v *usageView) used(name string) *admin.Used {
 	all := usage.Uses{}
 	if v.own != nil {

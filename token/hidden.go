@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// minEncoded is how many characters of base64 are decoded at least, to look for a value.
+// minEncoded is the minimum number of characters of base64 that are decoded to look for a value.
 const minEncoded = 20
 
 // spellings returns what the base64 of every text that holds value contains: one spelling

@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// redacted is what a Secret shows instead of its value.
+// redacted is printed instead of a Secret's value.
 const redacted = "REDACTED"
 
 // Secret holds the value of a token, or another credential, on its way from a

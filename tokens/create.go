@@ -17,7 +17,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// DefaultLifetime is how long a new token lives where the request does not say.
+// DefaultLifetime is the lifetime of a new token if the request does not say.
 const DefaultLifetime = 90 * 24 * time.Hour
 
 // The annotations that changes of tokens leave.
@@ -170,13 +170,13 @@ func first(err error) error {
 	return err
 }
 
-// hint is how a value begins: enough to recognize it, too little to guess it.
+// hint returns the beginning of a value: enough to recognize it, too little to guess it.
 func hint(secret token.Secret) string {
 	value := secret.Reveal()
 	return value[:min(len(value), len(token.Prefix)+4)]
 }
 
-// creator is who created a token, as its annotation says.
+// creator returns the creator of a token, from its annotation.
 func (a *Actor) creator() string {
 	if a.byHand() && a.Admin {
 		return "command line, as admin"

@@ -8,7 +8,7 @@ import (
 	"github.com/patgate/patgate/manifest"
 )
 
-// maxDerived is how long a derived name gets at most, without its number.
+// maxDerived is the maximum length of a derived name, without its number.
 const maxDerived = 40
 
 // FreeName derives the name of a new token from its display name, which may be any text: its letters

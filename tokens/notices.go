@@ -14,7 +14,7 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// NoticeDays are how many days before its end a token is given notice of it, the earliest first.
+// NoticeDays are the numbers of days before a token's end at which notice is given, the earliest first.
 var NoticeDays = []int{30, 7, 1}
 
 // NoticedAnnotation remembers of which end a token had notice, and how many days before: so that

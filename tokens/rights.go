@@ -11,7 +11,7 @@ import (
 	"github.com/patgate/patgate/ruleset"
 )
 
-// Actor is who asks. The zero value is the user of the command line, who is not known: there the
+// Actor is the caller. The zero value is the user of the command line, who is not known: there the
 // rights of the token's user count.
 type Actor struct {
 	User  string

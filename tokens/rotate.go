@@ -13,7 +13,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// MaxPrevious is how many replaced values of a token may still run.
+// MaxPrevious is the maximum number of replaced values of a token that are still valid.
 const MaxPrevious = 3
 
 // RotateRequest is a request for a new value of a token.

@@ -157,7 +157,7 @@ type Event struct {
 	Fields []string // that an update changed
 }
 
-// Action is what was done.
+// Action is the change that an Event reports.
 type Action string
 
 // The actions.

@@ -51,8 +51,15 @@ func (s *Service) Update(ctx context.Context, r UpdateRequest) (*UpdatedToken, e
 	if err != nil {
 		return nil, err
 	}
+	set, err := s.Documents.Documents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.isApart(set, r.Name) {
+		return s.suspendApart(ctx, &r, stored, fields)
+	}
 	change := &edit.Change{Fields: fields}
-	doc, err := s.checkUpdate(ctx, &r, stored, change)
+	doc, err := s.checkUpdate(set, &r, stored, change)
 	if err != nil {
 		return nil, err
 	}
@@ -109,11 +116,7 @@ func suspension(r *UpdateRequest, doc *manifest.Document) ([]edit.Field, error) 
 }
 
 // checkUpdate checks the changed token together with all documents, and what it may do.
-func (s *Service) checkUpdate(ctx context.Context, r *UpdateRequest, stored *Stored, change *edit.Change) (*manifest.Document, error) {
-	set, err := s.Documents.Documents(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (s *Service) checkUpdate(set *ruleset.Set, r *UpdateRequest, stored *Stored, change *edit.Change) (*manifest.Document, error) {
 	if len(set.Problems) > 0 {
 		return nil, &ProblemsError{set.Problems}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// RuleUse is how often a rule allowed calls of one token.
+// RuleUse counts the calls of one token that a rule allowed.
 type RuleUse struct {
 	Policy string    `json:"policy,omitempty"` // empty: a rule of the token itself
 	Rule   string    `json:"rule"`             // its name
@@ -59,7 +59,7 @@ func compareRules(a, b RuleUse) int {
 	return cmp.Or(cmp.Compare(a.Policy, b.Policy), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Text, b.Text))
 }
 
-// maxRulesCounted is how many rules of one token have counts of their own. The calls that others allowed are
+// maxRulesCounted is the maximum number of rules of one token that are counted separately. The calls that others allowed are
 // counted together.
 const maxRulesCounted = 128
 
@@ -73,7 +73,7 @@ type ruleCounter struct {
 	size  int // of the list from here
 }
 
-// knownRule is what a counter keeps of a rule. It does not hold the rule: one that was loaded anew, or that is compiled
+// knownRule is the part of a rule that a counter keeps. It does not hold the rule: one that was loaded anew, or that is compiled
 // only for a while, goes.
 type knownRule struct {
 	rule               weak.Pointer[policy.Rule]

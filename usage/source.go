@@ -32,7 +32,7 @@ type Source struct {
 	ended     Uses     // what instances knew that were not heard of for long
 }
 
-// instance is what one process has said.
+// instance holds the reports of one process.
 type instance struct {
 	cursor uint64
 	tokens map[string]*Token

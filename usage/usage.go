@@ -12,7 +12,7 @@ import (
 	"github.com/patgate/patgate/audit"
 )
 
-// Token is how one token was used.
+// Token holds the uses of one token.
 type Token struct {
 	Token      string    `json:"token"`
 	User       string    `json:"user"` // in person, of its last call

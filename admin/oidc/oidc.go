@@ -155,7 +155,7 @@ func (s *SignIn) Check(ctx context.Context) {
 	}
 }
 
-// flow is what a browser keeps between leaving for the identity provider and coming back.
+// flow is the state that a browser keeps between leaving for the identity provider and coming back.
 type flow struct {
 	State    string `json:"state"`
 	Nonce    string `json:"nonce"`
@@ -164,7 +164,7 @@ type flow struct {
 	To       string `json:"to"` // the path to come back to
 }
 
-// flowSpan is how long signing in may take.
+// flowSpan limits how long signing in may take.
 const flowSpan = 10 * time.Minute
 
 // purpose is that of the cookie of a flow: two of them may be under way in two windows.

@@ -13,7 +13,7 @@ import (
 	"github.com/patgate/patgate/tokens"
 )
 
-// editForm is what the form of a change holds. Lists have what the token keeps.
+// editForm holds the fields of the form of a change. Lists have what the token keeps.
 type editForm struct {
 	Name, Description  string
 	Date               string // another end; empty: as it is

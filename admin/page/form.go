@@ -14,7 +14,7 @@ import (
 	"github.com/patgate/patgate/admin"
 )
 
-// form is what the form of a new token holds, as it is shown again.
+// form holds the fields of the form of a new token, as it is shown again.
 type form struct {
 	Name, Description, User string
 	Ends                    string // a preset such as 30d, date or forever
@@ -132,7 +132,7 @@ func (f *form) limitTo() (lines []string, err error) {
 	return append(lines, linesOf(f.Lines)...), nil
 }
 
-// newToken is what the form asks for, as the API takes it.
+// newToken returns the request of the form, as the API takes it.
 func (f *form) newToken() (*admin.NewToken, error) {
 	limits, err := f.limitTo()
 	if err != nil {
@@ -152,7 +152,7 @@ func linesOf(text string) []string {
 	return lines
 }
 
-// fields are what the API takes for the form with these rules: it checks them.
+// fields returns the form with these rules as fields of the API, which checks them.
 func (f *form) fields(limits []string) map[string]any {
 	fields := map[string]any{"displayName": f.Name}
 	set := func(name, value string) {

@@ -15,7 +15,7 @@ import (
 	"github.com/patgate/patgate/admin"
 )
 
-// functions are what templates call.
+// functions are the functions that templates call.
 func functions(now func() time.Time) template.FuncMap {
 	return template.FuncMap{
 		"date": date, "moment": moment, "machine": machine, "ago": func(t time.Time) string { return ago(t, now()) },
@@ -50,7 +50,7 @@ func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") 
 // machine is a time for programs.
 func machine(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// ago is how long ago a time was, in words.
+// ago describes how long ago a time was.
 func ago(t, now time.Time) string {
 	d := now.Sub(t)
 	switch {

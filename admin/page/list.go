@@ -31,7 +31,7 @@ type listView struct {
 // choice is an option of a select.
 type choice struct{ Value, Text string }
 
-// filter is what the form of a list holds.
+// filter holds the fields of the form of a list.
 type filter struct{ Text, State, Gate, User, Group, Unused, Sort string }
 
 // sorts are the orders that the page offers.

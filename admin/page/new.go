@@ -49,7 +49,7 @@ const day = 24 * time.Hour
 // presetDays are the lifetimes that the form offers, in days.
 var presetDays = []int{7, 30, 60, 90}
 
-// defaultDays is what is chosen first.
+// defaultDays is the lifetime that is selected at first.
 const defaultDays = 30
 
 func (s *site) newForm(w http.ResponseWriter, r *http.Request, c *admin.Caller) error {
@@ -192,7 +192,7 @@ func (v *newView) wrong(p *admin.Problem) {
 	}
 }
 
-// place is where in a file a problem is, which says nothing to people who see a form.
+// place is the place of a problem in a file, which means nothing to people who see a form.
 var place = regexp.MustCompile(`^\S+:\d+(:\d+)?: `)
 
 // shownProblem is a problem without places in manifests.
@@ -208,7 +208,7 @@ func shownProblem(p *admin.Problem) *admin.Problem {
 	return &shown
 }
 
-// rulePlace is where in a list of rules a problem is.
+// rulePlace is the place of a problem in a list of rules.
 var rulePlace = regexp.MustCompile(`^spec\.(limitTo|allow)\[(\d+)\][^: ]*: `)
 
 // fieldPlace is in which field a problem is, as manifests call it.

@@ -17,7 +17,7 @@ import (
 //go:embed templates assets
 var files embed.FS
 
-// contentPolicy is what a page may load: its own style sheet, script and icon. Nothing is inline.
+// contentPolicy lets a page load its own style sheet, script and icon only. Nothing is inline.
 const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // site answers the requests of the page.
@@ -86,7 +86,7 @@ func (s *site) routes() {
 // error.
 type answerer func(http.ResponseWriter, *http.Request, *admin.Caller) error
 
-// frame is what every page shows around its own.
+// frame holds the parts that all pages show.
 type frame struct {
 	Title   string
 	At      string // the part of the site that it belongs to
@@ -161,7 +161,7 @@ func problemTitle(p *admin.Problem) string {
 	return cmp.Or(p.Title, "Something went wrong")
 }
 
-// nothing is what a browser gets where there is no page.
+// nothing answers a browser on a path without a page.
 func (s *site) nothing(w http.ResponseWriter, _ *http.Request, p *admin.Problem) {
 	v := problemView{frame{Title: "There is no such page", Problem: p}, "/"}
 	if s.show(w, p.Status, "problem", v) != nil {
@@ -176,7 +176,7 @@ type signInView struct {
 	To   string // where to come back to
 }
 
-// signIn is what a browser without a session gets.
+// signIn answers a browser without a session.
 func (s *site) signIn(w http.ResponseWriter, r *http.Request) {
 	v := signInView{frame: frame{Title: "Sign in"}, Ways: s.h.SignIns(), To: "/"}
 	if r.Method == http.MethodGet {

@@ -67,7 +67,7 @@ type manyView struct {
 	Sent   bool
 }
 
-// Revoked is how many tokens were revoked.
+// Revoked returns the number of tokens that were revoked.
 func (v manyView) Revoked() int { return v.Found.Count - len(v.Failed) }
 
 type manyToken struct {
@@ -108,7 +108,7 @@ func (s *site) revokeMany(w http.ResponseWriter, r *http.Request, c *admin.Calle
 	return s.show(w, http.StatusOK, "many", v)
 }
 
-// shownMany is how many tokens the question shows.
+// shownMany is the number of tokens that the confirmation shows.
 const shownMany = 100
 
 func (s *site) fillMany(r *http.Request, c *admin.Caller, v *manyView) error {

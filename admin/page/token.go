@@ -43,7 +43,7 @@ type example struct {
 	Last  time.Time
 }
 
-// use is how often a client used a token.
+// use counts the uses of a token by a client.
 type use struct {
 	Client  string
 	Gate    string
@@ -194,7 +194,7 @@ func (s *site) suspend(w http.ResponseWriter, r *http.Request, c *admin.Caller) 
 	return back(w, r, r.PathValue("name"), done)
 }
 
-// rotateForm is what the form of a rotation holds.
+// rotateForm holds the fields of the form of a rotation.
 type rotateForm struct{ Overlap, Lifetime string }
 
 func (s *site) rotateForm(w http.ResponseWriter, r *http.Request, c *admin.Caller) error {

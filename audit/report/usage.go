@@ -31,7 +31,7 @@ func Usage(ctx context.Context, inputs []audit.Input, rules bool, progress func(
 	return all.total().List(), stats, err
 }
 
-// usesSeen is what logs say about the uses of tokens.
+// usesSeen collects the uses of tokens in logs.
 type usesSeen struct {
 	rules    bool                          // are counted, too
 	calls    usage.Uses                    // counted from decisions

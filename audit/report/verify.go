@@ -49,7 +49,7 @@ type Damage struct {
 	What string `json:"what"`
 }
 
-// MaxDamages is how many damages are described.
+// MaxDamages is the maximum number of damages that are described.
 const MaxDamages = 1000
 
 // ClockSlack is how far the time of an event may lie before that of an earlier one: events are numbered when
@@ -74,7 +74,7 @@ func Verify(ctx context.Context, inputs []audit.Input, key *audit.ChainKey, prog
 	return v.result(stats), err
 }
 
-// link is what verify needs of one event.
+// link is the part of an event that verify reads.
 type link struct {
 	instance, file string
 	line           int

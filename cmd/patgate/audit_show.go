@@ -50,7 +50,7 @@ func newAuditShow(s streams) *cobra.Command {
 	return cmd
 }
 
-// shown is what audit show prints for programs.
+// shown is the JSON output of audit show.
 type shown struct {
 	Event   json.RawMessage      `json:"event"`
 	Explain *explain.Explanation `json:"explain,omitempty"`

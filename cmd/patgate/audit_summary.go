@@ -81,7 +81,7 @@ func shadowOf(sum *report.Summary, asked bool) *map[string]int64 {
 	return &sum.Shadow
 }
 
-// listed is how many lines a part of the summary has at most, for people.
+// listed is the maximum number of lines of a part of the summary, for people.
 const listed = 20
 
 // printSummary prints a summary for people: first what needs somebody.

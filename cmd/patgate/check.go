@@ -79,7 +79,7 @@ func newCheck(s streams) *cobra.Command {
 	return cmd
 }
 
-// checked is what check found out.
+// checked is the result of check.
 type checked struct {
 	in, older *ruleset.Set   // older: nil without --against
 	warnings  []diag.Problem // that count
@@ -201,7 +201,7 @@ func printPassedOver(w io.Writer, files []string) error {
 	return nil
 }
 
-// maxListed is how many warnings of a code are printed one by one.
+// maxListed is the maximum number of warnings of a code that are printed one by one.
 const maxListed = 10
 
 // printWarnings prints the first warnings of each code and counts the others: thousands of

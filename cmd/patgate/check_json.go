@@ -22,7 +22,7 @@ type checkResult struct {
 	Examples []checkExample `json:"examples,omitempty"`
 }
 
-// checkAgainst is what the comparison with older manifests found.
+// checkAgainst is the result of the comparison with older manifests.
 type checkAgainst struct {
 	Problems []diag.Report  `json:"problems"` // of the older manifests
 	Revivals []checkRevival `json:"revivals"`

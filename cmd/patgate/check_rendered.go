@@ -12,7 +12,7 @@ import (
 	"github.com/patgate/patgate/ruleset"
 )
 
-// maxRendered is how many bytes of rendered objects are read.
+// maxRendered is the maximum number of bytes of rendered objects that are read.
 const maxRendered = 256 << 20
 
 func renderedFlags(cmd *cobra.Command, o *checkOptions) {

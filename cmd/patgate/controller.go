@@ -68,7 +68,7 @@ func newController(s streams) *cobra.Command {
 	return cmd
 }
 
-// podNamespace is where a pod finds the name of its namespace.
+// podNamespace is the file with the name of a pod's namespace.
 const podNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 // runController runs a controller until a signal ends it.

@@ -130,7 +130,7 @@ func newConfigCommand(s streams, kinds []string, cmd *cobra.Command) *cobra.Comm
 	return cmd
 }
 
-// timeFlags are how long Envoy waits for what.
+// timeFlags are the flags for Envoy's timeouts.
 func timeFlags(f *pflag.FlagSet, t *envoy.Times) {
 	d := envoy.DefaultTimes
 	f.DurationVar(&t.RouteTimeout, "route-timeout", d.RouteTimeout, "`time` for the whole answer of the API; 0s: no limit while data flows")

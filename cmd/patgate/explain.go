@@ -20,7 +20,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// explainFlags are what a user says of a request.
+// explainFlags describe a request.
 type explainFlags struct {
 	manifests                      []string
 	method, url, gate              string
@@ -247,7 +247,7 @@ func parseScheme(name string) (policy.Scheme, error) {
 	return policy.NoScheme, usageError{fmt.Errorf("--scheme %s: %s", name, diag.Suggest(name, []string{"basic", "bearer"}))}
 }
 
-// maxInput is how much of a file is read.
+// maxInput is the maximum number of bytes that are read of a file.
 const maxInput = 64 << 20
 
 // readInput reads a file, or stdin for `-`.

@@ -30,7 +30,7 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// streams are what a command reads and writes: results go to out and nothing else
+// streams are the input and output of a command: results go to out and nothing else
 // does, errors and progress go to err.
 type streams struct {
 	in  io.Reader

@@ -23,7 +23,7 @@ import (
 // outputMarkdown is the form of a summary for a pull request.
 const outputMarkdown = "markdown"
 
-// replayFlags are what replay compares, and how.
+// replayFlags say what replay compares, and how.
 type replayFlags struct {
 	logs, manifests, against []string
 	failOn, output           string

@@ -23,7 +23,7 @@ import (
 	"github.com/patgate/patgate/ruleset"
 )
 
-// suggestFlags are what suggest reads, and for which tokens.
+// suggestFlags say what suggest reads, and for which tokens.
 type suggestFlags struct {
 	logs, manifests []string
 	options         suggest.Options

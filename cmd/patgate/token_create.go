@@ -81,7 +81,7 @@ func (f *createFlags) add(l *pflag.FlagSet) {
 	l.StringVarP(&f.output, "output", "o", outputText, "`form` of the output: text for people, json for programs")
 }
 
-// createFlags are what a user says of a new token.
+// createFlags describe a new token.
 type createFlags struct {
 	token     edit.NewToken
 	into      string

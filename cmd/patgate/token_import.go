@@ -19,7 +19,7 @@ import (
 	"github.com/patgate/patgate/tokens"
 )
 
-// importFlags are what a user says of an import.
+// importFlags describe an import.
 type importFlags struct {
 	from, into, output  string
 	manifests, gates    []string

@@ -249,7 +249,7 @@ func printTokens(s streams, list []listedUse, used bool, now time.Time) error {
 	return nil
 }
 
-// lastUsed is when and from where a token was last used.
+// lastUsed returns the time and the address of a token's last use.
 func lastUsed(l *listedUse) string {
 	switch {
 	case l.LastUsed == nil:

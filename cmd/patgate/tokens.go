@@ -21,7 +21,7 @@ import (
 	"github.com/patgate/patgate/tokens"
 )
 
-// timeForms is what --at and its like take.
+// timeForms describes the values of --at and similar flags.
 const timeForms = "2026-07-30T12:00:00Z, 2026-07-30 (midnight UTC) or +90d (from now)"
 
 // atFlag adds --at.

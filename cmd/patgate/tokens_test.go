@@ -22,6 +22,9 @@ func TestTokensPage(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "manifests"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(dir, "audit.jsonl"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	t.Chdir(dir)
 	used := `{"v":1,"seq":1,"instance":"i","time":"2026-06-01T12:00:00Z","kind":"decision","decision":"allow","reason":"ok","user":"alice","token":"ci-bot"}` + "\n"
 	if err := os.WriteFile("audit.jsonl", []byte(used), 0o644); err != nil {

@@ -76,7 +76,7 @@ var otherWords = map[string]map[string]string{
 	},
 }
 
-// groupOnly is what a command does that only holds others: it shows its help, and knows
+// groupOnly runs a command that only holds others: it shows its help, and knows
 // a mistyped one.
 func groupOnly(cmd *cobra.Command, given []string) error {
 	if len(given) == 0 {

@@ -19,7 +19,7 @@ import (
 	"github.com/patgate/patgate/usage"
 )
 
-// usageFlags are what usage reads, and what it lists.
+// usageFlags say what usage reads, and what it lists.
 type usageFlags struct {
 	logs, manifests    []string
 	from, tokens       []string
@@ -81,7 +81,7 @@ type usedToken struct {
 	UnusedRules []unusedRule `json:"unusedRules,omitempty"` // its own rules that allowed no call
 }
 
-// usageReport is what usage prints for programs.
+// usageReport is the JSON output of usage.
 type usageReport struct {
 	Tokens       []usedToken `json:"tokens"`
 	NeverUsed    []string    `json:"neverUsed"` // of the manifests, in these logs
@@ -140,7 +140,7 @@ func (f *usageFlags) read(s streams, names []string) (list []usage.Token, stats 
 	return list, stats, cut, err
 }
 
-// askWithin is how long a server may take to answer.
+// askWithin limits how long a server may take to answer.
 const askWithin = 30 * time.Second
 
 // usageOf fetches the uses of tokens from servers.

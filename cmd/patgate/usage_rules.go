@@ -41,7 +41,7 @@ func (t *usedToken) addRules(wanted bool, snapshot *policy.Snapshot) {
 	}
 }
 
-// byRules is how many of the calls are known by their rules.
+// byRules returns the number of calls whose rules are known.
 func (t *usedToken) byRules() (n int64) {
 	for i := range t.Rules {
 		n += t.Rules[i].Count

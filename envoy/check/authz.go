@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// auditWait is how long patgate may take to answer by default (--audit-wait).
+// auditWait is the default of --audit-wait: how long patgate may take to answer.
 const auditWait = 200 * time.Millisecond
 
 // longest is the longest timeout of a check: a longer wait is itself an outage.

@@ -107,7 +107,7 @@ const (
 	UnusedAccept   Code = "unused-accept"
 )
 
-// about is what is known of a code: how much it matters, what to write instead (the fix in
+// about describes a code: its severity, what to write instead (the fix in
 // messages), why it matters, and what else there is to say.
 type about struct {
 	code      Code

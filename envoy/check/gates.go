@@ -8,7 +8,7 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// Gates are what manifests require of Envoy. Make them with NewGates.
+// Gates are the requirements of manifests on Envoy. Make them with NewGates.
 type Gates struct {
 	rows       []*policy.Gate
 	identities []string // the headers that patgate alone sets

@@ -38,7 +38,7 @@ func (c *checker) overridingTarget(space string, ref *node) {
 	}
 }
 
-// coverage is what a policy with extAuth is for.
+// coverage is the set of routes that a policy with extAuth applies to.
 type coverage uint8
 
 const (

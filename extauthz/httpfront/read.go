@@ -22,7 +22,7 @@ type Check struct {
 // Header is one header line.
 type Header struct{ Name, Value string }
 
-// Framing is what a front says of the request's body. The zero value: nothing.
+// Framing describes the request's body, as far as the front does. The zero value: not at all.
 type Framing struct {
 	Known  bool
 	Length string // of Content-Length and Transfer-Encoding; empty: there is no body
@@ -128,7 +128,7 @@ func hasOdd(name string) bool {
 	return false
 }
 
-// harmless are what a Connection header may name: the rest would take headers off the request after the check.
+// harmless are the names that a Connection header may hold: others would take headers off the request after the check.
 var harmless = []string{"", "close", "keep-alive", "upgrade", "te", "trailer", "trailers", "http2-settings"}
 
 func connectionProblem(values []string) string {
@@ -183,7 +183,7 @@ func first(h http.Header, key string) string {
 	return ""
 }
 
-// lastEntry is what the front itself added to a list.
+// lastEntry returns the entry of a list that the front itself added.
 func lastEntry(list string) string {
 	return strings.Trim(list[strings.LastIndexByte(list, ',')+1:], " \t")
 }

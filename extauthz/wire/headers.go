@@ -10,7 +10,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// head is what matters of a header list.
+// head holds the fields of a header list that matter.
 type head struct {
 	method, path, scheme, contentType string
 	timeout                           time.Duration // of grpc-timeout; negative: none

@@ -7,7 +7,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// maxHealthMessage is how long a request of the health service may be.
+// maxHealthMessage is the maximum length of a request of the health service.
 const maxHealthMessage = 4 << 10
 
 // The statuses of grpc.health.v1.HealthCheckResponse.

@@ -17,7 +17,7 @@ const (
 
 var largeInputs = sync.Pool{New: func() any { return new([largeInput]byte) }}
 
-// input is what was read from a connection and not yet taken as frames. It knows whether
+// input holds the bytes that were read from a connection and not yet taken as frames. It knows whether
 // a whole frame is there, which an io.Reader does not.
 type input struct {
 	nc   net.Conn

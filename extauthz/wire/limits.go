@@ -40,7 +40,7 @@ const (
 	textChunk = 32 << 10 // of messages
 )
 
-// times are how long things may take.
+// times are the time limits.
 type times struct {
 	sweep     time.Duration // how often that is looked at
 	handshake time.Duration // TLS, preface and settings
@@ -63,7 +63,7 @@ var defaultTimes = times{
 	takeover: 600 * time.Microsecond,
 }
 
-// budget is what all connections together may hold, in bytes.
+// budget limits the memory of all connections together, in bytes.
 type budget struct {
 	limit int64
 	used  atomic.Int64

@@ -24,7 +24,7 @@ const (
 	codeUnavailable       = 14
 )
 
-// output is what goes to the peer. Frames of all kinds are appended to out in their order.
+// output holds the frames for the peer. Frames of all kinds are appended to out in their order.
 type output struct {
 	out, spare  []byte
 	writing     bool // somebody writes, without mu
@@ -37,7 +37,7 @@ type output struct {
 	began       bool      // a header block was sent
 }
 
-// outWriter is where the Framer writes to.
+// outWriter is the writer of the Framer.
 type outWriter conn
 
 func (w *outWriter) Write(b []byte) (int, error) {

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// kind is what a stream is for.
+// kind is the purpose of a stream.
 type kind uint8
 
 const (

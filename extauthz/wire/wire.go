@@ -27,7 +27,7 @@ type Call struct {
 	Peer     string    // by Options.PeerName
 }
 
-// Decision is what a Handler decided, on its way into a Batch.
+// Decision is the decision of a Handler, before it is added to a Batch.
 type Decision any
 
 // Handler decides calls. Its methods do not panic, and any number of goroutines may use it.

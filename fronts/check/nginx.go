@@ -250,7 +250,7 @@ func isOrAre(list []string) string {
 	return "are"
 }
 
-// checkHeaders are what the check must say, and by which variables.
+// checkHeaders are the headers that the check must set, and the variables for them.
 var checkHeaders = []struct{ name, value string }{
 	{"X-Original-Method", "$request_method"}, {"X-Original-URI", "$request_uri"}, {"X-Original-Host", "$host"},
 	{"X-Original-Proto", "$scheme"}, {"X-Real-IP", "$remote_addr"}, {"X-Original-Body", "body=$http_content_length$http_transfer_encoding,$server_protocol"},

@@ -10,7 +10,7 @@ import (
 	"github.com/patgate/patgate/diag"
 )
 
-// traefikFiles are what the files of Traefik hold together.
+// traefikFiles holds the configuration of all files of Traefik.
 type traefikFiles struct {
 	middlewares map[string]*traefikPart
 	routers     []*traefikPart

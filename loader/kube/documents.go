@@ -179,6 +179,20 @@ func (d *documents) problems() (list []diag.Problem) {
 	return list
 }
 
+// apart returns the tokens that are not among the accepted documents, by their IDs, and why they are not accepted.
+func (d *documents) apart() (list map[string]*document, problems map[string]string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	list, problems = map[string]*document{}, map[string]string{}
+	for id, doc := range d.now {
+		problem, refused := d.refused[id]
+		if isToken(id) && (refused || doc.isControllers()) {
+			list[id], problems[id] = doc, problem
+		}
+	}
+	return list, problems
+}
+
 // isRefused reports whether an object is not accepted.
 func (d *documents) isRefused(id string) bool {
 	d.mu.Lock()

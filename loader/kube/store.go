@@ -151,8 +151,7 @@ func (s *Store) stored(live *unstructured.Unstructured) (*tokens.Stored, error) 
 	if err != nil {
 		return nil, err
 	}
-	set := ruleset.Read(ruleset.Input{Origin: policy.OriginObjects, Files: []ruleset.File{{Name: m.ID(), Data: text}}}, ruleset.Options{AllowEmpty: true})
-	doc, err := tokens.Find(set, m.Name)
+	doc, err := tokenIn(m.ID(), m.Name, text)
 	if err != nil {
 		return nil, err
 	}

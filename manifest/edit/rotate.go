@@ -13,7 +13,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// Rotation is what rotating a token changes in its manifest.
+// Rotation is the change of a manifest when its token is rotated.
 type Rotation struct {
 	Digest  token.Digest
 	Issued  time.Time

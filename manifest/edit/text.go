@@ -64,7 +64,7 @@ func inLines(n *yaml.Node) {
 	}
 }
 
-// Parsed is what the text of an object's file says, as JSON holds it.
+// Parsed returns the text of an object's file as JSON values.
 type Parsed struct {
 	Annotations map[string]string
 	Spec        map[string]any

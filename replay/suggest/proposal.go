@@ -256,7 +256,7 @@ func (r *Rule) setQuery(name, pattern string) {
 	r.Query[name] = pattern
 }
 
-// maxConditions is how many parameters a rule may name.
+// maxConditions is the maximum number of parameters in a rule.
 const maxConditions = 8
 
 // add adds a rule for a need, with the conditions on parameters that all its calls met.

@@ -60,7 +60,7 @@ func (e *evidence) wanted(token string) bool {
 	return !e.o.DeadOnly && (len(e.o.Tokens) == 0 || slices.Contains(e.o.Tokens, token))
 }
 
-// seen is what logs hold.
+// seen holds the counts from logs.
 type seen struct {
 	first, last time.Time
 	gates       map[string]bool // with a decision

@@ -22,7 +22,7 @@ type Options struct {
 	DeadOnly bool // nothing is proposed
 }
 
-// Report is what logs say about the rules of manifests.
+// Report compares the calls in logs with the rules of manifests.
 type Report struct {
 	Tokens       []Token    `json:"tokens"`
 	Dead         *Dead      `json:"dead,omitempty"`
@@ -32,7 +32,7 @@ type Report struct {
 	Last         *time.Time `json:"last,omitempty"`
 }
 
-// Token is what one token needs. LimitTo and Allow take the place of all its present grants; both are empty where
+// Token holds the rules that one token needs. LimitTo and Allow take the place of all its present grants; both are empty where
 // nothing is proposed, and Warnings says why.
 type Token struct {
 	Token        string   `json:"token"`
@@ -93,7 +93,7 @@ func Logs(ctx context.Context, inputs []audit.Input, rows policy.Rows, o Options
 	return r, err
 }
 
-// DaysText is how long a log is, which may be less than a day.
+// DaysText returns the length of a log, which may be less than a day.
 func DaysText(days int) string {
 	switch days {
 	case 0:

@@ -155,6 +155,26 @@ func (m *manager) must(status int, method, path, body string) map[string]any {
 	return v
 }
 
+// page reads a page as the administrator.
+func (m *manager) page(path string) (int, string) {
+	m.t.Helper()
+	r, err := http.NewRequest("GET", m.url+path, nil)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+m.value.Reveal())
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return answer.StatusCode, string(text)
+}
+
 // TestManageObjects manages the tokens of a namespace over the API: by a process of its own that waits for a server, and by
 // the server itself. A change is in force before its answer, and the objects say who has made it.
 func TestManageObjects(t *testing.T) {
@@ -280,10 +300,34 @@ func TestManageKeepsOwners(t *testing.T) {
 			t.Errorf("the revocation of %s is not written", name)
 		}
 	}
-	// What is not listed is revoked by its name: a token that is not accepted, and one whose values a controller makes.
+	// A token that is not accepted, and one whose values a controller makes, are shown, suspended and revoked.
 	ns.apply(tokenOf("lost", 3, "policies: [none]") + "apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: robot}\nspec: {user: alice, secret: {name: robot}, unrestricted: true}\n")
-	for _, name := range []string{"lost", "robot"} {
-		m.must(404, "GET", "/api/v1/tokens/"+name, "")
+	text := ""
+	defer func() {
+		if t.Failed() {
+			t.Logf("listed: %s", text)
+		}
+	}()
+	ns.until(10*time.Second, "both are listed", func() bool {
+		text = fmt.Sprint(m.must(200, "GET", "/api/v1/tokens?user=alice", ""))
+		return strings.Contains(text, "notAccepted:spec.policies[0]") && strings.Contains(text, "secret:robot")
+	})
+	for name, why := range map[string]string{"lost": "it is not accepted: spec.policies[0]: no TokenPolicy is called none", "robot": "makes its value and writes it into the Secret robot"} {
+		v := m.must(200, "GET", "/api/v1/tokens/"+name, "")
+		if !strings.Contains(fmt.Sprint(v["why"]), why) || v["user"] != "alice" {
+			t.Errorf("%s: %v", name, v)
+		}
+		for _, body := range []string{`{"description": "mine"}`, `{"unrestricted": true, "suspended": true}`, `{"suspended": false}`} {
+			if v := m.must(409, "PATCH", "/api/v1/tokens/"+name, body); v["reason"] != "not_editable" {
+				t.Errorf("%s, %s: %v", name, body, v)
+			}
+		}
+		if v := m.must(200, "PATCH", "/api/v1/tokens/"+name, `{"suspended": true}`); v["state"] != "suspended" || v["suspendedBy"] != "root" || ns.get("pat", name).at("spec", "suspended") != true {
+			t.Errorf("%s is suspended: %v", name, v)
+		}
+		if status, text := m.page("/tokens/" + name); status != 200 || !strings.Contains(text, "Revoke</a>") || strings.Contains(text, "Rotate</a>") || strings.Contains(text, "Change</a>") {
+			t.Errorf("the page of %s: %d %s", name, status, text)
+		}
 		if v := m.must(200, "POST", "/api/v1/tokens/"+name+":revoke", ""); v["state"] != "revoked" || ns.get("pat", name).text("spec", "revoked") == "" {
 			t.Errorf("the revocation of %s: %v", name, v)
 		}

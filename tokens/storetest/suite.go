@@ -15,7 +15,7 @@ import (
 	"github.com/patgate/patgate/tokens"
 )
 
-// Store is what a store of tokens is.
+// Store is a store of tokens, with the documents around them.
 type Store interface {
 	tokens.Store
 	tokens.Documents

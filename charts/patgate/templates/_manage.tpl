@@ -168,7 +168,7 @@ the kubelet can't, the port alone. */ -}}
 {{- fail "Both manage.tls.existingSecret and manage.insecureListen are set: choose one." -}}
 {{- end -}}
 {{- if and $m.tls.clientCA.existingSecret (not $m.tls.existingSecret) -}}
-{{- fail "manage.tls.clientCA.existingSecret requires manage.tls.existingSecret, the certificate of the page: without TLS nobody shows a certificate." -}}
+{{- fail "manage.tls.clientCA.existingSecret requires manage.tls.existingSecret, the certificate of the page: without TLS no client presents a certificate." -}}
 {{- end -}}
 {{- if not (or $m.tls.existingSecret $m.insecureListen) -}}
 {{- fail "manage.enabled requires manage.tls.existingSecret, the certificate of the page; or manage.insecureListen: true where a proxy in front ends TLS and the network between is private." -}}
@@ -198,7 +198,7 @@ the kubelet can't, the port alone. */ -}}
 {{- fail (printf "manage.replicas (%d) with manage.oidc requires manage.sessionKey.existingSecret: without a shared key each replica refuses the sessions of the others." (int64 $m.replicas)) -}}
 {{- end -}}
 {{- if and .Values.networkPolicy.enabled (not $m.networkPolicy.clients) -}}
-{{- fail "networkPolicy.enabled with manage.enabled requires manage.networkPolicy.clients, who may open the page: without any, nobody could." -}}
+{{- fail "networkPolicy.enabled with manage.enabled requires manage.networkPolicy.clients, who may open the page: without any, no client can." -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -185,7 +185,7 @@ func (d *demo) stop() error {
 
 func (d *demo) printf(format string, args ...any) { _, _ = fmt.Fprintf(d.o.Out, format, args...) }
 
-// event is what the tour shows of an audit event.
+// event is the part of an audit event that the tour shows.
 type event struct {
 	ID, Decision, Reason, User, Token, Policy, Rule, Client string
 	UserAsserted                                            bool

@@ -37,7 +37,7 @@ var manageSteps = []step{
 	{learn: "The next call is refused.", path: "/rest/api/2/issue/JRA-1", token: madeToken, bearer: true, status: 401, reason: "token_revoked"},
 }
 
-// curl is what a user would type.
+// curl returns the command that a user would type.
 func (c *restCall) curl() string {
 	parts := []string{"curl", `-H "Authorization: Bearer $ALICE"`}
 	switch {

@@ -13,7 +13,7 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// gateAndGroups is what a team keeps in Git, next to the tokens.
+// gateAndGroups are the manifests that a team keeps in Git, next to the tokens.
 //
 //go:embed manifests.yaml
 var gateAndGroups []byte

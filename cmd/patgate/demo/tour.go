@@ -204,7 +204,7 @@ func (s *step) methodOrGet() string {
 	return s.method
 }
 
-// curl is what a user would type, with the API's URL and the token in variables.
+// curl returns the command that a user would type, with the API's URL and the token in variables.
 func (s *step) curl() string {
 	if s.rest != nil {
 		return s.rest.curl()
