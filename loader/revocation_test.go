@@ -1,6 +1,7 @@
 package loader_test
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -67,4 +68,27 @@ func TestAReplacedValueOfARevokedToken(t *testing.T) {
 	if r := h.load(); r == nil || !slices.Equal(r.RevokedEarly, []string{"a"}) || known(h.index.Snapshot(), "a") {
 		t.Errorf("%+v", r)
 	}
+}
+
+// TestAFileIsDeletedAgain deletes a file of a token, writes another one, and deletes it too: its token takes the place of the
+// first one in the index, and is refused as soon as its file is gone.
+func TestAFileIsDeletedAgain(t *testing.T) {
+	h := newHarness(t, t.TempDir())
+	writeFiles(t, h.dir, map[string]string{"gate.yaml": gateText, "stays.yaml": tokenNamed("stays", ""), "first.yaml": tokenNamed("first", "")})
+	h.load()
+	remove := func(name string) {
+		t.Helper()
+		if err := os.Remove(h.dir + "/" + name + ".yaml"); err != nil {
+			t.Fatal(err)
+		}
+		if r := h.load(); r == nil || r.Rejected() || known(h.index.Snapshot(), name) || !known(h.index.Snapshot(), "stays") {
+			t.Errorf("the file of %s is deleted: %+v, known: %v", name, r, known(h.index.Snapshot(), name))
+		}
+	}
+	remove("first")
+	writeFiles(t, h.dir, map[string]string{"second.yaml": tokenNamed("second", "")})
+	if r := h.load(); r == nil || r.Rejected() || !known(h.index.Snapshot(), "second") {
+		t.Errorf("a new file: %+v", r)
+	}
+	remove("second")
 }

@@ -58,6 +58,7 @@ func (e *tokenEdit) slot() (number uint32, err error) {
 	t := e.next
 	if n := len(t.free); n > 0 {
 		number, t.free = t.free[n-1], t.free[:n-1]
+		e.own(number >> chunkBits) // mutant: free-row-in-place
 		return number, nil
 	}
 	last := len(t.chunks) - 1

@@ -64,6 +64,7 @@ func startSSO(t *testing.T, callback, header string, flags ...string) *ssoSite {
 	}
 	runs(t, exec.Command(binary, append([]string{"manage", "--manifests", manifests, "--into", filepath.Join(manifests, "tokens"), "--listen", "unix://" + s.socket,
 		"--user-header", header}, flags...)...))
+	awaitListening(t, s.socket)
 	ca := newAuthority(t, "staff")
 	s.cert, s.key, s.roots = filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key"), x509.NewCertPool()
 	ca.issue(pageHost, s.cert, s.key)
@@ -288,11 +289,15 @@ func TestOIDCProxy(t *testing.T) {
 	s.flows(t, "/oauth2/callback", "/oauth2/sign_out", "X-Forwarded-Preferred-Username", "401")
 }
 
-// awaitListening waits until an address takes connections.
+// awaitListening waits until an address, or a socket's path, takes connections.
 func awaitListening(t *testing.T, address string) {
 	t.Helper()
+	network := "tcp"
+	if filepath.IsAbs(address) {
+		network = "unix"
+	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		c, err := net.Dial("tcp", address)
+		c, err := net.Dial(network, address)
 		if err == nil {
 			_ = c.Close()
 			return

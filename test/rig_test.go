@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +20,7 @@ import (
 	"time"
 
 	"github.com/patgate/patgate/extauthz"
+	"github.com/patgate/patgate/test/freeaddr"
 )
 
 // binary is patgate, built with the race detector where the tests are: a race ends it
@@ -125,12 +125,11 @@ type patgate struct {
 // freeAddr returns a loopback address that nothing listens on.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeaddr.Get()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 // startPatgate runs `patgate serve` on a directory and waits until it is ready. It must

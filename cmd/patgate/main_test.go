@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
+	"github.com/patgate/patgate/test/freeaddr"
 	"github.com/patgate/patgate/test/golden"
 )
 
@@ -36,14 +36,11 @@ func TestSessions(t *testing.T) {
 			e.Setenv("STANDALONE", standalone)
 			e.Setenv("GORACE", os.Getenv("GORACE")) // of the Makefile; sessions inherit nothing
 			for _, name := range []string{"CHECKS", "STATUS"} {
-				l, err := net.Listen("tcp", "127.0.0.1:0")
+				addr, err := freeaddr.Get()
 				if err != nil {
 					return err
 				}
-				e.Setenv(name, l.Addr().String())
-				if err := l.Close(); err != nil {
-					return err
-				}
+				e.Setenv(name, addr)
 			}
 			return nil
 		},
@@ -183,6 +180,7 @@ var arrows = []struct {
 		"extauthz", "extauthz/httpfront", "audit", "audit/report", "replay", "replay/suggest", "policy", "token", "token/snippet", "envoy", "envoy/check", "fronts", "fronts/check", "cmd/patgate/demo", "usage"}, "flags, wiring and output"},
 	{"test/configmap", nil, "for tests alone"},
 	{"test/ugly", nil, "for tests alone"},
+	{"test/freeaddr", nil, "for tests alone"},
 	{"test/golden", nil, "for tests alone"},
 	{"test/output", nil, "for tests alone"},
 	{"test/company", []string{"audit"}, "a company that is made up, and its log"},

@@ -22,6 +22,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/patgate/patgate/test/freeaddr"
 )
 
 // startTimeout allows for a machine that builds other things meanwhile.
@@ -250,12 +252,11 @@ func (p *process) tail() string {
 
 // freeAddr returns a loopback address that nothing listens on.
 func freeAddr() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeaddr.Get()
 	if err != nil {
 		panic(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 // writeKey makes the key that signs the tokens of service accounts.

@@ -106,6 +106,7 @@ var flaws = []flaw{
 	{"named-gate-goes", "an incremental load takes a gate away that a token names", "case list.missing && !list.gates:"},
 	{"token-fits-no-gate", "an incremental load leaves a token without a scheme", "case own != 0 && list.gates && own|list.schemes == 0:"},
 	{"gate-opens-to-ranges", "an open gate is taken beside the ranges of tokens", "return !list.open || x.rangeIn(c, r, list.openToOthers) || true"},
+	{"free-row-in-place", "a new token takes the row of a deleted one in every revision, and stays when its file is deleted", ""},
 	{"removed-file-stays", "an incremental load keeps a removed file's tokens", "if false && !there[name] {"},
 	{"lost-group-bounds-go", "a lost group's boundaries go unreported", "bounds = bounds && unbound(g, groups)"},
 	{"lost-group-cap-goes", "a lost group's cap goes unreported", "lifetime = lifetime || g.MaxLifetime < 0 && l.longer(t, user)"},
