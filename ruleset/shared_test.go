@@ -13,7 +13,7 @@ import (
 
 const restHosts = "hosts: [a.example.com], schemes: [basic, bearer]"
 
-// restFiles are manifests from which TestAStepOfRest makes its changes.
+// restFiles are manifests from which TestIncrementalLoadOfSharedDocuments makes its changes.
 func restFiles() map[string]string {
 	t := func(name, spec string) string {
 		return strings.Replace(tokenOf(name), "unrestricted: true", spec, 1)
@@ -29,9 +29,9 @@ func restFiles() map[string]string {
 	}
 }
 
-// TestAStepOfRest changes gates, policies and groups. What runs after a step is what a whole load makes run, and where the rows of
+// TestIncrementalLoadOfSharedDocuments changes gates, policies and groups. What runs after a step is what a whole load makes run, and where the rows of
 // tokens can't decide, there is none.
-func TestAStepOfRest(t *testing.T) {
+func TestIncrementalLoadOfSharedDocuments(t *testing.T) {
 	gate := func(spec string) string { return manifestOf("Gate", "a", restHosts+spec) }
 	const known = ", clientIP: {source: peer}"
 	for name, c := range map[string]struct {
@@ -109,8 +109,8 @@ func TestAStepOfRest(t *testing.T) {
 	}
 }
 
-// TestAStepLosesNoGate takes a gate away beside a weaker one: all is decoded, and the load reports it.
-func TestAStepLosesNoGate(t *testing.T) {
+// TestIncrementalLoadKeepsRemovedGate takes a gate away beside a weaker one: all is decoded, and the load reports it.
+func TestIncrementalLoadKeepsRemovedGate(t *testing.T) {
 	files := restFiles()
 	files["m/any.yaml"] = manifestOf("Gate", "any", "schemes: [basic]")
 	loaded, index := run(t, files)
@@ -124,9 +124,9 @@ func TestAStepLosesNoGate(t *testing.T) {
 	}
 }
 
-// TestAStepBesideObjects changes a group of files in a namespace in which a cluster has one, too: all is decoded, as the user's
+// TestIncrementalLoadWithClusterObjects changes a group of files in a namespace in which a cluster has one, too: all is decoded, as the user's
 // token of a file is in none of those. A change of gates is taken.
-func TestAStepBesideObjects(t *testing.T) {
+func TestIncrementalLoadWithClusterObjects(t *testing.T) {
 	files := restFiles()
 	in := func(doc string) string { return strings.Replace(doc, "}\nspec", ", namespace: team}\nspec", 1) }
 	files["m/team.yaml"] = in(manifestOf("UserGroup", "staff", "members: [bob], tokens: {maxLifetime: 30d}"))
@@ -148,15 +148,15 @@ func TestAStepBesideObjects(t *testing.T) {
 	}
 }
 
-// TestALargeStepIsAStream leaves much for later: a step does not hold it.
-func TestALargeStepIsAStream(t *testing.T) {
+// TestLargeChangeIsStreamed leaves much for later: a step does not hold it.
+func TestLargeChangeIsStreamed(t *testing.T) {
 	files := restFiles()
 	loaded, index := run(t, files)
 	in := inputOf(files)
 	later := fileOf("m/z.yaml", tokenOf("z"))
 	data := later.Data
 	later.Data, later.Read = nil, func() ([]byte, bool) { return data, true }
-	for size, taken := range map[int64]bool{maxHeld: true, maxHeld + 1: false} {
+	for size, taken := range map[int64]bool{maxDeferred: true, maxDeferred + 1: false} {
 		later.Size = size
 		with := in
 		with.Files = append(slices.Clip(in.Files), later)
