@@ -13,8 +13,8 @@ import (
 // A change of gates, policies and groups leaves what other tokens say as it is: their documents need not be decoded again.
 // The rows of tokens are led to the new policies and groups, and are asked what they need of gates. A step takes this way
 // only where no check of a token that stays could come to another result. Otherwise everything is taken in: where a policy
-// or a group is gone, grants something for the first time or nothing any more, or has ranges of addresses; where a group
-// changes in a namespace in which a cluster's objects have groups; where the level of a token would cost too much; where a token does not suit the gates any more (policy.Snapshot.GatesSuit); and where a
+// or a group is gone, grants something for the first time or nothing any more, or has ranges of addresses; where the level
+// of a token would cost too much; where a token does not suit the gates any more (policy.Snapshot.GatesSuit); and where a
 // gate is gone and a weaker one would guard what it guarded. Where a document is at fault, everything is taken in, too, and
 // its problem explained.
 
@@ -96,9 +96,6 @@ func (s *Step) compileRest() *compiler {
 		changed(rows.Groups, running.Group, &old.Groups, &next.Groups, groupRow) &&
 		changed(rows.Gates, running.Gate, &old.Gates, &next.Gates, gateRow)
 	if !own || running.Heaviest(old.Policies, next.Policies) > policy.MaxLevel { // mutant: heavy-policy-taken
-		return nil
-	}
-	if running.SharedByObjects(old.Groups, next.Groups) { // mutant: groups-of-objects-join
 		return nil
 	}
 	if !s.gatesFit(&rows, len(gone) > 0) { // mutant: gates-suit-always

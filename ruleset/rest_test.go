@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
 )
 
 const restHosts = "hosts: [a.example.com], schemes: [basic, bearer]"
@@ -124,27 +125,52 @@ func TestAStepLosesNoGate(t *testing.T) {
 	}
 }
 
-// TestAStepBesideObjects changes a group of files in a namespace in which a cluster has one, too: all is decoded, as the user's
-// token of a file is in none of those. A change of gates is taken.
+// TestAStepBesideObjects changes groups of files beside objects of a cluster: tokens of files are in groups of files, and those
+// of objects in groups of objects, as after a whole load.
 func TestAStepBesideObjects(t *testing.T) {
-	files := restFiles()
 	in := func(doc string) string { return strings.Replace(doc, "}\nspec", ", namespace: team}\nspec", 1) }
+	files := restFiles()
 	files["m/team.yaml"] = in(manifestOf("UserGroup", "staff", "members: [bob], tokens: {maxLifetime: 30d}"))
 	files["m/v.yaml"] = in(tokenOf("v"))
-	loaded, index := run(t, files)
-	long := &policy.Group{Name: "team/long", Namespace: "team", Members: []string{"alice"}, MaxLifetime: 900 * 24 * time.Hour, Source: policy.Source{Origin: policy.OriginObjects}}
-	if _, err := index.Apply(policy.Changes{Origin: policy.OriginObjects, All: true, New: policy.Rows{Groups: []*policy.Group{long}}}, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	taken := func() bool { return loaded.Step(inputOf(files), Options{Running: index.Snapshot()}).Check() }
-	if files["m/b.yaml"] = manifestOf("Gate", "b", "hosts: [b.example.com]"); !taken() {
-		t.Error("a change of a gate is not taken")
-	}
-	if files["m/groups.yaml"] = manifestOf("UserGroup", "staff", "members: [alice]") + manifestOf("UserGroup", "others", "members: [carol]"); !taken() {
-		t.Error("a change of a group without a namespace is not taken")
-	}
-	if files["m/team.yaml"] = strings.Replace(files["m/team.yaml"], "bob", "alice", 1); taken() {
-		t.Error("a change of a group beside one of objects is taken")
+	source := policy.Source{File: "APIToken/x", Line: 1, Origin: policy.OriginObjects}
+	long := &policy.Group{Name: "team/long", Namespace: "team", Members: []string{"alice"}, MaxLifetime: 900 * 24 * time.Hour, Source: source}
+	objects := policy.Changes{Origin: policy.OriginObjects, All: true, New: policy.Rows{Groups: []*policy.Group{long}, Tokens: []*policy.Token{
+		{Name: "x", User: "alice", Source: source, Digest: token.Sum(token.NewSecret("x")), Fingerprint: policy.Fingerprint{1}},
+		{Name: "team/x", Namespace: "team", User: "alice", Source: source, Digest: token.Sum(token.NewSecret("team/x")), Fingerprint: policy.Fingerprint{2}, Groups: []*policy.Group{long}},
+		{Name: "team/y", Namespace: "team", User: "bob", Source: source, Digest: token.Sum(token.NewSecret("team/y")), Fingerprint: policy.Fingerprint{3}},
+	}}}
+	for name, by := range map[string]map[string]string{
+		"a gate":                      {"m/b.yaml": manifestOf("Gate", "b", "hosts: [b.example.com]")},
+		"a group without a namespace": {"m/groups.yaml": manifestOf("UserGroup", "staff", "members: [alice, bob], policies: [p]") + manifestOf("UserGroup", "others", "members: [carol]")},
+		"a group beside one of objects": {
+			"m/team.yaml": in(manifestOf("UserGroup", "staff", "members: [alice, bob], tokens: {maxLifetime: 30d}")) + in(manifestOf("UserGroup", "few", "members: [bob]"))},
+		"a group and a token": {
+			"m/team.yaml": in(manifestOf("UserGroup", "staff", "members: [alice], tokens: {maxLifetime: 30d}")), "m/w.yaml": in(tokenOf("w"))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := maps.Clone(files)
+			loaded, index := run(t, files)
+			_, other := run(t, files)
+			for _, x := range []*policy.Index{index, other} {
+				if _, err := x.Apply(objects, time.Now()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			change(files, by)
+			step := loaded.Step(inputOf(files), Options{Running: index.Snapshot()})
+			if !step.Check() {
+				t.Fatal("not taken as a step")
+			}
+			if _, err := index.Apply(step.Changes, time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := other.Replace(Load(inputOf(files), Options{Running: other.Snapshot()}).Rows, time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := restOfIndex(index.Snapshot()), restOfIndex(other.Snapshot()); got != want {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
 	}
 }
 
