@@ -44,8 +44,8 @@ func (s withApart) Apply(ctx context.Context, name string, was tokens.Revision, 
 	return s.of(ctx, name).Apply(ctx, name, was, change)
 }
 
-// TestTokensApartAreRevokedWithTheOthers revokes the tokens of somebody who left, of a group and by their names. The value of one of
-// them is made by a controller.
+// TestTokensApartAreRevokedWithTheOthers revokes the tokens of a user who left, of a group and by their names. A controller makes
+// the value of one of them.
 func TestTokensApartAreRevokedWithTheOthers(t *testing.T) {
 	for _, which := range []string{`"user": "leaver"`, `"group": "users"`, `"names": ["robot", "own"]`} {
 		apart := new(storetest.Map)
@@ -69,6 +69,9 @@ func TestTokensApartAreRevokedWithTheOthers(t *testing.T) {
 		people, err := g.Handler.People(t.Context(), &admin.Caller{User: "root", Actor: tokens.Actor{User: "root", Admin: true}})
 		if i := slices.IndexFunc(people, func(p admin.Person) bool { return p.User == user }); err != nil || i < 0 || people[i].Live != 2 {
 			t.Errorf("%s: %+v, %v: want 2 live tokens of %s", which, people, err, user)
+		}
+		if got := read(t, g.do(root, "POST", "/api/v1/tokens/robot:rotate", "")); got["reason"] != "not_editable" {
+			t.Errorf("rotated: %v", got)
 		}
 		read(t, g.do(root, "POST", "/api/v1/tokens:revoke", "{"+which+`, "expect": 2}`))
 		if !strings.Contains(g.Store.Text(), "revoked:") || !strings.Contains(apart.Text(), "revoked:") {
