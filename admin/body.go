@@ -68,13 +68,13 @@ func readBody(r *http.Request, contentType string, mayBeEmpty bool) (*object, er
 	return &object{fields: fields, nulls: contentType == mergePatch}, nil
 }
 
-// readAll reads the body of a request. That it does not arrive is no fault of patgate.
+// readAll reads the body of a request. A body that does not arrive is the client's error.
 func readAll(r *http.Request) ([]byte, error) {
 	text, err := io.ReadAll(r.Body)
 	return text, BodyError(err)
 }
 
-// BodyError is the problem that an error in reading a body is; nil where there is none.
+// BodyError returns the problem for an error of reading a body; nil for no error. An *http.MaxBytesError stays as it is.
 func BodyError(err error) error {
 	var large *http.MaxBytesError
 	switch {
@@ -351,10 +351,10 @@ func (o *object) lifetime(name string) (d time.Duration, there bool) {
 	return d, true
 }
 
-// overlap reads how long an older value works on; 0 is none.
+// overlap reads how long an older value stays valid. 0, with any unit, is no overlap.
 func (o *object) overlap(name string) (d time.Duration, there bool) {
 	text, there := o.text(name)
-	if zero, err := time.ParseDuration(text); !there || err == nil && zero == 0 {
+	if !there || len(text) <= 2 && strings.TrimRight(text, "wdhms") == "0" {
 		return 0, there
 	}
 	return o.lifetime(name)

@@ -59,8 +59,8 @@ func (w *waiting) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// TestManyLargeBodies has many callers who are nobody, each with a body that may become large: few are read at a time, small ones
-// all the same, and in the end everybody is answered.
+// TestManyLargeBodies has many callers without a valid credential, each with a body that may become large: few of these are read
+// at a time, small ones are not delayed, and every caller gets an answer.
 func TestManyLargeBodies(t *testing.T) {
 	g := newOffice(t, nil)
 	begun, let, answered := make(chan struct{}, 1000), make(chan struct{}), make(chan int, 1000)
@@ -121,8 +121,10 @@ func TestProblemsNameTheField(t *testing.T) {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-	if answer := g.do(as{header: "alice"}, "POST", "/api/v1/tokens/mine:rotate", `{"overlap": "0s"}`); answer.StatusCode != http.StatusOK || read(t, answer)["previous"] != nil {
-		t.Errorf("no overlap: %d", answer.StatusCode)
+	for _, none := range []string{"0", "0s", "0m", "0h", "0d", "0w"} { // as the OpenAPI document has it
+		if answer := g.do(as{header: "alice"}, "POST", "/api/v1/tokens/mine:rotate", `{"overlap": "`+none+`"}`); answer.StatusCode != http.StatusOK || read(t, answer)["previous"] != nil {
+			t.Errorf("an overlap of %s: %d", none, answer.StatusCode)
+		}
 	}
 }
 
@@ -144,6 +146,25 @@ func TestNoPlacesOfFiles(t *testing.T) {
 	} {
 		if text := textOf(t, g.do(as{header: "alice"}, c.method, c.path, c.body)); strings.Contains(text, ".yaml") {
 			t.Errorf("%s %s %s: %s", c.method, c.path, c.body, text)
+		}
+	}
+}
+
+// TestTimesStayInProblems has refusals that name a time: it looks like a place of a file, and is none.
+func TestTimesStayInProblems(t *testing.T) {
+	g := newOffice(t, nil)
+	g.put("past", "  user: alice\n  policies: [read]\n  expires: 2026-05-02T00:00:00Z\n")
+	for call, want := range map[string]string{
+		"PATCH /api/v1/tokens/past":       "the token past ended at 2026-05-02T00:00:00Z, and its end is final: create a new one",
+		"POST /api/v1/tokens/past:rotate": "the token past expired at 2026-05-02T00:00:00Z: create a new one with `patgate token create`",
+	} {
+		method, path, _ := strings.Cut(call, " ")
+		body := `{}`
+		if method == "PATCH" {
+			body = `{"expires": "2026-06-20T00:00:00Z"}`
+		}
+		if got := read(t, g.do(as{header: "alice"}, method, path, body)); got["detail"] != want {
+			t.Errorf("%s: %v, want %s", call, got, want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -191,10 +192,14 @@ func (m *Manager) RevokeMany(ctx context.Context, c *Caller, r *Many) (*RevokedM
 	if err != nil {
 		return nil, err
 	}
-	if err := v.knows(r); err != nil {
+	all, err := m.all(ctx, v)
+	if err != nil {
 		return nil, err
 	}
-	done := &RevokedMany{Names: v.revocable(r), DryRun: r.DryRun}
+	if err := v.knows(r, all); err != nil {
+		return nil, err
+	}
+	done := &RevokedMany{Names: v.revocable(r, all), DryRun: r.DryRun}
 	done.Count = len(done.Names)
 	switch {
 	case r.DryRun:
@@ -218,23 +223,37 @@ func (m *Manager) RevokeMany(ctx context.Context, c *Caller, r *Many) (*RevokedM
 	return done, nil
 }
 
-// knows refuses a group or name that is in no manifest: a slip would revoke less than was meant. A user may be in none.
-func (v *view) knows(r *Many) error {
+// all returns the documents of all tokens by their names, with those that the store keeps apart.
+func (m *Manager) all(ctx context.Context, v *view) (map[string]*manifest.Document, error) {
+	apart, err := m.o.Service.Apart(ctx)
+	if err != nil || len(apart) == 0 {
+		return v.tokens, err
+	}
+	all := maps.Clone(v.tokens)
+	for name, a := range apart {
+		all[name] = cmp.Or(all[name], a.Document)
+	}
+	return all, nil
+}
+
+// knows refuses a group or token that no manifest has: after a typing error too few tokens would be revoked. A user may be in
+// no manifest.
+func (v *view) knows(r *Many, all map[string]*manifest.Document) error {
 	if r.Group != "" && v.set.Find(manifest.KindUserGroup, r.Group) == nil {
 		return fieldProblem("group", "no UserGroup is called %q, %s", r.Group, diag.Suggest(r.Group, v.groups()))
 	}
 	for _, name := range r.Names {
-		if v.tokens[name] == nil {
-			return fieldProblem("names", "no token is called %q, %s", name, diag.Suggest(name, slices.Collect(maps.Keys(v.tokens))))
+		if all[name] == nil {
+			return fieldProblem("names", "no token is called %q, %s", name, diag.Suggest(name, slices.Sorted(maps.Keys(all))))
 		}
 	}
 	return nil
 }
 
-// revocable lists the tokens that a request names and that are not revoked yet.
-func (v *view) revocable(r *Many) (names []string) {
+// revocable lists those of all tokens that a request names and that are not revoked yet.
+func (v *view) revocable(r *Many, all map[string]*manifest.Document) (names []string) {
 	names = []string{}
-	for name, doc := range v.tokens {
+	for name, doc := range all {
 		spec := doc.APIToken
 		named := len(r.Names) > 0 && slices.Contains(r.Names, name) ||
 			r.User != "" && string(spec.User) == r.User && !spec.AnyUser || r.Group != "" && spec.User != "" && v.memberOf(r.Group, string(spec.User))

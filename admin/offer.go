@@ -127,7 +127,10 @@ func (m *Manager) Groups(ctx context.Context, c *Caller) ([]GroupView, error) {
 	if err != nil {
 		return nil, err
 	}
-	live := m.liveByUser(v)
+	live, err := m.liveByUser(ctx, v)
+	if err != nil {
+		return nil, err
+	}
 	list := []GroupView{}
 	for _, doc := range v.good.Groups {
 		spec := doc.UserGroup
@@ -177,8 +180,12 @@ func (m *Manager) People(ctx context.Context, c *Caller) ([]Person, error) {
 			p.Groups = append(p.Groups, doc.Metadata.Name.Text)
 		}
 	}
-	for user, live := range m.liveByUser(v) {
-		of(user).Live = live
+	live, err := m.liveByUser(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	for user, n := range live {
+		of(user).Live = n
 	}
 	list := []Person{}
 	for _, p := range people {
@@ -202,16 +209,24 @@ func compareBool(a, b bool) int {
 	return -1
 }
 
-// liveByUser counts the tokens of each user that are neither revoked nor past their end.
-func (m *Manager) liveByUser(v *view) map[string]int {
+// liveByUser counts the tokens of each user that are neither revoked nor past their end, with those that the store keeps
+// apart.
+func (m *Manager) liveByUser(ctx context.Context, v *view) (map[string]int, error) {
 	live := map[string]int{}
-	for name, doc := range v.tokens {
-		if doc.APIToken.AnyUser || doc.APIToken.User == "" || !isLive(m.stateOf(v, name, doc)) {
-			continue
+	count := func(doc *manifest.Document, isLive bool) {
+		if spec := doc.APIToken; isLive && !spec.AnyUser && spec.User != "" {
+			live[string(spec.User)]++
 		}
-		live[string(doc.APIToken.User)]++
 	}
-	return live
+	for name, doc := range v.tokens {
+		count(doc, isLive(m.stateOf(v, name, doc)))
+	}
+	apart, err := m.o.Service.Apart(ctx)
+	for name, a := range apart {
+		state := m.apart(name, &a).State
+		count(a.Document, v.tokens[name] == nil && state != policy.StateRevoked.String() && state != policy.StateExpired.String())
+	}
+	return live, err
 }
 
 // stateOf is a token's state, without what else is shown of it.

@@ -96,10 +96,11 @@ func ProblemOf(err error) *Problem {
 	return p
 }
 
-// places are where in the manifests something is, as people at a command line read it.
-var places = regexp.MustCompile(`(?m)^\S+:\d+:\d+: | \(\S+:\d+(:\d+)?\)| at \S+:\d+:\d+`)
+// places matches places in manifests, as the command line prints them. A time is none: digits follow each colon of a place, and
+// nothing follows them.
+var places = regexp.MustCompile(`(?m)^\S+:\d+:\d+: | \(\S+:\d+(:\d+)?\)| at \S+:\d+:\d+\b( and \S+:\d+:\d+\b)*`)
 
-// withoutPlaces takes places out of a text: where the server keeps its files says nothing to those who ask.
+// withoutPlaces removes places from a text: callers of the API do not have the server's files.
 func withoutPlaces(text string) string { return places.ReplaceAllString(text, "") }
 
 // refuse writes a problem, and its audit event.

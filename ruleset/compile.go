@@ -32,7 +32,7 @@ func compile(docs *Set, old *policy.Snapshot) policy.Rows {
 	return rows
 }
 
-// compileShared makes the rows of all documents but tokens, and what compiles those.
+// compileShared makes the rows of the shared documents, and the compiler of tokens.
 func compileShared(docs *Set, old *policy.Snapshot) (c *compiler, rows policy.Rows) {
 	c = newCompiler(nil, nil)
 	c.old = old

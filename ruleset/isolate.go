@@ -47,7 +47,7 @@ func (s *Set) isolate() {
 	s.groupsByUser() // the set is read-only from here on
 }
 
-// sharedOnly returns the documents that are no tokens, or nil where something is wrong with them.
+// sharedOnly returns the shared documents as a set, or nil if they have problems.
 func (s *Set) sharedOnly() *Set {
 	rest := newSet()
 	rest.input, rest.options, rest.decoder = s.input, s.options, s.decoder

@@ -29,7 +29,7 @@ func Losses(running *policy.Snapshot, rows *policy.Rows, now time.Time) []diag.P
 	return problems
 }
 
-// withObjectRows returns rows together with those that come from objects, which stay whatever a load brings.
+// withObjectRows returns rows together with the running rows of cluster objects, which a load of files does not change.
 func withObjectRows(running *policy.Snapshot, rows *policy.Rows) *policy.Rows {
 	all := *rows
 	all.Gates, all.Groups = slices.Clip(all.Gates), slices.Clip(all.Groups)

@@ -13,11 +13,12 @@ import (
 // A change of shared documents (gates, policies and groups) does not change the tokens that refer to them, so token
 // documents need not be decoded again: the rows of tokens are pointed to the new policies and groups, and checked against the
 // new gates. A step is incremental only if no check of a token that stays could have another result. Otherwise all files are
-// loaded: where a policy
-// or a group is gone, grants something for the first time or nothing any more, or has ranges of addresses; where a group
-// changes in a namespace in which a cluster's objects have groups; where the level of a token would cost too much; where a token does not suit the gates any more (policy.Snapshot.GatesSuit); and where a
-// gate is gone and a weaker one would guard what it guarded. Where a document is at fault, everything is taken in, too, and
-// its problem explained.
+// loaded:
+//   - a policy or group was removed, has ranges of addresses, or grants something for the first time or nothing any more;
+//   - the level of a token would cost too much;
+//   - a token is not valid with the new gates (policy.Snapshot.GatesSuit);
+//   - a weaker gate would decide the requests of a removed one;
+//   - a document is invalid: its problem must be explained.
 
 // leave removes the documents of files that differ or were removed.
 func (s *Step) leave() {
@@ -84,8 +85,8 @@ func (s *Step) ranged(doc *manifest.Document) bool {
 	return doc.UserGroup != nil && s.rangeInPolicies(doc, doc.UserGroup.Policies) != "" // mutant: ranges-of-groups-come-late
 }
 
-// compileShared makes the rows of gates, policies and groups, and returns what compiles tokens that name them. It returns
-// nil where the step can't be taken.
+// compileShared makes the rows of the shared documents, and returns the compiler of tokens that refer to them. It returns
+// nil if the step can't be incremental.
 func (s *Step) compileShared() *compiler {
 	running, old, next := s.options.Running, &s.Changes.Old, &s.Changes.New
 	c := compilerOf(nil, nil)
@@ -97,9 +98,6 @@ func (s *Step) compileShared() *compiler {
 		changed(rows.Groups, running.Group, &old.Groups, &next.Groups, groupRow) &&
 		changed(rows.Gates, running.Gate, &old.Gates, &next.Gates, gateRow)
 	if !own || running.Heaviest(old.Policies, next.Policies) > policy.MaxLevel { // mutant: heavy-policy-taken
-		return nil
-	}
-	if running.SharedByObjects(old.Groups, next.Groups) { // mutant: groups-of-objects-join
 		return nil
 	}
 	if !s.gatesFit(&rows, len(gone) > 0) { // mutant: gates-suit-always

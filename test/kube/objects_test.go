@@ -34,6 +34,7 @@ func TestObjectsInACluster(t *testing.T) {
 	installKinds(t, ns)
 	apply := []string{"apply", "--server-side", "-f", "-"}
 	ns.pipe(twoTokens, apply...)
+	ns.pipe(twoTokens, apply...) // stores the default of the status, which a controller would have written
 	before := ns.get("pat", "ci").text("metadata", "resourceVersion")
 	ns.pipe(twoTokens, apply...)
 	if after := ns.get("pat", "ci").text("metadata", "resourceVersion"); after != before {
