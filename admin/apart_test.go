@@ -44,6 +44,17 @@ func (s withApart) Apply(ctx context.Context, name string, was tokens.Revision, 
 	return s.of(ctx, name).Apply(ctx, name, was, change)
 }
 
+// TestATokenIsListedOnce has a token that has just become one of the documents, and is still kept apart.
+func TestATokenIsListedOnce(t *testing.T) {
+	apart := new(storetest.Map)
+	g := newRig(t, func(o *admin.Options) { o.Service.Store = withApart{o.Service.Store.(*storetest.Map), apart} })
+	g.put("own", "  user: alice\n  unrestricted: true\n")
+	apart.Put("own.yaml", g.Store.Text()[strings.Index(g.Store.Text(), "own.yaml\n")+len("own.yaml\n"):])
+	if list := read(t, g.do(as{header: "alice"}, "GET", "/api/v1/tokens", "")); len(list["items"].([]any)) != 1 {
+		t.Errorf("%v", list)
+	}
+}
+
 // TestTokensApartAreRevokedWithTheOthers revokes the tokens of a user who left, of a group and by their names. A controller makes
 // the value of one of them.
 func TestTokensApartAreRevokedWithTheOthers(t *testing.T) {

@@ -97,7 +97,7 @@ func (m *Manager) List(ctx context.Context, c *Caller, q *Query) (*Page, error) 
 		return nil, err
 	}
 	for name, a := range apart {
-		if c.sees(a.Document) && v.memberOf(q.Group, string(a.Document.APIToken.User)) {
+		if v.tokens[name] == nil && c.sees(a.Document) && v.memberOf(q.Group, string(a.Document.APIToken.User)) {
 			if t := m.apart(name, &a); q.matches(&t) {
 				found = append(found, t)
 			}
