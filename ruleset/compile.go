@@ -19,7 +19,7 @@ type compiler struct {
 	policies map[string]*policy.Policy
 	groups   map[string]*policy.Group
 	members  *policy.Members              // of the groups; nil: they are those of groups that run, and of those that come
-	come     []*policy.Group              // in the place of groups that run, or beside them
+	come     *policy.Members              // of groups in the place of those that run, or beside them; nil: none come
 	labels   map[string]map[string]string // of namespaces
 }
 
@@ -231,11 +231,12 @@ func (c *compiler) groupsOf(namespace, user string) []*policy.Group {
 	if slices.ContainsFunc(groups, foreign) {
 		groups = slices.DeleteFunc(slices.Clone(groups), foreign)
 	}
-	for _, g := range c.come { // mutant: joined-group-forgotten
-		if g.Namespace == namespace && slices.Contains(g.Members, user) {
-			groups = append(slices.Clip(groups), g)
-			policy.SortGroups(groups)
-		}
+	if c.come == nil {
+		return groups
+	}
+	if come := c.come.Of(namespace, user); len(come) > 0 { // mutant: joined-group-forgotten
+		groups = append(slices.Clip(groups), come...)
+		policy.SortGroups(groups)
 	}
 	return groups
 }

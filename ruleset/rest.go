@@ -101,7 +101,9 @@ func (s *Step) compileRest() *compiler {
 	if !s.gatesFit(&rows, len(gone) > 0) { // mutant: gates-suit-always
 		return nil
 	}
-	c.come = next.Groups
+	if len(next.Groups) > 0 && len(s.Tokens) > 0 {
+		c.come = policy.NewMembers(next.Groups)
+	}
 	s.Changes.Refer, s.rows = true, rows
 	return c
 }
