@@ -85,7 +85,7 @@ func (h *webhook) send(kind string, at time.Time, data any) {
 		h.logger.Error("a message to the webhook is lost: too many wait", "kind", kind)
 		return
 	}
-	h.queue <- message{"msg_" + rand.Text(), body} // which has room for all that wait
+	h.queue <- message{"msg_" + rand.Text(), body} // it has room for all that wait
 }
 
 // run sends messages until ctx is done.
@@ -104,8 +104,8 @@ func (h *webhook) run(ctx context.Context) {
 	}
 }
 
-// deliver sends a message until it is taken, or for as long as the pauses last. It is under way during an attempt alone: one
-// that is not taken holds up no other.
+// deliver sends a message until it is taken, or for as long as the pauses last. It has a place in under only during an
+// attempt, so that a message that is not taken does not delay others.
 func (h *webhook) deliver(ctx context.Context, m message, under chan struct{}) {
 	for attempt := 0; ; attempt++ {
 		select {

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -18,13 +19,18 @@ func (n *nginxFile) meantToAsk(server *directive) (meant bool) {
 }
 
 // sameHost reports whether a server_name is for hosts that a gate names: *.example.com is every host below
-// example.com, .example.com also that itself, and www.* that name with any end. A gate for every host says nothing of
-// a server.
+// example.com, .example.com also that itself, www.* that name with any end, and a name after ~ is a regular expression.
+// A gate for every host says nothing of a server.
 func sameHost(name, host string) bool {
-	name, host = strings.ToLower(name), strings.ToLower(host)
+	host = strings.ToLower(host)
 	if host == "*" {
 		return false
 	}
+	if expression, is := strings.CutPrefix(name, "~"); is {
+		re, err := regexp.Compile("(?i)" + expression) // nginx reads more than Go does; what Go can't read is left out
+		return err == nil && re.MatchString(strings.Replace(host, "*", "a", 1))
+	}
+	name = strings.ToLower(name)
 	if begin, anyEnd := strings.CutSuffix(name, ".*"); anyEnd {
 		return strings.HasPrefix(host, begin+".")
 	}
