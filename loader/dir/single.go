@@ -68,7 +68,7 @@ func (s *Source) single(have loader.Have) *Tree {
 	if s.ahead != nil {
 		s.ahead.since = append(s.ahead.since, have.Paths...)
 	}
-	s.resting.exchange(have.Paths, s.MaxBytes)
+	s.settling.replaceFiles(have.Paths, s.MaxBytes)
 	s.last = t.Forget()
 	return t
 }

@@ -37,8 +37,8 @@ func (w *written) forget(path string) {
 	w.fresh = false
 }
 
-// upon returns what another has read, with what was written since.
-func (w *written) upon(k *loader.Documents, nameOf func(string) string) *ruleset.Set {
+// mergeInto returns what another has read, with what was written since.
+func (w *written) mergeInto(k *loader.Documents, nameOf func(string) string) *ruleset.Set {
 	if w.fresh && w.of == k.Set {
 		return w.set
 	}
