@@ -19,7 +19,7 @@ type compiler struct {
 	policies map[string]*policy.Policy
 	groups   map[string]*policy.Group
 	members  *policy.Members              // of the groups; nil: they are those of groups that run, and of those that come
-	added    []*policy.Group              // in the place of groups that run, or beside them
+	added    *policy.Members              // of groups in the place of those that run, or beside them; nil: none come
 	labels   map[string]map[string]string // of namespaces
 }
 
@@ -231,11 +231,12 @@ func (c *compiler) groupsOf(namespace, user string) []*policy.Group {
 	if slices.ContainsFunc(groups, foreign) {
 		groups = slices.DeleteFunc(slices.Clone(groups), foreign)
 	}
-	for _, g := range c.added { // mutant: joined-group-forgotten
-		if g.Namespace == namespace && slices.Contains(g.Members, user) {
-			groups = append(slices.Clip(groups), g)
-			policy.SortGroups(groups)
-		}
+	if c.added == nil {
+		return groups
+	}
+	if added := c.added.Of(namespace, user); len(added) > 0 { // mutant: joined-group-forgotten
+		groups = append(slices.Clip(groups), added...)
+		policy.SortGroups(groups)
 	}
 	return groups
 }

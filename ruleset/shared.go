@@ -103,7 +103,9 @@ func (s *Step) compileShared() *compiler {
 	if !s.gatesFit(&rows, len(gone) > 0) { // mutant: gates-suit-always
 		return nil
 	}
-	c.added = next.Groups
+	if len(next.Groups) > 0 && len(s.Tokens) > 0 {
+		c.added = policy.NewMembers(next.Groups)
+	}
 	s.Changes.Refer, s.rows = true, rows
 	return c
 }

@@ -15,7 +15,7 @@ type haproxySection struct {
 	lines      []*directive
 }
 
-// haproxy judges a configuration of HAProxy, or the script that it loads.
+// haproxy checks a configuration of HAProxy, or the script that it loads.
 func (c *checker) haproxy() error {
 	if strings.HasSuffix(c.file.Name, ".lua") || !haproxyLine.Match(c.file.Data) {
 		c.haproxyScript()
@@ -165,7 +165,7 @@ func (c *checker) haproxyChanges(s *haproxySection, from int) {
 
 var luaIdentity = regexp.MustCompile(`(?s)local identity = \{(.*?)\}`)
 
-// haproxyScript judges the script that asks.
+// haproxyScript checks the script that asks.
 func (c *checker) haproxyScript() {
 	m := luaIdentity.FindSubmatchIndex(c.file.Data)
 	if m == nil {

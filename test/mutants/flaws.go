@@ -93,7 +93,7 @@ var flaws = []flaw{
 	{"broken-change-taken", "an incremental load accepts broken documents", "if !s.decoded || len(s.Problems)+len(s.unread) > 0 || len(s.Gates) == 0 {"},
 	{"broken-change-taken", "an incremental load leaves no gate", "if !s.decoded || s.broken || len(s.Problems)+len(s.unread) > 0 {"},
 	{"wrong-change-taken", "an incremental load accepts documents that do not go together", "if s.check(); s.nameOrValueTaken() {"},
-	{"joined-group-forgotten", "an incremental load of groups and tokens keeps tokens out of groups that bound them", "for _, g := range c.added[:0] {"},
+	{"joined-group-forgotten", "an incremental load of groups and tokens keeps tokens out of groups that bound them", "if added := c.added.Of(namespace, user); len(added) < 0 {"},
 	{"rest-alike-always", "an incremental load takes a policy away that tokens name", "if false {"},
 	{"grant-becomes-empty", "a load of policies leaves tokens that may do nothing", "return true"},
 	{"ranges-come-late", "a load of policies accepts ranges where no gate says whose addresses they are", "return false"},
