@@ -165,7 +165,7 @@ func (s *Sessions) end(in map[string]time.Time, id string, until time.Time) bool
 	}
 	first, err := s.shared.add(id, until, s.now())
 	if err != nil {
-		s.logger.Error("other replicas of the management do not learn that a session was signed out", "error", err)
+		s.logger.Error("other replicas could not be notified that a session was signed out", "error", err)
 		return true
 	}
 	return first

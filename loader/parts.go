@@ -186,7 +186,7 @@ func (l *Loader) applyEndings(p *part) {
 	}
 	names, _, err := l.index.RevokeEarly(list)
 	if err != nil {
-		l.o.Logger.Error("the revocations of a rejected directory could not take effect", "directory", p.origin, "error", err)
+		l.o.Logger.Error("the revocations of a rejected directory could not be applied", "directory", p.origin, "error", err)
 	}
 	p.revokedEarly = append(p.revokedEarly, names...)
 }

@@ -243,7 +243,7 @@ func (s *Source) whileDeciding() {
 		return
 	}
 	if _, _, err := s.index.RevokeEarly(ended); err != nil {
-		s.o.Logger.Error("revocations could not take effect before the other changes", "error", err)
+		s.o.Logger.Error("revocations could not be applied before the other changes", "error", err)
 	}
 }
 
