@@ -253,8 +253,8 @@ func TestTokenChangedDuringAStep(t *testing.T) {
 // onlyText are the broken manifests whose fault is in the text and not in the object that an API server makes of it.
 var onlyText = []string{"doc-merge", "doc-tag", "metadata-null-namespace", "name-twice"}
 
-// TestFaultsOfAdmittedObjectsAreReported reads the broken manifests that an API server admits, as TestBrokenManifests of test/kube found
-// out: patgate does not accept at least one object of each, and the problem names the field.
+// TestFaultsOfAdmittedObjectsAreReported reads the broken manifests that an API server admits, as TestBrokenManifestsAreRefusedOrShown of
+// test/kube found out: patgate does not accept at least one object of each, and the problem names the field.
 func TestFaultsOfAdmittedObjectsAreReported(t *testing.T) {
 	list, err := os.ReadFile("../test/kube/testdata/crd/refused.txt")
 	if err != nil {
