@@ -10,16 +10,15 @@ import (
 	"github.com/patgate/patgate/loader"
 )
 
-// settling is what has been read while files come to rest.
+// settling holds the reads made while files settle, that is, until they stay unchanged.
 type settling struct {
 	deadline      time.Time
 	before        *Tree // what the next reading must agree with; nil: none yet
 	earlier, last *Tree // the readings before; nil: none yet
 }
 
-// waitUntilSettled returns a reading once two agree, so that a file that is being written does not count by its half.
-// What a ConfigMap mount holds changes as one and need not rest. A reading that was prepared is not waited for:
-// it is a *loader.SettleError until then.
+// waitUntilSettled returns a read once two agree, so that a half-written file is never used. The files of a ConfigMap mount
+// change atomically and need not settle. For a prepared read it does not wait, but returns a *loader.SettleError.
 func (s *Source) waitUntilSettled(ctx context.Context, t *Tree, have *loader.Have) (*Tree, error) {
 	settle := cmp.Or(s.Settle, 200*time.Millisecond)
 	if s.settling == nil || !have.Prepared {
@@ -65,7 +64,7 @@ func (s *Source) settled(t *Tree, have *loader.Have, settle time.Duration) *Tree
 	return t.Reject(unsettled, "the files keep changing, expected them to rest for "+settle.String())
 }
 
-// replaceFiles puts what this process has written into the readings: it is complete.
+// replaceFiles updates the reads with files that this process has written, which are complete.
 func (r *settling) replaceFiles(paths []string, max int64) {
 	if r == nil || r.last == nil {
 		return

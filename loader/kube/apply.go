@@ -84,7 +84,7 @@ const (
 	manyObjects          = 10_000
 )
 
-// faultDelay is for how long faults are held back: objects that were applied together arrive one by one.
+// faultDelay is how long faults are held back: objects that were applied together arrive one by one.
 const faultDelay = time.Second
 
 // apply takes changes into the index until ctx is done. Before all objects were listed it applies none.

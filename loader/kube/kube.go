@@ -38,7 +38,7 @@ type Options struct {
 	Decided func([]ruleset.Decision) // gets what was decided about objects, once it runs; default: none
 }
 
-// Report is what became of changes of objects.
+// Report is the result of applying changes of objects.
 type Report struct {
 	Change  policy.Change
 	SHA256  [32]byte // of all objects
