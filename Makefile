@@ -39,7 +39,7 @@ test: envoy ## all tests: units, sessions of the command line, and the system wi
 # The packages whose tests take longest begin first. With the race detector, tests of what takes much time or memory
 # take a sample; without it, everything.
 SLOW      := ./test ./loader ./cmd/patgate
-IN_FULL   := ^(TestCutFilesMixNothing|TestARevocationBesideUglyFiles|TestMemoryBesideUglyFiles)$$
+IN_FULL   := ^(TestTruncatedFilesAreNeverHalfApplied|TestRevocationTakesEffectDespiteCostlyInvalidFiles|TestMemoryWithCostlyInvalidFiles)$$
 
 # What the snippets, and real clients and APIs, run with. Node, npm, Java, Maven, Python, curl, git and docker's
 # command line (no daemon) must be there: what can't run fails.

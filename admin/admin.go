@@ -159,11 +159,11 @@ func (h *Handler) HandleNothing(f func(http.ResponseWriter, *http.Request, *Prob
 // maxBody is how much of a request's body is read.
 const maxBody = 1 << 20
 
-// Bodies are read before anybody is known: who sends many of them at a time must not fill the memory of a process that answers
-// checks as well.
+// Bodies are read before the caller is identified. Many of them at a time must not fill the memory of a process that also
+// answers checks.
 const (
 	smallBody   = 16 << 10 // up to this length a body is read at once
-	largeBodies = 16       // how many others are read at a time
+	largeBodies = 16       // the number of larger bodies that are read at a time
 )
 
 // within limits how long a request may take.

@@ -44,8 +44,19 @@ func (s withApart) Apply(ctx context.Context, name string, was tokens.Revision, 
 	return s.of(ctx, name).Apply(ctx, name, was, change)
 }
 
-// TestTokensApartAreRevokedWithTheOthers revokes the tokens of somebody who left, of a group and by their names. The value of one of
-// them is made by a controller.
+// TestATokenIsListedOnce has a token that has just become one of the documents, and is still kept apart.
+func TestATokenIsListedOnce(t *testing.T) {
+	apart := new(storetest.Map)
+	g := newRig(t, func(o *admin.Options) { o.Service.Store = withApart{o.Service.Store.(*storetest.Map), apart} })
+	g.put("own", "  user: alice\n  unrestricted: true\n")
+	apart.Put("own.yaml", g.Store.Text()[strings.Index(g.Store.Text(), "own.yaml\n")+len("own.yaml\n"):])
+	if list := read(t, g.do(as{header: "alice"}, "GET", "/api/v1/tokens", "")); len(list["items"].([]any)) != 1 {
+		t.Errorf("%v", list)
+	}
+}
+
+// TestTokensApartAreRevokedWithTheOthers revokes the tokens of a user who left, of a group and by their names. A controller makes
+// the value of one of them.
 func TestTokensApartAreRevokedWithTheOthers(t *testing.T) {
 	for _, which := range []string{`"user": "leaver"`, `"group": "users"`, `"names": ["robot", "own"]`} {
 		apart := new(storetest.Map)
@@ -69,6 +80,9 @@ func TestTokensApartAreRevokedWithTheOthers(t *testing.T) {
 		people, err := g.Handler.People(t.Context(), &admin.Caller{User: "root", Actor: tokens.Actor{User: "root", Admin: true}})
 		if i := slices.IndexFunc(people, func(p admin.Person) bool { return p.User == user }); err != nil || i < 0 || people[i].Live != 2 {
 			t.Errorf("%s: %+v, %v: want 2 live tokens of %s", which, people, err, user)
+		}
+		if got := read(t, g.do(root, "POST", "/api/v1/tokens/robot:rotate", "")); got["reason"] != "not_editable" {
+			t.Errorf("rotated: %v", got)
 		}
 		read(t, g.do(root, "POST", "/api/v1/tokens:revoke", "{"+which+`, "expect": 2}`))
 		if !strings.Contains(g.Store.Text(), "revoked:") || !strings.Contains(apart.Text(), "revoked:") {

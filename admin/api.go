@@ -290,10 +290,10 @@ func (h *Handler) matches(r *http.Request, c *Caller, name string) (tokens.Revis
 
 func setTag(w http.ResponseWriter, r tokens.Revision) { w.Header().Set("ETag", tagOf(r)) }
 
-// tagOf is the ETag of a revision.
+// tagOf returns the ETag of a revision.
 func tagOf(r tokens.Revision) string { return `"` + string(r) + `"` }
 
-// tagsOf are the ETags that If-Match lists (RFC 9110). Revisions hold no commas. A weak tag is none that a token has.
+// tagsOf returns the ETags of If-Match (RFC 9110). Revisions hold no commas. A weak ETag matches no token.
 func tagsOf(r *http.Request) (tags []string) {
 	for _, list := range r.Header.Values("If-Match") {
 		for tag := range strings.SplitSeq(list, ",") {

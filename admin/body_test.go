@@ -59,8 +59,8 @@ func (w *waiting) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// TestManyLargeBodies has many callers who are nobody, each with a body that may become large: few are read at a time, small ones
-// all the same, and in the end everybody is answered.
+// TestManyLargeBodies has many callers without a valid credential, each with a body that may become large: few of these are read
+// at a time, small ones are not delayed, and every caller gets an answer.
 func TestManyLargeBodies(t *testing.T) {
 	g := newOffice(t, nil)
 	begun, let, answered := make(chan struct{}, 1000), make(chan struct{}), make(chan int, 1000)

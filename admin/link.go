@@ -58,7 +58,7 @@ func (l *Links) take(code string) (user string, ok bool) {
 
 // followLink signs in with a link.
 func (h *Handler) followLink(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet { // HEAD, by programs that look at links before people do: it takes nothing
+	if r.Method != http.MethodGet { // HEAD, by programs that check links in messages: the link stays valid
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}

@@ -40,7 +40,7 @@ type Example struct {
 	Note    string `json:"note,omitempty"`
 }
 
-// Try is a request to evaluate before the token exists.
+// Try is a request to evaluate with a token, or with one that does not exist yet.
 type Try struct {
 	Method, Path, Host, Gate, Scheme string
 	Client                           netip.Addr

@@ -112,7 +112,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, c *Caller, p *P
 // recordRefusal writes the event of a refusal of the API or the page.
 func (m *Manager) recordRefusal(r *http.Request, c *Caller, p *Problem) {
 	if p.err != nil {
-		m.o.Logger.Error("a request of the management failed", "method", r.Method, "path", r.URL.Path, "error", token.Mask(p.err.Error()))
+		m.o.Logger.Error("a management request failed", "method", r.Method, "path", r.URL.Path, "error", token.Mask(p.err.Error()))
 	}
 	e := &audit.Event{
 		Time: m.o.Now(), Kind: audit.ManageRefused, Severity: audit.Notice, Reason: p.Reason, Status: p.Status, Token: p.token,

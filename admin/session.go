@@ -45,9 +45,9 @@ type Sessions struct {
 	swept time.Time
 }
 
-// Everybody who reaches the page can begin a sign-in and come back with it, without being anybody: what that leaves behind
-// is bounded. Beyond maxTaken a text may be taken twice by a browser that has a copy of its cookie; what it leads to, the
-// code of an identity provider, counts once all the same.
+// Everyone who reaches the page can begin a sign-in and return from it without signing in, so the entries that this leaves are
+// bounded. Beyond maxTaken a browser with a copy of its cookie may take a text twice. The code of the identity provider, which
+// goes with it, still works once.
 const (
 	maxTaken   = 2_000
 	sweepEvery = time.Minute
@@ -165,7 +165,7 @@ func (s *Sessions) end(in map[string]time.Time, id string, until time.Time) bool
 	}
 	first, err := s.shared.add(id, until, s.now())
 	if err != nil {
-		s.logger.Error("other replicas of the management do not learn that a session was signed out", "error", err)
+		s.logger.Error("other replicas could not be notified that a session was signed out", "error", err)
 		return true
 	}
 	return first

@@ -69,8 +69,8 @@ func TestSigningOutReachesEveryReplica(t *testing.T) {
 	}
 }
 
-// TestManySignIns are begun and given up by somebody who never signs in: what that leaves behind is bounded, in memory and in
-// the folder that replicas share. Signing out counts all the same.
+// TestManySignIns begins and gives up many sign-ins: the entries that this leaves are bounded, in memory and in the folder
+// that replicas share. A sign-out still takes effect.
 func TestManySignIns(t *testing.T) {
 	folder := t.TempDir()
 	s, err := admin.NewSessions([]byte(strings.Repeat("k", 32)), false, func() time.Time { return now })
@@ -113,9 +113,9 @@ func TestManySignIns(t *testing.T) {
 	}
 }
 
-// TestTheFolderOfSessionsIsOurs has a link where the folder should be, as somebody who writes manifests could commit it, and a
-// folder with other files: none of them is removed.
-func TestTheFolderOfSessionsIsOurs(t *testing.T) {
+// TestSignOutRemovesNoOtherFiles has a symbolic link in the place of the folder, which an author of manifests could commit, and
+// a folder with other files: none of them is removed.
+func TestSignOutRemovesNoOtherFiles(t *testing.T) {
 	for _, linked := range []bool{true, false} {
 		into, folder := t.TempDir(), t.TempDir()
 		if linked {
@@ -145,7 +145,7 @@ func TestTheFolderOfSessionsIsOurs(t *testing.T) {
 			t.Error("signed in after signing out")
 		}
 		entries, err := os.ReadDir(folder)
-		if err != nil || len(entries) != 3 { // in a folder of ours one went, and one came
+		if err != nil || len(entries) != 3 { // without a link, one is removed and one is added
 			t.Errorf("linked %v: %v %v", linked, err, entries)
 		}
 	}

@@ -84,7 +84,7 @@ func (m *Manager) Get(ctx context.Context, c *Caller, name string) (*Details, er
 	return d, nil
 }
 
-// getApart returns a token that is none of the documents.
+// getApart returns a token that the store keeps apart.
 func (m *Manager) getApart(ctx context.Context, c *Caller, name string) (*Details, error) {
 	apart, err := m.o.Service.Apart(ctx)
 	if err != nil {

@@ -97,7 +97,7 @@ func (m *Manager) List(ctx context.Context, c *Caller, q *Query) (*Page, error) 
 		return nil, err
 	}
 	for name, a := range apart {
-		if c.sees(a.Document) && v.memberOf(q.Group, string(a.Document.APIToken.User)) {
+		if v.tokens[name] == nil && c.sees(a.Document) && v.memberOf(q.Group, string(a.Document.APIToken.User)) {
 			if t := m.apart(name, &a); q.matches(&t) {
 				found = append(found, t)
 			}
@@ -271,7 +271,7 @@ func (m *Manager) token(v *view, name string) Token {
 	return t
 }
 
-// apart returns a token that is none of the documents.
+// apart returns a token that the store keeps apart.
 func (m *Manager) apart(name string, a *tokens.Apart) Token {
 	t := m.written(name, a.Document)
 	t.State, t.NotAccepted, t.Secret = cmp.Or(a.State, t.State), a.Problem, a.Secret

@@ -85,6 +85,11 @@ func isList(text []byte) bool {
 	return len(text) > 0 && text[0] == '[' && json.Valid(text)
 }
 
+// isObject reports whether a line is one JSON object.
+func isObject(text []byte) bool {
+	return bytes.HasPrefix(text, []byte("{")) && bytes.HasSuffix(text, []byte("}")) && json.Valid(text)
+}
+
 // unquoteCSV returns the event in a line of a CSV export, whose quotes are doubled; other lines are as they were. All of the line
 // must be CSV: clients can write what looks like a field of it into another log.
 func unquoteCSV(text []byte) []byte {

@@ -311,9 +311,9 @@ func testAFullDevice(t *testing.T, record recorder) {
 	}
 }
 
-func TestGapIsCountedAndReported(t *testing.T) { bothWays(t, testAGapIsCountedAndTold) }
+func TestGapIsCountedAndReported(t *testing.T) { bothWays(t, testGapIsCountedAndReported) }
 
-func testAGapIsCountedAndTold(t *testing.T, record recorder) {
+func testGapIsCountedAndReported(t *testing.T, record recorder) {
 	g := &gated{}
 	l := New(g, Options{Wait: time.Millisecond, QueueBytes: 2000})
 	const refusals = 100

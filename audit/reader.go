@@ -196,6 +196,9 @@ func (l *lineReader) runtime(text []byte) (joined []byte, whole bool) {
 	if part.stderr {
 		before = &l.joining[1]
 	}
+	if part.partial && *before == nil && isObject(part.text) {
+		return part.text, true // collectors that read Docker's files keep lines without their ends
+	}
 	if part.partial {
 		if len(*before)+len(part.text) <= maxLogLine {
 			*before = append(*before, part.text...)

@@ -72,6 +72,9 @@ func TestForms(t *testing.T) {
 		{"the container runtime, cut between lines of the other stream", lines("2026-06-01T12:00:00Z stdout P "+one[:40], "2026-06-01T12:00:00Z stderr F serving", "2026-06-01T12:00:00Z stderr P ser",
 			"2026-06-01T12:00:00Z stdout F "+one[40:], "2026-06-01T12:00:00Z stdout F "+two, "2026-06-01T12:00:00Z stderr F ving", "2026-06-01T12:00:00Z stdout F "+three), 2},
 		{"Docker's json-file, cut, with blanks", lines(`{"log": `+quoted(one[:50])+`, "stream": "stdout"}`, `{"log": "serving\n", "stream": "stderr"}`, `{"log": `+quoted(one[50:]+"\n")+`, "stream": "stdout"}`, two, three), 1},
+		{"a collector's field of the same name, without line ends", each(func(s string) string {
+			return `{"log": ` + quoted(s) + `, "stream": "stdout"}`
+		}), 0},
 		{"Docker's json-file", each(func(s string) string {
 			return `{"log":` + quoted(s+"\n") + `,"stream":"stdout","time":"2026-06-01T12:00:00Z"}`
 		}), 0},

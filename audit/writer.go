@@ -201,7 +201,7 @@ func (l *Log) stalled(err error) {
 func (l *Log) flows() {
 	if l.stats.Stalled && l.reported {
 		l.reported = false
-		l.o.Logger.Info("the audit is written again")
+		l.o.Logger.Info("the audit can be written again")
 	}
 	l.stats.Stalled = false
 }

@@ -119,7 +119,7 @@ func New(o Options) (*Controller, error) {
 // changed logs what can't happen: an object that is decided about, and whose row is refused.
 func (c *Controller) changed(r kube.Report) {
 	if r.Err != nil {
-		c.o.Logger.Error("changes of objects don't run", "error", r.Err)
+		c.o.Logger.Error("changes of objects could not be applied", "error", r.Err)
 	}
 }
 
@@ -185,10 +185,10 @@ func (c *Controller) work(ctx context.Context, q queue) {
 		switch after, err := c.reconcile(ctx, id); {
 		case ctx.Err() != nil:
 		case errors.Is(err, errAgain):
-			c.o.Logger.Debug("an object is looked at again", "object", id, "because", masked(err))
+			c.o.Logger.Debug("an object is checked again", "object", id, "because", masked(err))
 			q.AddRateLimited(id)
 		case err != nil:
-			c.o.Logger.Warn("the status of an object could not be written, and is tried again", "object", id, "error", masked(err))
+			c.o.Logger.Warn("the status of an object could not be written, patgate will retry", "object", id, "error", masked(err))
 			q.AddRateLimited(id)
 		default:
 			q.Forget(id)

@@ -156,10 +156,10 @@ func (g *gates) take(now map[string]*replica) (moved bool) {
 
 func (g *gates) log(base, failure string) {
 	if failure != "" {
-		g.logger.Warn("a gate does not say what it runs", "address", base, "error", failure)
+		g.logger.Warn("a gate does not report its revision", "address", base, "error", failure)
 		return
 	}
-	g.logger.Info("a gate says what it runs", "address", base)
+	g.logger.Info("a gate reports its revision", "address", base)
 }
 
 // resolved returns what resolve did within the last second, or does now.
@@ -252,7 +252,7 @@ func (g *gates) fetchUsage(ctx context.Context) {
 	all := usage.Uses{}
 	for _, s := range sources {
 		if err := s.Fetch(ctx); err != nil {
-			g.logger.Debug("the use of tokens is not known", "error", err)
+			g.logger.Debug("the last use of tokens is unknown", "error", err)
 		}
 		s.AddTo(all)
 	}

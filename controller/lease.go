@@ -41,13 +41,13 @@ func (l *lease) run(ctx context.Context, lead func(context.Context)) {
 	for ctx.Err() == nil {
 		held, err := l.try(ctx)
 		if err != nil && ctx.Err() == nil && !failing {
-			l.logger.Error("the Lease can't be taken, and is tried again", "lease", l.Namespace+"/"+l.Name, "error", err)
+			l.logger.Error("the Lease can't be acquired, patgate will retry", "lease", l.Namespace+"/"+l.Name, "error", err)
 		}
 		failing = err != nil
 		if held {
 			l.logger.Info("this controller holds the Lease and writes", "identity", l.Identity)
 			l.hold(ctx, lead)
-			l.logger.Info("this controller does not hold the Lease any more", "identity", l.Identity)
+			l.logger.Info("this controller no longer holds the Lease", "identity", l.Identity)
 		}
 		wait(ctx, l.pause())
 	}

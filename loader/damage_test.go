@@ -147,11 +147,11 @@ func widened(before, after map[string]bool) (list []string) {
 }
 
 // seeds is how many random manifests the test of deleted files tries.
-var seeds = flag.Uint64("seeds", 150, "how many random manifests TestDeletedFilesOnlyNarrow tries")
+var seeds = flag.Uint64("seeds", 150, "how many random manifests TestDeletedFilesNeverWidenAccess tries")
 
-// TestDeletedFilesOnlyNarrow deletes random files of random manifests: the load is
+// TestDeletedFilesNeverWidenAccess deletes random files of random manifests: the load is
 // rejected, or what is allowed afterwards was allowed before.
-func TestDeletedFilesOnlyNarrow(t *testing.T) {
+func TestDeletedFilesNeverWidenAccess(t *testing.T) {
 	rejected, taken, groups := 0, 0, 0
 	for seed := range *seeds {
 		d := &damage{Rand: rand.New(rand.NewPCG(seed, 1))}
@@ -209,10 +209,10 @@ func (d *damage) delete() (gone []string) {
 // same inputs take five times as long. `make test` runs these tests without it as well, in full.
 func sampled() bool { return testing.Short() || raced }
 
-// TestCutFilesMixNothing cuts each file at every byte and swaps files: the revision is
+// TestTruncatedFilesAreNeverHalfApplied cuts each file at every byte and swaps files: the revision is
 // the old one, less what the files revoke, or exactly what a new start would load.
 // The files are in memory; a few of the cuts are made on disk too.
-func TestCutFilesMixNothing(t *testing.T) {
+func TestTruncatedFilesAreNeverHalfApplied(t *testing.T) {
 	d := &damage{Rand: rand.New(rand.NewPCG(7, 7))}
 	d.manifests()
 	step := 1

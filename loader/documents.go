@@ -10,60 +10,58 @@ import (
 	"github.com/patgate/patgate/ruleset"
 )
 
-// documents keeps what the loader has read, as documents, for those who change them: so that one
-// change among many tokens costs as much as among a few.
+// documents keeps the documents that the loader has read, so that a write need not read all of them again.
 type documents struct {
 	current atomic.Pointer[Documents]
 	began   time.Time // when the last reading of everything began
 }
 
-// Documents are what was read last: with its problems, whether it runs or not. They are only read.
+// Documents holds the documents of the last read, valid or not, with their problems. It is read-only.
 type Documents struct {
 	Set   *ruleset.Set
 	Began time.Time // when that was read, or found to be unchanged
 }
 
-// Documents returns what was read last. It is nil before the first load, and where Options.Documents
-// is not set.
+// Documents returns the documents of the last read. It is nil before the first load, and without Options.Documents.
 func (l *Loader) Documents() *Documents {
-	if l.aside == nil {
+	if l.documents == nil {
 		return nil
 	}
-	return l.aside.current.Load()
+	return l.documents.current.Load()
 }
 
-// keepDocuments keeps updates that were checked.
+// keepDocuments stores the documents of updates that were checked.
 func (l *Loader) keepDocuments(updates []*Update, step *ruleset.Step) {
-	if l.aside == nil {
+	if l.documents == nil {
 		return
 	}
-	before := l.aside.current.Load()
+	before := l.documents.current.Load()
 	var set *ruleset.Set
 	switch {
 	case step != nil && step.Whole:
-		set = step.Set.Alone()
+		set = step.Set.Detached()
 	case before != nil:
 		set = before.Set.Reload(l.input(updates))
 	default:
 		set = ruleset.Load(l.input(updates), ruleset.Options{Workers: l.workers()})
 	}
-	l.aside.current.Store(&Documents{set, l.aside.began})
+	l.documents.current.Store(&Documents{set, l.documents.began})
 }
 
-// confirm notes that the documents are at least as new as a reading of everything.
+// confirm records that the documents are at least as new as a full read.
 func (l *Loader) confirm(began time.Time) {
-	if l.aside == nil {
+	if l.documents == nil {
 		return
 	}
-	l.aside.began = began
-	if before := l.aside.current.Load(); before != nil {
-		l.aside.current.Store(&Documents{before.Set, began})
+	l.documents.began = began
+	if before := l.documents.current.Load(); before != nil {
+		l.documents.current.Store(&Documents{before.Set, began})
 	}
 }
 
-// sound reports whether what was read last runs, so that a source may look at what differs alone.
-func (l *Loader) sound() bool {
-	if l.aside == nil || l.loaded == nil || l.rejectedSums != nil {
+// lastReadRuns reports whether the last read became active, so that a source may read only the changes.
+func (l *Loader) lastReadRuns() bool {
+	if l.documents == nil || l.loaded == nil || l.rejectedSums != nil {
 		return false
 	}
 	for _, p := range l.parts {
@@ -74,44 +72,43 @@ func (l *Loader) sound() bool {
 	return true
 }
 
-// reports is how often files with events are looked at before everything is read. What this process writes
-// has its event some milliseconds before Written reports it.
-const reports = 3
+// maxEventLooks is how often files with events are checked before all files are read. The event for a file that
+// this process writes arrives some milliseconds before Written reports it.
+const maxEventLooks = 3
 
-// loadChanged loads after events. Where they are about what this process has written, nothing more
-// need be read.
+// loadChanged loads after events. If all of them are about files that this process has written, it reads nothing more.
 func (l *Loader) loadChanged(ctx context.Context) error {
-	for range reports {
-		if !l.sound() {
+	for range maxEventLooks {
+		if !l.lastReadRuns() {
 			return l.Load(ctx)
 		}
-		if err := l.rest(ctx, debounce); err != nil {
+		if err := l.waitForWrites(ctx, debounce); err != nil {
 			return err
 		}
-		if l.knows() {
+		if l.knowsAllEvents() {
 			return nil
 		}
 	}
-	return l.loadAside(ctx)
+	return l.loadConcurrently(ctx)
 }
 
-// knows reports whether all events are about what the loader has.
-func (l *Loader) knows() bool {
+// knowsAllEvents reports whether all events are about files that the loader has loaded.
+func (l *Loader) knowsAllEvents() bool {
 	return !slices.ContainsFunc(l.sources, func(s Source) bool {
 		p, ok := s.(Preparer)
 		return !ok || !p.Known()
 	})
 }
 
-// rest waits, and loads what this process writes meanwhile.
-func (l *Loader) rest(ctx context.Context, wait time.Duration) error {
+// waitForWrites waits, and loads the files that this process writes meanwhile.
+func (l *Loader) waitForWrites(ctx context.Context, wait time.Duration) error {
 	over := make(chan struct{})
 	defer time.AfterFunc(wait, func() { close(over) }).Stop()
-	return l.writtenUntil(ctx, over)
+	return l.loadWritesUntil(ctx, over)
 }
 
-// writtenUntil loads what this process writes until something is over.
-func (l *Loader) writtenUntil(ctx context.Context, over <-chan struct{}) error {
+// loadWritesUntil loads the files that this process writes until over is closed.
+func (l *Loader) loadWritesUntil(ctx context.Context, over <-chan struct{}) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -126,10 +123,10 @@ func (l *Loader) writtenUntil(ctx context.Context, over <-chan struct{}) error {
 	}
 }
 
-// loadAside does what Load does, and lets what this process writes take effect while sources are
-// read and files rest.
-func (l *Loader) loadAside(ctx context.Context) error {
-	for l.sound() {
+// loadConcurrently does what Load does. While it reads sources and waits for files to settle, it still loads the files
+// that this process writes.
+func (l *Loader) loadConcurrently(ctx context.Context) error {
+	for l.lastReadRuns() {
 		began := time.Now()
 		if err := l.prepare(ctx); err != nil {
 			return err
@@ -137,19 +134,19 @@ func (l *Loader) loadAside(ctx context.Context) error {
 		have := l.have()
 		have.Prepared = true
 		err := l.load(ctx, have)
-		var restless *RestError
-		if !errors.As(err, &restless) {
+		var unsettled *SettleError
+		if !errors.As(err, &unsettled) {
 			l.confirm(began)
 			return err
 		}
-		if err := l.rest(ctx, restless.For); err != nil {
+		if err := l.waitForWrites(ctx, unsettled.For); err != nil {
 			return err
 		}
 	}
 	return l.Load(ctx)
 }
 
-// prepare reads sources in another goroutine, and loads what this process writes meanwhile.
+// prepare reads sources in another goroutine, and loads the files that this process writes meanwhile.
 func (l *Loader) prepare(ctx context.Context) error {
 	var reads []func()
 	for _, s := range l.sources {
@@ -164,7 +161,7 @@ func (l *Loader) prepare(ctx context.Context) error {
 			do()
 		}
 	}()
-	err := l.writtenUntil(ctx, read)
+	err := l.loadWritesUntil(ctx, read)
 	<-read
 	return err
 }

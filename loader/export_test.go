@@ -15,7 +15,7 @@ func (l *Loader) Loaded() *ruleset.Loaded { return l.loaded }
 func (l *Loader) Unload() { l.loaded = nil }
 
 // TryKept checks the last good states of all parts together.
-func (l *Loader) TryKept() *ruleset.Step { return l.try(nil) }
+func (l *Loader) TryKept() *ruleset.Step { return l.checkParts(nil) }
 
 // StillRejected reports whether the loader goes on logging that the last load was rejected.
 func (l *Loader) StillRejected() bool { return !l.rejected.IsZero() }

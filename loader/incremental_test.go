@@ -14,10 +14,10 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// TestAStepIsWhatAWholeLoadIs makes random changes to directories, good and bad ones, and
+// TestIncrementalLoadEqualsFullLoad makes random changes to directories, good and bad ones, and
 // loads each twice: incrementally, by a loader that knows what is loaded, and as a whole, by one
 // that does not. Both must report the same and have the same active revision.
-func TestAStepIsWhatAWholeLoadIs(t *testing.T) {
+func TestIncrementalLoadEqualsFullLoad(t *testing.T) {
 	x := stepping{t: t, taken: map[string]int{}}
 	for seed := range uint64(24) {
 		dir := t.TempDir()
@@ -26,8 +26,8 @@ func TestAStepIsWhatAWholeLoadIs(t *testing.T) {
 	x.want(map[string]int{"policies": 40, "groups": 40, "gates": 30, "tokens": 40, "several": 50})
 }
 
-// TestAStepOfDirectories does it with two directories, of which one is restricted and may keep its last good state.
-func TestAStepOfDirectories(t *testing.T) {
+// TestIncrementalLoadOfDirectoriesEqualsFullLoad does it with two directories, of which one is restricted and may keep its last good state.
+func TestIncrementalLoadOfDirectoriesEqualsFullLoad(t *testing.T) {
 	x := stepping{t: t, taken: map[string]int{}}
 	for seed := range uint64(6) {
 		dir, top := t.TempDir(), t.TempDir()

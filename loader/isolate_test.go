@@ -78,8 +78,8 @@ func TestTokensAreIsolated(t *testing.T) {
 	}
 }
 
-// TestTokensOfDirectoriesAreIsolated lets one of two directories have a token at fault, and then something else, over a restart.
-func TestTokensOfDirectoriesAreIsolated(t *testing.T) {
+// TestTokensOfRestrictedDirectoriesAreIsolated lets one of two directories have a token at fault, and then something else, over a restart.
+func TestTokensOfRestrictedDirectoriesAreIsolated(t *testing.T) {
 	dir, lastGood := t.TempDir(), t.TempDir()
 	roots := []string{dir + "/platform", dir + "/team,kinds=APIToken|TokenPolicy,names=team-*"}
 	write(t, dir+"/platform/gate.yaml", gateNamed("jira"))

@@ -8,14 +8,13 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// savedState is what is stored of a part.
+// savedState describes the stored state of a part.
 type savedState struct {
 	digest [sha256.Size]byte // of the files
 	ended  int               // how many endings
 }
 
-// restore reads the last good state of each part that an earlier process stored. A state that can't
-// be read is none.
+// restore reads the last good state of each part that an earlier process stored. A state that can't be read is ignored.
 func (l *Loader) restore() {
 	if l.o.LastGood == "" {
 		return
@@ -38,8 +37,8 @@ func (l *Loader) restore() {
 	}
 }
 
-// saveParts stores the last good state of each part where it differs from what is stored. That is
-// after it runs: a disk that is full or slow keeps no revocation from taking force.
+// saveParts stores the last good state of each part if it differs from the stored one. It runs after the state became
+// active, so that a full or slow disk does not delay a revocation.
 func (l *Loader) saveParts() {
 	if l.o.LastGood == "" {
 		return

@@ -37,10 +37,10 @@ func newKeepingWitness(t *testing.T, dir, lastGood string) *witness {
 	return w
 }
 
-// TestARestartRunsWhatRan makes random changes to a directory, good and bad ones. A loader that keeps
+// TestRestartRestoresTheActiveRevision makes random changes to a directory, good and bad ones. A loader that keeps
 // its last good state runs what one without runs, and so does after each change a new one that
 // begins beside what may be bad.
-func TestARestartRunsWhatRan(t *testing.T) {
+func TestRestartRestoresTheActiveRevision(t *testing.T) {
 	restored := 0
 	for seed := range uint64(6) {
 		w := &wanderer{t: t, dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 2)), files: map[string][]string{}}
@@ -109,9 +109,9 @@ func divide(t *testing.T, from, platform, team string) {
 	}
 }
 
-// TestTeamsRestart does it with two directories. Each state that runs is one that a whole load of
+// TestRestartWithRestrictedDirectories does it with two directories. Each state that runs is one that a whole load of
 // what the parts keep takes, and a restart runs it again.
-func TestTeamsRestart(t *testing.T) {
+func TestRestartWithRestrictedDirectories(t *testing.T) {
 	mixed := 0
 	for seed := range uint64(6) {
 		w := &wanderer{t: t, dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 3)), files: map[string][]string{}}

@@ -3,13 +3,12 @@
 //
 // Everything that can fail comes before the swap. A load reads the sources whole, decodes
 // strictly, checks the documents together and compiles them; only then does one transaction of
-// go-memdb replace the running revision. Where anything is wrong, the last good revision stays,
-// and the load changes nothing but what it revokes or suspends: that takes force whatever else
-// is broken.
+// go-memdb replace the running revision. If anything is wrong, the last good revision stays, and
+// only the load's revocations and suspensions are applied: they take effect whatever else is
+// broken.
 //
-// A load from a state that runs decodes the files that differ alone, whatever kinds of documents they hold, and checks them
-// together with what stays (ruleset.Loaded). Where that can't decide, or finds a problem, everything is decoded: a problem
-// is reported, and its fault kept out, as at the start.
+// After the first load, only the files that differ are decoded, whatever kinds of documents they hold, and checked together
+// with the ones that stay (ruleset.Loaded). If that can't decide, or finds a problem, all files are decoded, as at the start.
 package loader
 
 import (
@@ -41,16 +40,16 @@ type Options struct {
 	IsolateTokens bool // a token at fault is not accepted, and the others run
 }
 
-// Report is what became of a load.
+// Report is the result of a load.
 type Report struct {
 	Change       policy.Change
-	Loaded       bool             // something of it runs
+	Loaded       bool             // at least a part of it became active
 	Kept         []Kept           // origins that keep their last good state; none where all do
 	SHA256       [32]byte         // of the documents
 	Files        int              // that were read, or documents of sources without files
-	Problems     []diag.Problem   // why the load was rejected; none: it runs
+	Problems     []diag.Problem   // why the load was rejected; none: it is active
 	Isolated     []diag.Problem   // why tokens of a load that runs are not accepted
-	Faulted      bool             // one of them is a fault of patgate
+	Faulted      bool             // one of them is a bug in patgate
 	RevokedEarly []string         // tokens that a rejected load refused from now on
 	Revived      []policy.Revived // tokens whose validity the load extended
 	Err          error            // an internal error
@@ -76,8 +75,8 @@ type Loader struct {
 	rejectedSums map[string][sha256.Size]byte // digests of the files of the last load that was rejected
 	revokedEarly []string                     // tokens that the current load revoked early so far
 
-	writes chan write // files that this process has written
-	aside  *documents // what Documents returns; nil: nothing is kept
+	writes    chan write // files that this process has written
+	documents *documents // what Documents returns; nil: nothing is kept
 
 	rejected time.Time // since when loads are rejected; zero: the last one runs
 	reported time.Time // when that was logged last
@@ -118,7 +117,7 @@ func New(index *policy.Index, sources []Source, report func(Report), o Options) 
 		l.restore()
 	}
 	if o.Documents {
-		l.aside = new(documents)
+		l.documents = new(documents)
 	}
 	return l
 }
@@ -132,12 +131,12 @@ func (l *Loader) Load(ctx context.Context) error {
 	return err
 }
 
-// have is what the loader has already.
+// have returns what the loader has already.
 func (l *Loader) have() Have {
-	return Have{Seen: l.seen, Documents: l.known(), Later: len(l.parts) == 0 && l.aside == nil && !l.o.IsolateTokens}
+	return Have{Seen: l.seen, Documents: l.known(), Later: len(l.parts) == 0 && l.documents == nil && !l.o.IsolateTokens}
 }
 
-// load applies what the sources have beyond that.
+// load applies the difference between that and the sources.
 func (l *Loader) load(ctx context.Context, have Have) error {
 	start := time.Now()
 	updates, err := l.read(ctx, have)
@@ -150,13 +149,13 @@ func (l *Loader) load(ctx context.Context, have Have) error {
 		large := size(updates) > largeLoad
 		r := l.loadParts(updates)
 		l.done(updates, nil, &r, start, read)
-		free(large)
+		releaseMemory(large)
 		return nil
 	}
 	return l.loadOne(ctx, updates[0], start, read)
 }
 
-// loadOne applies an update of the one origin that there is.
+// loadOne applies an update of the only origin.
 func (l *Loader) loadOne(ctx context.Context, u *Update, start, read time.Time) error {
 	for {
 		l.revokeChanged(u)
@@ -173,21 +172,21 @@ func (l *Loader) loadOne(ctx context.Context, u *Update, start, read time.Time) 
 		updates := []*Update{u}
 		large := step.Whole && size(updates) > largeLoad
 		r := l.apply(u, step)
-		if r.Err != nil && !step.Whole { // what it steps from is not what runs
+		if r.Err != nil && !step.Whole { // the running revision is not the one that the step starts from
 			if u, err = l.whole(ctx, u); err != nil {
 				return err
 			}
 			continue
 		}
 		l.done(updates, step, &r, start, read)
-		free(large)
+		releaseMemory(large)
 		return nil
 	}
 }
 
-// thrifty lets little garbage gather while a large load is decoded and packed, which leaves no other trace. What
-// loads hold has few pointers, so that to collect it is cheap.
-func thrifty(large bool) (restore func()) {
+// limitGarbage collects garbage more often while a large load is decoded and packed. Loads hold few pointers, so that
+// collecting is cheap.
+func limitGarbage(large bool) (restore func()) {
 	if !large {
 		return func() {}
 	}
@@ -199,14 +198,14 @@ func thrifty(large bool) (restore func()) {
 	return func() { debug.SetGCPercent(before) }
 }
 
-// free gives back what a large load took: that is several times what runs.
-func free(large bool) {
+// releaseMemory returns the memory of a large load to the system: it is several times that of the index.
+func releaseMemory(large bool) {
 	if large {
 		debug.FreeOSMemory()
 	}
 }
 
-// done reports what became of updates.
+// done reports the result of updates.
 func (l *Loader) done(updates []*Update, step *ruleset.Step, r *Report, start, read time.Time) {
 	l.loads++
 	l.keepDocuments(updates, step)
@@ -215,7 +214,7 @@ func (l *Loader) done(updates []*Update, step *ruleset.Step, r *Report, start, r
 		l.seen[u.Origin] = u.Digest
 	}
 	r.Took, r.Applied = time.Since(start), time.Since(read)
-	l.note(r)
+	l.noteRejection(r)
 	l.report(*r)
 }
 
@@ -246,11 +245,11 @@ func (l *Loader) whole(ctx context.Context, u *Update) (*Update, error) {
 	if !u.Partial {
 		return u, nil
 	}
-	return l.anew(ctx)
+	return l.readAgain(ctx)
 }
 
-// anew reads the one source, whatever was seen of it.
-func (l *Loader) anew(ctx context.Context) (*Update, error) {
+// readAgain reads the only source, whether it has changed or not.
+func (l *Loader) readAgain(ctx context.Context) (*Update, error) {
 	all, err := l.sources[0].Read(ctx, Have{Later: !l.o.IsolateTokens})
 	if err != nil {
 		return nil, err
@@ -262,11 +261,11 @@ func (l *Loader) anew(ctx context.Context) (*Update, error) {
 // all documents and they changed meanwhile, it returns no step but the new update. Revocations of a
 // broken document take effect before its problems are explained, which takes longer.
 func (l *Loader) step(ctx context.Context, u *Update) (*ruleset.Step, *Update, error) {
-	defer thrifty(size([]*Update{u}) > largeLoad)()
+	defer limitGarbage(size([]*Update{u}) > largeLoad)()
 	step := l.loaded.Step(l.input([]*Update{u}), l.options())
 	if step.Stale() {
 		l.loaded = nil
-		whole, err := l.anew(ctx)
+		whole, err := l.readAgain(ctx)
 		return nil, whole, err
 	}
 	if step.Broken() || len(u.Problems) > 0 {
@@ -288,7 +287,7 @@ func (l *Loader) step(ctx context.Context, u *Update) (*ruleset.Step, *Update, e
 // apply makes a step the running revision, or rejects it. Everything that can fail happens before
 // the swap.
 func (l *Loader) apply(u *Update, step *ruleset.Step) Report {
-	defer thrifty(size([]*Update{u}) > largeLoad)()
+	defer limitGarbage(size([]*Update{u}) > largeLoad)()
 	running := l.index.Snapshot()
 	r := Report{SHA256: u.Digest, Files: len(u.Documents), Problems: step.Problems, Faulted: step.Faulted}
 	if len(r.Problems) == 0 {
@@ -309,7 +308,7 @@ func (l *Loader) apply(u *Update, step *ruleset.Step) Report {
 }
 
 // revived lists those of the tokens whose validity is longer than in the revision before. The
-// manifests take effect, because they are the source of truth; the event asks for a review.
+// manifests take effect, because they are the source of truth; the event is a hint to review them.
 func (l *Loader) revived(before *policy.Snapshot, tokens iter.Seq[*policy.Token]) []policy.Revived {
 	if !before.Ready() {
 		return nil
@@ -324,7 +323,7 @@ func (l *Loader) reject(r *Report, u *Update, step *ruleset.Step) {
 	l.noteSums(u)
 }
 
-// noteSums records the files' digests: the next load may take long to tell what has changed.
+// noteSums records the files' digests, so that the next load finds changes fast.
 func (l *Loader) noteSums(u *Update) {
 	l.rejectedSums = make(map[string][sha256.Size]byte, len(u.Documents))
 	for _, f := range u.Documents {
@@ -332,7 +331,7 @@ func (l *Loader) noteSums(u *Update) {
 	}
 }
 
-// options are those by which documents are checked.
+// options returns the options for checking documents.
 func (l *Loader) options() ruleset.Options {
 	return ruleset.Options{Workers: l.workers(), Running: l.index.Snapshot(), IsolateTokens: l.o.IsolateTokens}
 }
@@ -364,8 +363,7 @@ func (l *Loader) revokeChanged(u *Update) {
 	}
 }
 
-// workers is how many goroutines decode: one per processor at the start, one less once checks are
-// answered.
+// workers returns how many goroutines decode: one per processor at the start, one less once patgate answers checks.
 func (l *Loader) workers() int {
 	n := runtime.GOMAXPROCS(0)
 	if l.index.Snapshot().Ready() {

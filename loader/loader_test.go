@@ -180,7 +180,7 @@ func TestARejectedLoadChangesNothingButRevocations(t *testing.T) {
 	}
 }
 
-func TestFilesGoneByMistakeCloseNothing(t *testing.T) {
+func TestMissingFilesKeepTheActiveRevision(t *testing.T) {
 	h := newHarness(t, t.TempDir())
 	write(t, h.dir+"/gate.yaml", gateNamed("jira"))
 	write(t, h.dir+"/a.yaml", tokenNamed("a", ""))
@@ -199,8 +199,8 @@ func TestFilesGoneByMistakeCloseNothing(t *testing.T) {
 	}
 }
 
-// TestAGateThatIsGone checks that a deleted gate's requests fall to no weaker gate, unless that one changes its hosts or paths for them.
-func TestAGateThatIsGone(t *testing.T) {
+// TestRemovedGateMustNotExposeItsPaths checks that a deleted gate's requests fall to no weaker gate, unless that one changes its hosts or paths for them.
+func TestRemovedGateMustNotExposeItsPaths(t *testing.T) {
 	gate := func(name, spec string) string {
 		return "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: " + name + "}\nspec: " + spec + "\n"
 	}
@@ -248,8 +248,8 @@ func TestAGateThatIsGone(t *testing.T) {
 	}
 }
 
-// TestAGateThatIsGoneAboveOthers hands no part of what it guarded to a weaker gate either.
-func TestAGateThatIsGoneAboveOthers(t *testing.T) {
+// TestRemovedGateAboveOtherGates hands no part of what it guarded to a weaker gate either.
+func TestRemovedGateAboveOtherGates(t *testing.T) {
 	gate := func(name, spec string) string {
 		return "apiVersion: patgate.dev/v1alpha1\nkind: Gate\nmetadata: {name: " + name + "}\nspec: " + spec + "\n"
 	}

@@ -8,9 +8,9 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// TestAGroupThatIsGone deletes a group together with the gate that named it: while a token
+// TestRemovedGroupMustNotWidenTokens deletes a group together with the gate that named it: while a token
 // is left that could do more without, the load is rejected.
-func TestAGroupThatIsGone(t *testing.T) {
+func TestRemovedGroupMustNotWidenTokens(t *testing.T) {
 	manifest := func(kind, name, spec string) string {
 		return "apiVersion: patgate.dev/v1alpha1\nkind: " + kind + "\nmetadata: {name: " + name + "}\nspec: {" + spec + "}\n---\n"
 	}

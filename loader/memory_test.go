@@ -13,13 +13,13 @@ import (
 	"github.com/patgate/patgate/test/ugly"
 )
 
-// uglyDir names the directory that a process of this test loads; see TestMemoryBesideUglyFiles.
+// uglyDir names the directory that a process of this test loads; see TestMemoryWithCostlyInvalidFiles.
 const uglyDir = "PATGATE_TEST_UGLY"
 
-// TestMemoryBesideUglyFiles loads the ugly files that take most, three of each, in a process of its own
+// TestMemoryWithCostlyInvalidFiles loads the ugly files that take most, three of each, in a process of its own
 // that has the memory of a pod, and holds it to that. The race detector takes several times as much: these
 // numbers are of what runs.
-func TestMemoryBesideUglyFiles(t *testing.T) {
+func TestMemoryWithCostlyInvalidFiles(t *testing.T) {
 	if dir := os.Getenv(uglyDir); dir != "" {
 		loadUgly(t, dir)
 		return
@@ -49,7 +49,7 @@ func TestMemoryBesideUglyFiles(t *testing.T) {
 
 // peakOf returns the largest memory of a process that loads a directory.
 func peakOf(t *testing.T, dir string) int {
-	cmd := exec.Command(os.Args[0], "-test.run=^TestMemoryBesideUglyFiles$", "-test.v")
+	cmd := exec.Command(os.Args[0], "-test.run=^TestMemoryWithCostlyInvalidFiles$", "-test.v")
 	cmd.Env = append(os.Environ(), uglyDir+"="+dir, "GOMEMLIMIT=230MiB")
 	out, err := cmd.CombinedOutput()
 	found := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(out)

@@ -10,7 +10,7 @@ import (
 	"github.com/patgate/patgate/ruleset"
 )
 
-// Kept is a part of the directories that keeps its last good state, while the others load on.
+// Kept describes a part of the directories that keeps its last good state while the others load.
 type Kept struct {
 	Origin       string         // the directory
 	Problems     []diag.Problem // why
@@ -33,11 +33,11 @@ type part struct {
 
 	now          *Update      // the reading under way
 	docs         *ruleset.Set // the documents of now that good does not have
-	own          bool         // now has problems independent of the other parts
+	own          bool         // the problems of now do not depend on other parts
 	revokedEarly []string     // tokens that were refused since the last report
 }
 
-// rejection is why a reading of a part was rejected.
+// rejection says why a read of a part was rejected.
 type rejection struct {
 	digest   [sha256.Size]byte // of the reading
 	own      bool              // the problems are its own
@@ -52,22 +52,21 @@ func newParts(origins []Origin) (parts []*part) {
 	return parts
 }
 
-// loadParts applies as much of a reading as is valid. Parts that are not valid, by themselves or
-// together with the others, keep their last good state. The set of states that becomes active was
-// checked as one, as a load of all directories is.
+// loadParts applies the valid parts of a read. Parts that are invalid, by themselves or together with the others, keep their
+// last good state. The states that become active were checked together, as in a load of all directories.
 func (l *Loader) loadParts(updates []*Update) Report {
 	all := l.input(updates)
 	r := Report{SHA256: all.Digest, Files: len(all.Files)}
 	changed := l.changedParts(updates)
 	taken, step := l.takeParts(changed)
 	if step == nil {
-		r.Problems = l.try(changed).Problems
+		r.Problems = l.checkParts(changed).Problems
 		r.Change.Revision = l.index.Snapshot().Revision().Number
 		return r
 	}
 	kept := slices.DeleteFunc(slices.Clone(changed), func(p *part) bool { return slices.Contains(taken, p) })
 	for _, p := range kept {
-		l.end(p)
+		l.applyEndings(p)
 	}
 	if len(taken) > 0 || !l.index.Snapshot().Ready() {
 		if l.applyParts(&r, step, taken); r.Err != nil {
@@ -85,7 +84,7 @@ func (l *Loader) loadParts(updates []*Update) Report {
 	return r
 }
 
-// changedParts gives each part its reading, and returns those whose reading is not what runs.
+// changedParts sets the current read of each part, and returns the parts that differ from the active state.
 func (l *Loader) changedParts(updates []*Update) (changed []*part) {
 	ready := l.index.Snapshot().Ready()
 	for i, reading := range updates {
@@ -99,11 +98,11 @@ func (l *Loader) changedParts(updates []*Update) (changed []*part) {
 	return changed
 }
 
-// takeParts finds which of the parts that changed can run as they are now, and returns the step
-// to what they are together. It returns no step where a part without a last good state can't.
+// takeParts finds the changed parts whose current state is valid, and returns the step that applies them together. It returns
+// no step if one without a last good state is invalid.
 func (l *Loader) takeParts(changed []*part) (taken []*part, step *ruleset.Step) {
 	if !l.index.Snapshot().Ready() { // at the start all are new, and likely good
-		if step := l.try(changed); len(step.Problems) == 0 {
+		if step := l.checkParts(changed); len(step.Problems) == 0 {
 			return changed, step
 		}
 	}
@@ -113,7 +112,7 @@ func (l *Loader) takeParts(changed []*part) (taken []*part, step *ruleset.Step) 
 			sound = append(sound, p)
 		}
 	}
-	if step := l.try(sound); len(step.Problems) == 0 {
+	if step := l.checkParts(sound); len(step.Problems) == 0 {
 		return sound, step
 	}
 	for _, p := range changed {
@@ -121,14 +120,13 @@ func (l *Loader) takeParts(changed []*part) (taken []*part, step *ruleset.Step) 
 			taken = append(taken, p)
 		}
 	}
-	if step = l.try(taken); len(step.Problems) > 0 {
+	if step = l.checkParts(taken); len(step.Problems) > 0 {
 		return nil, nil
 	}
 	return l.takeMore(taken, step, sound)
 }
 
-// takeMore adds those parts, one by one and in their order, that are valid together with those taken.
-// One part may define what another refers to.
+// takeMore adds, one by one, the parts that are valid together with those taken. One part may define what another refers to.
 func (l *Loader) takeMore(taken []*part, step *ruleset.Step, sound []*part) ([]*part, *ruleset.Step) {
 	for more := true; more; {
 		more = false
@@ -137,7 +135,7 @@ func (l *Loader) takeMore(taken []*part, step *ruleset.Step, sound []*part) ([]*
 				continue
 			}
 			with := append(slices.Clip(taken), p)
-			if next := l.try(with); len(next.Problems) == 0 {
+			if next := l.checkParts(with); len(next.Problems) == 0 {
 				taken, step, more = with, next, true
 			}
 		}
@@ -145,7 +143,7 @@ func (l *Loader) takeMore(taken []*part, step *ruleset.Step, sound []*part) ([]*
 	return taken, step
 }
 
-// inspect decodes what differs from a part's last good state. The revocations of a part that is
+// inspect decodes the difference from a part's last good state. The revocations of a part that is
 // invalid by itself take effect before its problems are explained.
 func (l *Loader) inspect(p *part) {
 	if p.rejection.own && p.rejection.digest == p.now.Digest && p.good != nil {
@@ -161,13 +159,13 @@ func (l *Loader) inspect(p *part) {
 	p.docs = ruleset.Read(in, ruleset.Options{Workers: l.workers(), AllowEmpty: true, IsolateTokens: l.o.IsolateTokens})
 	p.own = !p.docs.Sound() || len(p.now.Problems) > 0
 	if p.own {
-		l.end(p)
+		l.applyEndings(p)
 	}
 }
 
-// end applies the revocations of a part to its last good state: to its own tokens, and to no
+// applyEndings applies the revocations of a part to its last good state: to its own tokens, and to no
 // others.
-func (l *Loader) end(p *part) {
+func (l *Loader) applyEndings(p *part) {
 	running := l.index.Snapshot()
 	var list []policy.Ending
 	if p.docs == nil {
@@ -188,13 +186,13 @@ func (l *Loader) end(p *part) {
 	}
 	names, _, err := l.index.RevokeEarly(list)
 	if err != nil {
-		l.o.Logger.Error("the revocations of a rejected directory could not take effect", "directory", p.origin, "error", err)
+		l.o.Logger.Error("the revocations of a rejected directory could not be applied", "directory", p.origin, "error", err)
 	}
 	p.revokedEarly = append(p.revokedEarly, names...)
 }
 
-// try checks parts as they are now, together with the last good states of the others.
-func (l *Loader) try(now []*part) *ruleset.Step {
+// checkParts checks parts as they are now, together with the last good states of the others.
+func (l *Loader) checkParts(now []*part) *ruleset.Step {
 	states := make([]*Update, len(l.parts))
 	from := l.loaded
 	for i, p := range l.parts {
@@ -202,7 +200,7 @@ func (l *Loader) try(now []*part) *ruleset.Step {
 		if p.good == nil || slices.Contains(now, p) {
 			states[i] = p.now
 			if len(p.ended) > 0 {
-				from = nil // active rows may differ from what was loaded
+				from = nil // active rows may differ from the loaded documents
 			}
 		}
 	}
@@ -230,7 +228,7 @@ func (l *Loader) applyParts(r *Report, step *ruleset.Step, taken []*part) {
 	change, err := l.index.Apply(step.Changes, l.o.Now())
 	if err != nil && !step.Whole { // what it steps from is not what runs
 		l.loaded = nil
-		l.applyParts(r, l.try(taken), taken)
+		l.applyParts(r, l.checkParts(taken), taken)
 		return
 	}
 	if r.Change, r.Err = change, err; err != nil {
@@ -261,12 +259,12 @@ func sameProblem(a, b diag.Problem) bool { return a.String() == b.String() }
 
 // problemsOf returns what is wrong with a part, or with it and the others together.
 func (l *Loader) problemsOf(p *part) []diag.Problem {
-	all := l.try([]*part{p}).Problems
+	all := l.checkParts([]*part{p}).Problems
 	if own := slices.DeleteFunc(slices.Clone(all), func(q diag.Problem) bool { return !p.now.owns(q.File) }); len(own) > 0 && p.own {
 		all = own
 	}
-	if len(all) == 0 { // the conflict is gone meanwhile: the next load takes it
-		all = []diag.Problem{{File: p.origin, Message: "it conflicted with the other directories, expected the next load to take it"}}
+	if len(all) == 0 { // the conflict was resolved meanwhile: the next load applies the part
+		all = []diag.Problem{{File: p.origin, Message: "it conflicted with the other directories, expected the next load to accept it"}}
 	}
 	return all
 }

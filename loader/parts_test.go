@@ -93,8 +93,8 @@ func (x *teams) remove(name string) {
 	}
 }
 
-// TestATeamsBrokenFile checks that other teams' changes load while one team's directory is broken.
-func TestATeamsBrokenFile(t *testing.T) {
+// TestInvalidDirectoryDoesNotBlockOthers checks that other teams' changes load while one team's directory is broken.
+func TestInvalidDirectoryDoesNotBlockOthers(t *testing.T) {
 	x := newTeams(t)
 	x.want("start", "team-a-ci team-b-ci team-b-old")
 
@@ -138,8 +138,8 @@ func TestATeamsBrokenFile(t *testing.T) {
 	}
 }
 
-// TestWhatATeamMayNot has a team try what would touch others.
-func TestWhatATeamMayNot(t *testing.T) {
+// TestRestrictedDirectoryCannotAffectOthers has a team try what would touch others.
+func TestRestrictedDirectoryCannotAffectOthers(t *testing.T) {
 	digest := func(name string) string { return token.Sum(token.NewSecret("the value of " + name)).String() }
 	const good = "team-a-ci team-b-ci team-b-old"
 	for name, c := range map[string]struct{ file, text string }{
@@ -205,8 +205,8 @@ func TestDirectoriesThatNeedEachOther(t *testing.T) {
 	}
 }
 
-// TestADirectoryThatGoes keeps what a directory held.
-func TestADirectoryThatGoes(t *testing.T) {
+// TestRemovedDirectoryKeepsItsLastGoodState keeps what a directory held.
+func TestRemovedDirectoryKeepsItsLastGoodState(t *testing.T) {
 	x := newTeams(t)
 	const all = "team-a-ci team-b-ci team-b-old"
 	x.want("start", all)
@@ -226,8 +226,8 @@ func TestADirectoryThatGoes(t *testing.T) {
 	x.want("b declares that it has none", "team-a-ci team-a-new", "platform")
 }
 
-// TestRestarts starts with bad manifests, from the stored last good state.
-func TestRestarts(t *testing.T) {
+// TestRestartUsesLastGoodStateOfEachDirectory starts with bad manifests, from the stored last good state.
+func TestRestartUsesLastGoodStateOfEachDirectory(t *testing.T) {
 	x := newTeams(t)
 	x.want("start", "team-a-ci team-b-ci team-b-old")
 	write(t, x.dir+"/b/broken.yaml", broken)
@@ -326,8 +326,8 @@ func TestALastGoodStateThatCantBeWritten(t *testing.T) {
 	}
 }
 
-// TestARestlessDirectory keeps one directory from keeping up the others.
-func TestARestlessDirectory(t *testing.T) {
+// TestChangingDirectoryDoesNotDelayOthers keeps one directory from keeping up the others.
+func TestChangingDirectoryDoesNotDelayOthers(t *testing.T) {
 	x := newTeams(t)
 	x.want("start", "team-a-ci team-b-ci team-b-old")
 	ctx, stop := context.WithCancel(t.Context())

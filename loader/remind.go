@@ -2,8 +2,8 @@ package loader
 
 import "time"
 
-// note records since when loads are rejected.
-func (l *Loader) note(r *Report) {
+// noteRejection records since when loads are rejected.
+func (l *Loader) noteRejection(r *Report) {
 	if !r.Rejected() {
 		l.rejected = time.Time{}
 		return

@@ -9,9 +9,9 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// TestWhoseRevocationCounts rejects loads in which another token's document has the digest
+// TestRevocationsApplyWithinTheirOrigin rejects loads in which another token's document has the digest
 // of a token: digests are public in Git, and only the token's own document ends it.
-func TestWhoseRevocationCounts(t *testing.T) {
+func TestRevocationsApplyWithinTheirOrigin(t *testing.T) {
 	const revoked = "  revoked: 2026-06-01T00:00:00Z\n"
 	for name, c := range map[string]struct {
 		files map[string]string

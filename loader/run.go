@@ -8,8 +8,7 @@ import (
 // debounce is the minimum time between two reads: many events at once are one change.
 const debounce = 20 * time.Millisecond
 
-// Run loads whenever a source changes: by its events, by nudges (SIGHUP), and every Options.Poll
-// whatever they report. It returns when ctx is done.
+// Run loads after each event of a source, after each nudge (SIGHUP), and every Options.Poll. It returns when ctx is done.
 func (l *Loader) Run(ctx context.Context, nudge <-chan struct{}) {
 	changed := make(chan struct{}, 1)
 	for _, s := range l.sources {
@@ -42,12 +41,12 @@ func (l *Loader) Run(ctx context.Context, nudge <-chan struct{}) {
 			err = l.loadNudged(ctx)
 		case <-poll.C:
 			l.remind()
-			err = l.loadAside(ctx)
+			err = l.loadConcurrently(ctx)
 		}
 	}
 }
 
-// loadNudged loads because a person asked for it, who is told also that nothing changed.
+// loadNudged loads because a user asked for it, and logs even if nothing changed.
 func (l *Loader) loadNudged(ctx context.Context) error {
 	before := l.loads
 	err := l.Load(ctx)

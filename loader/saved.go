@@ -21,8 +21,8 @@ import (
 	"github.com/patgate/patgate/ruleset"
 )
 
-// saved is the last good state of an origin, as a file keeps it over a restart. The file has a
-// JSON object a line: what it is, each manifest, and the digest of all lines before.
+// saved is the last good state of an origin in a file, which survives a restart. Each line of the file is a JSON object: a
+// header, the manifests, and the digest of all lines before.
 type saved struct {
 	Origin string
 	Since  time.Time       // when it was loaded
@@ -57,8 +57,8 @@ func savedPath(in, origin string) string {
 	return filepath.Join(in, hex.EncodeToString(sum[:8])+".lastgood")
 }
 
-// writeState writes a last good state in the place of the one before, whole or not at all. Where
-// that fails the one before is removed: it would bring back what was revoked since.
+// writeState atomically replaces the last good state. If that fails it removes the previous state, which would bring back
+// tokens that were revoked since.
 func writeState(path string, s *saved) error {
 	err := writeSaved(path, s)
 	if err == nil {
@@ -104,8 +104,8 @@ func encodeSaved(w io.Writer, sum hash.Hash, s *saved) error {
 	return lines.Encode(savedEnd{hex.EncodeToString(sum.Sum(nil))})
 }
 
-// readState reads the last good state of an origin. It returns fs.ErrNotExist where there is none,
-// and an error for one that is not whole, or is another origin's.
+// readState reads the last good state of an origin. It returns fs.ErrNotExist if there is none, and another error for one
+// that is damaged or belongs to another origin.
 func readState(path, origin string) (*saved, error) {
 	f, err := os.Open(path)
 	if err != nil {

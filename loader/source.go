@@ -17,10 +17,10 @@ type Source interface {
 	// Origins returns the origins of the source. They never change.
 	Origins() []Origin
 
-	// Read returns the state of each origin, whole, in the order of Origins. It waits until what may be
-	// half written is complete, and it never returns less than there is: what can't be read is a
-	// Problem of the Update. It returns no updates if no digest differs from have.Seen. It returns an
-	// error only where ctx ended, or a *RestError.
+	// Read returns the complete state of each origin, in the order of Origins. It waits until files that
+	// may be half written are complete, and never returns less than there is: a file that can't be read
+	// is a Problem of the Update. It returns no updates if no digest differs from have.Seen. It returns
+	// an error only if ctx ended, or a *SettleError.
 	Read(ctx context.Context, have Have) ([]Update, error)
 
 	// Watch calls changed after something may have changed, from any goroutine, until stop returns.
@@ -38,7 +38,7 @@ type Origin struct {
 type Update struct {
 	Origin    string
 	Documents []ruleset.File    // by name
-	Problems  []diag.Problem    // what can't be read; with one, the origin keeps its last good state
+	Problems  []diag.Problem    // with reading; if there is one, the origin keeps its last good state
 	Digest    [sha256.Size]byte // differs where documents or problems differ; ruleset.Digest makes one
 	Partial   bool              // documents that the Loader has were left without Data
 }
@@ -48,34 +48,34 @@ type Have struct {
 	Seen      map[string][sha256.Size]byte // the digest of the last update of each origin
 	Documents map[string][sha256.Size]byte // documents, by name, that need no Data where they have this digest
 	Written   []Written                    // files that this process has just written: they are complete
-	Later     bool                         // documents may be left for later: see ruleset.File.Read
-	Paths     []string                     // of these files, where the last updates run and may be gone on from; else none
-	Prepared  bool                         // what Prepare returned has run
+	Later     bool                         // reading documents may be deferred: see ruleset.File.Read
+	Paths     []string                     // of these files, if the last updates are active; else none
+	Prepared  bool                         // the function that Prepare returned has run
 }
 
-// Preparer is a Source that can do the slow part of a Read beside the Loader.
+// Preparer is a Source that can do the slow part of a Read in another goroutine.
 type Preparer interface {
 	Source
 
-	// Prepare returns what reads, to be called in another goroutine. The next Read with Have.Prepared
-	// goes on from there. Reads may come before it, of what this process has written.
+	// Prepare returns a function that reads, to be called in another goroutine. The next Read with Have.Prepared
+	// uses its result. Before that, the Loader may call Read for files that this process has written.
 	Prepare(have Have) (read func())
 
-	// Known reports whether everything that Watch has reported since the last reading of everything is
-	// about what the Loader has already.
+	// Known reports whether all changes that Watch has reported since the last full read are about files that
+	// the Loader has already.
 	Known() bool
 }
 
-// RestError is what a Preparer's Read with Have.Prepared returns instead of waiting: what may be half written
-// must rest for that time. The Loader prepares a reading again then, and again, until Read returns another result.
-type RestError struct{ For time.Duration }
+// SettleError is returned by a Preparer's Read with Have.Prepared instead of waiting: files that may be half written must
+// stay unchanged for that time. The Loader then prepares again, until Read returns another result.
+type SettleError struct{ For time.Duration }
 
-// Error says so.
-func (e *RestError) Error() string {
+// Error implements error.
+func (e *SettleError) Error() string {
 	return "files have changed, expected them to rest for " + e.For.String()
 }
 
-// Written is a file that this process has written, whole and at once.
+// Written is a file that this process has written atomically.
 type Written struct {
 	File string // its base name: a directory may be known by several paths
 	Sum  [sha256.Size]byte
@@ -125,7 +125,7 @@ func (l *Loader) unseen(all [][]Update) (list []*Update) {
 	return list
 }
 
-// input returns updates as what a ruleset is loaded from.
+// input returns updates as the input of a ruleset.
 func (l *Loader) input(updates []*Update) ruleset.Input {
 	if len(updates) == 1 {
 		u := updates[0]
@@ -158,7 +158,7 @@ func size(updates []*Update) (n int) {
 	return n
 }
 
-// complete gives documents without Data those of an update before.
+// complete copies the Data of unchanged documents from an earlier update.
 func (u *Update) complete(before *Update) {
 	if !u.Partial {
 		return

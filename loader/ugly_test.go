@@ -10,10 +10,10 @@ import (
 	"github.com/patgate/patgate/test/ugly"
 )
 
-// TestARevocationBesideUglyFiles rejects a load for each ugly file, then revokes a token in a file
+// TestRevocationTakesEffectDespiteCostlyInvalidFiles rejects a load for each ugly file, then revokes a token in a file
 // of its own, which must count within a second. A machine that is busy gets another try. With the race
 // detector, which is several times slower, the large files are left to the run without it.
-func TestARevocationBesideUglyFiles(t *testing.T) {
+func TestRevocationTakesEffectDespiteCostlyInvalidFiles(t *testing.T) {
 	for _, file := range ugly.Files() {
 		if testing.Short() && len(file.Text) > 1<<20 || raced && len(file.Text) > 1<<18 {
 			continue

@@ -6,15 +6,15 @@ import (
 	"path/filepath"
 )
 
-// write is a file that this process has written, and who waits for it.
+// write is a file that this process has written, and the channel of the caller that waits for it.
 type write struct {
 	Written
 	path string
-	runs chan bool // gets whether it runs
+	runs chan bool // receives whether the file is active
 }
 
-// Written loads a file that this process has written, without waiting for it to rest, and reports
-// whether it runs then. It waits until Run has done so, or ctx is done.
+// Written loads a file that this process has written, without waiting for it to settle, and reports whether it is active
+// then. It returns once Run has loaded the file, or ctx is done.
 func (l *Loader) Written(ctx context.Context, file string, sum [sha256.Size]byte) bool {
 	w := write{Written{filepath.Base(file), sum}, file, make(chan bool, 1)}
 	select {
@@ -30,7 +30,7 @@ func (l *Loader) Written(ctx context.Context, file string, sum [sha256.Size]byte
 	}
 }
 
-// loadWritten loads what was written, together with whatever else was written meanwhile.
+// loadWritten loads a written file, together with others that were written meanwhile.
 func (l *Loader) loadWritten(ctx context.Context, first write) error {
 	waiting := []write{first}
 	for more := true; more; {
@@ -42,7 +42,7 @@ func (l *Loader) loadWritten(ctx context.Context, first write) error {
 		}
 	}
 	have := l.have()
-	sound := l.sound()
+	sound := l.lastReadRuns()
 	for _, w := range waiting {
 		if have.Written = append(have.Written, w.Written); sound {
 			have.Paths = append(have.Paths, w.path)
@@ -56,7 +56,7 @@ func (l *Loader) loadWritten(ctx context.Context, first write) error {
 	return err
 }
 
-// runs reports whether what was written is among the files that run.
+// runs reports whether the written file is among the active files.
 func runs(known map[string][sha256.Size]byte, w *write) bool {
 	if sum, there := known[w.path]; there {
 		return sum == w.Sum

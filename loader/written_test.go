@@ -102,9 +102,9 @@ func TestSingleWrites(t *testing.T) {
 	}
 }
 
-// TestABrokenFileBesideWrites keeps the last good state, and shows the documents with their problems;
+// TestOwnWritesWithABrokenFile keeps the last good state, and shows the documents with their problems;
 // once it is repaired, single writes run again.
-func TestABrokenFileBesideWrites(t *testing.T) {
+func TestOwnWritesWithABrokenFile(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "gate.yaml"), gateText)
 	write(t, filepath.Join(dir, "a.yaml"), tokenNamed("a", ""))

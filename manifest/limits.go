@@ -13,8 +13,8 @@ import (
 	"github.com/patgate/patgate/diag"
 )
 
-// Limits of what is decoded. A file beyond one is refused with the figure, before it takes
-// the memory or the time that it takes.
+// Limits of what is decoded. A file beyond one is refused with the figure, before decoding
+// it uses too much memory or time.
 const (
 	MaxDocuments = 20_000  // of a file
 	MaxValues    = 200_000 // of a document: keys, texts, lists and maps, as they are estimated

@@ -287,7 +287,7 @@ func (v *AddressSource) decode(s *scope, n *yaml.Node, field string) {
 	}
 }
 
-// wholeNumber reads a number that every reader of YAML takes for the same one: 010 is 8 to kubectl.
+// wholeNumber reads a number that means the same to every YAML reader: kubectl reads 010 as 8.
 func wholeNumber(n *yaml.Node) (int, bool) {
 	number, err := strconv.Atoi(n.Value)
 	return number, err == nil && n.Kind == yaml.ScalarNode && n.ShortTag() == "!!int" && strconv.Itoa(number) == n.Value

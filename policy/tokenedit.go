@@ -263,17 +263,23 @@ func (t *tokenTable) anew() (*tokenTable, error) {
 // The entries of shared are found by what the row held before, and by what this edit added. An entry of an older edit
 // is not looked for; there are few, as a table in which edits have added many is made anew.
 
+// userOf finds the entry of a token's user. Tokens of a cluster's objects have entries of their own: they are in groups of
+// objects alone, and those of files in groups of files, also where both know the user.
 func (e *tokenEdit) userOf(t *Token, was *packed) uint32 {
+	ofObjects := t.Source.Origin == OriginObjects
 	is := func(n uint32) bool {
 		u := &e.next.users[n]
 		return u.namespace == t.Namespace && u.name == t.User && slices.Equal(u.groups, t.Groups)
 	}
-	if was != nil && is(was.user) {
+	if was != nil && is(was.user) && (e.next.files[was.file].origin == OriginObjects) == ofObjects { // mutant: users-are-shared
 		return was.user
 	}
 	key := t.User
 	if t.Namespace != "" {
 		key = t.Namespace + "\n" + t.User
+	}
+	if ofObjects {
+		key += "\n"
 	}
 	if n, known := e.users[key]; known && is(n) {
 		return n

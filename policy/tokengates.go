@@ -44,28 +44,31 @@ type gateList struct {
 	openToOthers   bool // and lets tokens act for other users
 }
 
-func (l *gateList) add(g *Gate, open []*Gate) {
+func (l *gateList) add(g *Gate, open map[*Gate]bool) {
 	l.gates, l.schemes = true, l.schemes|g.Schemes
-	if slices.Contains(open, g) {
+	if open[g] {
 		l.open, l.openToOthers = true, l.openToOthers || g.ActAsHeader != ""
 	}
 }
 
 func newSuiting(s *Snapshot, next, open []*Gate) *suiting {
 	x := &suiting{tokenTable: s.revision.tokens, every: map[string]*gateList{}, open: len(open) > 0}
-	byName := map[string]*Gate{}
+	byName, isOpen := map[string]*Gate{}, map[*Gate]bool{}
+	for _, g := range open {
+		isOpen[g] = true
+	}
 	for _, g := range next {
 		byName[g.Name] = g
 		if x.every[g.Namespace] == nil {
 			x.every[g.Namespace] = &gateList{}
 		}
-		x.every[g.Namespace].add(g, open)
+		x.every[g.Namespace].add(g, isOpen)
 	}
 	x.lists = make([]gateList, len(x.gates))
 	for i, names := range x.gates {
 		for _, name := range names {
 			if g := byName[name]; g != nil {
-				x.lists[i].add(g, open)
+				x.lists[i].add(g, isOpen)
 			} else {
 				x.lists[i].missing = true
 			}
@@ -79,13 +82,19 @@ func newSuiting(s *Snapshot, next, open []*Gate) *suiting {
 
 // findRanges finds out where ranges of addresses count.
 func (x *suiting) findRanges(s *Snapshot) {
-	x.ranged = slices.ContainsFunc(s.groups(), (*Group).ranged)
+	ranged := map[*Group]bool{}
+	for _, g := range s.groups() {
+		if g.ranged() {
+			ranged[g] = true
+		}
+	}
+	x.ranged = len(ranged) > 0
 	x.grants, x.users = make([]bool, len(x.shared.grants)), make([]bool, len(x.shared.users))
 	for i, list := range x.shared.grants {
 		x.grants[i] = slices.ContainsFunc(list, (*Policy).ranged)
 	}
 	for i := range x.shared.users {
-		x.users[i] = x.ranged && slices.ContainsFunc(x.shared.users[i].groups, (*Group).ranged)
+		x.users[i] = x.ranged && slices.ContainsFunc(x.shared.users[i].groups, func(g *Group) bool { return ranged[g] })
 	}
 }
 

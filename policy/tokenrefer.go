@@ -8,22 +8,28 @@ import (
 // referring are the policies that take the place of others of their names, and the users whose groups may differ.
 type referring struct {
 	policies map[*Policy]*Policy
-	users    map[string]bool
+	users    userNames
 	members  membersByName // their groups
 }
+
+// userNames are the names of users by namespace.
+type userNames map[string]map[string]bool
 
 // referring lists those of the changes.
 func (c *Changes) referring(members membersByName) *referring {
 	return &referring{inPlaceOf(c.Old.Policies, c.New.Policies), membersOf(c.Old.Groups, c.New.Groups), members}
 }
 
-// membersOf returns the names of the users in groups, of whatever namespaces.
-func membersOf(lists ...[]*Group) map[string]bool {
-	users := map[string]bool{}
+// membersOf returns the users in groups.
+func membersOf(lists ...[]*Group) userNames {
+	users := userNames{}
 	for _, groups := range lists {
 		for _, g := range groups {
+			if users[g.Namespace] == nil {
+				users[g.Namespace] = map[string]bool{}
+			}
 			for _, user := range g.Members {
-				users[user] = true
+				users[g.Namespace][user] = true
 			}
 		}
 	}
@@ -59,8 +65,8 @@ func exchanged(list []*Policy, by map[*Policy]*Policy) ([]*Policy, bool) {
 	return list, true
 }
 
-// refer returns the table in which what refers to old policies refers to the new ones, and users are in the groups
-// that they are in now. That is at the cost of what tokens have in common, and of the tokens with rules of their own.
+// refer returns the table in which what refers to old policies refers to the new ones, and users of tokens of files are in
+// the groups of files that they are in now. That is at the cost of what tokens have in common, and of the tokens with rules of their own.
 func (t *tokenTable) refer(r *referring, changed *tally) *tokenTable {
 	if len(r.policies)+len(r.users) == 0 {
 		return t
@@ -69,9 +75,13 @@ func (t *tokenTable) refer(r *referring, changed *tally) *tokenTable {
 	users, grants := make([]bool, len(t.users)), make([]bool, len(t.grants))
 	if len(r.users) > 0 {
 		next.users = slices.Clone(t.users)
+		ofObjects := t.usersOfObjects()
 		for i := range next.users {
 			u := &next.users[i]
-			if groups := r.members[u.namespace][u.name]; r.users[u.name] && !slices.Equal(u.groups, groups) {
+			if !r.users[u.namespace][u.name] || ofObjects[i] { // mutant: tokens-of-objects-join
+				continue
+			}
+			if groups := r.groupsOf(u); !slices.Equal(u.groups, groups) {
 				u.groups, users[i] = groups, true
 			}
 		}
@@ -99,6 +109,30 @@ func (t *tokenTable) refer(r *referring, changed *tally) *tokenTable {
 	return next
 }
 
+// usersOfObjects says by number whose tokens come from a cluster's objects. An entry is of objects, or of files: see userOf.
+func (t *tokenTable) usersOfObjects() []bool {
+	list := make([]bool, len(t.users))
+	if !slices.ContainsFunc(t.files, func(f fileOf) bool { return f.origin == OriginObjects }) {
+		return list
+	}
+	for n := range t.all {
+		if _, r := t.at(n); t.files[r.file].origin == OriginObjects {
+			list[r.user] = true
+		}
+	}
+	return list
+}
+
+// groupsOf returns the groups that tokens of files have by their user: those of files.
+func (r *referring) groupsOf(u *user) []*Group {
+	groups := r.members[u.namespace][u.name]
+	foreign := func(g *Group) bool { return g.Source.Origin == OriginObjects } // mutant: groups-of-objects-join
+	if slices.ContainsFunc(groups, foreign) {
+		return slices.DeleteFunc(slices.Clone(groups), foreign)
+	}
+	return groups
+}
+
 // refer returns the extras of a chunk with the new policies, or nil where none refers to an old one.
 func (c *chunk) refer(r *referring) (extras []extra) {
 	for i := range c.extras {
@@ -121,23 +155,11 @@ func (s *Snapshot) TokensOf(groups ...[]*Group) iter.Seq[*Token] {
 	return func(yield func(*Token) bool) {
 		for n := range t.all {
 			c, r := t.at(n)
-			if (r.flags&flagAnyUser != 0 || wanted[t.users[r.user].name]) && !yield(t.unpack(c, r)) {
+			if (r.flags&flagAnyUser != 0 || wanted[t.users[r.user].namespace][t.users[r.user].name]) && !yield(t.unpack(c, r)) {
 				return
 			}
 		}
 	}
-}
-
-// SharedByObjects reports whether a cluster's objects have groups in the namespaces of some groups. Tokens of files are in
-// groups of files alone, which Changes.Refer does not tell apart.
-func (s *Snapshot) SharedByObjects(groups ...[]*Group) bool {
-	var namespaces []string
-	for _, g := range slices.Concat(groups...) {
-		namespaces = append(namespaces, g.Namespace)
-	}
-	return len(namespaces) > 0 && slices.ContainsFunc(s.groups(), func(g *Group) bool {
-		return g.Source.Origin == OriginObjects && slices.Contains(namespaces, g.Namespace)
-	})
 }
 
 // Heaviest returns how many instructions the patterns of one token's level would have at most, of the tokens that

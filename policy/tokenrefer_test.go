@@ -45,3 +45,53 @@ func TestReferring(t *testing.T) {
 		t.Errorf("the user is in %v", groups)
 	}
 }
+
+// TestReferringLeavesObjects lets a group of files come whose members have tokens of files and of a cluster's objects: tokens of
+// files alone are in it, also where a token was of objects before, and they are in no group of objects.
+func TestReferringLeavesObjects(t *testing.T) {
+	row := func(name, user, origin string, groups ...*Group) *Token {
+		return &Token{Name: name, User: user, Source: Source{File: "f", Origin: origin}, Digest: token.Sum(token.NewSecret("value of " + name)), Fingerprint: Fingerprint{1}, Groups: groups}
+	}
+	foreign := &Group{Name: "foreign", Members: []string{"u"}, Source: Source{Origin: OriginObjects}}
+	ofFile, ofObject, moves := row("of-file", "u", ""), row("of-object", "u", OriginObjects, foreign), row("moves", "v", OriginObjects)
+	moved := *moves
+	moved.Source.Origin, moved.Fingerprint = "", Fingerprint{2}
+	x := NewIndex()
+	for _, c := range []Changes{
+		{All: true, Origin: OriginObjects, New: Rows{Groups: []*Group{foreign}, Tokens: []*Token{ofObject, moves, row("stays", "v", OriginObjects)}}},
+		{All: true, New: Rows{Tokens: []*Token{ofFile, row("beside", "v", "")}}},
+		{Old: Rows{Tokens: []*Token{moves}}, New: Rows{Tokens: []*Token{&moved}}},
+		{Refer: true, New: Rows{Groups: []*Group{{Name: "g", Members: []string{"u", "v"}}, {Name: "n/g", Namespace: "n", Members: []string{"u"}}}}},
+	} {
+		if _, err := x.Apply(c, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]string{"of-file": "g", "of-object": "foreign", "moves": "g", "beside": "g", "stays": ""} {
+		var got []string
+		for _, g := range x.Snapshot().TokenByName(name).Groups {
+			got = append(got, g.Name)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s is in %q, want %q", name, got, want)
+		}
+	}
+}
+
+// TestTokensOfGroups asks whom a group concerns: tokens of its members in its namespace, and tokens of any user.
+func TestTokensOfGroups(t *testing.T) {
+	row := func(name, namespace string, anyUser bool) *Token {
+		return &Token{Name: name, Namespace: namespace, User: "u", AnyUser: anyUser, Digest: token.Sum(token.NewSecret(name)), Fingerprint: Fingerprint{1}}
+	}
+	x := NewIndex()
+	if _, err := x.Replace(Rows{Tokens: []*Token{row("t", "", false), row("n/t", "n", false), row("n/any", "n", true)}}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	var concerned []string
+	for row := range x.Snapshot().TokensOf([]*Group{{Name: "g", Members: []string{"u"}}}) {
+		concerned = append(concerned, row.Name)
+	}
+	if got := strings.Join(concerned, " "); got != "t n/any" {
+		t.Errorf("concerned: %s", got)
+	}
+}

@@ -4,9 +4,8 @@ import (
 	"github.com/patgate/patgate/manifest"
 )
 
-// checkClientIP reports gates that do not say where client addresses come from, and at which
-// ranges of addresses count: in the gate, or in a token or rule that applies there. With the
-// default, the ranges would be compared with the address of the last proxy.
+// checkClientIP reports gates without clientIP at which ranges of addresses apply: in the gate, or in a token or rule. With
+// the default, the ranges would be compared with the address of the last proxy.
 func (s *Set) checkClientIP() {
 	var open []*manifest.Document
 	for _, g := range s.Gates {
@@ -83,7 +82,7 @@ func newTokenRanges() *tokenRanges {
 	return &tokenRanges{every: map[manifest.Namespace]rangePlace{}, byGate: map[string]rangePlace{}}
 }
 
-// note takes in a token, by its index, and the place of a range that applies to it; empty: none does.
+// note records a token, by its index, and the place of a range that applies to it; empty: none does.
 func (r *tokenRanges) note(index int, t *manifest.Document, place string) {
 	if place == "" {
 		return
@@ -144,7 +143,7 @@ func (s *Set) rangeInToken(t *manifest.Document, actAs bool, byUser map[memberOf
 	}
 	groups := byUser[memberOf{t.Metadata.Namespace, spec.User}]
 	if spec.AnyUser || actAs && len(spec.ActAs) > 0 {
-		groups = s.Groups // any of them may come to be the user's
+		groups = s.Groups // the user may be in any of them
 	}
 	for _, g := range groups {
 		if place := s.rangeInPolicies(g, g.UserGroup.Policies); place != "" {

@@ -19,24 +19,24 @@ type compiler struct {
 	policies map[string]*policy.Policy
 	groups   map[string]*policy.Group
 	members  *policy.Members              // of the groups; nil: they are those of groups that run, and of those that come
-	come     []*policy.Group              // in the place of groups that run, or beside them
+	added    *policy.Members              // of groups in the place of those that run, or beside them; nil: none come
 	labels   map[string]map[string]string // of namespaces
 }
 
 // compile makes the rows of documents that were checked.
 func compile(docs *Set, old *policy.Snapshot) policy.Rows {
-	c, rows := compileRest(docs, old)
+	c, rows := compileShared(docs, old)
 	for _, d := range docs.Tokens {
 		rows.Tokens = append(rows.Tokens, c.token(d))
 	}
 	return rows
 }
 
-// compileRest makes the rows of all documents but tokens, and what compiles those.
-func compileRest(docs *Set, old *policy.Snapshot) (c *compiler, rows policy.Rows) {
+// compileShared makes the rows of the shared documents, and the compiler of tokens.
+func compileShared(docs *Set, old *policy.Snapshot) (c *compiler, rows policy.Rows) {
 	c = newCompiler(nil, nil)
 	c.old = old
-	rows = c.restRows(docs)
+	rows = c.sharedRows(docs)
 	rows.Members = c.members
 	return c, rows
 }
@@ -231,11 +231,12 @@ func (c *compiler) groupsOf(namespace, user string) []*policy.Group {
 	if slices.ContainsFunc(groups, foreign) {
 		groups = slices.DeleteFunc(slices.Clone(groups), foreign)
 	}
-	for _, g := range c.come { // mutant: joined-group-forgotten
-		if g.Namespace == namespace && slices.Contains(g.Members, user) {
-			groups = append(slices.Clip(groups), g)
-			policy.SortGroups(groups)
-		}
+	if c.added == nil {
+		return groups
+	}
+	if added := c.added.Of(namespace, user); len(added) > 0 { // mutant: joined-group-forgotten
+		groups = append(slices.Clip(groups), added...)
+		policy.SortGroups(groups)
 	}
 	return groups
 }

@@ -100,7 +100,7 @@ func (s *Set) check() {
 		}
 	}()
 	s.checkScopes()
-	s.checkRest()
+	s.checkShared()
 	for _, doc := range s.Tokens {
 		s.checkToken(doc)
 	}
@@ -110,8 +110,8 @@ func (s *Set) check() {
 	}
 }
 
-// checkRest checks gates, groups and policies against each other.
-func (s *Set) checkRest() {
+// checkShared checks gates, groups and policies against each other.
+func (s *Set) checkShared() {
 	for _, doc := range s.Gates {
 		s.checkReferences(doc, "spec.groups", doc.Gate.Groups, manifest.KindUserGroup)
 		s.checkReferences(doc, "spec.policies", doc.Gate.Policies, manifest.KindTokenPolicy)

@@ -11,9 +11,9 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// isolation decides about each token of files by itself, as Objects does about those of a cluster: one at fault is not
-// accepted, and the others run. Files have no time of creation: of two tokens with one name or value, the one that runs
-// already stays, or else the first one.
+// isolation decides about each token of the files separately, as Objects does for a cluster: an invalid token is not accepted,
+// and the others run. Files have no creation time, so of two tokens with the same name or value the running one stays, or
+// else the first one.
 type isolation struct {
 	*Set     // the other documents, which are without a problem
 	running  *policy.Snapshot
@@ -21,12 +21,12 @@ type isolation struct {
 	owners   map[token.Digest]*manifest.Document
 }
 
-// isolate makes the rows of a set in which nothing but tokens is at fault. Where something else is, it changes nothing.
+// isolate makes the rows of a set in which only tokens are invalid. If other documents are, it changes nothing.
 func (s *Set) isolate() {
 	if s.Faulted || len(s.input.Tests) > 0 || len(s.ReadProblems())+len(s.unread) > 0 {
 		return
 	}
-	rest := s.restAlone()
+	rest := s.sharedOnly()
 	if rest == nil {
 		return
 	}
@@ -44,11 +44,11 @@ func (s *Set) isolate() {
 		problems = append(problems, x.problems[doc]...)
 	}
 	s.Isolated, s.Problems, s.more = manifest.FoldProblems(problems, 0), nil, 0
-	s.groupsByUser() // from now on the set is only read
+	s.groupsByUser() // the set is read-only from here on
 }
 
-// restAlone returns the documents that are no tokens, or nil where something is wrong with them.
-func (s *Set) restAlone() *Set {
+// sharedOnly returns the shared documents as a set, or nil if they have problems.
+func (s *Set) sharedOnly() *Set {
 	rest := newSet()
 	rest.input, rest.options, rest.decoder = s.input, s.options, s.decoder
 	for _, docs := range s.files {
@@ -64,7 +64,7 @@ func (s *Set) restAlone() *Set {
 	}
 	rest.checkComplete()
 	rest.checkScopes()
-	rest.checkRest()
+	rest.checkShared()
 	rest.checkGatesOwnRanges()
 	if len(rest.Problems)+rest.more > 0 {
 		return nil
@@ -72,7 +72,7 @@ func (s *Set) restAlone() *Set {
 	return rest
 }
 
-// alone returns what is wrong with a token beside the other documents, whatever other tokens there are.
+// alone returns the problems of a token with the shared documents, without regard to other tokens.
 func (x *isolation) alone(doc *manifest.Document) []diag.Problem {
 	s := *x.Set
 	s.Problems, s.more = slices.Clip(slices.Clone(doc.Problems)), 0
@@ -84,7 +84,7 @@ func (x *isolation) alone(doc *manifest.Document) []diag.Problem {
 
 func (x *isolation) good(doc *manifest.Document) bool { return len(x.problems[doc]) == 0 }
 
-// decideNames finds whose a name is that several good tokens have.
+// decideNames decides which of several valid tokens keeps a name.
 func (x *isolation) decideNames(tokens []*manifest.Document) {
 	first := map[string]*manifest.Document{}
 	runs := func(doc *manifest.Document) bool {
@@ -110,7 +110,7 @@ func (x *isolation) decideNames(tokens []*manifest.Document) {
 	}
 }
 
-// decideDigests finds whose a value is: that of a good token, if one has it.
+// decideDigests decides which token keeps a value: a valid one, if there is one.
 func (x *isolation) decideDigests(tokens []*manifest.Document) {
 	runs := func(doc *manifest.Document, digest token.Digest) bool {
 		row := x.running.OutlineOf(&digest)
@@ -150,8 +150,8 @@ func (x *isolation) decideDigests(tokens []*manifest.Document) {
 	}
 }
 
-// compileGood makes the rows of the other documents and of the good tokens, and marks of those that are not accepted. What a
-// token ends that is not accepted ends for the one of its name and value.
+// compileGood makes the rows of the shared documents and the valid tokens, and marks for those that are not accepted. An
+// ending in a token that is not accepted applies to the accepted token of the same name and value.
 func (x *isolation) compileGood(s *Set) bool {
 	var bad []*manifest.Document
 	names := map[string]bool{}
@@ -186,7 +186,7 @@ func (x *isolation) compileGood(s *Set) bool {
 	return true
 }
 
-// mark returns the row by which the values of a token are known and refused; nil if no value is its own.
+// mark returns the row that makes patgate recognize and refuse the values of a token; nil if other tokens have them all.
 func (x *isolation) mark(doc *manifest.Document) *policy.Token {
 	if doc.Metadata.Name.Text == "" {
 		return nil

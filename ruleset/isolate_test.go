@@ -44,8 +44,8 @@ func states(s *Set) string {
 	return strings.Join(list, ", ")
 }
 
-// TestATokenAtFaultIsAlone loads tokens of which one is at fault, in each way in which it can be.
-func TestATokenAtFaultIsAlone(t *testing.T) {
+// TestOnlyTheInvalidTokenIsRejected loads tokens of which one is at fault, in each way in which it can be.
+func TestOnlyTheInvalidTokenIsRejected(t *testing.T) {
 	const good = "unrestricted: true"
 	for _, c := range []struct {
 		name, files, want, problem string

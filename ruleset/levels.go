@@ -8,9 +8,8 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// checkLevels reports levels where one request may need too many patterns: no manifest
-// may keep a processor busy. They are those of a gate (its bounds and its anonymous
-// callers), of a group, and of a token (its rules, and whom it may speak for).
+// checkLevels reports levels whose patterns could cost too much for one request, so that no manifest can keep a processor
+// busy. The levels are a gate (its policies and anonymous rules), a group, and a token (its rules, policies and actAs).
 func (s *Set) checkLevels() {
 	c := s.levelCosts()
 	for _, doc := range s.Gates {
@@ -40,7 +39,7 @@ func (s *Set) checkTokenLevel(doc *manifest.Document) {
 	l.check()
 }
 
-// levelCosts returns what is known of the costs of the set's policies.
+// levelCosts returns the known costs of the set's policies.
 func (s *Set) levelCosts() *costs {
 	if s.policyCosts == nil {
 		s.policyCosts = map[string]int{}

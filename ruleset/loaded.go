@@ -12,17 +12,17 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// Loaded indexes the active revision of an origin by source file. A step from it decodes the files that differ: a
-// revocation among a million tokens is in effect as soon as among ten. Documents of tokens are not kept, their rows are
-// enough. Where these can't decide how a change concerns a token, or where something is wrong, which may concern any
-// document, a step takes in all files. From a nil Loaded, which knows nothing, every step does.
+// Loaded indexes the active revision of an origin by source file. A step from it decodes only the files that differ: a
+// revocation among a million tokens takes effect as soon as among ten. Token documents are not kept, because their rows are
+// enough. Where the rows can't decide how a change affects a token, or where there is a problem, which may affect any
+// document, a step loads all files. Every step from a nil Loaded does.
 type Loaded struct {
-	known    map[string][sha256.Size]byte // what each file holds
-	rest     *Set                         // all documents but tokens
-	compiler *compiler                    // of tokens that name those
+	known    map[string][sha256.Size]byte // the digest of each file
+	shared   *Set                         // the shared documents
+	compiler *compiler                    // of tokens that refer to the shared documents
 }
 
-// newLoaded indexes an active set. It returns nil where two files have one name.
+// newLoaded indexes an active set. It returns nil if two files have the same name.
 func newLoaded(s *Set) *Loaded {
 	if s.input.ambiguous() {
 		return nil
@@ -31,11 +31,11 @@ func newLoaded(s *Set) *Loaded {
 	for _, f := range s.input.Files {
 		l.known[f.Name] = f.Sum
 	}
-	l.rest = newSet()
-	l.rest.Gates, l.rest.Groups, l.rest.Policies, l.rest.users, l.rest.kinds = s.Gates, s.Groups, s.Policies, s.groupsByUser(), s.kinds
+	l.shared = newSet()
+	l.shared.Gates, l.shared.Groups, l.shared.Policies, l.shared.users, l.shared.kinds = s.Gates, s.Groups, s.Policies, s.groupsByUser(), s.kinds
 	for name, doc := range s.names {
 		if doc.Kind != manifest.KindAPIToken {
-			l.rest.names[name] = doc
+			l.shared.names[name] = doc
 		}
 	}
 	l.compiler = compilerOf(s.Rows.Policies, s.Rows.Groups)
@@ -50,8 +50,8 @@ func (l *Loaded) Known() map[string][sha256.Size]byte {
 	return l.known
 }
 
-// ambiguous reports whether two files have one name: a directory that shows a mount's files
-// may also have one of its own.
+// ambiguous reports whether two files have the same name: a directory that shows a mount's files may also have one of
+// its own.
 func (in *Input) ambiguous() bool {
 	for i := range in.Files[:max(0, len(in.Files)-1)] {
 		if in.Files[i].Name == in.Files[i+1].Name { // they are sorted
@@ -65,21 +65,21 @@ func (in *Input) ambiguous() bool {
 // Loaded.Step, Check it, and Accept it once its Changes are applied.
 type Step struct {
 	*Set                   // the documents that were decoded, and those that they refer to
-	Changes policy.Changes // of a step that Check found good
-	Whole   bool           // all files were taken in
+	Changes policy.Changes // set once Check has returned true
+	Whole   bool           // all files were loaded
 
-	from    *Loaded
-	changed []File          // new ones, and those that differ
-	leaving map[string]bool // files that differ, or are gone
-	decoded bool            // the changed ones are
-	stream  *stream         // of a large load; else nil
-	gone    bool            // a file that was left for later has changed since
+	from     *Loaded
+	changed  []File          // files that are new or differ
+	leaving  map[string]bool // files that differ or were removed
+	decoded  bool            // whether the changed files are decoded
+	stream   *stream         // of a large load; else nil
+	outdated bool            // a deferred file has changed since it was listed
 
-	before map[string]*manifest.Document // what the leaving files held, but for tokens, by kind and name
-	rows   policy.Rows                   // of all documents but tokens, where these differ
+	before map[string]*manifest.Document // shared documents of the leaving files, by kind and name
+	rows   policy.Rows                   // of the shared documents, if they differ
 }
 
-// Step decodes what differs from what is loaded, or everything.
+// Step decodes the files that differ from the loaded ones, or all files.
 func (l *Loaded) Step(in Input, o Options) *Step {
 	if l == nil && in.deferred() {
 		return newStream(in, o)
@@ -89,9 +89,9 @@ func (l *Loaded) Step(in Input, o Options) *Step {
 	}
 	s := &Step{Set: newSet(), from: l, leaving: map[string]bool{}}
 	s.input, s.options = in, o.withDefaults()
-	s.users, s.names, s.kinds = l.rest.users, maps.Clone(l.rest.names), maps.Clone(l.rest.kinds)
+	s.users, s.names, s.kinds = l.shared.users, maps.Clone(l.shared.names), maps.Clone(l.shared.kinds)
 	s.differences()
-	if len(in.Problems) > 0 || in.ambiguous() || s.large() || !s.hold() {
+	if len(in.Problems) > 0 || in.ambiguous() || s.large() || !s.readDeferred() {
 		return s
 	}
 	s.leave()
@@ -100,8 +100,7 @@ func (l *Loaded) Step(in Input, o Options) *Step {
 	return s
 }
 
-// differences finds the files that are new or differ from those that are loaded, and which of
-// those that are loaded differ or are gone.
+// differences finds the files that are new or differ, and the loaded files that differ or were removed.
 func (s *Step) differences() {
 	stay := 0
 	for _, f := range s.input.Files {
@@ -118,7 +117,7 @@ func (s *Step) differences() {
 		s.changed = append(s.changed, f)
 	}
 	if stay == len(s.from.known) {
-		return // as nearly always; where two files have one name, all are taken in
+		return // no file was removed, as nearly always
 	}
 	there := make(map[string]bool, len(s.input.Files))
 	for _, f := range s.input.Files {
@@ -131,10 +130,10 @@ func (s *Step) differences() {
 	}
 }
 
-// maxHeld is how much of what was left for later is decoded at once.
-const maxHeld = 32 << 20
+// maxDeferred is the maximum size of deferred data that an incremental step decodes.
+const maxDeferred = 32 << 20
 
-// large reports whether so much differs that a load of everything, which holds little of it at a time, needs less memory.
+// large reports whether so much differs that a streamed load of all files needs less memory.
 func (s *Step) large() bool {
 	size := int64(0)
 	for i := range s.changed {
@@ -142,23 +141,23 @@ func (s *Step) large() bool {
 			size += s.changed[i].Length()
 		}
 	}
-	return size > maxHeld
+	return size > maxDeferred
 }
 
-// hold reads those of the changed files that were left for later.
-func (s *Step) hold() bool {
+// readDeferred reads the changed files whose data was deferred. It returns false if one has changed since.
+func (s *Step) readDeferred() bool {
 	for i := range s.changed {
 		f, ok := &s.changed[i], false
 		if f.Data, ok = f.Content(); !ok {
-			s.gone = true
+			s.outdated = true
 			return false
 		}
 	}
 	return true
 }
 
-// Check checks the step, and works out its Changes. It returns false if the step is not good: with
-// its Problems, if it is Whole; otherwise a Whole step may still be good.
+// Check checks the step and computes its Changes. It returns false if the step can't be applied. A Whole step then has
+// Problems; another one says nothing about whether a Whole step would be valid.
 func (s *Step) Check() (good bool) {
 	if !s.Whole {
 		return s.checkChanged()
@@ -181,8 +180,7 @@ func (s *Step) changedOrigin() string {
 	return s.input.Origin
 }
 
-// End lets endings take force on the tokens that come, before the step's changes run. A row that
-// runs as they leave it stays in place.
+// End applies endings to the step's new tokens before the changes run. It keeps a running row that equals the result.
 func (s *Step) End(endings []policy.Ending) {
 	if len(endings) == 0 {
 		return
@@ -214,16 +212,16 @@ func namedPolicies(grant []*policy.Policy) []*policy.Policy {
 	return grant
 }
 
-// checkChanged checks what was decoded together with what stays.
+// checkChanged checks the decoded documents together with the ones that stay.
 func (s *Step) checkChanged() bool {
 	if !s.decoded || s.broken || len(s.Problems)+len(s.unread) > 0 || len(s.Gates) == 0 { // mutant: broken-change-taken
 		return false
 	}
-	rest := s.restDiffers()
-	if rest && !s.restAlike() { // mutant: rest-alike-always
+	shared := s.sharedDiffers()
+	if shared && !s.sharedCompatible() { // mutant: rest-alike-always
 		return false
 	}
-	if s.check(); len(s.Problems) > 0 || s.taken() { // mutant: wrong-change-taken
+	if s.check(); len(s.Problems) > 0 || s.nameOrValueTaken() { // mutant: wrong-change-taken
 		return false
 	}
 	s.Changes = policy.Changes{Origin: s.changedOrigin(), New: policy.Rows{SHA256: s.input.Digest}}
@@ -232,11 +230,11 @@ func (s *Step) checkChanged() bool {
 		return true
 	})
 	slices.SortFunc(s.Changes.Old.Tokens, func(a, b *policy.Token) int { return strings.Compare(a.Name, b.Name) })
-	return s.compileChanged(rest)
+	return s.compileChanged(shared)
 }
 
-// taken reports whether a token's name or digest is that of one in a file that stays.
-func (s *Step) taken() bool {
+// nameOrValueTaken reports whether a token in a file that stays has the name or a digest of a decoded token.
+func (s *Step) nameOrValueTaken() bool {
 	running := s.options.Running
 	stays := func(t *policy.Token) bool { return t != nil && !s.leaving[t.Source.File] }
 	for _, doc := range s.Tokens {
@@ -252,9 +250,9 @@ func (s *Step) taken() bool {
 	return false
 }
 
-// compileChanged makes the rows of what was decoded. It reports false where what stays may not go together with them, or
-// after a panic.
-func (s *Step) compileChanged(rest bool) (done bool) {
+// compileChanged makes the rows of the decoded documents. It returns false if the documents that stay may conflict with
+// them, or after a panic.
+func (s *Step) compileChanged(shared bool) (done bool) {
 	defer func() {
 		if recover() != nil {
 			done = false
@@ -262,8 +260,8 @@ func (s *Step) compileChanged(rest bool) (done bool) {
 	}()
 	compiler := *s.from.compiler
 	compiler.old = s.options.Running
-	if rest {
-		c := s.compileRest()
+	if shared {
+		c := s.compileShared()
 		if c == nil {
 			return false
 		}
@@ -275,15 +273,15 @@ func (s *Step) compileChanged(rest bool) (done bool) {
 	return true
 }
 
-// Losses returns what the changes would open because a document is gone.
+// Losses reports access that the changes would open because a document was removed.
 func (s *Step) Losses(now time.Time) []diag.Problem {
 	if !s.Whole {
-		return nil // Check takes no step that has any
+		return nil // Check rejects an incremental step that has any
 	}
 	return Losses(s.options.Running, &s.Rows, now)
 }
 
-// Accept returns what is loaded once the changes run.
+// Accept returns the loaded state after the changes were applied.
 func (s *Step) Accept() *Loaded {
 	if len(s.Isolated) > 0 {
 		return nil // any change may concern a token that is not accepted

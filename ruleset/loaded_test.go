@@ -23,9 +23,9 @@ func tokenOf(name string) string {
 	return manifestOf("APIToken", name, "user: alice, unrestricted: true, issued: 2026-05-01T00:00:00Z, digest: "+token.Sum(token.NewSecret("value of "+name)).String())
 }
 
-// TestAPanicIsNotTheEnd has what checks documents panic: the input is then loaded as a whole, and
+// TestPanicInChecksRejectsTheInput has what checks documents panic: the input is then loaded as a whole, and
 // rejected where that panics too.
-func TestAPanicIsNotTheEnd(t *testing.T) {
+func TestPanicInChecksRejectsTheInput(t *testing.T) {
 	in := Input{Origin: "m", Files: []File{fileOf("m/gate.yaml", manifestOf("Gate", "g", "schemes: [basic]")), fileOf("m/t1.yaml", tokenOf("t1"))}}
 	set := Load(in, Options{})
 	index := policy.NewIndex()
@@ -39,7 +39,7 @@ func TestAPanicIsNotTheEnd(t *testing.T) {
 		t.Errorf("a new file: %+v", step.Changes)
 	}
 	broken := &manifest.Document{} // no decoder makes one that is filed as a gate without being one
-	loaded.rest.Gates = append(loaded.rest.Gates, broken)
+	loaded.shared.Gates = append(loaded.shared.Gates, broken)
 	if loaded.Step(in, Options{Running: index.Snapshot()}).Check() {
 		t.Error("after a panic, a step is good")
 	}

@@ -60,8 +60,8 @@ type Objects struct {
 	decoded int                          // documents, by this decoder
 	labels  map[string]map[string]string // of namespaces
 
-	rest    map[string]*restObject  // gates, groups and policies, by their IDs
-	tokens  map[string]*tokenObject // by their IDs
+	shared  map[string]*sharedObject // gates, groups and policies, by their IDs
+	tokens  map[string]*tokenObject  // by their IDs
 	claims  claims
 	problem map[*tokenObject]string        // why tokens are not accepted
 	next    map[*tokenObject]*policy.Token // within a step: their rows, or their marks as not accepted
@@ -87,8 +87,8 @@ type Fault struct {
 	Kept    bool   // its last good version runs
 }
 
-// restObject is a gate, group or policy.
-type restObject struct {
+// sharedObject is a gate, group or policy.
+type sharedObject struct {
 	Object
 	now, good *manifest.Document // as it is, and as it ran last; nil: none
 	used      *manifest.Document // that of both that runs; nil: none
@@ -98,7 +98,7 @@ type restObject struct {
 // NewObjects returns a set without objects.
 func NewObjects() *Objects {
 	return &Objects{
-		decoder: newDecoder(), rest: map[string]*restObject{}, tokens: map[string]*tokenObject{},
+		decoder: newDecoder(), shared: map[string]*sharedObject{}, tokens: map[string]*tokenObject{},
 		problem: map[*tokenObject]string{}, next: map[*tokenObject]*policy.Token{}, changed: map[*tokenObject]bool{}, stale: true,
 	}
 }
@@ -107,7 +107,7 @@ func NewObjects() *Objects {
 func (o *Objects) Pending() bool { return len(o.changed)+len(o.again) > 0 }
 
 // Len returns how many objects there are.
-func (o *Objects) Len() int { return len(o.rest) + len(o.tokens) }
+func (o *Objects) Len() int { return len(o.shared) + len(o.tokens) }
 
 // NotAccepted counts the objects that are not accepted as they are, by kind.
 func (o *Objects) NotAccepted() map[string]int {
@@ -115,7 +115,7 @@ func (o *Objects) NotAccepted() map[string]int {
 	for _, k := range manifest.ObjectKinds {
 		counts[k.Kind] = 0
 	}
-	for _, r := range o.rest {
+	for _, r := range o.shared {
 		if r.fault.Problem != "" {
 			counts[r.Kind]++
 		}
@@ -134,10 +134,10 @@ func (o *Objects) Set(object Object) {
 		o.setToken(object)
 		return
 	}
-	r := o.rest[object.ID()]
+	r := o.shared[object.ID()]
 	if r == nil {
-		r = &restObject{}
-		o.rest[object.ID()] = r
+		r = &sharedObject{}
+		o.shared[object.ID()] = r
 	} else {
 		if r.Object.same(&object) {
 			o.addSum(&object)
@@ -177,10 +177,10 @@ func (o *Objects) Recheck(running *policy.Snapshot) {
 
 // Delete takes an object away.
 func (o *Objects) Delete(id string) {
-	if r := o.rest[id]; r != nil {
+	if r := o.shared[id]; r != nil {
 		o.addSum(&r.Object)
 		o.noteChange(r.fault, Fault{Object: id})
-		delete(o.rest, id)
+		delete(o.shared, id)
 		o.stale = true
 	}
 	if t := o.tokens[id]; t != nil {
@@ -203,7 +203,7 @@ func (o *Objects) IDs(kind string) (ids []string) {
 		}
 		return ids
 	}
-	for id, r := range o.rest {
+	for id, r := range o.shared {
 		if r.Kind == kind {
 			ids = append(ids, id)
 		}
@@ -250,7 +250,7 @@ func (o *Objects) Step(index *policy.Index, pause func()) (policy.Changes, bool)
 	c := policy.Changes{Origin: policy.OriginObjects}
 	changes := o.stale || len(o.changed) > 0 || len(o.again) > 0 || len(o.deleted) > 0
 	if o.stale {
-		o.stepRest(&c, index.Snapshot())
+		o.stepShared(&c, index.Snapshot())
 	}
 	decided := o.decideAll(index.Snapshot(), pause)
 	running := index.Snapshot() // pause may have revoked tokens

@@ -37,7 +37,7 @@ func (w *world) set(kind, key, spec string) {
 	object := Object{Kind: kind, Namespace: namespace, Name: name, UID: fmt.Sprint(len(w.objects.tokens), kind, key)}
 	w.created = w.created.Add(time.Second)
 	object.Created = w.created
-	if r := w.objects.rest[object.ID()]; r != nil {
+	if r := w.objects.shared[object.ID()]; r != nil {
 		object.Created, object.UID = r.Created, r.UID
 	}
 	if t := w.objects.tokens[object.ID()]; t != nil {
@@ -113,8 +113,8 @@ func (w *world) ask(n int, host, want string) {
 
 const gate = "{hosts: [a.example.com], schemes: [bearer]}"
 
-// TestOneObjectsFaultRefusesNoOther breaks one object after the other, and looks at what the others do.
-func TestOneObjectsFaultRefusesNoOther(t *testing.T) {
+// TestInvalidObjectDoesNotBlockOthers breaks one object after the other, and looks at what the others do.
+func TestInvalidObjectDoesNotBlockOthers(t *testing.T) {
 	w := newWorld(t)
 	w.set("Gate", "edge/a", gate)
 	w.set("Gate", "edge/b", "{hosts: [b.example.com], schemes: [bearer], policies: [bounds]}")
@@ -158,8 +158,8 @@ func TestOneObjectsFaultRefusesNoOther(t *testing.T) {
 	w.ask(2, "b.example.com", "deny token_unknown (not accepted)")
 }
 
-// TestADigestBelongsToTheOlderToken lets two tokens have the same value.
-func TestADigestBelongsToTheOlderToken(t *testing.T) {
+// TestDigestBelongsToTheOlderToken lets two tokens have the same value.
+func TestDigestBelongsToTheOlderToken(t *testing.T) {
 	w := newWorld(t)
 	w.set("Gate", "edge/a", "{hosts: [a.example.com], schemes: [bearer], tokensFrom: {namespaces: All}}")
 	w.set("APIToken", "edge/older", spec(1, "user: alice, unrestricted: true, suspended: true"))
@@ -177,8 +177,8 @@ func TestADigestBelongsToTheOlderToken(t *testing.T) {
 	w.ask(2, "a.example.com", "allow ok")
 }
 
-// TestAGroupsFaultRefusesItsMembers breaks a group that never was accepted, and one that was.
-func TestAGroupsFaultRefusesItsMembers(t *testing.T) {
+// TestInvalidGroupRefusesItsMembers breaks a group that never was accepted, and one that was.
+func TestInvalidGroupRefusesItsMembers(t *testing.T) {
 	w := newWorld(t)
 	w.set("Gate", "edge/a", gate)
 	w.set("UserGroup", "edge/staff", "{members: [alice], policies: [bounds]}")
@@ -199,8 +199,8 @@ func TestAGroupsFaultRefusesItsMembers(t *testing.T) {
 	w.ask(1, "a.example.com", "allow ok")
 }
 
-// TestAWeakerGateTakesOverNothing deletes gates and breaks them, beside one for every path of the host.
-func TestAWeakerGateTakesOverNothing(t *testing.T) {
+// TestRemovedGateOfACluster deletes gates and breaks them, beside one for every path of the host.
+func TestRemovedGateOfACluster(t *testing.T) {
 	w := newWorld(t)
 	w.set("Gate", "edge/weak", "{hosts: [\"*.example.com\"], schemes: [bearer], anonymous: {unrestricted: true}}")
 	w.set("Gate", "edge/strict", gate)
@@ -229,8 +229,8 @@ func TestAWeakerGateTakesOverNothing(t *testing.T) {
 	})
 }
 
-// TestALateVersionCountsWithinAStep sets a token while a step is under way.
-func TestALateVersionCountsWithinAStep(t *testing.T) {
+// TestTokenChangedDuringAStep sets a token while a step is under way.
+func TestTokenChangedDuringAStep(t *testing.T) {
 	w := newWorld(t)
 	w.set("Gate", "edge/a", gate)
 	for n := range 200 {
@@ -253,9 +253,9 @@ func TestALateVersionCountsWithinAStep(t *testing.T) {
 // onlyText are the broken manifests whose fault is in the text and not in the object that an API server makes of it.
 var onlyText = []string{"doc-merge", "doc-tag", "metadata-null-namespace", "name-twice"}
 
-// TestAdmittedFaultsAreShown reads the broken manifests that an API server admits, as TestBrokenManifests of test/kube found
-// out: patgate does not accept at least one object of each, and the problem names the field.
-func TestAdmittedFaultsAreShown(t *testing.T) {
+// TestFaultsOfAdmittedObjectsAreReported reads the broken manifests that an API server admits, as TestBrokenManifestsAreRefusedOrShown of
+// test/kube found out: patgate does not accept at least one object of each, and the problem names the field.
+func TestFaultsOfAdmittedObjectsAreReported(t *testing.T) {
 	list, err := os.ReadFile("../test/kube/testdata/crd/refused.txt")
 	if err != nil {
 		t.Fatal(err)
@@ -304,9 +304,9 @@ func (w *world) setAll(text []byte) {
 	}
 }
 
-// TestFilesComeFirst lets files and objects of a cluster share an index: rows of files replace those of objects that have
+// TestFilesOverrideClusterObjects lets files and objects of a cluster share an index: rows of files replace those of objects that have
 // their names, values, hosts and paths, and those stay out until the files are gone.
-func TestFilesComeFirst(t *testing.T) {
+func TestFilesOverrideClusterObjects(t *testing.T) {
 	w := newWorld(t)
 	w.set("Gate", "edge/a", gate)
 	w.set("APIToken", "edge/one", spec(1, "user: alice, unrestricted: true"))

@@ -177,7 +177,7 @@ func (o *Objects) claim(t *tokenObject, doc *manifest.Document) {
 		at, _ := slices.BinarySearchFunc(list, t, (*tokenObject).older)
 		list = slices.Insert(list, at, t)
 		o.claims.set(d, list)
-		o.compete(list, t)
+		o.redecide(list, t)
 	}
 }
 
@@ -186,13 +186,13 @@ func (o *Objects) unclaim(t *tokenObject) {
 	for _, d := range t.digests {
 		list := slices.DeleteFunc(o.claims.of(d), func(other *tokenObject) bool { return other == t })
 		o.claims.set(d, list)
-		o.compete(list, t)
+		o.redecide(list, t)
 	}
 	t.digests = nil
 }
 
-// compete lets tokens with the same digest be decided about again.
-func (o *Objects) compete(list []*tokenObject, but *tokenObject) {
+// redecide lets tokens with the same digest be decided about again.
+func (o *Objects) redecide(list []*tokenObject, but *tokenObject) {
 	for _, other := range list {
 		if other != but {
 			o.again = append(o.again, other)

@@ -1,6 +1,8 @@
 // Package ruleset holds the documents of all origins as one set. It decodes files, checks documents against each other
 // (references, names, values, gates that match the same requests), and compiles them into the rows that policy
-// evaluates. It reads no directory and no clock: its result depends on its arguments alone.
+// evaluates. It reads no directory and no clock: its result depends only on its arguments.
+//
+// Gates, groups and policies are called shared documents, because many tokens refer to each of them.
 package ruleset
 
 import (
@@ -19,17 +21,17 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// File is one file of manifests, by the name that people know it under.
+// File is one file of manifests. Its name is the one that users gave.
 type File struct {
 	Name   string
 	Data   []byte            // nil where only its digest was read
 	Sum    [sha256.Size]byte // of Data
 	Origin string            // its origin; empty: that of its Input
 
-	// Read reads what a large load has left for later, which Loaded.Step alone makes use of: Data is nil then. It
-	// reports false where the file is no longer what Sum says.
+	// Read reads the data that a large load deferred: Data is nil then. Only Loaded.Step uses it. It returns false
+	// if the file no longer matches Sum.
 	Read func() (data []byte, ok bool)
-	Size int64 // of what is left for later
+	Size int64 // of the deferred data
 }
 
 // Input holds the files that a source read.
@@ -37,32 +39,32 @@ type Input struct {
 	Origin   string           // where the files come from, as problems of the whole set name it
 	Scopes   map[string]Scope // what the files' own origins may hold; none: everything
 	Files    []File           // by name
-	Tests    []File           // with PolicyTests, which are no part of what runs; by name
+	Tests    []File           // with PolicyTests, which are not part of the revision; by name
 	Problems []diag.Problem
-	Empty    []diag.Problem    // those of Problems that say that an origin has nothing
+	Empty    []diag.Problem    // the Problems that report an origin without documents
 	Digest   [sha256.Size]byte // of all files and problems
 }
 
 // Options of a Load. Zero values mean the defaults.
 type Options struct {
-	Workers int              // that decode; default one for each processor
-	Running *policy.Snapshot // what it shares rows with; default none
+	Workers int              // goroutines that decode; default one for each processor
+	Running *policy.Snapshot // the snapshot to share unchanged rows with; default none
 
-	AllowEmpty bool // origins may have nothing, and there may be no gate: documents are yet to come
+	AllowEmpty bool // origins may be empty and gates may be missing: documents will be added later
 
-	IsolateTokens bool // a token at fault is not accepted, and the others run
+	IsolateTokens bool // an invalid token is not accepted, and the others run
 }
 
-// Set is documents as one set. Make one with Load. Documents are in the order of their files: all
-// that decode, also where there are problems, and broken ones as far as they do.
+// Set holds documents that belong together. Make one with Load. Documents are in the order of their files. Where there are
+// problems, the set holds every document that could be decoded, and of a broken one the parts that could be.
 type Set struct {
 	Gates, Tokens, Groups, Policies, Tests []*manifest.Document
 
 	Problems []diag.Problem
 	Rows     policy.Rows // none where there are problems
-	Faulted  bool        // one of the problems is a fault of patgate, a panic
+	Faulted  bool        // one of the problems is a bug in patgate: a panic
 
-	Isolated []diag.Problem // of tokens that are not accepted, where Options.IsolateTokens lets the others run
+	Isolated []diag.Problem // of tokens that are not accepted while the others run, with Options.IsolateTokens
 
 	input   Input
 	options Options
@@ -80,16 +82,16 @@ type Set struct {
 	partial bool                                  // more tokens are to come
 
 	id          uint64         // of this set
-	came        policy.Changes // how its rows differ from those of the set with the id cameFrom
-	cameFrom    uint64
+	changes     policy.Changes // how its rows differ from those of the set with the id cameFrom
+	changesFrom uint64
 	policyCosts map[string]int // instructions of each policy, once they were needed
 
-	more     int // problems that are counted alone
-	compared int // names, for hints
+	more     int // problems that are counted and not described
+	compared int // how many names were compared for hints
 }
 
-// Load decodes the files, checks them together and compiles them. It never fails: what is wrong
-// are the Problems of the set.
+// Load decodes the files, checks them together and compiles them. It never fails: the Problems of the set say what is
+// wrong.
 func Load(in Input, o Options) *Set {
 	s := Read(in, o)
 	s.Check()
@@ -115,7 +117,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// With returns the set with other files: those of names that there are take their place.
+// With returns the set with more files. A file replaces the one of the same name.
 func (s *Set) With(files ...File) *Set {
 	in := s.input
 	in.Files, in.Digest = slices.Clone(in.Files), [sha256.Size]byte{}
@@ -126,7 +128,7 @@ func (s *Set) With(files ...File) *Set {
 	return s.Reload(in)
 }
 
-// replaceFile puts a file in the place of those of its name, or adds it.
+// replaceFile replaces the files of the same name, or adds the file.
 func replaceFile(files []File, f File) []File {
 	f.Sum = sha256.Sum256(f.Data)
 	known := false
@@ -150,8 +152,8 @@ func (s *Set) Known() map[string][sha256.Size]byte {
 	return known
 }
 
-// Reload loads what a source has now, by the same options, and decodes no file that is what it was
-// in this set. Such a file needs no Data.
+// Reload loads the current files of a source with the same options. It does not decode files that are unchanged since
+// this set; they need no Data.
 func (s *Set) Reload(in Input) *Set {
 	if after := s.reloadTokens(in); after != nil {
 		return after
@@ -185,19 +187,18 @@ func (s *Set) Reload(in Input) *Set {
 	return after
 }
 
-// Alone returns the set without the running revision that it was made beside, which it would keep in
-// memory.
-func (s *Set) Alone() *Set {
-	alone := *s
-	alone.id = ids.Add(1)
-	alone.options.Running = policy.NewIndex().Snapshot()
-	return &alone
+// Detached returns the set without its reference to the running revision, which would otherwise stay in memory.
+func (s *Set) Detached() *Set {
+	detached := *s
+	detached.id = ids.Add(1)
+	detached.options.Running = policy.NewIndex().Snapshot()
+	return &detached
 }
 
 // Broken reports whether a document has problems of its own.
 func (s *Set) Broken() bool { return s.broken }
 
-// Check finds every problem of what was read, and compiles a set without one.
+// Check finds every problem of the documents, and compiles the set if there is none.
 func (s *Set) Check() {
 	s.explain()
 	s.checkComplete()
@@ -213,7 +214,7 @@ func (s *Set) Check() {
 	}
 }
 
-// checkComplete reports what could not be read, and a set without a gate.
+// checkComplete reports files that could not be read, and a set without a gate.
 func (s *Set) checkComplete() {
 	s.Problems = append(s.Problems, s.ReadProblems()...)
 	if !s.options.AllowEmpty && len(s.input.Problems) == 0 && !s.kinds[manifest.KindGate] && !s.kinds[""] { // "": it may have been meant as one
@@ -227,8 +228,8 @@ func newSet() *Set {
 	return &Set{id: ids.Add(1), decoder: new(manifest.Decoder), names: map[string]*manifest.Document{}, kinds: map[string]bool{}, hints: map[string]string{}}
 }
 
-// compile makes the rows. A panic is a problem: a fault of patgate rejects a set, as a bad file
-// does, and does not end what runs.
+// compile makes the rows. A panic becomes a problem: a bug in patgate rejects the set, as an invalid file does, and the
+// process goes on.
 func (s *Set) compile(running *policy.Snapshot) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -239,7 +240,7 @@ func (s *Set) compile(running *policy.Snapshot) {
 	s.Rows.SHA256 = s.input.Digest
 }
 
-// fault is the problem of a panic.
+// fault returns the problem that reports a panic.
 func fault(what string, panicked any) diag.Problem {
 	return diag.Problem{File: "the manifests", Message: token.Mask(fmt.Sprintf("can't be %s, a fault of patgate: %v", what, panicked))}
 }
@@ -274,7 +275,7 @@ func (s *Set) addAll(files [][]*manifest.Document) {
 	}
 }
 
-// explain finds out why documents are broken.
+// explain adds the problems that explain why documents are broken.
 func (s *Set) explain() {
 	if !s.broken {
 		return
@@ -318,7 +319,7 @@ func (s *Set) Unread() []*manifest.Document { return s.unread }
 // Find returns the document of a kind and name, broken ones too, or nil.
 func (s *Set) Find(kind, name string) *manifest.Document { return s.names[kind+"/"+name] }
 
-// ReadProblems returns what was wrong with reading the files, without what is wrong with them.
+// ReadProblems returns the problems of reading the files. It leaves out the problems of their content.
 func (s *Set) ReadProblems() []diag.Problem {
 	if !s.options.AllowEmpty {
 		return s.input.Problems
@@ -326,8 +327,7 @@ func (s *Set) ReadProblems() []diag.Problem {
 	return slices.DeleteFunc(slices.Clone(s.input.Problems), func(p diag.Problem) bool { return slices.Contains(s.input.Empty, p) })
 }
 
-// Files calls yield with each file that was read and what it held, by name, until it
-// returns false.
+// Files calls yield with the name and content of each file that was read, until yield returns false.
 func (s *Set) Files(yield func(name string, data []byte) bool) {
 	for _, f := range s.input.Files {
 		if !yield(f.Name, f.Data) {
@@ -336,7 +336,7 @@ func (s *Set) Files(yield func(name string, data []byte) bool) {
 	}
 }
 
-// File returns what a file held.
+// File returns the content of a file.
 func (s *Set) File(name string) (data []byte, known bool) {
 	i := slices.IndexFunc(s.input.Files, func(f File) bool { return f.Name == name })
 	if i < 0 {
@@ -345,7 +345,7 @@ func (s *Set) File(name string) (data []byte, known bool) {
 	return s.input.Files[i].Data, true
 }
 
-// Holds reports whether a file held what has this digest.
+// Holds reports whether the content of a file has this digest.
 func (s *Set) Holds(name string, sum [sha256.Size]byte) bool {
 	return slices.ContainsFunc(s.input.Files, func(f File) bool { return f.Name == name && f.Sum == sum })
 }

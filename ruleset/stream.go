@@ -104,7 +104,7 @@ func readAll(in Input, o Options) *Step {
 	for i := range in.Files {
 		f, ok := &in.Files[i], false
 		if f.Data, ok = f.Content(); !ok {
-			return &Step{Set: newSet(), Whole: true, gone: true}
+			return &Step{Set: newSet(), Whole: true, outdated: true}
 		}
 	}
 	return &Step{Set: Read(in, o), Whole: true}
@@ -132,7 +132,7 @@ func (x *stream) run() {
 	x.partial = true
 	x.check()
 	if x.good = !x.broken && len(x.Problems)+len(x.ReadProblems())+len(x.unread) == 0; x.good {
-		x.compiler, x.Rows = compileRest(x.Set, x.options.Running)
+		x.compiler, x.Rows = compileShared(x.Set, x.options.Running)
 		x.compiler.scratch = new(policy.Token) // packed is a copy
 	}
 	for _, doc := range x.Tokens {
@@ -327,7 +327,7 @@ func (x *stream) finish() bool {
 }
 
 // Stale reports whether a file that was left for later has changed since, so that the step means nothing.
-func (s *Step) Stale() bool { return s.stream != nil && s.stream.stale.Load() || s.gone }
+func (s *Step) Stale() bool { return s.stream != nil && s.stream.stale.Load() || s.outdated }
 
 // Endings returns what the documents revoke and suspend.
 func (s *Step) Endings() []policy.Ending {

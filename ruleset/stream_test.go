@@ -98,9 +98,9 @@ func step(files []ruleset.File, o ruleset.Options) (string, *ruleset.Step) {
 	return b.String(), s
 }
 
-// TestAStreamedLoadIsAWholeOne loads random files at once and a few at a time: the problems, with their places, what is
+// TestStreamedLoadEqualsFullLoad loads random files at once and a few at a time: the problems, with their places, what is
 // revoked, and the rows are the same.
-func TestAStreamedLoadIsAWholeOne(t *testing.T) {
+func TestStreamedLoadEqualsFullLoad(t *testing.T) {
 	r := rand.New(rand.NewPCG(14, 1))
 	running := policy.NewIndex()
 	if _, err := running.Replace(policy.Rows{Gates: []*policy.Gate{{Name: "jira", Hosts: []string{"*"}, Prefixes: []string{""}}}}, time.Time{}); err != nil {
@@ -125,9 +125,9 @@ func TestAStreamedLoadIsAWholeOne(t *testing.T) {
 	}
 }
 
-// TestAStreamNoticesChanges holds that a file which changed after it was read makes a step stale, and that one with
+// TestStreamDetectsChangedFiles holds that a file which changed after it was read makes a step stale, and that one with
 // something else than tokens is taken in as it is.
-func TestAStreamNoticesChanges(t *testing.T) {
+func TestStreamDetectsChangedFiles(t *testing.T) {
 	r := rand.New(rand.NewPCG(14, 2))
 	all := later(files(r, 0))
 	all[len(all)-1].Read = func() ([]byte, bool) { return nil, false }

@@ -11,23 +11,23 @@ import (
 	"github.com/patgate/patgate/token"
 )
 
-// maxExchanged is how many files may change beyond which all are taken in, many at a time.
-const maxExchanged = 100
+// maxIncremental is the maximum number of changed files for an incremental reload. Beyond it, all files are decoded in parallel.
+const maxIncremental = 100
 
-// exchange is a set in which files of tokens take the place of others.
-type exchange struct {
+// incrementalReload builds a set in which only files of tokens differ from another set.
+type incrementalReload struct {
 	from, to *Set
 	old      map[string][]*manifest.Document // of files that go or change, by name
 	kept     []int                           // for each file, its place before; -1: it is new or differs
 }
 
-// reloadTokens does what Reload does where nothing but files of tokens differ and all is well, at
-// the cost of what differs: what it keeps is checked already. It returns nil for anything else.
+// reloadTokens is Reload for the case that only valid files of tokens differ. Its cost depends on the changed files, because
+// the others are checked already. It returns nil in every other case.
 func (s *Set) reloadTokens(in Input) *Set {
 	if len(s.Problems)+len(s.input.Problems)+len(in.Problems)+len(in.Tests)+len(s.Tests) > 0 || s.broken || s.users == nil || !s.kinds[manifest.KindAPIToken] || !sameScopes(&s.input, &in) {
 		return nil
 	}
-	x := &exchange{from: s, to: newSet(), old: map[string][]*manifest.Document{}}
+	x := &incrementalReload{from: s, to: newSet(), old: map[string][]*manifest.Document{}}
 	x.to.input, x.to.options = in, s.options
 	x.to.Gates, x.to.Groups, x.to.Policies, x.to.users, x.to.kinds = s.Gates, s.Groups, s.Policies, s.users, s.kinds
 	changed, ok := x.files()
@@ -43,8 +43,8 @@ func sameScopes(a, b *Input) bool {
 	return a.Origin == b.Origin && maps.EqualFunc(a.Scopes, b.Scopes, func(a, b Scope) bool { return slices.Equal(a.Kinds, b.Kinds) && slices.Equal(a.Names, b.Names) })
 }
 
-// files takes over the files that stay, and decodes the others. It returns the places of these.
-func (x *exchange) files() (changed []int, ok bool) {
+// files copies the unchanged files, and decodes the others. It returns the indexes of the others.
+func (x *incrementalReload) files() (changed []int, ok bool) {
 	from, in := x.from.input.Files, &x.to.input
 	in.Files = slices.Clone(in.Files)
 	slices.SortStableFunc(in.Files, byName)
@@ -56,7 +56,7 @@ func (x *exchange) files() (changed []int, ok bool) {
 	for i := range in.Files {
 		f := &in.Files[i]
 		for ; k < len(from) && from[k].Name < f.Name; k++ {
-			x.old[from[k].Name] = x.from.files[k] // it goes
+			x.old[from[k].Name] = x.from.files[k] // it was removed
 		}
 		x.kept[i] = -1
 		if k < len(from) && from[k].Name == f.Name {
@@ -68,7 +68,7 @@ func (x *exchange) files() (changed []int, ok bool) {
 			x.old[f.Name] = x.from.files[k]
 			k++
 		}
-		if changed = append(changed, i); len(changed) > maxExchanged {
+		if changed = append(changed, i); len(changed) > maxIncremental {
 			return nil, false
 		}
 	}
@@ -83,8 +83,8 @@ func (x *exchange) files() (changed []int, ok bool) {
 
 func byName(a, b File) int { return strings.Compare(a.Name, b.Name) }
 
-// check checks what is new together with what stays.
-func (x *exchange) check(changed []int) bool {
+// check checks the new documents together with the ones that stay.
+func (x *incrementalReload) check(changed []int) bool {
 	x.to.names = maps.Clone(x.from.names)
 	for _, docs := range x.old {
 		for _, doc := range docs {
@@ -94,7 +94,7 @@ func (x *exchange) check(changed []int) bool {
 			delete(x.to.names, doc.Kind+"/"+doc.Key())
 		}
 	}
-	part := newSet() // what is new alone
+	part := newSet() // only the new documents
 	part.input, part.options, part.names = x.to.input, x.to.options, x.to.names
 	part.Gates, part.Groups, part.Policies, part.users, part.kinds = x.to.Gates, x.to.Groups, x.to.Policies, x.to.users, maps.Clone(x.to.kinds)
 	part.files = make([][]*manifest.Document, 0, len(changed))
@@ -111,8 +111,8 @@ func (x *exchange) check(changed []int) bool {
 	return len(part.Problems) == 0
 }
 
-// holdsValue reports whether a value of a token is that of one that stays.
-func (x *exchange) holdsValue(doc *manifest.Document) bool {
+// holdsValue reports whether a token that stays has a value of this one.
+func (x *incrementalReload) holdsValue(doc *manifest.Document) bool {
 	has := func(other *manifest.Document, digest manifest.Digest) bool {
 		spec := other.APIToken
 		return spec.Digest.Sum == digest.Sum || slices.ContainsFunc(spec.Previous, func(p manifest.Previous) bool { return p.Digest.Sum == digest.Sum })
@@ -131,7 +131,7 @@ func (x *exchange) holdsValue(doc *manifest.Document) bool {
 }
 
 // compile lists the tokens in the order of their files, with a row each.
-func (x *exchange) compile(changed []int) {
+func (x *incrementalReload) compile(changed []int) {
 	defer func() {
 		if p := recover(); p != nil {
 			x.to.Rows = policy.Rows{}
@@ -153,16 +153,16 @@ func (x *exchange) compile(changed []int) {
 		for _, doc := range docs {
 			row := compiler.token(doc)
 			x.to.Tokens, rows = append(x.to.Tokens, doc), append(rows, row)
-			x.to.came.New.Tokens = append(x.to.came.New.Tokens, row)
+			x.to.changes.New.Tokens = append(x.to.changes.New.Tokens, row)
 		}
 	}
 	for k, f := range x.from.input.Files {
 		if x.old[f.Name] != nil {
-			x.to.came.Old.Tokens = append(x.to.came.Old.Tokens, x.from.Rows.Tokens[before[k]:before[k+1]]...)
+			x.to.changes.Old.Tokens = append(x.to.changes.Old.Tokens, x.from.Rows.Tokens[before[k]:before[k+1]]...)
 		}
 	}
 	x.to.Rows = policy.Rows{SHA256: x.to.input.Digest, Gates: x.from.Rows.Gates, Groups: x.from.Rows.Groups, Policies: x.from.Rows.Policies, Tokens: rows}
-	x.to.came.New.SHA256, x.to.cameFrom = x.to.input.Digest, x.from.id
+	x.to.changes.New.SHA256, x.to.changesFrom = x.to.input.Digest, x.from.id
 }
 
 // tokenPlaces returns, for each file, where its tokens begin among all.
@@ -181,14 +181,14 @@ func (s *Set) tokenPlaces() []int {
 	return places
 }
 
-// ChangesFrom returns how the rows of a set differ from those of another that it was made of by
-// Reload or With, where nothing but tokens does; otherwise the changes are all rows.
+// ChangesFrom returns the difference from the set that Reload or With made this one from, if only tokens differ. Otherwise
+// the changes replace all rows.
 func (s *Set) ChangesFrom(before *Set) policy.Changes {
-	if before != nil && s.cameFrom == before.id && s.cameFrom != 0 {
-		return s.came
+	if before != nil && s.changesFrom == before.id && s.changesFrom != 0 {
+		return s.changes
 	}
 	return policy.Changes{All: true, New: s.Rows}
 }
 
-// ids counts sets, so that one remembers which it was made of without keeping it in memory.
+// ids numbers sets, so that a set can refer to the one that it was made from without keeping it in memory.
 var ids atomic.Uint64

@@ -126,7 +126,7 @@ func (s *Server) objectsFaulted(faults []ruleset.Fault) {
 	for i, f := range faults {
 		switch {
 		case f.Problem == "":
-			s.o.Logger.Info("the object is accepted, or gone", "object", f.Object)
+			s.o.Logger.Info("the object is accepted again or was deleted", "object", f.Object)
 			continue
 		case i < maxReported:
 			s.o.Logger.Error("the object is not accepted", "object", f.Object, "problem", f.Problem, "kept", f.Kept)

@@ -76,7 +76,7 @@ const maxRevived = 1_000
 // revived writes an event for each token that a load lets live longer than before.
 func (s *Server) revived(r *loader.Report) {
 	for _, v := range r.Revived[:min(len(r.Revived), maxRevived)] {
-		s.o.Logger.Warn("a token lives longer than before", "token", v.Token, "because", v.How.String(), "source", v.Source.String())
+		s.o.Logger.Warn("a token is valid for longer than before", "token", v.Token, "because", v.How.String(), "source", v.Source.String())
 		_ = s.audit.Record(context.Background(), &audit.Event{
 			Time: s.o.Now(), Kind: audit.TokenRevived, Severity: audit.Alert, Revision: r.Change.Revision,
 			Token: v.Token, User: v.User, Source: v.Source.String(), Problems: []string{v.How.String()},
@@ -102,7 +102,7 @@ func (s *Server) rejected(r *loader.Report) {
 		s.o.Logger.Error("manifests rejected", "problem", p.String())
 	}
 	if r.Err != nil {
-		s.o.Logger.Error("manifests could not be made to run", "error", r.Err)
+		s.o.Logger.Error("the manifests could not be applied", "error", r.Err)
 	}
 	s.o.Logger.Error("the last good revision stays", refusedTokens([]any{"revision", r.Change.Revision, "problems", len(r.Problems)}, r.RevokedEarly)...)
 }

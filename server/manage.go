@@ -320,7 +320,7 @@ func (g *management) url() string {
 	return "http://" + g.listener.Addr().String()
 }
 
-// announce logs where the management is, and where the Gate of its tokens is not there: until it is, they sign nobody in.
+// announce logs the address of the management. It warns if no manifest has the Gate at which tokens sign in.
 func (g *management) announce(logger *slog.Logger) {
 	logger.Info("managing tokens", "address", g.url())
 	snapshot := g.snapshot()
@@ -331,7 +331,7 @@ func (g *management) announce(logger *slog.Logger) {
 	for _, gate := range snapshot.Gates() {
 		names = append(names, gate.Name)
 	}
-	logger.Warn("no Gate has the name of "+g.o.Flags+"gate: tokens sign nobody in until one has", "gate", g.o.Gate, "hint", diag.Suggest(g.o.Gate, names))
+	logger.Warn("no Gate has the name of "+g.o.Flags+"gate: sign-in with tokens is refused until one has", "gate", g.o.Gate, "hint", diag.Suggest(g.o.Gate, names))
 }
 
 // serve answers requests until stop.

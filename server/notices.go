@@ -45,7 +45,7 @@ func (n *notices) run(ctx context.Context) {
 func (n *notices) give(ctx context.Context) {
 	list, err := n.service.Notices(ctx)
 	if err != nil {
-		n.logger.Warn("notice of tokens that end soon could not be given for all of them", "error", err)
+		n.logger.Warn("could not send notices for all tokens that end soon", "error", err)
 	}
 	for _, notice := range list {
 		_ = n.audit.Record(context.WithoutCancel(ctx), &audit.Event{

@@ -316,7 +316,7 @@ const flushGrace = 5 * time.Second
 // be spared of.
 func (s *Server) clockStepped(back time.Duration) {
 	s.metrics.clockSteps.Inc()
-	s.o.Logger.Error("the clock went back by more than an hour, and is followed", "by", back)
+	s.o.Logger.Error("the clock went back by more than an hour, patgate uses the new time", "by", back)
 	_ = s.audit.Record(context.Background(), &audit.Event{
 		Time: s.o.Now(), Kind: audit.ClockStepped, Severity: audit.Alert, Revision: s.index.Snapshot().Revision().Number,
 		Problems: []string{fmt.Sprintf("the clock went back by %v", back)},

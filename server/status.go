@@ -30,15 +30,15 @@ func (s *Server) statusHandler() http.Handler {
 	return mux
 }
 
-// What one request to the status port may take. Everybody in the network may send some: they must not fill the memory of
-// the process that answers checks.
+// Limits of a request to the status port. Any host in the network may send requests there, and they must not fill the memory
+// of the process that answers checks.
 const (
 	statusRead   = 5 * time.Second
 	statusWrite  = 30 * time.Second // until a caller has read an answer
 	statusIdle   = time.Minute
 	statusHeader = 16 << 10
 
-	statusUsages  = 4 // answers of /usage that are held at a time: each has all tokens that were used
+	statusUsages  = 4 // answers of /usage at a time: each lists all tokens that were used
 	statusMetrics = 16
 )
 
@@ -50,7 +50,7 @@ func (s *Server) newStatusServer() *http.Server {
 	}
 }
 
-// fewAtATime lets the other callers of a page wait whose answer may be large.
+// fewAtATime serves n callers of a page at a time, because its answer may be large. The others wait.
 func fewAtATime(n int, page http.Handler) http.Handler {
 	answers := make(chan struct{}, n)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -59,7 +59,7 @@ func TestStatusIndex(t *testing.T) {
 	}
 }
 
-// slowReader is somebody who does not read an answer.
+// slowReader is a client that does not read its answer.
 type slowReader struct {
 	header http.Header
 	begun  chan<- struct{}
@@ -75,19 +75,10 @@ func (w *slowReader) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestFewReadersAreServedAtATime has callers who ask for much and do not read it: few answers are held, and the other pages are
-// served. A request has a small head.
+// TestFewReadersAreServedAtATime has clients that request large answers and do not read them: few answers are held, and the
+// other pages are served. A large head is refused.
 func TestFewReadersAreServedAtATime(t *testing.T) {
-	out, err := os.Create(filepath.Join(t.TempDir(), "audit"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	s, err := New(Options{Manifests: []string{t.TempDir()}, Listen: "127.0.0.1:0", StatusListen: "127.0.0.1:0", Audit: out})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.listener.Close()
+	s, _ := newIdle(t)
 	s.seen()(&policy.Decision{Effect: policy.Allow, Token: &policy.Token{Name: "a"}}, &audit.Event{Time: time.Now()})
 	server := s.newStatusServer()
 	go func() { _ = server.Serve(s.status) }()

@@ -26,7 +26,7 @@ func newCertificates(o *Options) (*certificates, error) {
 		return nil, &UsageError{err.Error()}
 	}
 	if c.caFile != "" && len(c.names) == 0 {
-		c.logger.Warn("every client certificate of this authority may ask for decisions; --tls-client-name limits them by name", "authority", c.caFile)
+		c.logger.Warn("any client certificate of this authority may call patgate; --tls-client-name restricts callers by name", "authority", c.caFile)
 	}
 	return c, nil
 }

@@ -82,10 +82,10 @@ func (h *webhook) send(kind string, at time.Time, data any) {
 	}
 	if h.waiting.Add(1) > webhookQueue {
 		h.waiting.Add(-1)
-		h.logger.Error("a message to the webhook is lost: too many wait", "kind", kind)
+		h.logger.Error("a webhook message was dropped: too many are waiting", "kind", kind)
 		return
 	}
-	h.queue <- message{"msg_" + rand.Text(), body} // which has room for all that wait
+	h.queue <- message{"msg_" + rand.Text(), body} // it has room for all that wait
 }
 
 // run sends messages until ctx is done.
@@ -104,8 +104,8 @@ func (h *webhook) run(ctx context.Context) {
 	}
 }
 
-// deliver sends a message until it is taken, or for as long as the pauses last. It is under way during an attempt alone: one
-// that is not taken holds up no other.
+// deliver sends a message until it is taken, or for as long as the pauses last. It has a place in under only during an
+// attempt, so that a message that is not taken does not delay others.
 func (h *webhook) deliver(ctx context.Context, m message, under chan struct{}) {
 	for attempt := 0; ; attempt++ {
 		select {
@@ -119,10 +119,10 @@ func (h *webhook) deliver(ctx context.Context, m message, under chan struct{}) {
 			return
 		}
 		if attempt >= len(h.pauses) || errors.Is(err, errGone) {
-			h.logger.Error("a message to the webhook is given up", "id", m.id, "attempts", attempt+1, "error", err)
+			h.logger.Error("a webhook message could not be delivered, patgate gives up", "id", m.id, "attempts", attempt+1, "error", err)
 			return
 		}
-		h.logger.Warn("the webhook does not take a message, it is sent again", "id", m.id, "in", h.pauses[attempt].String(), "error", err)
+		h.logger.Warn("the webhook did not accept a message, patgate will retry", "id", m.id, "in", h.pauses[attempt].String(), "error", err)
 		select {
 		case <-ctx.Done():
 			return

@@ -224,7 +224,7 @@ func TestNobodyListens(t *testing.T) {
 		}
 		said := false
 		for s := bufio.NewScanner(stderr); s.Scan(); {
-			said = said || strings.Contains(s.Text(), "every audit event is thrown away")
+			said = said || strings.Contains(s.Text(), "every audit event is discarded")
 			if strings.Contains(s.Text(), "serving") {
 				_ = cmd.Process.Signal(syscall.SIGINT)
 			}

@@ -9,13 +9,13 @@ import (
 	"github.com/patgate/patgate/ruleset"
 )
 
-// Apart is a token that is none of the documents: it is not accepted, or a controller makes its values. It can be
-// revoked and suspended.
+// Apart is a token that Documents leave out, because it is not accepted or a controller makes its values. It can be
+// revoked and suspended, and not changed otherwise.
 type Apart struct {
 	Document *manifest.Document
-	State    string // as a Snapshot has it; empty: it is not known
-	Problem  string // why it is not accepted; empty: it is
-	Secret   string // that has its value; empty: none
+	State    string // from a Snapshot; empty: not known
+	Problem  string // why it is not accepted; empty: it is accepted
+	Secret   string // the name of the Secret with its value; empty: none
 }
 
 // Aside is a Store that keeps tokens apart.
@@ -32,11 +32,11 @@ func (s *Service) Apart(ctx context.Context) (map[string]Apart, error) {
 	return nil, nil
 }
 
-// suspendApart suspends a token that is none of the documents, which nothing can be in the way of. All else is refused.
+// suspendApart suspends a token that the store keeps apart. It refuses any other change.
 func (s *Service) suspendApart(ctx context.Context, r *UpdateRequest, stored *Stored, fields []edit.Field) (*UpdatedToken, error) {
 	only := !slices.ContainsFunc(r.Fields, func(f edit.Field) bool { return f.Key != "suspended" || f.Value != true })
 	if !only {
-		return nil, Refuse(NotEditable, r.Fields[0].Key, "the token %s is not accepted, or `patgate controller` makes its values: expected a suspension or a revocation, or a change of its object", r.Name)
+		return nil, refuseApart(r.Fields[0].Key, r.Name)
 	}
 	receipt, err := s.Store.Apply(ctx, r.Name, stored.Revision, &edit.Change{Fields: fields})
 	if err != nil {
@@ -46,7 +46,12 @@ func (s *Service) suspendApart(ctx context.Context, r *UpdateRequest, stored *St
 	return &UpdatedToken{receipt, stored.Document}, nil
 }
 
-// isApart reports whether a token that is stored is none of the documents.
+// refuseApart refuses a change of a token that the store keeps apart.
+func refuseApart(field, name string) error {
+	return Refuse(NotEditable, field, "the token %s is not accepted, or `patgate controller` makes its values: expected a suspension or a revocation, or a change of its object", name)
+}
+
+// isApart reports whether the store keeps a token apart.
 func (s *Service) isApart(set *ruleset.Set, name string) bool {
 	_, aside := s.Store.(Aside)
 	return aside && set.Find(manifest.KindAPIToken, name) == nil

@@ -210,14 +210,15 @@ func (e *SentError) Error() string {
 	return "this form was sent already, and has made the token " + e.Name
 }
 
-// isFirst refuses a form that has made a token, in this process or another.
+// isFirst refuses a form that has made a token, in this process or another. A revoked token does not count: recount revokes
+// one whose value was not given out, and the form may be sent again.
 func isFirst(set *ruleset.Set, r *CreateRequest) error {
 	if r.Form == "" {
 		return nil
 	}
 	digest := formDigest(r)
 	for _, doc := range set.Tokens {
-		if doc.Metadata.Annotations[FormAnnotation] == digest {
+		if doc.Metadata.Annotations[FormAnnotation] == digest && doc.APIToken.Revoked.IsZero() {
 			return &SentError{doc.Metadata.Name.Text}
 		}
 	}

@@ -6,16 +6,16 @@ import (
 	"github.com/patgate/patgate/manifest"
 )
 
-// Recounted is a Store that several processes create tokens in, and that can't make them do so one at a time. After a
-// creation, the user's tokens are counted again: of those who create too many together, each takes its own back, as whoever
-// counts last sees all of them.
+// Recounted is a Store in which several processes create tokens at the same time. After a creation the user's tokens are
+// counted again. If processes together create too many, at least the one that counts last sees all of them: each process
+// that counts too many revokes its own token.
 type Recounted interface {
 	// TokensOf returns the tokens of a user that count towards `tokens.max`, as all processes have stored them by now.
 	TokensOf(ctx context.Context, user string) ([]*manifest.APIToken, error)
 }
 
-// recount revokes a token that was created a moment ago, where its user holds more than the groups allow or that is not
-// known. The token's value was given to nobody.
+// recount revokes the token that was just created, if its user now holds more than the groups allow, or if that can't be
+// found out. The token's value was not given out.
 func (s *Service) recount(ctx context.Context, r *CreateRequest, p *prepared) error {
 	store, ok := s.Store.(Recounted)
 	if limit := p.rights.Max; !ok || r.Actor.Admin || limit == 0 || p.token.AnyUser {

@@ -63,3 +63,24 @@ func TestTokensAreCountedAgain(t *testing.T) {
 		})
 	}
 }
+
+// TestAFormIsSentAgainAfterTheCount sends a form again whose token was taken back: it makes a token then.
+func TestAFormIsSentAgainAfterTheCount(t *testing.T) {
+	store := &elsewhere{office(), 2, nil}
+	s := &tokens.Service{Store: store, Documents: store}
+	create := func(name string) string {
+		_, err := s.Create(t.Context(), tokens.CreateRequest{
+			Request: tokens.Request{Actor: actor(t, s, "alice")}, Token: edit.NewToken{Name: name, User: "alice", Unrestricted: true}, Lifetime: time.Hour, Form: "f",
+		})
+		var sent *tokens.SentError
+		if errors.As(err, &sent) {
+			return "sent " + sent.Name
+		}
+		return codeOf(err)
+	}
+	first := create("ci")
+	store.others = 0
+	if again, third := create("ci-2"), create("ci-3"); first != "too_many user" || again != "done" || third != "sent ci-2" {
+		t.Errorf("%s, then %s, then %s", first, again, third)
+	}
+}

@@ -68,6 +68,9 @@ func (s *Service) Rotate(ctx context.Context, req RotateRequest) (*RotatedToken,
 	if req.If != "" && req.If != stored.Revision {
 		return nil, &ConflictError{stored.File}
 	}
+	if s.isApart(set, req.Name) {
+		return nil, refuseApart("", req.Name)
+	}
 	r := &rotation{RotateRequest: req, now: s.now(), doc: stored.Document}
 	if err := r.prepare(set, stored); err != nil {
 		return nil, err

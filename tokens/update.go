@@ -84,8 +84,8 @@ func (s *Service) Suspend(ctx context.Context, r Request, name string, suspended
 	return s.Update(ctx, UpdateRequest{Request: r, Name: name, Fields: []edit.Field{f}})
 }
 
-// suspension adds to a change of `suspended` who suspended the token, and so may lift that. An administrator, and the user
-// of the command line, take over what somebody else has suspended before them: that one lifts it no more.
+// suspension adds to a change of `suspended` who suspended the token, and so may lift that. An administrator, or the user of
+// the command line, takes over an earlier suspension by another user, who can no longer lift it.
 func suspension(r *UpdateRequest, doc *manifest.Document) ([]edit.Field, error) {
 	i := slices.IndexFunc(r.Fields, func(f edit.Field) bool { return f.Key == "suspended" })
 	if i < 0 {

@@ -15,7 +15,7 @@ type once struct {
 	sent map[formKey]sentForm
 }
 
-// formKey is the digest of a user and a form, whose id a client may make as long as a body.
+// formKey is the digest of a user and the id of a form. Clients send the id, and it may be long.
 type formKey [sha256.Size]byte
 
 func keyOf(user, id string) formKey { return sha256.Sum256([]byte(user + "\x00" + id)) }

@@ -170,7 +170,7 @@ func oneCall(l *audit.Logged, one *Group) *TokenSummary {
 	switch {
 	case l.Actor != "":
 		s.User = l.Actor
-	case l.Reason == policy.UserMismatch.String():
+	case l.Reason == policy.UserMismatch.String(), l.Shadow == policy.UserMismatch.String():
 		s.User = "" // it is who the caller says they are, and not the token's
 	}
 	if l.Scheme != "" {

@@ -57,6 +57,7 @@ func TestSummaryKeepsTheUser(t *testing.T) {
 	for seq, call := range []string{
 		`"decision":"allow","reason":"ok","user":"alice"`,
 		`"decision":"deny","reason":"user_mismatch","user":"mallory","userAsserted":true`,
+		`"decision":"allow","reason":"ok","shadow":"user_mismatch","user":"mallory","userAsserted":true`,
 	} {
 		fmt.Fprintf(&log, `{"v":1,"seq":%d,"instance":"a","time":%q,"kind":"decision","token":"t","scheme":"basic",%s}`+"\n",
 			seq+1, start.Add(time.Duration(seq)*time.Second).Format(time.RFC3339), call)

@@ -49,7 +49,7 @@ func widthOf(s streams) int {
 // firstColumn is the first column of a line of a list: a flag with its value, a command or a kind.
 var firstColumn = regexp.MustCompile(`^ +(?:(?:-\w, )?--\S+(?: \S+)?|\S+) {2,}`)
 
-// A helpBlock is what is broken into lines together.
+// A helpBlock is broken into lines as a whole.
 type helpBlock struct {
 	first string   // the first column of what is listed
 	lines []string // a paragraph, or the second column of what is listed

@@ -136,7 +136,7 @@ func (g *serveCommand) options(s streams, f *pflag.FlagSet, dirs []string) (serv
 		return server.Options{}, err
 	}
 	for _, name := range strangers(f, os.Environ()) {
-		logger.Warn("an environment variable that belongs to no flag", "name", name)
+		logger.Warn("an environment variable matches no flag", "name", name)
 	}
 	o := g.Options
 	o.Logger, o.Version = logger, thisBuild().Version
@@ -286,7 +286,7 @@ func serve(o server.Options) error {
 		for sig := range signals {
 			switch sig {
 			case syscall.SIGHUP:
-				o.Logger.Info("SIGHUP: the manifests are read again")
+				o.Logger.Info("SIGHUP: reading the manifests again")
 				srv.Reload()
 				continue
 			case syscall.SIGINT:
@@ -308,6 +308,6 @@ func warnOfNullAudit(l *slog.Logger) {
 		return
 	}
 	if out, err := os.Stdout.Stat(); err == nil && os.SameFile(null, out) {
-		l.Warn("stdout is closed or " + os.DevNull + ": every audit event is thrown away")
+		l.Warn("stdout is closed or " + os.DevNull + ": every audit event is discarded")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -166,9 +167,13 @@ func readUsage(s streams, name string) (usage.Uses, error) {
 	return uses, nil
 }
 
+// usageHead is the beginning of what `patgate usage -o json` prints, and of lines of /usage.
+var usageHead = regexp.MustCompile(`^\s*\{\s*"(tokens|instance|token)"`)
+
 // isLog reports whether a file of usage is an audit log instead: its events have a kind, and it may be gzip or zstd.
 func isLog(start []byte) bool {
-	return len(start) > 0 && (start[0] == 0x1f || start[0] == 0x28 || start[0]&0xf0 == 0x50 || bytes.Contains(start, []byte(`kind`)))
+	compressed := len(start) > 0 && (start[0] == 0x1f || start[0] == 0x28 || start[0]&0xf0 == 0x50 && bytes.Contains(start, []byte{0x2a, 0x4d, 0x18}))
+	return !usageHead.Match(start) && (compressed || bytes.Contains(start, []byte(`kind`)))
 }
 
 // usageOfLog counts the uses of tokens in an audit log.

@@ -71,7 +71,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 // run serves the connection.
 func (c *conn) run() {
 	if err := c.handshake(); err != nil {
-		c.s.o.Logger.Debug("a connection was not established", "peer", c.nc.RemoteAddr().String(), "error", err)
+		c.s.o.Logger.Debug("a connection could not be established", "peer", c.nc.RemoteAddr().String(), "error", err)
 		_ = c.nc.Close()
 		c.s.forget(c)
 		return

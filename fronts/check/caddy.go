@@ -10,7 +10,7 @@ import (
 	"github.com/patgate/patgate/diag"
 )
 
-// caddy judges a Caddyfile, or Caddy's JSON.
+// caddy checks a Caddyfile, or Caddy's JSON.
 func (c *checker) caddy() error {
 	if strings.HasPrefix(strings.TrimSpace(string(c.file.Data)), "{\n") || !strings.HasPrefix(strings.TrimSpace(string(c.file.Data)), "{") || !strings.Contains(string(c.file.Data), `"`) {
 		if !strings.Contains(string(c.file.Data), `"handle"`) {
@@ -139,7 +139,7 @@ func (c *checker) forwardAuth(d, asked *directive) *directive {
 	return d
 }
 
-// copied judges the list of headers that a front takes from answers.
+// copied checks the list of headers that a front takes from answers.
 func (c *checker) copied(at diag.Pos, field string, names []string) {
 	if missing := c.missing(names); len(missing) > 0 {
 		c.find(at, IdentityHeader, field, "%s %s not in it: a client's own reaches the API", strings.Join(missing, ", "), isOrAre(missing))

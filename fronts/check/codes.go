@@ -33,7 +33,7 @@ type info struct {
 }
 
 var codes = map[diag.Code]info{
-	Unguarded: {diag.Error, "A place that leads to the API without a check is open. nginx and Caddy choose it by another spelling of the path than the API reads. A server of nginx or a frontend of HAProxy must ask if it is for a host that a Gate names (`--manifests`).",
+	Unguarded: {diag.Error, "Requests to a location that leads to the API without a check bypass patgate. nginx and Caddy choose a location by another spelling of the path than the API reads. A server of nginx or a frontend of HAProxy must call patgate if it serves a host that a Gate names (`--manifests`).",
 		"ask patgate there too"},
 	PathChanged: {diag.Error, "patgate checks the target as the client sent it. The API gets what the front changes afterwards: measured, `/rest/a%2Fb` was checked and `/rest/a/b` sent.",
 		"send on the target as it came: no path in proxy_pass, no rewrite after the check"},
@@ -45,7 +45,7 @@ var codes = map[diag.Code]info{
 		"write it as `patgate front-config` prints it"},
 	ContentLength: {diag.Error, "nginx sends the length of the body with the check, and no body: every request with one waits for the timeout and ends with 500.",
 		`proxy_set_header Content-Length "";`},
-	FailOpen: {diag.Error, "A request goes on though the check failed, or was not needed.",
+	FailOpen: {diag.Error, "A request reaches the API although the check failed or was not required.",
 		"let nothing pass that patgate did not allow"},
 	TrustForward: {diag.Error, "Traefik passes the client's X-Forwarded-Method, -Uri and -Host on to patgate: the client chooses what is checked.",
 		"trustForwardHeader: false"},

@@ -9,7 +9,7 @@ import (
 	"github.com/patgate/patgate/diag"
 )
 
-// gateway judges HTTPRoutes of the Gateway API whose filter ExternalAuth asks.
+// gateway checks HTTPRoutes of the Gateway API whose filter ExternalAuth asks.
 func (c *checker) gateway() error {
 	documents, err := yamlDocuments(c.file)
 	if err != nil {
@@ -26,7 +26,7 @@ func (c *checker) gateway() error {
 	return nil
 }
 
-// gatewayRule judges a rule: it has the filter once, and no backend has one of its own.
+// gatewayRule checks a rule: it has the filter once, and no backend has one of its own.
 func (c *checker) gatewayRule(rule *yaml.Node) {
 	where := func(n *yaml.Node) diag.Pos { return diag.Pos{Line: n.Line, Column: n.Column} }
 	asks := c.externalAuths(rule)

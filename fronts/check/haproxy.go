@@ -15,7 +15,7 @@ type haproxySection struct {
 	lines      []*directive
 }
 
-// haproxy judges a configuration of HAProxy, or the script that it loads.
+// haproxy checks a configuration of HAProxy, or the script that it loads.
 func (c *checker) haproxy() error {
 	if strings.HasSuffix(c.file.Name, ".lua") || !haproxyLine.Match(c.file.Data) {
 		c.haproxyScript()
@@ -94,14 +94,21 @@ func (s *haproxySection) backends() (names []string) {
 // hostOf returns a word of a section that is a host which a gate names, or "".
 func (s *haproxySection) hostOf(hosts []string) string {
 	for _, d := range s.lines {
+		ends := byEnd.MatchString(strings.Join(d.words, " "))
 		for _, word := range d.words {
-			if word = strings.Trim(word, `"'`); slices.ContainsFunc(hosts, func(host string) bool { return sameHost(word, host) }) {
+			word = strings.Trim(word, `"'`)
+			if slices.ContainsFunc(hosts, func(host string) bool {
+				return sameHost(word, host) || ends && sameHost("."+strings.TrimPrefix(word, "."), host)
+			}) {
 				return word
 			}
 		}
 	}
 	return ""
 }
+
+// byEnd matches a line that compares a host by its end.
+var byEnd = regexp.MustCompile(`(?i)hdr_(end|dom)\(|-m (end|dom)\b`)
 
 func (c *checker) haproxyFrontend(s *haproxySection, guarded map[string]bool, asks bool) {
 	check := s.check()
@@ -158,7 +165,7 @@ func (c *checker) haproxyChanges(s *haproxySection, from int) {
 
 var luaIdentity = regexp.MustCompile(`(?s)local identity = \{(.*?)\}`)
 
-// haproxyScript judges the script that asks.
+// haproxyScript checks the script that asks.
 func (c *checker) haproxyScript() {
 	m := luaIdentity.FindSubmatchIndex(c.file.Data)
 	if m == nil {

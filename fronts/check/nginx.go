@@ -9,7 +9,7 @@ import (
 	"github.com/patgate/patgate/diag"
 )
 
-// nginx judges a configuration of nginx.
+// nginx checks a configuration of nginx.
 func (c *checker) nginx() error {
 	main, disk := *c.file, c.disk
 	if sections := dump(main.Data); len(sections) > 0 {
@@ -33,7 +33,7 @@ func (c *checker) nginx() error {
 	return nil
 }
 
-// checkNginx judges a whole configuration, or a piece.
+// checkNginx checks a whole configuration, or a piece.
 func (c *checker) checkNginx(root *directive) {
 	n := &nginxFile{checker: c, answers: map[string]bool{}, guardedPasses: map[string]bool{}}
 	root.walk(n.note)
@@ -182,7 +182,7 @@ func splitPass(url string) (host, path string) {
 	return rest, ""
 }
 
-// guarded judges a place that asks, and sends on.
+// guarded checks a place that asks, and sends on.
 func (n *nginxFile) guarded(pass *directive) {
 	field := strings.Join(around(pass).words, " ")
 	if _, path := splitPass(pass.arg(0)); pass.name() == "proxy_pass" && path != "" && path != "$request_uri" {
@@ -195,7 +195,7 @@ func (n *nginxFile) guarded(pass *directive) {
 	n.hostOf(pass, field)
 }
 
-// hostOf judges the host that goes to the API: the one that was checked is $host.
+// hostOf checks the host that goes to the API: the one that was checked is $host.
 func (n *nginxFile) hostOf(pass *directive, field string) {
 	_, headers := effective(pass.parent, strings.TrimSuffix(pass.name(), "_pass")+"_set_header")
 	for _, h := range headers {
@@ -227,7 +227,7 @@ func (n *nginxFile) found(d *directive) bool {
 	return false
 }
 
-// identityOf judges the headers that go to the API.
+// identityOf checks the headers that go to the API.
 func (n *nginxFile) identityOf(pass *directive, field string) {
 	prefix := strings.TrimSuffix(pass.name(), "_pass")
 	_, headers := effective(pass.parent, prefix+"_set_header")
@@ -256,7 +256,7 @@ var checkHeaders = []struct{ name, value string }{
 	{"X-Original-Proto", "$scheme"}, {"X-Real-IP", "$remote_addr"}, {"X-Original-Body", "body=$http_content_length$http_transfer_encoding,$server_protocol"},
 }
 
-// check judges the location of the check.
+// check checks the location of the check.
 func (n *nginxFile) check(location *directive) {
 	field := strings.Join(location.words, " ")
 	_, headers := effective(location, "proxy_set_header")

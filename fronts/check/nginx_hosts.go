@@ -1,6 +1,7 @@
 package check
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -18,16 +19,26 @@ func (n *nginxFile) meantToAsk(server *directive) (meant bool) {
 }
 
 // sameHost reports whether a server_name is for hosts that a gate names: *.example.com is every host below
-// example.com. A gate for every host says nothing of a server.
+// example.com, .example.com also that itself, www.* that name with any end, and a name after ~ is a regular expression.
+// A gate for every host says nothing of a server.
 func sameHost(name, host string) bool {
-	name, host = strings.ToLower(name), strings.ToLower(host)
-	suffix, wild := strings.CutPrefix(host, "*.")
-	switch {
-	case host == "*":
+	host = strings.ToLower(host)
+	if host == "*" {
 		return false
-	case wild:
-		return name == host || name == "."+suffix || strings.HasSuffix(name, "."+suffix)
 	}
-	return name == host || strings.HasPrefix(name, ".") && (host == name[1:] || strings.HasSuffix(host, name)) ||
-		strings.HasPrefix(name, "*.") && strings.HasSuffix(host, name[1:])
+	if expression, is := strings.CutPrefix(name, "~"); is {
+		re, err := regexp.Compile("(?i)" + expression) // nginx reads more than Go does; what Go can't read is left out
+		return err == nil && re.MatchString(strings.Replace(host, "*", "a", 1))
+	}
+	name = strings.ToLower(name)
+	if begin, anyEnd := strings.CutSuffix(name, ".*"); anyEnd {
+		return strings.HasPrefix(host, begin+".")
+	}
+	below := strings.HasPrefix(name, ".") || strings.HasPrefix(name, "*.")
+	suffix := strings.TrimPrefix(name, "*") // with its dot, where the name is for all hosts below one
+	if below && strings.HasSuffix(host, suffix) || suffix[min(1, len(suffix)):] == host && strings.HasPrefix(name, ".") {
+		return true
+	}
+	end, wild := strings.CutPrefix(host, "*")
+	return name == host || wild && strings.HasSuffix(name, end)
 }

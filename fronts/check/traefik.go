@@ -65,7 +65,7 @@ func (c *checker) each(n *yaml.Node, f func(*traefikPart)) {
 	}
 }
 
-// checkTraefik judges all files of Traefik together.
+// checkTraefik checks all files of Traefik together.
 func (c *checker) checkTraefik() {
 	t := &c.traefik
 	asks := false
@@ -88,7 +88,7 @@ func (c *checker) checkTraefik() {
 	}
 }
 
-// traefikAuth judges a forwardAuth middleware.
+// traefikAuth checks a forwardAuth middleware.
 func (c *checker) traefikAuth(p *traefikPart) {
 	field := p.name + ".forwardAuth"
 	switch trust := child(p.node, "trustForwardHeader"); {
@@ -110,7 +110,7 @@ func (c *checker) traefikAuth(p *traefikPart) {
 	}
 }
 
-// traefikPoint judges an entry point.
+// traefikPoint checks an entry point.
 func (c *checker) traefikPoint(p *traefikPart) {
 	strategy := at(p.node, "http", "aliasHeadersStrategy")
 	if strategy == nil || strategy.Value != "delete" {
@@ -128,7 +128,7 @@ func (c *checker) traefikPoint(p *traefikPart) {
 // traefikChanging are middlewares that change the path.
 var traefikChanging = []string{"stripPrefix", "stripPrefixRegex", "addPrefix", "replacePath", "replacePathRegex"}
 
-// traefikRouter judges a router: one of its middlewares asks, and none after it changes the path.
+// traefikRouter checks a router: one of its middlewares asks, and none after it changes the path.
 func (c *checker) traefikRouter(p *traefikPart) {
 	list := child(p.node, "middlewares")
 	asked := false

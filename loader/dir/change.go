@@ -10,8 +10,7 @@ import (
 	"github.com/patgate/patgate/tokens"
 )
 
-// Replace writes another text into a file, whole or not at all, unless it holds anything but what
-// it held before. Its mode and, where the system lets it, its owner stay.
+// Replace atomically replaces the text of a file, if the file still holds the text before. Its mode and, where the system lets it, its owner stay.
 func Replace(path string, before, after []byte) error {
 	now, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -43,7 +42,7 @@ func Replace(path string, before, after []byte) error {
 	return syncDir(path)
 }
 
-// WriteNew writes a file that is not there yet, whole or not at all.
+// WriteNew atomically creates a file that does not exist yet.
 func WriteNew(path string, text []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".patgate-*")
 	if err != nil {

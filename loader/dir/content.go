@@ -14,18 +14,16 @@ var (
 	errTooSlow    = errors.New("it can't be read in time, expected a file on a disk that answers")
 )
 
-// readWithin is how long the reading of one file may take.
+// readWithin is the time limit for reading one file.
 const readWithin = 2 * time.Second
 
-// contentReader reads files one after another, in bounded memory and time. Most files of a large
-// directory are what they were: they are read into one buffer, and leave nothing behind.
-// The zero value is ready.
+// contentReader reads files one after another, in bounded memory and time. It reads all of them into one buffer, because
+// most files of a large directory are unchanged. The zero value is ready.
 type contentReader struct {
 	worker *contentWorker
 }
 
-// contentWorker reads in a goroutine of its own, which is given up where a file system does not
-// answer.
+// contentWorker reads in its own goroutine, which is abandoned if a file system does not answer.
 type contentWorker struct {
 	requests chan contentRequest
 	results  chan contentResult

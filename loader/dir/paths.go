@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Distinct leaves out directories that stand there before, by whatever name, with the same restrictions.
+// Distinct leaves out directories that occur earlier, under any name, with the same restrictions.
 func Distinct(roots []string) []string {
 	var list []string
 	for _, root := range roots {

@@ -23,7 +23,7 @@ type reader struct {
 	Scan
 	left     int64
 	held     int64  // bytes of files so far that are not what is known
-	leaves   bool   // files of tokens are left for later
+	defers   bool   // files of tokens are left for later
 	entries  int    // of all directories so far
 	inside   string // the real directory that no link may leave
 	content  *contentReader
@@ -50,14 +50,14 @@ func (r *reader) finish() {
 	}
 }
 
-// nothing is a problem with a directory that has nothing.
-func (r *reader) nothing(name, message string) {
+// problemEmpty is a problem with a directory that has nothing.
+func (r *reader) problemEmpty(name, message string) {
 	r.problem(name, "%s", message)
 	r.empty = append(r.empty, r.Problems[len(r.Problems)-1])
 }
 
-// interested notes that a change of this one entry of its directory matters.
-func (r *reader) interested(path string) {
+// watchEntry notes that a change of this one entry of its directory matters.
+func (r *reader) watchEntry(path string) {
 	dir := filepath.Dir(path)
 	names, known := r.Watched[dir]
 	if known && names == nil {
@@ -73,11 +73,11 @@ func (r *reader) interested(path string) {
 func (r *reader) root(root string) {
 	before := len(r.Files)
 	problems := len(r.Problems)
-	r.interested(root)
+	r.watchEntry(root)
 	real, err := r.resolve(root)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		r.nothing(root, "no such directory, expected one with manifests")
+		r.problemEmpty(root, "no such directory, expected one with manifests")
 		return
 	case err != nil:
 		r.problem(root, "%v, expected a directory with manifests", Reason(err))
@@ -95,7 +95,7 @@ func (r *reader) root(root string) {
 	r.inside = realPath(root)
 	r.directory(root, real, nil, false)
 	if len(r.Files) == before && len(r.Problems) == problems {
-		r.nothing(root, "no manifests in the directory, expected files that end in .yaml or .yml")
+		r.problemEmpty(root, "no manifests in the directory, expected files that end in .yaml or .yml")
 	}
 }
 
@@ -108,7 +108,7 @@ func (r *reader) single(root, real string) {
 		r.problem(root, "not a directory, expected one with manifests, or a file that ends in .yaml or .yml")
 	case !r.tombstones:
 		r.inside = realPath(filepath.Dir(root))
-		if r.stays(root, real) {
+		if r.staysInside(root, real) {
 			r.file(root, real, false)
 		}
 	}
@@ -119,8 +119,8 @@ func (r *reader) resolve(name string) (real string, err error) {
 	real, err = filepath.EvalSymlinks(name)
 	if err == nil && real != name {
 		r.links[name] = real
-		r.interested(name)
-		r.interested(real)
+		r.watchEntry(name)
+		r.watchEntry(real)
 	}
 	return real, err
 }
@@ -146,7 +146,7 @@ func (r *reader) directory(name, real string, above []string, atomic bool) {
 			r.failed(filepath.Join(name, dataLink), err)
 			return
 		}
-		if !r.stays(filepath.Join(name, dataLink), data) {
+		if !r.staysInside(filepath.Join(name, dataLink), data) {
 			return
 		}
 		r.directory(name, data, above, true)
@@ -195,9 +195,9 @@ func (r *reader) list(real string, do func(fs.DirEntry)) error {
 	}
 }
 
-// stays reports whether something is within the directory that is read, whatever links lead to
+// staysInside reports whether something is within the directory that is read, whatever links lead to
 // it, or reports a problem.
-func (r *reader) stays(name, real string) bool {
+func (r *reader) staysInside(name, real string) bool {
 	for _, other := range r.except {
 		if Within(other, real) {
 			r.problem(name, "a symbolic link into %s, which is restricted, expected one that stays outside of it", other)
@@ -265,7 +265,7 @@ func (r *reader) stayingLink(name, real string) bool {
 			return true
 		}
 	}
-	return r.stays(name, real)
+	return r.staysInside(name, real)
 }
 
 // file reads one file.
@@ -312,10 +312,10 @@ func (r *reader) keep(f *File, real string, data []byte) {
 		f.Data = bytes.Clone(data)
 		return
 	}
-	if r.leaves {
+	if r.defers {
 		return
 	}
-	r.leaves = true
+	r.defers = true
 	for i := range r.Files {
 		if r.Files[i].later != nil {
 			r.Files[i].Data = nil

@@ -30,8 +30,8 @@ func problems(t *Tree, dir string) []string {
 	return list
 }
 
-// TestLinksThatLeave checks that symbolic links that leave their directory are refused.
-func TestLinksThatLeave(t *testing.T) {
+// TestLinksOutOfTheDirectoryAreRefused checks that symbolic links that leave their directory are refused.
+func TestLinksOutOfTheDirectoryAreRefused(t *testing.T) {
 	const leaves = "a symbolic link that leaves the directory, expected one that stays in it: copy the file, or name its directory too"
 	for name, c := range map[string]struct {
 		link, target string

@@ -6,7 +6,7 @@ import (
 	"github.com/patgate/patgate/loader"
 )
 
-// prepared is a reading that was made beside the Loader.
+// prepared is a read that was made in another goroutine than the Loader's.
 type prepared struct {
 	tree  *Tree    // nil: not yet
 	since []string // files that this process has written since it began
@@ -19,7 +19,7 @@ func (s *Source) remember(t *Tree) {
 	}
 }
 
-// Prepare reads everything beside the Loader.
+// Prepare returns a function that reads everything, for another goroutine.
 func (s *Source) Prepare(have loader.Have) (read func()) {
 	p := &prepared{}
 	s.ahead = p
@@ -62,13 +62,13 @@ func (s *Source) single(have loader.Have) *Tree {
 	}
 	for i, path := range have.Paths {
 		if !t.holds(t.nameOf(path), have.Written[i].Sum) {
-			return nil // somebody else writes it too
+			return nil // another process writes it too
 		}
 	}
 	if s.ahead != nil {
 		s.ahead.since = append(s.ahead.since, have.Paths...)
 	}
-	s.resting.exchange(have.Paths, s.MaxBytes)
+	s.settling.replaceFiles(have.Paths, s.MaxBytes)
 	s.last = t.Forget()
 	return t
 }

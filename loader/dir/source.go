@@ -23,16 +23,16 @@ type Source struct {
 	Logger   *slog.Logger  // default none
 	Singles  bool          // what this process writes is read by itself, at the cost of what differs
 
-	read    func(known map[string][sha256.Size]byte) *Tree // for tests; default scan
-	last    *Tree                                          // the last reading that was returned, without the files' contents
-	dirs    map[string]Interest                            // what the last reading depends on
-	watch   *Watch                                         // nil: nothing is watched
-	changed func()
-	bare    *Tree     // with Singles, the last reading that the Loader has
-	ahead   *prepared // nil: nothing was prepared
-	resting *resting  // nil: nothing has to come to rest
-	open    []string  // paths with events that are not about what the Loader has
-	unclear bool      // others may have had one
+	read     func(known map[string][sha256.Size]byte) *Tree // for tests; default scan
+	last     *Tree                                          // the last reading that was returned, without the files' contents
+	dirs     map[string]Interest                            // what the last reading depends on
+	watch    *Watch                                         // nil: nothing is watched
+	changed  func()
+	bare     *Tree     // with Singles, the last reading that the Loader has
+	ahead    *prepared // nil: nothing was prepared
+	settling *settling // nil: nothing has to come to rest
+	open     []string  // paths with events that are not about what the Loader has
+	unclear  bool      // others may have had one
 }
 
 var _ loader.Preparer = (*Source)(nil)
@@ -57,13 +57,13 @@ func (s *Source) Read(ctx context.Context, have loader.Have) ([]loader.Update, e
 	t := s.begin(&have)
 	defer s.follow()
 	if t.seen(have.Seen) {
-		s.resting = nil
+		s.settling = nil
 		s.remember(t)
 		return nil, nil
 	}
 	if !t.written(have) {
 		var err error
-		if t, err = s.rest(ctx, t, &have); err != nil {
+		if t, err = s.waitUntilSettled(ctx, t, &have); err != nil {
 			return nil, err
 		}
 		if t.seen(have.Seen) {

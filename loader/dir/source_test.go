@@ -21,8 +21,8 @@ func reading(text string, stamp int64, atomic bool) *Tree {
 	return t
 }
 
-// settling returns a loader that reads these trees, one after the other, and repeats the last.
-func settling(s Source, report func(loader.Report), readings ...*Tree) (l *loader.Loader, taken *int) {
+// settlingLoader returns a loader that reads these trees, one after the other, and repeats the last.
+func settlingLoader(s Source, report func(loader.Report), readings ...*Tree) (l *loader.Loader, taken *int) {
 	taken = new(int)
 	s.Roots = []string{"m"}
 	s.read = func(map[string][sha256.Size]byte) *Tree {
@@ -46,7 +46,7 @@ func TestHalfWrittenFilesDoNotCount(t *testing.T) {
 		{"the same bytes, written again", []*Tree{reading("", 1, false), reading("", 2, false), reading(settleGate, 3, false)}, 4},
 	} {
 		var got []loader.Report
-		l, taken := settling(Source{Settle: time.Millisecond}, func(r loader.Report) { got = append(got, r) }, c.readings...)
+		l, taken := settlingLoader(Source{Settle: time.Millisecond}, func(r loader.Report) { got = append(got, r) }, c.readings...)
 		if err := l.Load(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -56,9 +56,9 @@ func TestHalfWrittenFilesDoNotCount(t *testing.T) {
 	}
 }
 
-func TestAConfigMapNeedNotRest(t *testing.T) {
+func TestConfigMapNeedNotSettle(t *testing.T) {
 	var got []loader.Report
-	l, taken := settling(Source{Settle: time.Millisecond}, func(r loader.Report) { got = append(got, r) },
+	l, taken := settlingLoader(Source{Settle: time.Millisecond}, func(r loader.Report) { got = append(got, r) },
 		reading(settleGate, 1, true), reading(settleGate, 1, true), reading(settleGate+"# changed\n", 2, true))
 	for range 2 {
 		if err := l.Load(context.Background()); err != nil {
@@ -70,13 +70,13 @@ func TestAConfigMapNeedNotRest(t *testing.T) {
 	}
 }
 
-func TestFilesThatNeverRestAreRejected(t *testing.T) {
+func TestFilesThatNeverSettleAreRejected(t *testing.T) {
 	var readings []*Tree
 	for i := range 1000 {
 		readings = append(readings, reading(settleGate, int64(i), false))
 	}
 	var got []loader.Report
-	l, _ := settling(Source{Settle: time.Millisecond, Patience: 20 * time.Millisecond}, func(r loader.Report) { got = append(got, r) }, readings...)
+	l, _ := settlingLoader(Source{Settle: time.Millisecond, Patience: 20 * time.Millisecond}, func(r loader.Report) { got = append(got, r) }, readings...)
 	if err := l.Load(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestFilesThatNeverRestAreRejected(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	l, _ = settling(Source{}, func(loader.Report) {}, readings...)
+	l, _ = settlingLoader(Source{}, func(loader.Report) {}, readings...)
 	if err := l.Load(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}

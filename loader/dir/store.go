@@ -47,7 +47,7 @@ func (s *Store) load() (*ruleset.Set, *Tree) {
 	defer s.lock.Unlock()
 	if s.Kept != nil {
 		if k := s.Kept(); k != nil {
-			return s.written.upon(k, s.nameOf), nil
+			return s.written.mergeInto(k, s.nameOf), nil
 		}
 	}
 	roots := Distinct(s.roots())

@@ -94,8 +94,8 @@ func TestStoreRefusesFiles(t *testing.T) {
 	}
 }
 
-// TestAFileThatIsGone has a change of a token whose file somebody removed since it was read.
-func TestAFileThatIsGone(t *testing.T) {
+// TestStoreReportsRemovedFile has a change of a token whose file somebody removed since it was read.
+func TestStoreReportsRemovedFile(t *testing.T) {
 	root := t.TempDir()
 	write(t, root+"/ci.yaml", "apiVersion: patgate.dev/v1alpha1\nkind: APIToken\nmetadata: {name: ci}\nspec: {user: alice, unrestricted: true, issued: 2026-01-01T00:00:00Z, digest: "+token.Sum(token.Mint()).String()+"}\n")
 	loader := &dir.Store{Into: root}
@@ -112,9 +112,9 @@ func TestAFileThatIsGone(t *testing.T) {
 	}
 }
 
-// TestTheSameChangeTwice has many stores make the same change of one token at the same time: one makes
+// TestStoreAcceptsRepeatedChange has many stores make the same change of one token at the same time: one makes
 // it, the others have a conflict, and none takes it back.
-func TestTheSameChangeTwice(t *testing.T) {
+func TestStoreAcceptsRepeatedChange(t *testing.T) {
 	for range 20 {
 		at := t.TempDir()
 		path := filepath.Join(at, "a.yaml")

@@ -36,7 +36,7 @@ type File struct {
 // Tree is what one reading of the directories found.
 type Tree struct {
 	Files    []File
-	Tests    []File // PolicyTests, which are no part of what runs
+	Tests    []File // PolicyTests, which are not part of the revision
 	Problems []diag.Problem
 	Partial  bool                // some files hold what was known, and have no data
 	Watched  map[string]Interest // the directories whose entries decide what a reading finds
@@ -196,9 +196,9 @@ func (t *Tree) Each() []*Tree {
 	return t.Parts
 }
 
-// Restless returns the parts whose files that may be half written are not those of a reading before,
+// Unsettled returns the parts whose files that may be half written are not those of a reading before,
 // which may be none.
-func (t *Tree) Restless(before *Tree) (parts []*Tree) {
+func (t *Tree) Unsettled(before *Tree) (parts []*Tree) {
 	for i, part := range t.Each() {
 		stable := [sha256.Size]byte{}
 		if before != nil {

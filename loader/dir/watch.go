@@ -61,7 +61,7 @@ func NewWatch(logger *slog.Logger, changed func()) *Watch {
 	w := &Watch{logger: logger, refused: map[string]bool{}}
 	n, err := fsnotify.NewWatcher()
 	if err != nil {
-		logger.Warn("directories can't be watched, changes are found by polling alone", "error", err)
+		logger.Warn("directories can't be watched, changes are found only by polling", "error", err)
 		return w
 	}
 	w.notifier = n

@@ -10,7 +10,7 @@ import (
 	"github.com/patgate/patgate/ruleset"
 )
 
-// written is what a store has written that others have not read yet.
+// written holds what a store has written and the loader has not read yet.
 type written struct {
 	files map[string]writtenFile
 
@@ -37,8 +37,8 @@ func (w *written) forget(path string) {
 	w.fresh = false
 }
 
-// upon returns what another has read, with what was written since.
-func (w *written) upon(k *loader.Documents, nameOf func(string) string) *ruleset.Set {
+// mergeInto returns what another has read, with what was written since.
+func (w *written) mergeInto(k *loader.Documents, nameOf func(string) string) *ruleset.Set {
 	if w.fresh && w.of == k.Set {
 		return w.set
 	}
@@ -46,7 +46,7 @@ func (w *written) upon(k *loader.Documents, nameOf func(string) string) *ruleset
 	for path, f := range w.files {
 		name := nameOf(path)
 		if k.Began.After(f.at) || k.Set.Holds(name, f.sum) {
-			delete(w.files, path) // it was read, or somebody else has changed it
+			delete(w.files, path) // the loader has read it, or another process has changed it
 			continue
 		}
 		files = append(files, ruleset.File{Name: name, Data: f.data})

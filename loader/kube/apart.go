@@ -28,24 +28,36 @@ func (s *Store) Apart(context.Context) (map[string]tokens.Apart, error) {
 		if strings.Contains(name, "/") {
 			continue // of another namespace
 		}
-		text, err := textOf(d.object, d.annotations)
-		if err != nil {
-			continue // an object without a spec
-		}
-		doc, err := tokenIn(id, name, text)
-		if err != nil {
+		doc := d.asToken(id, name)
+		if doc == nil {
 			continue // it can't be shown whose it is
 		}
-		a := tokens.Apart{Document: doc, Problem: problems[id]}
-		if a.Secret = d.secret(); a.Secret != "" {
-			doc.APIToken.Issued.Time = issued(d.object) // its values are in the status
-		}
+		a := tokens.Apart{Document: doc, Problem: problems[id], Secret: d.secret()}
 		if row := snapshot.TokenByName(name); row != nil && a.Problem == "" {
 			a.State = snapshot.State(row, s.o.Now()).String()
 		}
 		found[name] = a
 	}
 	return found, nil
+}
+
+// asToken returns the document of a token's object, which is decoded once; nil: it can't be decoded.
+func (d *document) asToken(id, name string) *manifest.Document {
+	d.decoding.Do(func() {
+		text, err := textOf(d.object, d.annotations)
+		if err != nil {
+			return // an object without a spec
+		}
+		doc, err := tokenIn(id, name, text)
+		if err != nil {
+			return
+		}
+		if d.secret() != "" {
+			doc.APIToken.Issued.Time = issued(d.object) // its values are in the status
+		}
+		d.decoded = doc
+	})
+	return d.decoded
 }
 
 // secret is the name of the Secret that has the token's value; empty: none.

@@ -72,30 +72,30 @@ func (q *queue) takeTokens() []change {
 	return list
 }
 
-// tightGC is how much garbage, in percent of what is kept, there may be until all objects were listed.
-const tightGC = 25
+// listGCPercent is how much garbage, in percent of what is kept, there may be until all objects were listed.
+const listGCPercent = 25
 
 // longStep is a step that has looked at many objects.
 const longStep = 50 * time.Millisecond
 
-// lessGarbage is how much garbage, in percent, there may be beside manyObjects: they stay, and are most of the memory.
+// manyObjectsGCPercent is how much garbage, in percent, there may be beside manyObjects: they stay, and are most of the memory.
 const (
-	lessGarbage = 40
-	manyObjects = 10_000
+	manyObjectsGCPercent = 40
+	manyObjects          = 10_000
 )
 
-// calm is for how long faults are held back: objects that were applied together arrive one by one.
-const calm = time.Second
+// faultDelay is how long faults are held back: objects that were applied together arrive one by one.
+const faultDelay = time.Second
 
 // apply takes changes into the index until ctx is done. Before all objects were listed it applies none.
 func (s *Source) apply(ctx context.Context) {
-	percent := debug.SetGCPercent(tightGC) // the first list leaves much behind
+	percent := debug.SetGCPercent(listGCPercent) // the first list leaves much behind
 	left := map[*watched]bool{}
 	for _, w := range s.watches {
 		left[w] = true
 	}
 	var faults []ruleset.Fault
-	quiet := time.NewTimer(calm)
+	quiet := time.NewTimer(faultDelay)
 	defer quiet.Stop()
 	for {
 		select {
@@ -125,19 +125,19 @@ func (s *Source) apply(ctx context.Context) {
 		}
 		if found := s.objects.Faults(); len(found) > 0 {
 			faults = append(faults, found...)
-			quiet.Reset(calm)
+			quiet.Reset(faultDelay)
 		}
-		s.nowUp(percent)
+		s.reportUp(percent)
 	}
 }
 
-// nowUp reports the first time that all objects run.
-func (s *Source) nowUp(percent int) {
+// reportUp reports the first time that all objects run.
+func (s *Source) reportUp(percent int) {
 	select {
 	case <-s.up:
 	default:
 		if s.objects.Len() > manyObjects {
-			percent = min(percent, lessGarbage)
+			percent = min(percent, manyObjectsGCPercent)
 		}
 		debug.SetGCPercent(percent)
 		debug.FreeOSMemory()
@@ -243,7 +243,7 @@ func (s *Source) whileDeciding() {
 		return
 	}
 	if _, _, err := s.index.RevokeEarly(ended); err != nil {
-		s.o.Logger.Error("revocations could not take effect before the other changes", "error", err)
+		s.o.Logger.Error("revocations could not be applied before the other changes", "error", err)
 	}
 }
 

@@ -33,6 +33,9 @@ type document struct {
 	object      *ruleset.Object
 	annotations []byte
 	file        ruleset.File
+
+	decoding sync.Once
+	decoded  *manifest.Document // of a token that is shown apart; nil: not yet, or it can't be decoded
 }
 
 func newDocuments() *documents {

@@ -25,7 +25,7 @@ func (s *signal) next() <-chan struct{} {
 	return s.news
 }
 
-func (s *signal) tell() {
+func (s *signal) notify() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.news != nil {

@@ -38,7 +38,7 @@ type Options struct {
 	Decided func([]ruleset.Decision) // gets what was decided about objects, once it runs; default: none
 }
 
-// Report is what became of changes of objects.
+// Report is the result of applying changes of objects.
 type Report struct {
 	Change  policy.Change
 	SHA256  [32]byte // of all objects
@@ -94,7 +94,7 @@ func New(index *policy.Index, o Options, report func(Report), faulted func([]rul
 	}
 	s.objects.Track = o.Decided != nil
 	config.QPS, config.Burst = -1, 0 // the API server limits its clients itself
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return noting{next, s} })
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return answerRecorder{next, s} })
 	if s.client, err = dynamic.NewForConfig(config); err != nil {
 		return nil, fmt.Errorf("the Kubernetes client: %w", err)
 	}
@@ -153,14 +153,14 @@ func Config(kubeconfig string) (*rest.Config, error) {
 	return config, nil
 }
 
-// noting notes whether the API server answers: client-go asks again for a while before it says that it does not.
-type noting struct {
+// answerRecorder notes whether the API server answers: client-go asks again for a while before it says that it does not.
+type answerRecorder struct {
 	next   http.RoundTripper
 	source *Source
 }
 
 // RoundTrip implements http.RoundTripper.
-func (n noting) RoundTrip(r *http.Request) (*http.Response, error) {
+func (n answerRecorder) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := n.next.RoundTrip(r)
 	if r.Context().Err() != nil {
 		return answer, err

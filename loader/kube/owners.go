@@ -105,7 +105,7 @@ func has(fields map[string]any, path []string) bool {
 	return true
 }
 
-// owner returns who else a field belongs to; empty: nobody.
+// owner returns the other manager that owns a field; empty: none.
 func owner(live *unstructured.Unstructured, f *field) string {
 	for _, entry := range live.GetManagedFields() {
 		if entry.Manager != Manager && entry.Subresource == "" && has(owned(&entry), f.path()) {

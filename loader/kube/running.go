@@ -37,7 +37,7 @@ func (s *Source) publish() {
 	s.mu.Lock()
 	s.running = list
 	s.mu.Unlock()
-	s.published.tell()
+	s.published.notify()
 	if s.o.Decided != nil {
 		s.o.Decided(s.objects.Decisions())
 	}

@@ -173,7 +173,7 @@ func (w *watched) event(turn int, what watch.EventType, u *unstructured.Unstruct
 		return true
 	}
 	if !w.inOrder(u) {
-		w.source.o.Logger.Error("the cluster's objects are listed again: events came in another order than they happened", "kind", w.kind)
+		w.source.o.Logger.Error("the cluster's objects are listed again: events arrived out of order", "kind", w.kind)
 		return false
 	}
 	w.seen()

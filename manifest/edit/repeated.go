@@ -8,8 +8,8 @@ import (
 	"github.com/patgate/patgate/manifest"
 )
 
-// Distinct returns the text of a UserGroup's document without members that are in its list before: a cluster keeps members
-// as a set. It returns any other text as it is.
+// Distinct returns the text of a UserGroup's document without repeated members, because a cluster keeps members as a set. It
+// returns any other text unchanged.
 func Distinct(part manifest.Part) []byte {
 	root, err := part.Tree()
 	if err != nil {

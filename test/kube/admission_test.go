@@ -147,6 +147,10 @@ func TestOwnTokens(t *testing.T) {
 	ns.refusedAs("her name before a suspension", "alice", "expected it to go", "", "annotate", "pat", "ci", "patgate.dev/suspended-by=alice")
 	ns.refusedAs("her name on a new token", "alice", "expected it to go", strings.Replace(alices("early", 6, ""), "metadata: {", `metadata: {annotations: {"patgate.dev/suspended-by": alice}, `, 1), create...)
 
+	ns.allowedAs("suspended by an administrator again", "group:token-admins", "", patched("ci", `{"metadata":{"annotations":{"patgate.dev/suspended-by":"root"}},"spec":{"suspended":true}}`)...)
+	ns.allowedAs("lifted, and the annotation forgotten", "group:token-admins", "", patched("ci", `{"spec":{"suspended":null}}`)...)
+	ns.refusedAs("her name in place of what was forgotten", "alice", "expected it to go", "", patched("ci", `{"metadata":{"annotations":{"patgate.dev/suspended-by":"alice"}}}`)...)
+	// She did not write the annotation, and must be able to revoke the token.
 	ns.allowedAs("revoked", "alice", "", patched("ci", `{"spec":{"revoked":"2026-02-01T00:00:00Z"}}`)...)
 	ns.refusedAs("another value in place of a revoked one", "alice", "digest and previous", "", patched("ci", `{"spec":{"digest":"sha256:`+other+`"}}`)...)
 	ns.refusedAs("the value as a previous one", "alice", "digest and previous", "", patched("ci", `{"spec":{"previous":[{"digest":"sha256:`+other+`","issued":"2026-01-01T00:00:00Z","until":"2026-02-01T00:00:00Z"}]}}`)...)

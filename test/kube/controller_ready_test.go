@@ -77,7 +77,6 @@ func TestReadyFollowsTheReplicas(t *testing.T) {
 	for name, resource := range all {
 		ns.becomes(resource, name, "Ready", "True InForce", "in force on 2 of 2 replicas")
 	}
-	time.Sleep(2 * time.Second) // the time of a transition has whole seconds
 	for name, resource := range all {
 		versions[name], times[name] = ns.written(resource, name, "Ready")
 	}

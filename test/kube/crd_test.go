@@ -119,7 +119,7 @@ func split(text []byte) (documents [][]byte) {
 // TestBrokenManifestsAreRefusedOrShown holds where each broken manifest of the project is caught once it is
 // an object: the API server refuses it at admission, or it is admitted and patgate does not accept
 // it, because what is wrong shows only beside other objects or to patgate's own decoder. The
-// objects that are admitted are what TestAdmittedFaultsAreIsolated of loader/kube reads.
+// objects that are admitted are what TestFaultsOfAdmittedObjectsAreReported of ruleset reads.
 func TestBrokenManifestsAreRefusedOrShown(t *testing.T) {
 	ns := newNamespace(t)
 	installKinds(t, ns)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-
 	"sync"
 	"testing"
 

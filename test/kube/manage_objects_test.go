@@ -312,6 +312,12 @@ func TestManageKeepsOwners(t *testing.T) {
 		text = fmt.Sprint(m.must(200, "GET", "/api/v1/tokens?user=alice", ""))
 		return strings.Contains(text, "notAccepted:spec.policies[0]") && strings.Contains(text, "secret:robot")
 	})
+	if v := m.must(200, "POST", "/api/v1/tokens:revoke", `{"names": ["lost", "robot"], "dryRun": true}`); fmt.Sprint(v["names"]) != "[lost robot]" {
+		t.Errorf("to be revoked with others: %v", v)
+	}
+	if v := m.must(409, "POST", "/api/v1/tokens/robot:rotate", ""); v["reason"] != "not_editable" {
+		t.Errorf("rotated: %v", v)
+	}
 	for name, why := range map[string]string{"lost": "it is not accepted: spec.policies[0]: no TokenPolicy is called none", "robot": "makes its value and writes it into the Secret robot"} {
 		v := m.must(200, "GET", "/api/v1/tokens/"+name, "")
 		if !strings.Contains(fmt.Sprint(v["why"]), why) || v["user"] != "alice" {

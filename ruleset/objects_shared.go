@@ -12,21 +12,21 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// stepRest decides about gates, groups and policies, and which tokens that concerns.
-func (o *Objects) stepRest(c *policy.Changes, running *policy.Snapshot) {
+// stepShared decides about gates, groups and policies, and which tokens that concerns.
+func (o *Objects) stepShared(c *policy.Changes, running *policy.Snapshot) {
 	o.stale = false
-	ordered := o.decodeRest()
-	set := o.chooseRest(ordered, running)
+	ordered := o.decodeShared()
+	set := o.chooseShared(ordered, running)
 	maker := newCompiler(nil, nil)
 	maker.old, maker.labels = running, o.labels
-	next := maker.restRows(set)
+	next := maker.sharedRows(set)
 	for _, r := range ordered {
 		if r.Kind == manifest.KindGate && r.used == nil {
 			next.Gates = append(next.Gates, running.SameGate(invalidGate(r)))
 		}
 	}
-	next.Gates = append(next.Gates, keptClosed(running, next.Gates)...)
-	o.findBroken(ordered)
+	next.Gates = append(next.Gates, gatesKeptClosed(running, next.Gates)...)
+	o.findRefusedUsers(ordered)
 	o.findAffected(set, &next, running)
 	c.Old.Gates, c.New.Gates = difference(o.rows.Gates, next.Gates)
 	c.Old.Groups, c.New.Groups = difference(o.rows.Groups, next.Groups)
@@ -40,10 +40,10 @@ func (o *Objects) stepRest(c *policy.Changes, running *policy.Snapshot) {
 	}
 }
 
-// decodeRest decodes what changed, and returns all in the order in which one gives way to another: what runs as it
+// decodeShared decodes what changed, and returns all in the order in which one gives way to another: what runs as it
 // is comes first, then the older ones.
-func (o *Objects) decodeRest() []*restObject {
-	ordered := slices.Collect(maps.Values(o.rest))
+func (o *Objects) decodeShared() []*sharedObject {
+	ordered := slices.Collect(maps.Values(o.shared))
 	for _, r := range ordered {
 		if r.now == nil {
 			r.now = o.decode(&r.Object)
@@ -52,7 +52,7 @@ func (o *Objects) decodeRest() []*restObject {
 			r.now = r.good
 		}
 	}
-	slices.SortFunc(ordered, func(a, b *restObject) int {
+	slices.SortFunc(ordered, func(a, b *sharedObject) int {
 		if x, y := a.now == a.good, b.now == b.good; x != y {
 			return map[bool]int{true: -1, false: 1}[x]
 		}
@@ -83,9 +83,9 @@ func (o *Objects) decode(object *Object) *manifest.Document {
 // maxDecoded is the maximum number of documents that one decoder decodes.
 const maxDecoded = 1_000
 
-// chooseRest finds for each object the version that can run beside the others: as it is, or its last good one.
-func (o *Objects) chooseRest(ordered []*restObject, running *policy.Snapshot) *Set {
-	before := map[*restObject]Fault{}
+// chooseShared finds for each object the version that can run beside the others: as it is, or its last good one.
+func (o *Objects) chooseShared(ordered []*sharedObject, running *policy.Snapshot) *Set {
+	before := map[*sharedObject]Fault{}
 	defer func() {
 		for r, fault := range before {
 			o.noteChange(fault, r.fault)
@@ -95,23 +95,23 @@ func (o *Objects) chooseRest(ordered []*restObject, running *policy.Snapshot) *S
 		before[r] = r.fault
 		r.used, r.fault = r.now, Fault{Object: r.ID()}
 		if r.now.Broken() {
-			r.fall(r.now.Problems)
+			r.fallBack(r.now.Problems)
 		}
 	}
 	for {
-		set := restSet(ordered)
-		set.checkRest()
+		set := sharedSet(ordered)
+		set.checkShared()
 		set.checkGatesOwnRanges()
 		set.checkBeside(running)
 		if len(set.Problems) == 0 && set.more == 0 {
 			return set
 		}
-		o.withdrawTies(set)
+		o.fallBackOnConflict(set)
 	}
 }
 
-// restSet returns the chosen versions as one set.
-func restSet(ordered []*restObject) *Set {
+// sharedSet returns the chosen versions as one set.
+func sharedSet(ordered []*sharedObject) *Set {
 	set := newSet()
 	set.options = Options{AllowEmpty: true}.withDefaults()
 	for _, r := range ordered {
@@ -122,28 +122,28 @@ func restSet(ordered []*restObject) *Set {
 	return set
 }
 
-// withdrawTies lets each document with a problem fall back. One that runs as it is gives way only if no document that it
+// fallBackOnConflict lets each document with a problem fall back. One that runs as it is gives way only if no document that it
 // names has changed: the change is at fault, then.
-func (o *Objects) withdrawTies(set *Set) {
+func (o *Objects) fallBackOnConflict(set *Set) {
 	by := map[string][]diag.Problem{}
 	for _, p := range set.Problems {
 		by[p.File] = append(by[p.File], p)
 	}
 	for id, problems := range by {
-		r := o.rest[id]
-		if r.used != r.good || !o.namedFall(r, problems) {
-			r.fall(problems)
+		r := o.shared[id]
+		if r.used != r.good || !o.fallBackNamed(r, problems) {
+			r.fallBack(problems)
 		}
 	}
 }
 
-// namedFall lets the changed documents that one names fall back, if they can.
-func (o *Objects) namedFall(r *restObject, problems []diag.Problem) (fell bool) {
+// fallBackNamed lets the changed documents that one names fall back, if they can.
+func (o *Objects) fallBackNamed(r *sharedObject, problems []diag.Problem) (fell bool) {
 	named := func(kind string, refs []manifest.Ref) {
 		for _, ref := range refs {
-			other := o.rest[kind+"/"+r.used.Resolve(ref)]
+			other := o.shared[kind+"/"+r.used.Resolve(ref)]
 			if other != nil && other.used == other.now && other.now != other.good && other.good != nil {
-				other.fall([]diag.Problem{{Message: r.ID() + " names it, and would not be accepted: " + describe(problems)}})
+				other.fallBack([]diag.Problem{{Message: r.ID() + " names it, and would not be accepted: " + describe(problems)}})
 				fell = true
 			}
 		}
@@ -158,8 +158,8 @@ func (o *Objects) namedFall(r *restObject, problems []diag.Problem) (fell bool) 
 	return fell
 }
 
-// fall goes on to the last good version, or to none.
-func (r *restObject) fall(problems []diag.Problem) {
+// fallBack goes on to the last good version, or to none.
+func (r *sharedObject) fallBack(problems []diag.Problem) {
 	if r.fault.Problem == "" || r.used == r.good {
 		r.fault.Problem = describe(problems)
 	}
@@ -246,7 +246,7 @@ func (s *Set) checkBeside(running *policy.Snapshot) {
 }
 
 // invalidGate is the row of a gate that is not accepted: requests to its hosts and paths are refused.
-func invalidGate(r *restObject) *policy.Gate {
+func invalidGate(r *sharedObject) *policy.Gate {
 	row := &policy.Gate{Name: r.key(), Namespace: r.Namespace, Source: policy.Source{File: r.ID(), Line: 1, Origin: policy.OriginObjects}}
 	for _, doc := range []*manifest.Document{r.now, r.good} {
 		if doc == nil || doc.Gate == nil || doc.Bad("spec.hosts", "spec.paths") {
@@ -256,11 +256,11 @@ func invalidGate(r *restObject) *policy.Gate {
 		row.Prefixes = append(row.Prefixes, gatePrefixes(doc.Gate)...)
 		row.IgnoreCase = row.IgnoreCase || ignoresCase(doc.Gate)
 	}
-	return shut(row)
+	return denyAll(row)
 }
 
-// shut completes the row of a gate at which every request is refused.
-func shut(row *policy.Gate) *policy.Gate {
+// denyAll completes the row of a gate at which every request is refused.
+func denyAll(row *policy.Gate) *policy.Gate {
 	slices.Sort(row.Hosts)
 	slices.Sort(row.Prefixes)
 	row.Hosts, row.Prefixes = slices.Compact(row.Hosts), slices.Compact(row.Prefixes)
@@ -271,9 +271,9 @@ func shut(row *policy.Gate) *policy.Gate {
 	return row
 }
 
-// keptClosed returns rows for the gates that went and whose requests a weaker gate would take over: they are refused
+// gatesKeptClosed returns rows for the gates that went and whose requests a weaker gate would take over: they are refused
 // until a gate names that host and path itself.
-func keptClosed(running *policy.Snapshot, next []*policy.Gate) (rows []*policy.Gate) {
+func gatesKeptClosed(running *policy.Snapshot, next []*policy.Gate) (rows []*policy.Gate) {
 	seen := map[string]bool{}
 	all := slices.Clip(next)
 	for _, g := range running.Gates() {
@@ -291,15 +291,15 @@ func keptClosed(running *policy.Snapshot, next []*policy.Gate) (rows []*policy.G
 			rows = append(rows, g)
 			continue
 		}
-		rows = append(rows, shut(&policy.Gate{
+		rows = append(rows, denyAll(&policy.Gate{
 			Name: g.Name, Namespace: g.Namespace, Source: g.Source, Hosts: slices.Clone(g.Hosts), Prefixes: slices.Clone(g.Prefixes), IgnoreCase: g.IgnoreCase,
 		}))
 	}
 	return rows
 }
 
-// findBroken lists the users whose tokens are refused because a group of theirs is not accepted.
-func (o *Objects) findBroken(ordered []*restObject) {
+// findRefusedUsers lists the users whose tokens are refused because a group of theirs is not accepted.
+func (o *Objects) findRefusedUsers(ordered []*sharedObject) {
 	o.broken, o.members = map[string]bool{}, map[memberOf]bool{}
 	for _, r := range ordered {
 		if r.Kind != manifest.KindUserGroup || r.used != nil {
@@ -317,15 +317,15 @@ func (o *Objects) findBroken(ordered []*restObject) {
 	}
 }
 
-// restRows compiles gates, groups and policies.
-func (c *compiler) restRows(set *Set) policy.Rows {
-	rows := c.rest(set)
+// sharedRows compiles gates, groups and policies.
+func (c *compiler) sharedRows(set *Set) policy.Rows {
+	rows := c.shared(set)
 	c.members = policy.NewMembers(rows.Groups)
 	return rows
 }
 
-// rest does what restRows does, and lists no members.
-func (c *compiler) rest(set *Set) (rows policy.Rows) {
+// shared does what sharedRows does, and lists no members.
+func (c *compiler) shared(set *Set) (rows policy.Rows) {
 	for _, d := range set.Policies {
 		row := c.policy(d)
 		c.policies[row.Name] = row

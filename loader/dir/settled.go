@@ -10,32 +10,31 @@ import (
 	"github.com/patgate/patgate/loader"
 )
 
-// resting is what has been read while files come to rest.
-type resting struct {
+// settling holds the reads made while files settle, that is, until they stay unchanged.
+type settling struct {
 	deadline      time.Time
 	before        *Tree // what the next reading must agree with; nil: none yet
 	earlier, last *Tree // the readings before; nil: none yet
 }
 
-// rest returns a reading once two agree, so that a file that is being written does not count by its half.
-// What a ConfigMap mount holds changes as one and need not rest. A reading that was prepared is not waited for:
-// it is a *loader.RestError until then.
-func (s *Source) rest(ctx context.Context, t *Tree, have *loader.Have) (*Tree, error) {
+// waitUntilSettled returns a read once two agree, so that a half-written file is never used. The files of a ConfigMap mount
+// change atomically and need not settle. For a prepared read it does not wait, but returns a *loader.SettleError.
+func (s *Source) waitUntilSettled(ctx context.Context, t *Tree, have *loader.Have) (*Tree, error) {
 	settle := cmp.Or(s.Settle, 200*time.Millisecond)
-	if s.resting == nil || !have.Prepared {
-		s.resting = &resting{deadline: time.Now().Add(cmp.Or(s.Patience, 700*time.Millisecond)), before: s.last}
+	if s.settling == nil || !have.Prepared {
+		s.settling = &settling{deadline: time.Now().Add(cmp.Or(s.Patience, 700*time.Millisecond)), before: s.last}
 	}
 	for {
-		if rested := s.rested(t, have, settle); rested != nil {
-			s.resting = nil
-			return rested, nil
+		if settled := s.settled(t, have, settle); settled != nil {
+			s.settling = nil
+			return settled, nil
 		}
 		if have.Prepared {
-			return nil, &loader.RestError{For: settle}
+			return nil, &loader.SettleError{For: settle}
 		}
 		select {
 		case <-ctx.Done():
-			s.resting = nil
+			s.settling = nil
 			return nil, ctx.Err()
 		case <-time.After(settle):
 		}
@@ -43,30 +42,30 @@ func (s *Source) rest(ctx context.Context, t *Tree, have *loader.Have) (*Tree, e
 	}
 }
 
-// rested returns what rests, or nil where that is to be seen. Where others write all the time, what rests is
+// settled returns what rests, or nil where that is to be seen. Where others write all the time, what rests is
 // taken. A part with a file that does not come to rest in time is rejected, and no other is.
-func (s *Source) rested(t *Tree, have *loader.Have, settle time.Duration) *Tree {
-	r := s.resting
-	restless := t.Restless(r.before)
-	if len(restless) == 0 {
+func (s *Source) settled(t *Tree, have *loader.Have, settle time.Duration) *Tree {
+	r := s.settling
+	unsettled := t.Unsettled(r.before)
+	if len(unsettled) == 0 {
 		return t
 	}
 	if !time.Now().After(r.deadline) {
 		r.before, r.earlier, r.last = t, r.last, t
 		return nil
 	}
-	if rested := t.rested(r.last, r.earlier); rested != nil {
-		return rested
+	if settled := t.settled(r.last, r.earlier); settled != nil {
+		return settled
 	}
 	if len(t.Parts) == 0 && t.Partial {
 		t = s.scan(&loader.Have{Later: have.Later})
-		restless = t.Each()
+		unsettled = t.Each()
 	}
-	return t.Reject(restless, "the files keep changing, expected them to rest for "+settle.String())
+	return t.Reject(unsettled, "the files keep changing, expected them to rest for "+settle.String())
 }
 
-// exchange puts what this process has written into the readings: it is complete.
-func (r *resting) exchange(paths []string, max int64) {
+// replaceFiles updates the reads with files that this process has written, which are complete.
+func (r *settling) replaceFiles(paths []string, max int64) {
 	if r == nil || r.last == nil {
 		return
 	}
@@ -81,21 +80,21 @@ func (r *resting) exchange(paths []string, max int64) {
 	r.before = r.last
 }
 
-// rested returns a reading without what others are just writing: each file is as it was in two
+// settled returns a reading without what others are just writing: each file is as it was in two
 // readings before, or in this one and the last; one that is new is left for later. It returns nil
 // where a file was never at rest. So a process follows a directory in which others write all the time.
-func (t *Tree) rested(last, earlier *Tree) *Tree {
+func (t *Tree) settled(last, earlier *Tree) *Tree {
 	if last == nil || earlier == nil || len(t.Parts) != len(last.Parts) || len(t.Parts) != len(earlier.Parts) {
 		return nil
 	}
 	if len(t.Parts) > 0 {
 		var parts []*Tree
 		for i, part := range t.Parts {
-			rested := part.rested(last.Parts[i], earlier.Parts[i])
-			if rested == nil {
+			settled := part.settled(last.Parts[i], earlier.Parts[i])
+			if settled == nil {
 				return nil
 			}
-			parts = append(parts, rested)
+			parts = append(parts, settled)
 		}
 		if joined := Join(parts, nil); len(joined.Problems) == len(t.Problems) {
 			return joined

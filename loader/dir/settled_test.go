@@ -15,9 +15,9 @@ import (
 	"github.com/patgate/patgate/tokens"
 )
 
-// TestAStartBesideAWriter reads a directory for the first time while somebody else adds a file, and
+// TestFirstReadWhileFilesChange reads a directory for the first time while somebody else adds a file, and
 // replaces another, every 50 ms: what rests is read.
-func TestAStartBesideAWriter(t *testing.T) {
+func TestFirstReadWhileFilesChange(t *testing.T) {
 	at := t.TempDir()
 	put := func(name, text string) {
 		temp := filepath.Join(at, ".temp")

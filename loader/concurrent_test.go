@@ -30,8 +30,8 @@ func (c *counted) Prepare(have loader.Have) func() {
 
 func (c *counted) Read(ctx context.Context, have loader.Have) ([]loader.Update, error) {
 	updates, err := c.Source.Read(ctx, have)
-	var restless *loader.RestError
-	if errors.As(err, &restless) {
+	var unsettled *loader.SettleError
+	if errors.As(err, &unsettled) {
 		select {
 		case c.restless <- struct{}{}:
 		default:
@@ -70,9 +70,9 @@ func put(t *testing.T, l *loader.Loader, dir, name, more string) {
 	}
 }
 
-// TestWritesDoNotWaitForRest has somebody else write a file that must rest for an hour: what this process writes
+// TestOwnWritesDoNotWaitForSettling has somebody else write a file that must rest for an hour: what this process writes
 // runs meanwhile.
-func TestWritesDoNotWaitForRest(t *testing.T) {
+func TestOwnWritesDoNotWaitForSettling(t *testing.T) {
 	dir, source, l := managedDirectory(t, time.Hour)
 	write(t, filepath.Join(dir, "other.yaml"), tokenNamed("other", ""))
 	<-source.restless
@@ -87,9 +87,9 @@ func TestWritesDoNotWaitForRest(t *testing.T) {
 	}
 }
 
-// TestRestIsNotDisturbed lets what somebody else has written rest while this process writes another file all the
+// TestOwnWritesDoNotDelaySettling lets what somebody else has written rest while this process writes another file all the
 // time: that file is complete, and its changes don't keep the other from being at rest.
-func TestRestIsNotDisturbed(t *testing.T) {
+func TestOwnWritesDoNotDelaySettling(t *testing.T) {
 	dir, source, l := managedDirectory(t, 100*time.Millisecond)
 	write(t, filepath.Join(dir, "other.yaml"), tokenNamed("other", ""))
 	for n := 0; l.Index().Snapshot().TokenByName("other") == nil; n++ {
@@ -100,9 +100,9 @@ func TestRestIsNotDisturbed(t *testing.T) {
 	}
 }
 
-// TestWritesNeedNoReading has this process write many files: their events cause no reading of everything, but for
+// TestOwnWritesCauseNoFullRead has this process write many files: their events cause no reading of everything, but for
 // the few that come long before Written on a busy machine.
-func TestWritesNeedNoReading(t *testing.T) {
+func TestOwnWritesCauseNoFullRead(t *testing.T) {
 	dir, source, l := managedDirectory(t, time.Millisecond)
 	const writes = 60
 	for n := range writes {

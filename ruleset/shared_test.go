@@ -9,17 +9,18 @@ import (
 	"time"
 
 	"github.com/patgate/patgate/policy"
+	"github.com/patgate/patgate/token"
 )
 
-const restHosts = "hosts: [a.example.com], schemes: [basic, bearer]"
+const sharedHosts = "hosts: [a.example.com], schemes: [basic, bearer]"
 
-// restFiles are manifests from which TestAStepOfRest makes its changes.
-func restFiles() map[string]string {
+// sharedFiles are manifests from which TestIncrementalLoadOfSharedDocuments makes its changes.
+func sharedFiles() map[string]string {
 	t := func(name, spec string) string {
 		return strings.Replace(tokenOf(name), "unrestricted: true", spec, 1)
 	}
 	return map[string]string{
-		"m/a.yaml":      manifestOf("Gate", "a", restHosts+", clientIP: {source: peer}"),
+		"m/a.yaml":      manifestOf("Gate", "a", sharedHosts+", clientIP: {source: peer}"),
 		"m/b.yaml":      manifestOf("Gate", "b", "hosts: [b.example.com], groups: [staff]"),
 		"m/groups.yaml": manifestOf("UserGroup", "staff", "members: [alice, bob]") + manifestOf("UserGroup", "others", "members: [carol]"),
 		"m/p.yaml":      manifestOf("TokenPolicy", "p", "allow: [{path: /p/.*}]") + manifestOf("TokenPolicy", "deny", "deny: [{path: /no}]"),
@@ -29,10 +30,10 @@ func restFiles() map[string]string {
 	}
 }
 
-// TestAStepOfRest changes gates, policies and groups. What runs after a step is what a whole load makes run, and where the rows of
+// TestIncrementalLoadOfSharedDocuments changes gates, policies and groups. What runs after a step is what a whole load makes run, and where the rows of
 // tokens can't decide, there is none.
-func TestAStepOfRest(t *testing.T) {
-	gate := func(spec string) string { return manifestOf("Gate", "a", restHosts+spec) }
+func TestIncrementalLoadOfSharedDocuments(t *testing.T) {
+	gate := func(spec string) string { return manifestOf("Gate", "a", sharedHosts+spec) }
 	const known = ", clientIP: {source: peer}"
 	for name, c := range map[string]struct {
 		change map[string]string // empty: the file is gone
@@ -51,11 +52,11 @@ func TestAStepOfRest(t *testing.T) {
 		"it is called otherwise":     {change: map[string]string{"m/b.yaml": manifestOf("Gate", "d", "hosts: [b.example.com]")}},
 		"a scheme that no one needs": {change: map[string]string{"m/a.yaml": manifestOf("Gate", "a", "hosts: [a.example.com], schemes: [bearer]"+known)}},
 		"all kinds in one": {change: map[string]string{
-			"m/a.yaml": "", "m/c.yaml": manifestOf("Gate", "c", restHosts+known+", groups: [staff]") + tokenOf("beside"),
+			"m/a.yaml": "", "m/c.yaml": manifestOf("Gate", "c", sharedHosts+known+", groups: [staff]") + tokenOf("beside"),
 			"m/groups.yaml": manifestOf("UserGroup", "staff", "members: [alice, dora], policies: [deny]") + manifestOf("UserGroup", "others", "members: [alice]"),
 			"m/p.yaml":      manifestOf("TokenPolicy", "p", "allow: [{path: /q/.*}]") + manifestOf("TokenPolicy", "deny", "deny: [{path: /no}, {path: /never}]"),
-			"m/t.yaml":      strings.Replace(restFiles()["m/t.yaml"], "gates: [a]", "gates: [c]", 1),
-			"m/u.yaml":      strings.ReplaceAll(restFiles()["m/u.yaml"], "gates: [a]", "gates: [c]"),
+			"m/t.yaml":      strings.Replace(sharedFiles()["m/t.yaml"], "gates: [a]", "gates: [c]", 1),
+			"m/u.yaml":      strings.ReplaceAll(sharedFiles()["m/u.yaml"], "gates: [a]", "gates: [c]"),
 		}},
 		"one that a token names goes":     {change: map[string]string{"m/a.yaml": ""}, whole: true, wrong: "no Gate is called a"},
 		"and its token with it":           {change: map[string]string{"m/a.yaml": "", "m/t.yaml": "", "m/u.yaml": ""}},
@@ -67,14 +68,14 @@ func TestAStepOfRest(t *testing.T) {
 		"a policy goes":                   {change: map[string]string{"m/ranged.yaml": ""}, whole: true},
 		"no gate is left":                 {change: map[string]string{"m/a.yaml": "", "m/b.yaml": "", "m/t.yaml": "", "m/u.yaml": ""}, whole: true, wrong: "no Gate in the manifests"},
 		"two of one name":                 {change: map[string]string{"m/c.yaml": gate(known)}, whole: true, wrong: "appears twice"},
-		"two for one host":                {change: map[string]string{"m/c.yaml": manifestOf("Gate", "c", restHosts+known)}, whole: true, wrong: "both guard host a.example.com"},
+		"two for one host":                {change: map[string]string{"m/c.yaml": manifestOf("Gate", "c", sharedHosts+known)}, whole: true, wrong: "both guard host a.example.com"},
 		"a field that is unknown":         {change: map[string]string{"m/a.yaml": gate(known + ", host: x")}, whole: true, wrong: "host"},
 		"a group that is not there":       {change: map[string]string{"m/a.yaml": gate(known + ", groups: [nobody]")}, whole: true, wrong: "no UserGroup is called nobody"},
 		"a kind that is unknown":          {change: map[string]string{"m/a.yaml": gate(known) + manifestOf("Gatte", "a", "")}, whole: true, wrong: "Gatte"},
 		"one takes over on purpose":       {change: map[string]string{"m/b.yaml": "", "m/any.yaml": manifestOf("Gate", "a", "schemes: [basic, bearer]"+known), "m/a.yaml": ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			files := restFiles()
+			files := sharedFiles()
 			loaded, index := run(t, files)
 			change(files, c.change)
 			step := loaded.Step(inputOf(files), Options{Running: index.Snapshot()})
@@ -95,7 +96,7 @@ func TestAStepOfRest(t *testing.T) {
 			if _, err := index.Apply(step.Changes, time.Now()); err != nil {
 				t.Fatal(err)
 			}
-			if got, want := restOfIndex(index.Snapshot()), restOfIndex(want.Snapshot()); got != want {
+			if got, want := sharedOfIndex(index.Snapshot()), sharedOfIndex(want.Snapshot()); got != want {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
 			after := step.Accept()
@@ -109,9 +110,9 @@ func TestAStepOfRest(t *testing.T) {
 	}
 }
 
-// TestAStepLosesNoGate takes a gate away beside a weaker one: all is decoded, and the load reports it.
-func TestAStepLosesNoGate(t *testing.T) {
-	files := restFiles()
+// TestIncrementalLoadKeepsRemovedGate takes a gate away beside a weaker one: all is decoded, and the load reports it.
+func TestIncrementalLoadKeepsRemovedGate(t *testing.T) {
+	files := sharedFiles()
 	files["m/any.yaml"] = manifestOf("Gate", "any", "schemes: [basic]")
 	loaded, index := run(t, files)
 	delete(files, "m/b.yaml")
@@ -124,39 +125,64 @@ func TestAStepLosesNoGate(t *testing.T) {
 	}
 }
 
-// TestAStepBesideObjects changes a group of files in a namespace in which a cluster has one, too: all is decoded, as the user's
-// token of a file is in none of those. A change of gates is taken.
-func TestAStepBesideObjects(t *testing.T) {
-	files := restFiles()
+// TestIncrementalLoadWithClusterObjects changes groups of files that run together with objects of a cluster. Tokens of files
+// are in groups of files, and those of objects in groups of objects, as after a full load.
+func TestIncrementalLoadWithClusterObjects(t *testing.T) {
 	in := func(doc string) string { return strings.Replace(doc, "}\nspec", ", namespace: team}\nspec", 1) }
+	files := sharedFiles()
 	files["m/team.yaml"] = in(manifestOf("UserGroup", "staff", "members: [bob], tokens: {maxLifetime: 30d}"))
 	files["m/v.yaml"] = in(tokenOf("v"))
-	loaded, index := run(t, files)
-	long := &policy.Group{Name: "team/long", Namespace: "team", Members: []string{"alice"}, MaxLifetime: 900 * 24 * time.Hour, Source: policy.Source{Origin: policy.OriginObjects}}
-	if _, err := index.Apply(policy.Changes{Origin: policy.OriginObjects, All: true, New: policy.Rows{Groups: []*policy.Group{long}}}, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	taken := func() bool { return loaded.Step(inputOf(files), Options{Running: index.Snapshot()}).Check() }
-	if files["m/b.yaml"] = manifestOf("Gate", "b", "hosts: [b.example.com]"); !taken() {
-		t.Error("a change of a gate is not taken")
-	}
-	if files["m/groups.yaml"] = manifestOf("UserGroup", "staff", "members: [alice]") + manifestOf("UserGroup", "others", "members: [carol]"); !taken() {
-		t.Error("a change of a group without a namespace is not taken")
-	}
-	if files["m/team.yaml"] = strings.Replace(files["m/team.yaml"], "bob", "alice", 1); taken() {
-		t.Error("a change of a group beside one of objects is taken")
+	source := policy.Source{File: "APIToken/x", Line: 1, Origin: policy.OriginObjects}
+	long := &policy.Group{Name: "team/long", Namespace: "team", Members: []string{"alice"}, MaxLifetime: 900 * 24 * time.Hour, Source: source}
+	objects := policy.Changes{Origin: policy.OriginObjects, All: true, New: policy.Rows{Groups: []*policy.Group{long}, Tokens: []*policy.Token{
+		{Name: "x", User: "alice", Source: source, Digest: token.Sum(token.NewSecret("x")), Fingerprint: policy.Fingerprint{1}},
+		{Name: "team/x", Namespace: "team", User: "alice", Source: source, Digest: token.Sum(token.NewSecret("team/x")), Fingerprint: policy.Fingerprint{2}, Groups: []*policy.Group{long}},
+		{Name: "team/y", Namespace: "team", User: "bob", Source: source, Digest: token.Sum(token.NewSecret("team/y")), Fingerprint: policy.Fingerprint{3}},
+	}}}
+	for name, by := range map[string]map[string]string{
+		"a gate":                      {"m/b.yaml": manifestOf("Gate", "b", "hosts: [b.example.com]")},
+		"a group without a namespace": {"m/groups.yaml": manifestOf("UserGroup", "staff", "members: [alice, bob], policies: [p]") + manifestOf("UserGroup", "others", "members: [carol]")},
+		"a group beside one of objects": {
+			"m/team.yaml": in(manifestOf("UserGroup", "staff", "members: [alice, bob], tokens: {maxLifetime: 30d}")) + in(manifestOf("UserGroup", "few", "members: [bob]"))},
+		"a group and a token": {
+			"m/team.yaml": in(manifestOf("UserGroup", "staff", "members: [alice], tokens: {maxLifetime: 30d}")), "m/w.yaml": in(tokenOf("w"))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := maps.Clone(files)
+			loaded, index := run(t, files)
+			_, other := run(t, files)
+			for _, x := range []*policy.Index{index, other} {
+				if _, err := x.Apply(objects, time.Now()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			change(files, by)
+			step := loaded.Step(inputOf(files), Options{Running: index.Snapshot()})
+			if !step.Check() {
+				t.Fatal("not taken as a step")
+			}
+			if _, err := index.Apply(step.Changes, time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := other.Replace(Load(inputOf(files), Options{Running: other.Snapshot()}).Rows, time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := sharedOfIndex(index.Snapshot()), sharedOfIndex(other.Snapshot()); got != want {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
 	}
 }
 
-// TestALargeStepIsAStream leaves much for later: a step does not hold it.
-func TestALargeStepIsAStream(t *testing.T) {
-	files := restFiles()
+// TestLargeChangeIsStreamed leaves much for later: a step does not hold it.
+func TestLargeChangeIsStreamed(t *testing.T) {
+	files := sharedFiles()
 	loaded, index := run(t, files)
 	in := inputOf(files)
 	later := fileOf("m/z.yaml", tokenOf("z"))
 	data := later.Data
 	later.Data, later.Read = nil, func() ([]byte, bool) { return data, true }
-	for size, taken := range map[int64]bool{maxHeld: true, maxHeld + 1: false} {
+	for size, taken := range map[int64]bool{maxDeferred: true, maxDeferred + 1: false} {
 		later.Size = size
 		with := in
 		with.Files = append(slices.Clip(in.Files), later)
@@ -193,8 +219,8 @@ func inputOf(files map[string]string) Input {
 	return in
 }
 
-// restOfIndex returns what runs as text, each row with what it refers to.
-func restOfIndex(s *policy.Snapshot) string {
+// sharedOfIndex returns what runs as text, each row with what it refers to.
+func sharedOfIndex(s *policy.Snapshot) string {
 	var b strings.Builder
 	policies := func(list []*policy.Policy) {
 		for _, p := range list {

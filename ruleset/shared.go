@@ -10,20 +10,22 @@ import (
 	"github.com/patgate/patgate/policy"
 )
 
-// A change of gates, policies and groups leaves what other tokens say as it is: their documents need not be decoded again.
-// The rows of tokens are led to the new policies and groups, and are asked what they need of gates. A step takes this way
-// only where no check of a token that stays could come to another result. Otherwise everything is taken in: where a policy
-// or a group is gone, grants something for the first time or nothing any more, or has ranges of addresses; where a group
-// changes in a namespace in which a cluster's objects have groups; where the level of a token would cost too much; where a token does not suit the gates any more (policy.Snapshot.GatesSuit); and where a
-// gate is gone and a weaker one would guard what it guarded. Where a document is at fault, everything is taken in, too, and
-// its problem explained.
+// A change of shared documents (gates, policies and groups) does not change the tokens that refer to them, so token
+// documents need not be decoded again: the rows of tokens are pointed to the new policies and groups, and checked against the
+// new gates. A step is incremental only if no check of a token that stays could have another result. Otherwise all files are
+// loaded:
+//   - a policy or group was removed, has ranges of addresses, or grants something for the first time or nothing any more;
+//   - the level of a token would cost too much;
+//   - a token is not valid with the new gates (policy.Snapshot.GatesSuit);
+//   - a weaker gate would decide the requests of a removed one;
+//   - a document is invalid: its problem must be explained.
 
-// leave takes the documents of files that differ or are gone out of the set.
+// leave removes the documents of files that differ or were removed.
 func (s *Step) leave() {
 	s.before = map[string]*manifest.Document{}
 	stay := func(docs []*manifest.Document) (list []*manifest.Document) {
 		if !slices.ContainsFunc(docs, s.leaves) {
-			return slices.Clip(docs) // what is added must not be seen in what is loaded
+			return slices.Clip(docs) // appending must not change the loaded state
 		}
 		for _, doc := range docs {
 			if !s.leaves(doc) {
@@ -35,22 +37,22 @@ func (s *Step) leave() {
 		}
 		return list
 	}
-	s.Gates, s.Groups, s.Policies = stay(s.from.rest.Gates), stay(s.from.rest.Groups), stay(s.from.rest.Policies)
+	s.Gates, s.Groups, s.Policies = stay(s.from.shared.Gates), stay(s.from.shared.Groups), stay(s.from.shared.Policies)
 }
 
 func (s *Step) leaves(doc *manifest.Document) bool { return s.leaving[doc.File] } // mutant: changed-file-stays
 
-// restDiffers reports whether documents come or leave that are no tokens.
-func (s *Step) restDiffers() bool {
+// sharedDiffers reports whether shared documents are added, changed or removed.
+func (s *Step) sharedDiffers() bool {
 	return len(s.before) > 0 || slices.ContainsFunc(s.files, func(docs []*manifest.Document) bool {
 		return slices.ContainsFunc(docs, func(doc *manifest.Document) bool { return doc.APIToken == nil })
 	})
 }
 
-// restAlike reports whether checks of what names policies and groups come to the same result as before.
-func (s *Step) restAlike() bool {
+// sharedCompatible reports whether documents that refer to policies and groups still have the same check results.
+func (s *Step) sharedCompatible() bool {
 	for key, doc := range s.before {
-		if !s.alike(doc, s.names[key]) {
+		if !s.compatible(doc, s.names[key]) {
 			return false
 		}
 	}
@@ -62,10 +64,10 @@ func (s *Step) restAlike() bool {
 	return true
 }
 
-// alike reports whether checks of what names a policy or a group come to the same result with another one in its
-// place, but for what its patterns cost: it grants something or nothing, as before, and no range of addresses counted.
-// What names a gate is asked once the gates are compiled.
-func (s *Step) alike(before, after *manifest.Document) bool {
+// compatible reports whether documents that refer to a policy or group have the same check results with another version of
+// it, apart from the cost of its patterns: it still grants something or nothing, and has no ranges of addresses. Tokens that
+// refer to a gate are checked once the gates are compiled.
+func (s *Step) compatible(before, after *manifest.Document) bool {
 	if before.Gate != nil {
 		return true
 	}
@@ -75,7 +77,7 @@ func (s *Step) alike(before, after *manifest.Document) bool {
 	return before.TokenPolicy == nil || (len(before.TokenPolicy.Allow) > 0) == (len(after.TokenPolicy.Allow) > 0) // mutant: grant-becomes-empty
 }
 
-// ranged reports whether ranges of addresses count where a policy or a group does.
+// ranged reports whether a policy, or a policy of a group, has ranges of addresses.
 func (s *Step) ranged(doc *manifest.Document) bool {
 	if p := doc.TokenPolicy; p != nil {
 		return rangeInRules(doc, p.Allow, p.Deny) != "" // mutant: ranges-come-late
@@ -83,13 +85,13 @@ func (s *Step) ranged(doc *manifest.Document) bool {
 	return doc.UserGroup != nil && s.rangeInPolicies(doc, doc.UserGroup.Policies) != "" // mutant: ranges-of-groups-come-late
 }
 
-// compileRest makes the rows of gates, policies and groups, and returns what compiles tokens that name them. It returns
-// nil where the step can't be taken.
-func (s *Step) compileRest() *compiler {
+// compileShared makes the rows of the shared documents, and returns the compiler of tokens that refer to them. It returns
+// nil if the step can't be incremental.
+func (s *Step) compileShared() *compiler {
 	running, old, next := s.options.Running, &s.Changes.Old, &s.Changes.New
 	c := compilerOf(nil, nil)
 	c.old = running
-	rows := c.rest(s.Set)
+	rows := c.shared(s.Set)
 	gone, own := s.goneGates()
 	old.Gates = gone
 	own = own && changed(rows.Policies, running.Policy, &old.Policies, &next.Policies, policyRow) &&
@@ -98,26 +100,25 @@ func (s *Step) compileRest() *compiler {
 	if !own || running.Heaviest(old.Policies, next.Policies) > policy.MaxLevel { // mutant: heavy-policy-taken
 		return nil
 	}
-	if running.SharedByObjects(old.Groups, next.Groups) { // mutant: groups-of-objects-join
-		return nil
-	}
 	if !s.gatesFit(&rows, len(gone) > 0) { // mutant: gates-suit-always
 		return nil
 	}
-	c.come = next.Groups
+	if len(next.Groups) > 0 && len(s.Tokens) > 0 {
+		c.added = policy.NewMembers(next.Groups)
+	}
 	s.Changes.Refer, s.rows = true, rows
 	return c
 }
 
-// gatesFit reports whether the tokens that stay suit the next gates, and whether what a gate guarded that is gone is open
-// to no weaker one. differ says that some gate is gone.
+// gatesFit reports whether the tokens that stay are valid with the next gates, and no weaker gate takes over the requests of
+// a removed one. differ means that a gate was removed.
 func (s *Step) gatesFit(rows *policy.Rows, differ bool) bool {
 	running := s.options.Running
 	var open []*policy.Gate
 	for i, doc := range s.Gates {
 		row := rows.Gates[i]
 		if was := running.Gate(row.Name); was != nil && was.Fingerprint == row.Fingerprint {
-			continue // what it refers to alone may differ
+			continue // only the documents that it refers to may differ
 		}
 		if differ = true; doc.Gate.ClientIP == nil { // mutant: open-gate-unseen
 			open = append(open, row)
@@ -126,11 +127,11 @@ func (s *Step) gatesFit(rows *policy.Rows, differ bool) bool {
 	if !differ {
 		return true
 	}
-	return len(running.Losses(besideObjects(running, rows).Gates)) == 0 && // mutant: gate-lost-by-step
+	return len(running.Losses(withObjectRows(running, rows).Gates)) == 0 && // mutant: gate-lost-by-step
 		running.GatesSuit(rows.Gates, open, func(file string) bool { return !s.leaving[file] })
 }
 
-// goneGates lists the rows of gates that are gone. It reports false where one is not what runs.
+// goneGates lists the rows of removed gates. It returns false if one of them is not in the running revision.
 func (s *Step) goneGates() (gone []*policy.Gate, own bool) {
 	for key, doc := range s.before {
 		if doc.Gate == nil || s.names[key] != nil {
@@ -149,8 +150,8 @@ func policyRow(p *policy.Policy) (string, policy.Source) { return p.Name, p.Sour
 func groupRow(g *policy.Group) (string, policy.Source)   { return g.Name, g.Source }
 func gateRow(g *policy.Gate) (string, policy.Source)     { return g.Name, g.Source }
 
-// changed lists the rows that are not what runs, and by name what runs in their place. It reports false where that comes
-// from objects of a cluster, which give way to files.
+// changed lists the rows that differ from the running ones, and the running rows of the same names. It returns false if one
+// of those comes from a cluster's object, because files override objects.
 func changed[T any](rows []*T, running func(name string) *T, old, next *[]*T, of func(*T) (string, policy.Source)) bool {
 	for _, row := range rows {
 		name, _ := of(row)
@@ -174,7 +175,7 @@ func changed[T any](rows []*T, running func(name string) *T, old, next *[]*T, of
 	return true
 }
 
-// Concerned returns the tokens whose validity the step's changes may have extended, once they run.
+// Concerned returns the tokens whose validity the step's changes may have extended. Call it after the changes were applied.
 func (s *Step) Concerned(now *policy.Snapshot) iter.Seq[*policy.Token] {
 	if !s.Changes.Refer {
 		return s.Changes.New.All
@@ -195,17 +196,17 @@ func (s *Step) Concerned(now *policy.Snapshot) iter.Seq[*policy.Token] {
 	}
 }
 
-// accept takes over the gates, policies and groups of a step.
+// accept stores the shared documents of a step.
 func (l *Loaded) accept(s *Step) {
 	rest := newSet()
 	rest.Gates, rest.Groups, rest.Policies, rest.users = s.Gates, s.Groups, s.Policies, s.users
 	rest.names, rest.kinds = s.names, s.kinds
 	maps.DeleteFunc(rest.names, func(_ string, doc *manifest.Document) bool { return doc.APIToken != nil })
-	l.rest = rest
+	l.shared = rest
 	l.compiler = compilerOf(s.rows.Policies, s.rows.Groups)
 }
 
-// compilerOf returns a compiler of tokens that name rows which run.
+// compilerOf returns a compiler of tokens that refer to these rows.
 func compilerOf(policies []*policy.Policy, groups []*policy.Group) *compiler {
 	c := newCompiler(policies, nil)
 	c.members = nil // the index has them
