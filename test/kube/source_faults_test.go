@@ -39,7 +39,7 @@ func TestTheWatchIsDisordered(t *testing.T) {
 	f.becomes(1, "order.example.com", 401)
 	f.until("the objects are listed again", func() bool {
 		logs, err := os.ReadFile(f.logs)
-		return err == nil && strings.Contains(string(logs), "another order than they happened")
+		return err == nil && strings.Contains(string(logs), "events arrived out of order")
 	})
 	ns.apply(tokenOf("three", 3, "unrestricted: true"))
 	f.becomes(3, "order.example.com", 200) // it follows what came later, and so has all of before
