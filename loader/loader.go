@@ -170,7 +170,6 @@ func (l *Loader) loadOne(ctx context.Context, u *Update, start, read time.Time) 
 			continue
 		}
 		updates := []*Update{u}
-		large := step.Whole && size(updates) > largeLoad
 		r := l.apply(u, step)
 		if r.Err != nil && !step.Whole { // the running revision is not the one that the step starts from
 			if u, err = l.whole(ctx, u); err != nil {
@@ -179,7 +178,7 @@ func (l *Loader) loadOne(ctx context.Context, u *Update, start, read time.Time) 
 			continue
 		}
 		l.done(updates, step, &r, start, read)
-		releaseMemory(large)
+		releaseMemory(step.Whole && size(updates) > largeLoad || r.Applied > longStep)
 		return nil
 	}
 }
@@ -238,6 +237,10 @@ func (l *Loader) known() map[string][sha256.Size]byte {
 // largeLoad is how many bytes of manifests make a garbage collection worthwhile after a
 // load.
 const largeLoad = 8 << 20
+
+// longStep is the time from which on an incremental load leaves so much garbage that collecting it is worthwhile: the rows of
+// many tokens were copied.
+const longStep = 50 * time.Millisecond
 
 // whole returns an update that holds the data of every document.
 func (l *Loader) whole(ctx context.Context, u *Update) (*Update, error) {
