@@ -42,7 +42,7 @@ func every(text string) map[string]string {
 }
 
 // TestFluxAndArgoCD applies objects as Flux does, and waits for them by kstatus: they are current for Flux and healthy for Argo CD once
-// they are in force, and not before. There is no drift beside the status and what the page wrote, and pruning ends the token.
+// they are in force, and not before. There is no drift apart from the status and what the page wrote, and pruning ends the token.
 func TestFluxAndArgoCD(t *testing.T) {
 	ns := newNamespace(t)
 	installKinds(t, ns)
